@@ -1,0 +1,249 @@
+"""A model bundle: a folder with `card.json`, the `.tflite` file(s), `golden.npz` and, where it has one, `unknown.npz`.
+
+`Card` is the one description of that format; training writes it, the daemon refuses what does not hold it. Loading a
+bundle checks the hash of every file; `classifier.open_model` then proves shape, operators and golden scores on this
+machine. Nothing here imports an inference runtime.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from inspector.errors import BundleError
+from inspector.frame import Pixels
+
+CARD_SCHEMA = "inspector/bundle/1"
+CLEAN = "clean"
+UNKNOWN = "unknown"
+SHIPPED = Path(__file__).parent / "bundles"
+DEFAULT_BUNDLE = "neu-fast"
+
+Severity = Literal["minor", "major", "critical"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelEntry(_Strict):
+    """One network of the bundle.
+
+    `outputs` maps what the daemon asks for (`logits`, `cam`, `features`) to the output names in the file's signature:
+    the converter reorders outputs, so they are never taken by position.
+    """
+
+    role: Literal["main", "gate", "shadow"]
+    file: str
+    outputs: dict[Literal["logits", "cam", "features"], str]
+
+
+class UnknownRule(_Strict):
+    """When a tile is `unknown`: its distance to the nearest label in feature space exceeds `threshold`.
+
+    `file` holds `means` (C, D) and `whitening` (D, K), float64; the distance is the smallest Euclidean norm of
+    `(features - mean) @ whitening`, a class-conditional Mahalanobis distance with one shared covariance
+    (Lee et al., "A simple unified framework for detecting out-of-distribution samples", NeurIPS 2018).
+    """
+
+    file: str
+    threshold: float = Field(gt=0)
+    false_unknown_rate: Fraction
+    """Share of held-out tiles of known labels that this threshold calls unknown."""
+
+
+class Card(_Strict):
+    """What a bundle promises; `card.json`."""
+
+    schema_: Literal["inspector/bundle/1"] = Field(alias="schema")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    version: str
+    created: str
+    description: str
+    models: tuple[ModelEntry, ...] = Field(min_length=1)
+    labels: tuple[str, ...] = Field(min_length=2)
+    """Order of the logits."""
+    tile_px: int = Field(ge=16, le=4096)
+    """Field of view of one tile, frame pixels a side."""
+    input_px: int = Field(ge=16, le=1024)
+    mm_per_px: float | None = Field(default=None, gt=0)
+    colour: Literal["grey"] = "grey"
+    resize: Literal["area-shrink-linear-grow"] = "area-shrink-linear-grow"
+    quantization: dict[str, Any]
+    temperature: float = Field(gt=0)
+    thresholds: dict[str, Fraction]
+    severity: dict[str, Severity]
+    unknown: UnknownRule | None = None
+    golden: str = "golden.npz"
+    metrics: dict[str, Any]
+    """Each figure with its protocol (split, folds, seed) and the command that reproduces it."""
+    training: dict[str, Any]
+    data: dict[str, Any]
+    """Data sets with citation, licence as stated, and the hash of the manifest."""
+    files: dict[str, str]
+    """sha256 of every file of the bundle but the card."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Card:
+        defects = set(self.labels) - {CLEAN}
+        if len(set(self.labels)) != len(self.labels) or UNKNOWN in self.labels:
+            raise ValueError(f"labels must be unique and without {UNKNOWN!r}: {list(self.labels)}")
+        for key, given in (("thresholds", self.thresholds), ("severity", self.severity)):
+            if set(given) != defects:
+                raise ValueError(f"{key} must name exactly the defect labels {sorted(defects)}: {sorted(given)}")
+        if [entry.role for entry in self.models].count("main") != 1:
+            raise ValueError("models must hold exactly one entry with the role main")
+        if "logits" not in self.main.outputs:
+            raise ValueError("the main model must name its output logits")
+        if self.unknown and "features" not in self.main.outputs:
+            raise ValueError("unknown needs a main model with the output features")
+        named = {entry.file for entry in self.models} | {self.golden}
+        named |= {self.unknown.file} if self.unknown else set()
+        if missing := named - set(self.files):
+            raise ValueError(f"files lacks the sha256 of {sorted(missing)}")
+        return self
+
+    @property
+    def main(self) -> ModelEntry:
+        """The network that decides."""
+        return next(entry for entry in self.models if entry.role == "main")
+
+    @property
+    def defect_labels(self) -> tuple[str, ...]:
+        """All labels but `clean`, in the order of the logits."""
+        return tuple(label for label in self.labels if label != CLEAN)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Golden:
+    """Generated tiles with what the model must make of them.
+
+    Attributes:
+        tiles: (N, tile_px, tile_px) uint8.
+        input_sha256: (N,) text, sha256 of each preprocessed tile's bytes.
+        logits: (N, C) int8, as the runtime that made the bundle gave them.
+    """
+
+    tiles: Pixels
+    input_sha256: npt.NDArray[np.str_]
+    logits: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """A bundle whose files are all there and hold the card's hashes.
+
+    Attributes:
+        root: Its folder.
+        card: Its card.
+        fingerprint: sha256 over the card's bytes, which name every other file's hash: what messages call `bundle`.
+        unknown_means: (C, D) float64, or None.
+        unknown_whitening: (D, K) float64, or None.
+    """
+
+    root: Path
+    card: Card
+    fingerprint: str
+    golden: Golden
+    unknown_means: npt.NDArray[np.float64] | None
+    unknown_whitening: npt.NDArray[np.float64] | None
+
+    @property
+    def short(self) -> str:
+        """Name, version and the start of the fingerprint: `neu-fast@1.0+1a2b3c4d5e6f`."""
+        return f"{self.card.name}@{self.card.version}+{self.fingerprint[:12]}"
+
+    def model_path(self) -> Path:
+        """Path of the network that decides."""
+        return self.root / self.card.main.file
+
+
+def sha256_file(path: Path) -> str:
+    """Return the sha256 of a file as lower-case hexadecimal text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_bundle(name_or_path: str) -> Path:
+    """Return the folder of a shipped bundle's name, or the path itself."""
+    shipped = SHIPPED / name_or_path
+    return shipped if "/" not in name_or_path and (shipped / "card.json").is_file() else Path(name_or_path)
+
+
+def read_card(root: Path) -> tuple[Card, str]:
+    """Return the card of the bundle at `root` and its fingerprint.
+
+    Raises:
+        BundleError: No card there, or one that is not as `Card` says; the text names file and key.
+    """
+    path = root / "card.json"
+    try:
+        raw = path.read_bytes()
+    except OSError as exc:
+        raise BundleError(f"model.path: no bundle, cannot read {path}: {exc.strerror}") from exc
+    try:
+        card = Card.model_validate(json.loads(raw))
+    except (ValueError, ValidationError) as exc:
+        if isinstance(exc, ValidationError):
+            first = exc.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "card"
+            raise BundleError(f"{path}: {where}: {first['msg']}") from exc
+        raise BundleError(f"{path}: not JSON: {exc}") from exc
+    return card, hashlib.sha256(raw).hexdigest()
+
+
+def load_bundle(root: Path) -> Bundle:
+    """Read a bundle and check every file against its card.
+
+    Raises:
+        BundleError: A file is missing, has another hash, or arrays of the wrong shape; the text names it.
+    """
+    card, fingerprint = read_card(root)
+    for name, expected in sorted(card.files.items()):
+        if Path(name).name != name:
+            raise BundleError(f"{root / 'card.json'}: files: a name, not a path, is wanted: {name!r}")
+        path = root / name
+        try:
+            actual = sha256_file(path)
+        except OSError as exc:
+            raise BundleError(f"{path}: cannot be read: {exc.strerror}") from exc
+        if actual != expected:
+            raise BundleError(f"{path}: its sha256 differs from the card's: {actual} instead of {expected}")
+    golden_arrays = _arrays(root / card.golden, ("tiles", "input_sha256", "logits"))
+    golden = Golden(
+        np.asarray(golden_arrays["tiles"], np.uint8),
+        np.asarray(golden_arrays["input_sha256"], np.str_),
+        np.asarray(golden_arrays["logits"], np.int8),
+    )
+    count = len(golden.tiles)
+    if count == 0 or golden.logits.shape != (count, len(card.labels)) or golden.input_sha256.shape != (count,):
+        raise BundleError(
+            f"{root / card.golden}: {count} tiles, {golden.input_sha256.shape} hashes and {golden.logits.shape} logits"
+            f" do not belong together (labels: {len(card.labels)})"
+        )
+    means = whitening = None
+    if card.unknown:
+        arrays = _arrays(root / card.unknown.file, ("means", "whitening"))
+        means, whitening = np.asarray(arrays["means"], np.float64), np.asarray(arrays["whitening"], np.float64)
+        if means.ndim != 2 or whitening.ndim != 2 or means.shape[1] != whitening.shape[0]:
+            raise BundleError(
+                f"{root / card.unknown.file}: means (C, D) and whitening (D, K) are wanted:"
+                f" {means.shape} and {whitening.shape}"
+            )
+    return Bundle(root, card, fingerprint, golden, means, whitening)
+
+
+def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in names}
+    except (OSError, ValueError, KeyError) as exc:
+        raise BundleError(f"{path}: needs the arrays {', '.join(names)}: {exc}") from exc

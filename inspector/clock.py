@@ -1,0 +1,41 @@
+"""The one place where time comes from, so that tests and replays can say what time it is."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall-clock and monotonic time."""
+
+    def now(self) -> datetime:
+        """Return the present moment, UTC, timezone-aware."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never goes back."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> datetime:
+        """Return the present moment, UTC, timezone-aware."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never goes back."""
+        return time.monotonic()
+
+
+def to_rfc3339(moment: datetime) -> str:
+    """Return `moment` as RFC 3339 text in UTC with milliseconds and Z, the form that every message uses."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_timestamp_ms(moment: datetime) -> int:
+    """Return `moment` as whole milliseconds since 1970-01-01 UTC, cut off like `to_rfc3339` cuts."""
+    return int(moment.timestamp() * 1000 + 1e-6)

@@ -1,0 +1,70 @@
+"""Everything inspector raises on purpose.
+
+::
+
+    InspectorError
+    ├── RefusedError            exit 78: a person must change something before a start makes sense
+    │   ├── ConfigError         a key, file or variable of the configuration
+    │   ├── BundleError         a model bundle that does not hold what its card says
+    │   └── StoreError          a store that is in use, foreign, or newer than this program
+    ├── PictureError            a picture that cannot be inspected; `reason` is one word of `frame.Cause`
+    ├── SourceError             a camera, stream or folder that is not there now; the daemon waits and retries
+    ├── BrokerError             a broker that is absent or refuses; the daemon waits and retries
+    └── WorkerError             a dead worker; the process ends with 1 so that its supervisor restarts it
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_REFUSED = 78
+"""Exit codes: asked to stop, a restart may mend it, wrong command line, configuration or bundle refused (EX_CONFIG)."""
+
+
+class InspectorError(Exception):
+    """Base of all errors that inspector raises on purpose; the text names the thing and ends with the value."""
+
+    exit_code = EXIT_FAILURE
+
+
+class RefusedError(InspectorError):
+    """Starting again changes nothing: a person must act first."""
+
+    exit_code = EXIT_REFUSED
+
+
+class ConfigError(RefusedError):
+    """A configuration key, file or environment variable is wrong."""
+
+
+class BundleError(RefusedError):
+    """A model bundle is missing, damaged, foreign, or does not score on this machine what its card promises."""
+
+
+class StoreError(RefusedError):
+    """The store is locked by another process, foreign, damaged, or written by a newer program."""
+
+
+class PictureError(InspectorError):
+    """A picture cannot be inspected.
+
+    Attributes:
+        reason: One word of `frame.Cause`, fit for a metric label and a message field.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SourceError(InspectorError):
+    """A source is not there, or stopped delivering. Waiting may mend it."""
+
+
+class BrokerError(InspectorError):
+    """A broker is not there, or refuses this client. Waiting may mend it."""
+
+
+class WorkerError(InspectorError):
+    """A thread that the daemon cannot do without has ended."""

@@ -1,0 +1,113 @@
+"""What a source delivers: a `Frame` to inspect, or a `Gap` that says what was not seen and why.
+
+Nothing here reads a device. A frame is never written after capture; whoever needs other pixels makes a copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Cause(StrEnum):
+    """Why a piece of surface was not inspected. Blind is never clean: every one of these is counted and published."""
+
+    DROPPED = "dropped"  # a live source was faster than the inspection
+    UNREADABLE = "unreadable"  # damaged, truncated, empty or refused picture
+    UNSUPPORTED = "unsupported"  # not a still JPEG, PNG, BMP or TIFF: animated, multi-page, CMYK, other files
+    TOO_LARGE = "too_large"  # more bytes or pixels than the configuration allows
+    PARTIAL = "partial"  # only a part of the frame arrived
+    BLANK = "blank"  # no structure at all: lens cap, light off
+    OVEREXPOSED = "overexposed"
+    UNDEREXPOSED = "underexposed"
+    FROZEN = "frozen"  # a live camera repeats one picture
+    SOURCE_DOWN = "source_down"
+    DEADLY = "deadly"  # the process died twice over this file
+    PAUSED = "paused"
+    PROCESS_DOWN = "process_down"
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth value
+class Frame:
+    """One picture as captured.
+
+    Attributes:
+        pixels: (H, W) grey or (H, W, 3) BGR, uint8, never written after capture.
+        epoch: Counts source starts of one store from 1.
+        frame_id: Counts captured frames of this epoch from 0; a jump means dropped frames.
+        captured_at: UTC, end of exposure as well as it is known (a file's modification time for stills).
+        captured_mono_s: The same moment on `Clock.monotonic`, seconds.
+        identity: What the frame *is*, whoever reads it when: names the ids of its messages. The same file read again
+            after a crash has the same identity, whatever its `epoch` and `frame_id`.
+        source_key: Path relative to the watched folder, else None.
+        block_id: The device's own frame number, where there is one.
+        first_line: 64-bit absolute line number of row 0 for a line stream, else None.
+        overlap_lines: Leading rows that the frame before showed already.
+        independent: True for stills: defects in other frames are other defects.
+        complete: False when rows are missing at the end; `pixels` then holds the valid rows only.
+        simulated: True for generated pictures.
+    """
+
+    pixels: Pixels
+    epoch: int
+    frame_id: int
+    captured_at: datetime
+    captured_mono_s: float
+    identity: str
+    source_key: str | None = None
+    block_id: int | None = None
+    first_line: int | None = None
+    overlap_lines: int = 0
+    independent: bool = False
+    complete: bool = True
+    simulated: bool = False
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.pixels.shape, self.pixels.dtype
+        if dtype != np.uint8 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)) or 0 in shape:
+            raise ValueError(f"pixels must be (H, W) or (H, W, 3) uint8: {shape} {dtype}")
+        if self.captured_at.tzinfo is None:
+            raise ValueError(f"captured_at needs a time zone: {self.captured_at}")
+
+    @property
+    def height_px(self) -> int:
+        """Rows."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width_px(self) -> int:
+        """Columns."""
+        return int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something that was not inspected, and why.
+
+    Attributes:
+        cause: Why.
+        since: UTC, start of the blind stretch.
+        until: UTC, its end; equal to `since` for a single picture.
+        epoch: Of the source start it belongs to.
+        frames: How many frames are missing, where that is known (0: unknown, as while a camera is away).
+        frame_id: Of the frame that could not be inspected, for a captured still.
+        identity: As `Frame.identity`, for a captured still that exists but cannot be inspected, else None.
+        source_key: As `Frame.source_key`.
+        detail: A sentence for a person: which file or device, and what was wrong with it.
+    """
+
+    cause: Cause
+    since: datetime
+    until: datetime
+    epoch: int
+    frames: int = 0
+    frame_id: int | None = None
+    identity: str | None = None
+    source_key: str | None = None
+    detail: str = ""

@@ -1,0 +1,124 @@
+"""Where the tiles of a frame lie. Pure geometry: no pixels are touched until `cut_tiles`.
+
+Tiles are `tile_px` squares on a regular stride; the last row and column lie flush with the edge, so every pixel is
+covered and no tile leaves the frame. A frame smaller than a tile is one tile of the frame's own size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inspector.errors import ConfigError
+from inspector.frame import Pixels
+
+SINGLE_TILE_RATIO = 1.25
+"""A still up to this many tiles a side is scored as one tile: a 224 px crop of a 200 px model is one picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An axis-aligned rectangle in source-frame pixels; `x`, `y` is the top-left corner, all of it inside the frame."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        """First column past the box."""
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> int:
+        """First row past the box."""
+        return self.y + self.height
+
+    def union(self, other: Box) -> Box:
+        """Return the smallest box that holds both."""
+        x, y = min(self.x, other.x), min(self.y, other.y)
+        return Box(x, y, max(self.right, other.right) - x, max(self.bottom, other.bottom) - y)
+
+    def touches(self, other: Box, margin_px: int = 0) -> bool:
+        """Say whether the boxes overlap or lie edge to edge (within `margin_px`); corners alone do not touch."""
+        dx = min(self.right, other.right) - max(self.x, other.x) + margin_px
+        dy = min(self.bottom, other.bottom) - max(self.y, other.y) + margin_px
+        return dx >= 0 and dy >= 0 and (dx > 0 or dy > 0)
+
+    def moved(self, dx: int = 0, dy: int = 0) -> Box:
+        """Return the box shifted by `dx`, `dy` pixels."""
+        return Box(self.x + dx, self.y + dy, self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class TilingRules:
+    """How a frame is cut.
+
+    Attributes:
+        tile_px: Field of view of one tile, frame pixels a side.
+        overlap_px: Pixels that neighbouring tiles share.
+        roi_xy: Corners of a polygon in frame pixels; tiles without a pixel inside are left out. Empty: all.
+    """
+
+    tile_px: int
+    overlap_px: int = 0
+    roi_xy: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap_px < self.tile_px:
+            raise ConfigError(f"tiling.overlap_px must be in 0..{self.tile_px - 1} (the tile side): {self.overlap_px}")
+        if self.roi_xy and len(self.roi_xy) < 3:
+            raise ConfigError(f"tiling.roi_xy needs at least 3 corners: {len(self.roi_xy)}")
+
+
+def _offsets(extent_px: int, tile_px: int, stride_px: int) -> list[int]:
+    if extent_px <= tile_px:
+        return [0]
+    offsets = list(range(0, extent_px - tile_px, stride_px))
+    return [*offsets, extent_px - tile_px]
+
+
+@lru_cache(maxsize=64)
+def plan_tiles(height_px: int, width_px: int, rules: TilingRules) -> tuple[Box, ...]:
+    """Return the tiles of a frame, row by row from the top left.
+
+    Every pixel of the frame (of the region of interest, where one is set) lies in at least one box; no box leaves the
+    frame. A frame up to `SINGLE_TILE_RATIO` tiles a side is one box.
+
+    Raises:
+        ConfigError: The region of interest has no pixel in a frame of this size.
+    """
+    side = rules.tile_px
+    if max(height_px, width_px) <= SINGLE_TILE_RATIO * side and not rules.roi_xy:
+        return (Box(0, 0, width_px, height_px),)
+    stride = side - rules.overlap_px
+    tile_h, tile_w = min(side, height_px), min(side, width_px)
+    boxes = [
+        Box(x, y, tile_w, tile_h) for y in _offsets(height_px, side, stride) for x in _offsets(width_px, side, stride)
+    ]
+    if not rules.roi_xy:
+        return tuple(boxes)
+    mask = roi_mask(height_px, width_px, rules.roi_xy)
+    kept = tuple(box for box in boxes if mask[box.y : box.bottom, box.x : box.right].any())
+    if not kept:
+        raise ConfigError(f"tiling.roi_xy has no pixel in the frame of {width_px}x{height_px}: {list(rules.roi_xy)}")
+    return kept
+
+
+def roi_mask(height_px: int, width_px: int, roi_xy: Sequence[tuple[int, int]]) -> npt.NDArray[np.bool_]:
+    """Return the (H, W) mask of the polygon, its outline included."""
+    mask = np.zeros((height_px, width_px), np.uint8)
+    cv2.fillPoly(mask, [np.array(roi_xy, np.int32)], 1)
+    return mask.astype(bool)
+
+
+def cut_tiles(pixels: Pixels, boxes: Sequence[Box]) -> Iterator[Pixels]:
+    """Yield the pixels under each box, views of `pixels` in the order of `boxes`."""
+    for box in boxes:
+        yield pixels[box.y : box.bottom, box.x : box.right]
