@@ -1,0 +1,425 @@
+"""Every setting, declared once: type, default, range, unit, one sentence.
+
+Order: command line > environment `INSPECTOR_SECTION__KEY` > secret files > TOML > defaults. Unknown keys and unknown
+`INSPECTOR_*` variables are refused by name. `Loaded.origins` says where each value came from. Constructors get what
+they use; only `daemon` and `check` see the whole tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from inspector.bundle import DEFAULT_BUNDLE, Severity
+from inspector.errors import ConfigError
+
+ENV_PREFIX = "INSPECTOR_"
+RESERVED_ENV = frozenset({"INSPECTOR_TEST_DATA"})
+"""Variables with the prefix that are not configuration: the folder of test data."""
+
+TopicLevel = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^+#/\x00\s]+$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Station(_Section):
+    """Which camera this is; each name is one level of the MQTT topics."""
+
+    site: TopicLevel = Field(description="Plant.")
+    line: TopicLevel = Field(description="Production line.")
+    name: TopicLevel = Field(description="Camera position, unique on its line.")
+
+    @property
+    def text(self) -> str:
+        """Return `site/line/name`."""
+        return f"{self.site}/{self.line}/{self.name}"
+
+
+class Source(_Section):
+    """Where frames come from."""
+
+    kind: Literal["folder", "camera", "lines", "demo"] = Field(description="What is read.")
+    path: str = Field(
+        default="",
+        description="folder: directory; camera: index, device path, URL or video file;"
+        " lines: path, tcp://HOST:PORT, unix://PATH or '-'; demo: unused.",
+    )
+    max_file_bytes: int = Field(default=64 << 20, ge=1024, description="Larger picture files are refused.")
+    max_frame_px: int = Field(default=100_000_000, ge=1024, description="Frames with more pixels are refused.")
+    full_scale: int | None = Field(
+        default=None, ge=256, le=65535, description="Value that is white in 16-bit pictures; unset: the upper 8 bits."
+    )
+    rescan_s: float = Field(default=2.0, gt=0, le=3600, description="Pause between two scans of the folder.")
+    settle_s: float = Field(
+        default=1.0, ge=0, le=3600, description="A file found by a scan must have stayed unchanged this long."
+    )
+    patterns: tuple[str, ...] = Field(
+        default=("*.jpg", "*.jpeg", "*.png", "*.bmp", "*.tif", "*.tiff"),
+        description="File names to take, compared without regard to case.",
+    )
+    recursive: bool = Field(default=True, description="Watch the folders below, too.")
+    finished: Literal["keep", "move", "delete"] = Field(default="keep", description="What becomes of inspected files.")
+    refused: Literal["keep", "move", "delete"] = Field(default="keep", description="What becomes of refused files.")
+    finished_dir: Path | None = Field(default=None, description="Where finished files go; needed by finished = 'move'.")
+    refused_dir: Path | None = Field(default=None, description="Where refused files go; needed by refused = 'move'.")
+    open_timeout_s: float = Field(default=5.0, gt=0, le=120, description="Longest wait for a camera to open.")
+    read_timeout_s: float = Field(default=2.0, gt=0, le=60, description="Longest wait for the next frame.")
+    frozen_frames: int = Field(
+        default=50,
+        ge=0,
+        le=100_000,
+        description="This many identical live frames in a row are a frozen camera; 0: never.",
+    )
+    independent: bool | None = Field(
+        default=None, description="Each frame shows another piece; unset: true for folders, false for streams."
+    )
+    rtsp_transport: Literal["tcp", "udp"] = Field(default="tcp", description="How RTSP carries pictures.")
+    format: Literal["mono8", "pgm", "y4m"] = Field(default="mono8", description="lines: framing of the stream.")
+    width_px: int | None = Field(default=None, ge=16, le=65536, description="lines: pixels of one line (mono8).")
+    frame_lines: int = Field(default=400, ge=16, le=65536, description="lines: lines of one frame.")
+    overlap_lines: int = Field(default=100, ge=0, le=32768, description="lines: lines shared with the frame before.")
+    speed_m_s: float = Field(default=2.0, gt=0, le=50, description="demo: speed of the drawn strip.")
+    seed: int = Field(default=0, ge=0, description="demo: what is drawn.")
+    images: Path | None = Field(default=None, description="demo: compose the strip from pictures in DIR/<label>/.")
+
+    @field_validator("path")
+    @classmethod
+    def _no_user_info(cls, value: str) -> str:
+        if "://" in value and "@" in urlsplit(value).netloc:
+            raise ValueError("user and password do not belong in a URL: use source.credentials_file")
+        return value
+
+    credentials_file: Path | None = Field(default=None, description="camera: file with `user:password` for the URL.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.kind != "demo" and not self.path:
+            raise ValueError(f"path is needed by kind = {self.kind!r}")
+        for key in ("finished", "refused"):
+            if getattr(self, key) == "move" and getattr(self, f"{key}_dir") is None:
+                raise ValueError(f"{key}_dir is needed by {key} = 'move'")
+        if self.kind == "lines" and self.format == "mono8" and self.width_px is None:
+            raise ValueError("width_px is needed by kind = 'lines' with format = 'mono8'")
+        if self.overlap_lines >= self.frame_lines:
+            raise ValueError(f"overlap_lines must be under frame_lines ({self.frame_lines}): {self.overlap_lines}")
+        return self
+
+
+class Tiling(_Section):
+    """How frames are cut; the tile's side comes from the bundle."""
+
+    overlap_px: int = Field(default=0, ge=0, le=4095, description="Pixels that neighbouring tiles share.")
+    roi_xy: tuple[tuple[int, int], ...] = Field(
+        default=(), description="Polygon in frame pixels; tiles without a pixel inside are not inspected."
+    )
+
+
+class Model(_Section):
+    """Which bundle decides."""
+
+    path: str = Field(default=DEFAULT_BUNDLE, description="Bundle folder, or the name of a shipped bundle.")
+    workers: int = Field(default=0, ge=0, le=64, description="Interpreters; 0: one per core, at most 4.")
+    runtime: Literal["ai_edge_litert", "tflite_runtime"] | None = Field(
+        default=None, description="Inference runtime; unset: LiteRT if it is there."
+    )
+
+
+class Decision(_Section):
+    """When a tile is a defect, and when a defect is an alarm."""
+
+    mode: Literal["observe", "alarm"] = Field(default="alarm", description="observe: record and publish, never alarm.")
+    thresholds: dict[str, Fraction] = Field(default={}, description="Score per label; unset: the card's.")
+    severity: dict[str, Severity] = Field(default={}, description="Severity per label; unset: the card's.")
+    record_floor: Fraction = Field(
+        default=0.2, description="Scores from here to the threshold are stored, not published."
+    )
+    unknown: bool = Field(default=True, description="Use the bundle's distance to call foreign tiles unknown.")
+    blank_std: float = Field(default=0.5, ge=0, le=64, description="Frames with less grey deviation are blank.")
+    overexposed_share: Fraction = Field(default=0.98, description="Frames with more white (>= 250) are not inspected.")
+    underexposed_share: Fraction = Field(default=0.98, description="Frames with more black (<= 5) are not inspected.")
+
+
+class Events(_Section):
+    """Which messages leave, and how alarms are held back."""
+
+    frame_messages: bool | None = Field(default=None, description="One message per frame; unset: for stills only.")
+    alarm_hits: int = Field(default=1, ge=1, le=1000, description="Frames with the label that make an alarm (N) ...")
+    alarm_window: int = Field(default=1, ge=1, le=1000, description="... among this many last frames (M).")
+    alarm_min_severity: Severity = Field(default="minor", description="Defects below raise no alarm.")
+    alarm_limit: int = Field(default=6, ge=1, le=100_000, description="Alarms per label that may leave ...")
+    alarm_limit_s: float = Field(
+        default=60, gt=0, le=86400, description="... in this time; then one 'suppressed' message."
+    )
+    off_domain_share: Fraction = Field(default=0.5, description="Share of unknown tiles that makes health degraded.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.alarm_hits > self.alarm_window:
+            raise ValueError(f"alarm_hits must not exceed alarm_window ({self.alarm_window}): {self.alarm_hits}")
+        return self
+
+
+class Mqtt(_Section):
+    """The broker."""
+
+    enabled: bool = Field(default=True, description="false: messages stay in the store.")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Broker.")
+    port: int = Field(default=1883, ge=1, le=65535, description="Its port; 8883 is usual with TLS.")
+    root: str | None = Field(default=None, description="Topic root; unset: inspector/{site}/{line}/{name}.")
+    protocol: Literal["auto", "5", "3.1.1"] = Field(default="auto", description="auto: 5, then 3.1.1 with a warning.")
+    client_id: str | None = Field(default=None, max_length=128, description="Unset: from the root.")
+    username: str | None = Field(default=None, min_length=1, description="User at the broker.")
+    password_file: Path | None = Field(default=None, description="File with the password, one line.")
+    tls: bool | None = Field(default=None, description="Must be said for another host; unset: plain, loopback only.")
+    ca_file: Path | None = Field(default=None, description="CA of the broker's certificate; unset: the system's.")
+    cert_file: Path | None = Field(default=None, description="Client certificate.")
+    key_file: Path | None = Field(default=None, description="Its key.")
+    keepalive_s: int = Field(
+        default=10, ge=2, le=3600, description="Silence after which the broker publishes the will."
+    )
+    window: int = Field(default=20, ge=1, le=100, description="Unacknowledged messages on the way.")
+    resend_horizon_s: float = Field(
+        default=3600, ge=0, le=604800, description="Delivered messages kept for a broker that loses its memory."
+    )
+    subscriber_grace_s: float = Field(
+        default=60, ge=0, le=3600, description="After a reconnect, wait this long for the subscribers of before."
+    )
+
+    @field_validator("root")
+    @classmethod
+    def _check_root(cls, value: str | None) -> str | None:
+        if value is not None and (re.search(r"[+#\x00]", value) or value.startswith("$") or not value.strip("/")):
+            raise ValueError(f"a topic without wildcards, not below $, is wanted: {value!r}")
+        return value.strip("/") if value else value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.tls is None and not is_loopback(self.host):
+            raise ValueError(f"tls must be said for a broker off this machine (tls = true, or false): {self.host}")
+        if self.password_file and not self.username:
+            raise ValueError("username is needed by password_file")
+        if self.password_file and not self.tls and not is_loopback(self.host):
+            raise ValueError("password_file is refused without tls: the password would be readable on the network")
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("cert_file and key_file belong together")
+        if (self.cert_file or self.ca_file) and not self.tls:
+            raise ValueError("ca_file and cert_file need tls = true")
+        return self
+
+
+class Store(_Section):
+    """The SQLite file with messages, outbox and ledger, and the evidence pictures."""
+
+    path: Path | None = Field(
+        default=None, description="Folder; unset: $STATE_DIRECTORY, else per station below the state folder."
+    )
+    outbox_limit_bytes: int = Field(default=256 << 20, ge=1 << 16, description="Undelivered messages kept.")
+    evidence: Literal["on", "off"] = Field(default="on", description="off: no picture is ever written.")
+    evidence_limit_bytes: int = Field(default=1 << 30, ge=0, description="Evidence pictures kept; the oldest go first.")
+    evidence_max_age_days: float = Field(default=30, gt=0, description="Older evidence pictures are deleted.")
+    free_floor_bytes: int = Field(default=512 << 20, ge=0, description="Below this free space no picture is written.")
+    evidence_px: int = Field(default=640, ge=64, le=4096, description="Longest side of an evidence picture.")
+
+
+class Http(_Section):
+    """Metrics, health and the status page."""
+
+    enabled: bool = Field(default=True, description="false: no listener at all.")
+    address: str = Field(default="127.0.0.1", description="Off loopback demands TLS and a token.")
+    port: int = Field(default=9108, ge=0, le=65535, description="0: any free port, written to the log.")
+    cert_file: Path | None = Field(default=None, description="Server certificate.")
+    key_file: Path | None = Field(default=None, description="Its key.")
+    token_file: Path | None = Field(default=None, description="File with the bearer token that requests must carry.")
+    max_upload_bytes: int = Field(default=16 << 20, ge=1024, description="Largest picture that /api/classify takes.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("cert_file and key_file belong together")
+        if self.enabled and not is_loopback(self.address) and not (self.cert_file and self.token_file):
+            raise ValueError(f"cert_file, key_file and token_file are needed off loopback: {self.address}")
+        return self
+
+
+class Settings(BaseSettings):
+    """The whole configuration of one station."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    station: Station
+    source: Source
+    tiling: Tiling = Tiling()
+    model: Model = Model()
+    decision: Decision = Decision()
+    events: Events = Events()
+    mqtt: Mqtt = Mqtt()
+    store: Store = Store()
+    http: Http = Http()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what `load_settings` has put together, nothing else."""
+        return (init_settings,)
+
+    @property
+    def root(self) -> str:
+        """The MQTT topic root."""
+        return self.mqtt.root or f"inspector/{self.station.text}"
+
+    def fingerprint(self) -> str:
+        """Return sha256 over the settings' canonical JSON; secrets are in files, so none is in here."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings and where each value came from (`file`, `env NAME`, `credential`, `default`), by `section.key`."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    path: Path | None
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether `host` can only mean this machine."""
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def state_folder(settings: Settings, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of the store: `store.path`, else `$STATE_DIRECTORY`, else one per station."""
+    if settings.store.path is not None:
+        return settings.store.path
+    if given := environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0])
+    base = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return base / "inspector" / settings.station.text.replace("/", "-")
+
+
+def load_settings(
+    path: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Loaded:
+    """Read and check a configuration.
+
+    Args:
+        path: TOML file; None takes environment and overrides alone.
+        overrides: From the command line, by `section.key`.
+        environ: Environment; `CREDENTIALS_DIRECTORY` may hold `mqtt.password`, `http.token` and `source.credentials`.
+
+    Raises:
+        ConfigError: Names file or variable, key, and what is wrong with it.
+    """
+    values: dict[str, dict[str, Any]] = {}
+    origins: dict[str, str] = {}
+
+    def put(section: str, key: str, value: Any, origin: str) -> None:
+        values.setdefault(section, {})[key] = value
+        origins[f"{section}.{key}"] = origin
+
+    if path is not None:
+        for section, table in _read_toml(path).items():
+            if not isinstance(table, dict):
+                raise ConfigError(f"{path}: {section}: a [{section}] table is wanted: {table!r}")
+            for key, value in table.items():
+                put(section, key, value, str(path))
+    _apply_credentials(put, environ)
+    _apply_environ(put, environ)
+    for dotted, value in (overrides or {}).items():
+        section, _, key = dotted.partition(".")
+        put(section, key, value, "command line")
+    try:
+        settings = Settings(**values)  # type: ignore[arg-type]
+    except ValidationError as exc:
+        raise ConfigError("\n".join(_explain(error, origins, path) for error in exc.errors(include_url=False))) from exc
+    for section, model in settings:
+        for key in type(model).model_fields:
+            origins.setdefault(f"{section}.{key}", "default")
+    return Loaded(settings, origins, path)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: not TOML: {exc}") from exc
+
+
+_CREDENTIALS = {
+    "mqtt.password": "mqtt.password_file",
+    "mqtt.key": "mqtt.key_file",
+    "http.token": "http.token_file",
+    "source.credentials": "source.credentials_file",
+}
+"""Names of systemd credentials and the key that each one sets."""
+
+
+def _apply_credentials(put: Any, environ: Mapping[str, str]) -> None:
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    for name, dotted in _CREDENTIALS.items():
+        if folder and (file := Path(folder) / name).is_file():
+            section, _, key = dotted.partition(".")
+            put(section, key, str(file), f"credential {name}")
+
+
+def _apply_environ(put: Any, environ: Mapping[str, str]) -> None:
+    known = {
+        f"{ENV_PREFIX}{section}__{key}".upper(): (section, key)
+        for section, field in Settings.model_fields.items()
+        for key in _section_class(field.annotation).model_fields
+    }
+    for name in sorted(environ):
+        upper = name.upper()
+        if not upper.startswith(ENV_PREFIX) or upper in RESERVED_ENV:
+            continue
+        if upper not in known:
+            raise ConfigError(f"environment: unknown variable: {name}")
+        section, key = known[upper]
+        field = _section_class(Settings.model_fields[section].annotation).model_fields[key]
+        source = EnvSettingsSource(Settings)
+        try:
+            value = source.prepare_field_value(key, field, environ[name], source.field_is_complex(field))
+        except ValueError as exc:
+            raise ConfigError(f"environment: {name}: JSON is wanted for {section}.{key}: {environ[name]!r}") from exc
+        put(section, key, value, f"env {name}")
+
+
+def _section_class(annotation: Any) -> type[BaseModel]:
+    return cast(type[BaseModel], annotation)
+
+
+def _explain(error: Any, origins: Mapping[str, str], path: Path | None) -> str:
+    dotted = ".".join(str(part) for part in error["loc"])
+    parts = dotted.split(".")
+    origin = origins.get(".".join(parts[:2])) or str(path or "configuration")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "unknown key"
+    elif error["type"] == "missing":
+        message = "missing"
+    shown = "" if error["type"] in {"missing", "value_error"} else f": {error['input']!r}"
+    return f"{origin}: {dotted}: {message}{shown}"
