@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,13 @@ class Cause(StrEnum):
     PROCESS_DOWN = "process_down"
 
 
+class FileStamp(NamedTuple):
+    """What tells one state of a file from another: the ledger remembers finished files by it."""
+
+    size_bytes: int
+    mtime_ns: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth value
 class Frame:
     """One picture as captured.
@@ -46,6 +54,7 @@ class Frame:
         identity: What the frame *is*, whoever reads it when: names the ids of its messages. The same file read again
             after a crash has the same identity, whatever its `epoch` and `frame_id`.
         source_key: Path relative to the watched folder, else None.
+        file_stamp: Of the file at `source_key`.
         block_id: The device's own frame number, where there is one.
         first_line: 64-bit absolute line number of row 0 for a line stream, else None.
         overlap_lines: Leading rows that the frame before showed already.
@@ -61,6 +70,7 @@ class Frame:
     captured_mono_s: float
     identity: str
     source_key: str | None = None
+    file_stamp: FileStamp | None = None
     block_id: int | None = None
     first_line: int | None = None
     overlap_lines: int = 0
@@ -99,6 +109,7 @@ class Gap:
         frame_id: Of the frame that could not be inspected, for a captured still.
         identity: As `Frame.identity`, for a captured still that exists but cannot be inspected, else None.
         source_key: As `Frame.source_key`.
+        file_stamp: As `Frame.file_stamp`.
         detail: A sentence for a person: which file or device, and what was wrong with it.
     """
 
@@ -110,4 +121,5 @@ class Gap:
     frame_id: int | None = None
     identity: str | None = None
     source_key: str | None = None
+    file_stamp: FileStamp | None = None
     detail: str = ""

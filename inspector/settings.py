@@ -32,6 +32,11 @@ TopicLevel = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^+#/\
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+def is_loopback(host: str) -> bool:
+    """Say whether `host` can only mean this machine."""
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -300,11 +305,6 @@ class Loaded:
     settings: Settings
     origins: Mapping[str, str]
     path: Path | None
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether `host` can only mean this machine."""
-    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def state_folder(settings: Settings, environ: Mapping[str, str] = os.environ) -> Path:

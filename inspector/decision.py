@@ -1,0 +1,155 @@
+"""From logits to a verdict per tile: softmax, thresholds, `clean`, `unknown`. Pure arithmetic in float64.
+
+float64 because a float32 softmax differs between CPUs even after rounding to the four decimals that messages carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from inspector.bundle import CLEAN, UNKNOWN, Bundle, Severity
+from inspector.classifier import Predictions
+from inspector.errors import ConfigError
+
+SEVERITIES: tuple[Severity, ...] = ("minor", "major", "critical")
+"""From least to most severe."""
+
+SCORE_DECIMALS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecisionRules:
+    """Everything that turns scores into verdicts.
+
+    Attributes:
+        labels: Order of the logits.
+        temperature: Divides the logits before the softmax; calibrated in training (Guo et al., ICML 2017).
+        thresholds: Score from which a label is a defect, per defect label.
+        severity: Per defect label.
+        record_floor: Score from which a tile under its threshold is kept as a candidate, so that thresholds can be
+            judged later.
+        unknown_means: (C, D) float64, or None when tiles are never `unknown`.
+        unknown_whitening: (D, K) float64, or None.
+        unknown_threshold: Distance above which a tile is `unknown`.
+    """
+
+    labels: tuple[str, ...]
+    temperature: float
+    thresholds: Mapping[str, float]
+    severity: Mapping[str, Severity]
+    record_floor: float
+    unknown_means: npt.NDArray[np.float64] | None = None
+    unknown_whitening: npt.NDArray[np.float64] | None = None
+    unknown_threshold: float = np.inf
+
+    @classmethod
+    def of(
+        cls,
+        bundle: Bundle,
+        thresholds: Mapping[str, float],
+        severity: Mapping[str, Severity],
+        record_floor: float,
+        use_unknown: bool = True,
+    ) -> DecisionRules:
+        """Return the card's rules with the configuration's changes.
+
+        Raises:
+            ConfigError: A label that the bundle does not have.
+        """
+        card = bundle.card
+        for key, given in (("thresholds", thresholds), ("severity", severity)):
+            if strange := sorted(set(given) - set(card.defect_labels)):
+                raise ConfigError(
+                    f"decision.{key}: no label of bundle {card.name} ({', '.join(card.defect_labels)}): {strange[0]}"
+                )
+        unknown = card.unknown if use_unknown else None
+        return cls(
+            card.labels,
+            card.temperature,
+            {**card.thresholds, **thresholds},
+            {**card.severity, **severity},
+            record_floor,
+            bundle.unknown_means if unknown else None,
+            bundle.unknown_whitening if unknown else None,
+            unknown.threshold if unknown else np.inf,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one tile is.
+
+    Attributes:
+        label: A defect label, `clean`, or `unknown`.
+        score: Of `top`, rounded to four decimals.
+        top: Arg-max over the defect labels and `clean`.
+        runner_up: The label with the next score.
+        runner_up_score: Its score.
+        candidate: Under the threshold, yet at or over the record floor: stored, not published.
+        distance: In feature space to the nearest label, or None without an unknown rule.
+    """
+
+    label: str
+    score: float
+    top: str
+    runner_up: str
+    runner_up_score: float
+    candidate: bool = False
+    distance: float | None = None
+
+    @property
+    def is_defect(self) -> bool:
+        """Whether the label is a defect."""
+        return self.label not in (CLEAN, UNKNOWN)
+
+
+def to_scores(logits: npt.NDArray[np.float64], temperature: float) -> npt.NDArray[np.float64]:
+    """Return the (N, C) softmax of `logits / temperature`, float64; rows sum to 1."""
+    scaled = logits.astype(np.float64) / temperature
+    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float64)
+
+
+def to_distances(
+    features: npt.NDArray[np.float64], means: npt.NDArray[np.float64], whitening: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return (N,) distances of (N, D) features to the nearest of the (C, D) means, whitened by (D, K)."""
+    projected, centres = features @ whitening, means @ whitening
+    squared = ((projected[:, np.newaxis, :] - centres[np.newaxis, :, :]) ** 2).sum(axis=2)
+    return np.asarray(np.sqrt(squared.min(axis=1)), np.float64)
+
+
+def decide(predictions: Predictions, rules: DecisionRules) -> list[Verdict]:
+    """Return one verdict per tile, in order.
+
+    A tile too far from every label is `unknown`, whatever its scores say. Else the best defect label is the verdict
+    when it reaches its threshold; a tile whose best label is `clean` is clean; what is left, a defect label that leads
+    but stays under its threshold, is `unknown` and, from the record floor on, a candidate.
+    """
+    scores = to_scores(predictions.logits, rules.temperature)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    distances = None
+    if rules.unknown_means is not None and rules.unknown_whitening is not None and predictions.features is not None:
+        distances = to_distances(predictions.features, rules.unknown_means, rules.unknown_whitening)
+    return [
+        _decide_tile(scores[row], order[row], None if distances is None else float(distances[row]), rules)
+        for row in range(len(scores))
+    ]
+
+
+def _decide_tile(
+    scores: npt.NDArray[np.float64], order: npt.NDArray[np.intp], distance: float | None, rules: DecisionRules
+) -> Verdict:
+    best, second = int(order[0]), int(order[1])
+    top = rules.labels[best]
+    score, runner_up_score = round(float(scores[best]), SCORE_DECIMALS), round(float(scores[second]), SCORE_DECIMALS)
+    label, candidate = top, False
+    if distance is not None and distance > rules.unknown_threshold:
+        label = UNKNOWN
+    elif top != CLEAN and score < rules.thresholds[top]:
+        label, candidate = UNKNOWN, score >= rules.record_floor
+    return Verdict(label, score, top, rules.labels[second], runner_up_score, candidate, distance)

@@ -1,0 +1,127 @@
+"""Evidence pictures: the surroundings of a defect as JPEG with its box, bounded by bytes, age and free space.
+
+A picture is never a reason to lose a message: where there is no room, the message goes without.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from inspector.clock import Clock
+from inspector.messages import Evidence, Picture
+from inspector.tiling import Box
+
+MARGIN_SHARE = 0.25
+"""Surroundings shown on each side, as a share of the box."""
+_QUALITY = 88
+_COLOUR_BGR = (0, 128, 255)
+
+
+def draw_evidence(picture: Picture, longest_px: int) -> bytes:
+    """Return a JPEG of the box with its surroundings, at most `longest_px` a side, the box outlined."""
+    pixels, box = picture.pixels, picture.box
+    height, width = pixels.shape[:2]
+    margin_x, margin_y = int(box.width * MARGIN_SHARE) + 8, int(box.height * MARGIN_SHARE) + 8
+    x0, y0 = max(0, box.x - margin_x), max(0, box.y - margin_y)
+    x1, y1 = min(width, box.right + margin_x), min(height, box.bottom + margin_y)
+    crop = pixels[y0:y1, x0:x1]
+    view = cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR) if crop.ndim == 2 else crop.copy()
+    scale = min(1.0, longest_px / max(view.shape[:2]))
+    if scale < 1:
+        size = (max(1, round(view.shape[1] * scale)), max(1, round(view.shape[0] * scale)))
+        view = cv2.resize(view, size, interpolation=cv2.INTER_AREA)
+    inner = Box(box.x - x0, box.y - y0, box.width, box.height)
+    corners = [(round(inner.x * scale), round(inner.y * scale)),
+               (round(inner.right * scale) - 1, round(inner.bottom * scale) - 1)]  # fmt: skip
+    cv2.rectangle(view, corners[0], corners[1], _COLOUR_BGR, 2)
+    ok, data = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    if not ok:
+        raise ValueError(f"no JPEG could be made of a crop of {view.shape}")
+    return bytes(np.asarray(data).tobytes())
+
+
+class EvidenceFolder:
+    """Keeps pictures by defect id.
+
+    Args:
+        folder: Where they lie; made when needed.
+        clock: Time, for the age limit.
+        limit_bytes: Pictures beyond it are deleted, the oldest first; 0 keeps none.
+        max_age_s: Older pictures are deleted.
+        free_floor_bytes: With less free space on the disk, none is written.
+        longest_px: Longest side of a picture.
+    """
+
+    def __init__(
+        self, folder: Path, clock: Clock, limit_bytes: int, max_age_s: float, free_floor_bytes: int, longest_px: int
+    ) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._limit_bytes = limit_bytes
+        self._max_age_s = max_age_s
+        self._free_floor_bytes = free_floor_bytes
+        self._longest_px = longest_px
+        self._guard = threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._sizes: dict[str, tuple[float, int]] = {}
+        for path in sorted(folder.glob("*.jpg"), key=lambda path: path.stat().st_mtime):
+            stat = path.stat()
+            self._sizes[path.stem] = (stat.st_mtime, stat.st_size)
+        self._bytes = sum(size for _, size in self._sizes.values())
+
+    def keep(self, defect_id: str, picture: Picture) -> Evidence | None:
+        """Write the picture of a defect; None where there is no room for it.
+
+        Raises:
+            OSError: The disk refused; the caller counts it and goes on without.
+        """
+        if self._limit_bytes == 0 or shutil.disk_usage(self._folder).free < self._free_floor_bytes:
+            return None
+        data = draw_evidence(picture, self._longest_px)
+        path = self._folder / f"{defect_id}.jpg"
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(data)
+        partial.replace(path)
+        with self._guard:
+            self._forget(defect_id)
+            self._sizes[defect_id] = (self._clock.now().timestamp(), len(data))
+            self._bytes += len(data)
+        return Evidence(sha256=hashlib.sha256(data).hexdigest(), url=f"/evidence/{defect_id}.jpg")
+
+    def read(self, defect_id: str) -> bytes | None:
+        """Return a picture, or None where there is none (any more)."""
+        if defect_id not in self._sizes:
+            return None
+        try:
+            return (self._folder / f"{defect_id}.jpg").read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def tidy(self) -> int:
+        """Delete what is too old or too much; returns how many pictures went."""
+        oldest = self._clock.now().timestamp() - self._max_age_s
+        gone = 0
+        with self._guard:
+            for name, (written, _) in list(self._sizes.items()):
+                if written >= oldest and self._bytes <= self._limit_bytes:
+                    break
+                self._forget(name)
+                (self._folder / f"{name}.jpg").unlink(missing_ok=True)
+                gone += 1
+        return gone
+
+    def _forget(self, name: str) -> None:
+        if known := self._sizes.pop(name, None):
+            self._bytes -= known[1]
+
+
+def is_writable(folder: Path) -> bool:
+    """Say whether files can be made in `folder`."""
+    return os.access(folder, os.W_OK | os.X_OK)

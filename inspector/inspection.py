@@ -1,0 +1,179 @@
+"""The first pure function: one frame in, one `Inspection` out.
+
+Stateless, so the same frame gives the same inspection on any worker, in a replay, or years later. No I/O, no clock,
+no thread; whoever passes a worker pool as `classify` gets parallelism without this module knowing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from inspector.bundle import CLEAN, UNKNOWN
+from inspector.classifier import Classify
+from inspector.decision import DecisionRules, Verdict, decide
+from inspector.frame import Cause, Frame, Pixels
+from inspector.preprocess import to_grey
+from inspector.tiling import Box, TilingRules, cut_tiles, plan_tiles
+
+
+@dataclass(frozen=True, slots=True)
+class QualityRules:
+    """When a frame shows nothing that could be inspected.
+
+    Attributes:
+        blank_std: Grey levels; a smaller deviation is no picture of a surface.
+        overexposed_share: Share of pixels >= 250 above which a frame is not inspected.
+        underexposed_share: Share of pixels <= 5 above which a frame is not inspected.
+    """
+
+    blank_std: float = 0.5
+    overexposed_share: float = 0.98
+    underexposed_share: float = 0.98
+
+
+@dataclass(frozen=True, slots=True)
+class InspectRules:
+    """All that `inspect_frame` depends on besides the frame and the network."""
+
+    tiling: TilingRules
+    decision: DecisionRules
+    quality: QualityRules = QualityRules()
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """Touching tiles of one label.
+
+    Attributes:
+        label: A defect label.
+        box: In source-frame pixels.
+        score: Highest of its tiles.
+        runner_up: Next label of that tile.
+        runner_up_score: Its score.
+        tiles: How many tiles.
+        candidate: Under the threshold: recorded, never published.
+    """
+
+    label: str
+    box: Box
+    score: float
+    runner_up: str
+    runner_up_score: float
+    tiles: int
+    candidate: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inspection:
+    """What was found in one frame.
+
+    Attributes:
+        frame: The frame.
+        cause: Why it was not inspected, or None.
+        boxes: Where the tiles lie; empty when it was not inspected.
+        verdicts: One per tile.
+        defects: Most severe first, then highest score, then top left; candidates last.
+    """
+
+    frame: Frame
+    cause: Cause | None
+    boxes: tuple[Box, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    defects: tuple[Defect, ...] = ()
+
+    def verdict_counts(self) -> Mapping[str, int]:
+        """Return how many tiles had each verdict."""
+        return Counter(verdict.label for verdict in self.verdicts)
+
+    @property
+    def published(self) -> tuple[Defect, ...]:
+        """Defects at or over their threshold."""
+        return tuple(defect for defect in self.defects if not defect.candidate)
+
+    @property
+    def decision(self) -> str:
+        """The frame in one word: the most severe defect's label, else `unknown`, else `clean`."""
+        if self.published:
+            return self.published[0].label
+        return UNKNOWN if any(verdict.label == UNKNOWN for verdict in self.verdicts) else CLEAN
+
+
+def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Inspection:
+    """Return what is to be seen in `frame`.
+
+    Raises:
+        ConfigError: The region of interest lies outside a frame of this size.
+        WorkerError: `classify` says so.
+    """
+    grey = to_grey(frame.pixels)
+    if (cause := judge_quality(grey, rules.quality)) is not None:
+        return Inspection(frame, cause)
+    boxes = plan_tiles(frame.height_px, frame.width_px, rules.tiling)
+    verdicts = tuple(decide(classify(list(cut_tiles(grey, boxes))), rules.decision))
+    return Inspection(frame, None, boxes, verdicts, merge_tiles(boxes, verdicts, rules.decision))
+
+
+def judge_quality(grey: Pixels, rules: QualityRules) -> Cause | None:
+    """Return why a frame cannot be inspected, or None; judged on every fourth row and column of a large frame."""
+    sample = grey[::4, ::4] if min(grey.shape) >= 64 else grey
+    histogram = cv2.calcHist([np.ascontiguousarray(sample)], [0], None, [256], [0, 256]).ravel()
+    if histogram[250:].sum() > rules.overexposed_share * sample.size:
+        return Cause.OVEREXPOSED
+    if histogram[:6].sum() > rules.underexposed_share * sample.size:
+        return Cause.UNDEREXPOSED
+    if float(cv2.meanStdDev(grey)[1][0, 0]) < rules.blank_std:
+        return Cause.BLANK
+    return None
+
+
+def merge_tiles(boxes: Sequence[Box], verdicts: Sequence[Verdict], rules: DecisionRules) -> tuple[Defect, ...]:
+    """Return the defects of a frame: touching tiles of one label become one.
+
+    Tiles that only touch at a corner stay apart. Candidates merge among themselves, never with published defects.
+    """
+    defects: list[Defect] = []
+    for candidate in (False, True):
+        chosen = [
+            number for number, verdict in enumerate(verdicts) if (verdict.candidate if candidate else verdict.is_defect)
+        ]
+        for label in sorted({verdicts[number].top for number in chosen}):
+            members = [number for number in chosen if verdicts[number].top == label]
+            for group in _touching(members, boxes):
+                best = max(group, key=lambda number: (verdicts[number].score, -number))
+                box = boxes[group[0]]
+                for number in group[1:]:
+                    box = box.union(boxes[number])
+                verdict = verdicts[best]
+                defects.append(
+                    Defect(label, box, verdict.score, verdict.runner_up, verdict.runner_up_score, len(group), candidate)
+                )
+    weight = {"minor": 0, "major": 1, "critical": 2}
+    return tuple(
+        sorted(
+            defects,
+            key=lambda defect: (
+                defect.candidate, -weight[rules.severity[defect.label]], -defect.score, defect.box.y, defect.box.x,
+                defect.label,
+            ),
+        )
+    )  # fmt: skip
+
+
+def _touching(members: Sequence[int], boxes: Sequence[Box]) -> list[list[int]]:
+    groups: list[list[int]] = []
+    waiting = list(members)
+    while waiting:
+        group, border = [], [waiting.pop(0)]
+        while border:
+            number = border.pop()
+            group.append(number)
+            near = [other for other in waiting if boxes[number].touches(boxes[other])]
+            waiting = [other for other in waiting if other not in set(near)]
+            border.extend(near)
+        groups.append(sorted(group))
+    return groups

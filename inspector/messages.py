@@ -1,0 +1,315 @@
+"""What leaves the station: the message types, their deterministic ids, and their one canonical encoding.
+
+Each type is declared once, here; `inspector/schemas/*.json` is generated from it (`python -m inspector.messages`) and a
+test holds the two together. Payloads are flat with at most one level of nesting, have no arrays, and always carry
+every key: absent is null. A message is a `Draft` until the store gives it `store_id` and `seq`; stored bytes never
+change afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from inspector.bundle import Severity
+from inspector.clock import to_rfc3339, to_timestamp_ms
+from inspector.frame import Pixels
+from inspector.tiling import Box
+
+Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
+Score = Annotated[float, Field(ge=0, le=1)]
+Moment = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Flat(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, json_schema_serialization_defaults_required=True
+    )
+
+
+class FrameRef(_Flat):
+    """Which frame."""
+
+    epoch: Count = Field(description="Source start of this store, from 1.")
+    frame_id: Count = Field(description="Captured frames of this epoch, from 0; a jump means dropped frames.")
+    source_key: str | None = Field(description="Path relative to the watched folder.")
+
+
+class BoxPx(_Flat):
+    """A rectangle in source-frame pixels, EXIF orientation ignored."""
+
+    x: Count
+    y: Count
+    width: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+
+    @classmethod
+    def of(cls, box: Box) -> BoxPx:
+        """Return a tiling box as message part."""
+        return cls.model_construct(x=box.x, y=box.y, width=box.width, height=box.height)
+
+
+class RunnerUp(_Flat):
+    """The label that came second in the tile that decided."""
+
+    label: str
+    score: Score
+
+
+class Why(_Flat):
+    """The reason, and what would change it."""
+
+    rule: Literal["threshold", "severity", "mode", "n_of_m", "limit"] = Field(description="Rule that decided last.")
+    key: str = Field(description="Configuration key that would change the outcome.")
+    threshold: Score
+    score: Score
+    margin: float = Field(description="score - threshold, rounded to four decimals.")
+    hits: Count = Field(description="Frames with this label among the last `window`.")
+    window: Count
+
+
+class Evidence(_Flat):
+    """The picture that shows it; null where none was kept."""
+
+    sha256: str | None
+    url: str | None = Field(description="Path at the station's HTTP listener.")
+
+
+class _Common(_Flat):
+    id: Uuid = Field(description="Of this message: a consumer drops repeats by it.")
+    store_id: str = Field(description="Of the store that numbered it.")
+    seq: Count = Field(description="Numbers every QoS 1 message of one store without gaps, from 1.")
+    captured_at: Moment = Field(description="End of exposure, RFC 3339, UTC.")
+    timestamp_ms: int = Field(description="The same in milliseconds since 1970-01-01 UTC.")
+    station: str = Field(description="site/line/name")
+    coil_id: str | None
+    bundle: str = Field(description="name@version+fingerprint of the model bundle.")
+    config: str = Field(description="Fingerprint of the configuration.")
+    simulated: bool = Field(description="True for generated pictures.")
+
+
+class DefectMessage(_Common):
+    """One phase of one defect; an independent still gives exactly one message per defect, `closed`."""
+
+    schema_: Literal["inspector/defect/1"] = Field(default="inspector/defect/1", alias="schema")
+    defect_id: Uuid = Field(description="The same in all phases of the defect.")
+    phase: Literal["opened", "updated", "closed"]
+    frame: FrameRef
+    box_px: BoxPx
+    line: int | None = Field(description="Absolute first line on a line stream.")
+    lines: int | None = Field(description="Length in lines on a line stream.")
+    position_m: float | None = Field(description="Along the strip.")
+    across_mm: float | None = Field(description="Left edge, from the frame's left.")
+    width_mm: float | None
+    length_mm: float | None
+    scale_source: Literal["card", "configuration"] | None = Field(description="Who knows mm per px; null: nobody.")
+    label: str
+    score: Score
+    runner_up: RunnerUp
+    severity: Severity
+    alarm: bool
+    why: Why
+    tiles: Count
+    frames: Count
+    evidence: Evidence
+
+
+class FrameMessage(_Common):
+    """What became of one frame; every captured still gives exactly one."""
+
+    schema_: Literal["inspector/frame/1"] = Field(default="inspector/frame/1", alias="schema")
+    frame: FrameRef
+    verdict: Literal["pass", "fail", "unknown", "not_inspected"]
+    reason: str | None = Field(description="Why it was not inspected: a word of the coverage causes.")
+    detail: str | None = Field(description="The same for a person.")
+    label: str | None = Field(description="Label of the most severe defect.")
+    score: Score | None
+    defects: Count
+    defect_ids: str = Field(description="defect_id of each, separated by spaces, most severe first.")
+    width_px: int | None
+    height_px: int | None
+    tiles: Count
+    unknown_tiles: Count
+
+
+class AlarmMessage(_Common):
+    """A defect that asks for a person, or word of how many more there were."""
+
+    schema_: Literal["inspector/alarm/1"] = Field(default="inspector/alarm/1", alias="schema")
+    kind: Literal["defect", "suppressed"]
+    defect_id: Uuid = Field(description="The defect; of `suppressed`, the first that was held back.")
+    label: str
+    score: Score
+    severity: Severity
+    suppressed: Count = Field(description="Alarms held back since the last message.")
+    why: Why
+    text: str = Field(description="One line for a person.")
+
+
+class CoverageMessage(_Common):
+    """A stretch that was not inspected, or messages that were lost."""
+
+    schema_: Literal["inspector/coverage/1"] = Field(default="inspector/coverage/1", alias="schema")
+    from_: Moment = Field(alias="from")
+    to: Moment
+    cause: str
+    frames: Count = Field(description="Frames that are missing; 0: not known.")
+    epoch: Count
+    source_key: str | None
+    detail: str | None
+    first_seq: int | None = Field(description="First lost message, for cause `messages_lost`.")
+    last_seq: int | None
+
+
+class HealthMessage(_Flat):
+    """Whether the station sees. Retained; a consumer that reads it after `valid_until` must take it for `blind`."""
+
+    schema_: Literal["inspector/health/1"] = Field(default="inspector/health/1", alias="schema")
+    station: str
+    state: Literal["starting", "ok", "degraded", "blind", "idle", "held"]
+    reason: str | None
+    since: Moment
+    valid_until: Moment
+
+
+class AboutMessage(_Flat):
+    """What runs here. Retained."""
+
+    schema_: Literal["inspector/about/1"] = Field(default="inspector/about/1", alias="schema")
+    station: str
+    version: str
+    runtime: str
+    golden: Literal["exact", "tolerated", "stub"] = Field(description="How this machine scores the golden tiles.")
+    bundle: str
+    bundle_sha256: str
+    config: str
+    source: str
+    store_id: str
+    started_at: Moment
+    clock: Literal["synchronized", "unsynchronized", "unknown"]
+    schemas: str = Field(description="Schemas in use, separated by spaces.")
+
+
+class MarkMessage(_Flat):
+    """The last message that the broker acknowledged. Retained: read back, it tells what a broker has lost."""
+
+    schema_: Literal["inspector/mark/1"] = Field(default="inspector/mark/1", alias="schema")
+    store_id: str
+    seq: Count
+
+
+Body = DefectMessage | FrameMessage | AlarmMessage | CoverageMessage
+State = HealthMessage | AboutMessage | MarkMessage
+
+MESSAGE_TYPES: Mapping[str, type[BaseModel]] = {
+    "defect": DefectMessage,
+    "frame": FrameMessage,
+    "alarm": AlarmMessage,
+    "coverage": CoverageMessage,
+    "health": HealthMessage,
+    "about": AboutMessage,
+    "mark": MarkMessage,
+}
+"""Message type by topic below the root."""
+
+_TOPICS = {kind: topic for topic, kind in MESSAGE_TYPES.items()}
+
+UNSTORED = {"store_id": "", "seq": 0}
+"""Stand-ins in a draft for what the store assigns."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """What an evidence picture is made of: the frame's pixels, and the box to mark."""
+
+    pixels: Pixels
+    box: Box
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draft:
+    """A message that the store has not numbered yet.
+
+    Attributes:
+        body: Everything but `store_id`, `seq` and the evidence.
+        picture: What to keep as evidence with it, or None.
+    """
+
+    body: Body
+    picture: Picture | None = None
+
+    @property
+    def topic(self) -> str:
+        """Topic below the root."""
+        return topic_of(self.body)
+
+
+def topic_of(body: Body | State) -> str:
+    """Return the topic of a message below the root."""
+    return _TOPICS[type(body)]
+
+
+def encode(body: Body | State) -> bytes:
+    """Return the canonical JSON of a message: sorted keys, no spaces, UTF-8."""
+    return canonical_json(body.model_dump(mode="json", by_alias=True))
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return sorted, space-free UTF-8 JSON; NaN and infinities are refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def numbered(draft: Draft, store_id: str, seq: int, evidence: Evidence | None = None) -> Body:
+    """Return the message with what only the store knows."""
+    update: dict[str, Any] = {"store_id": store_id, "seq": seq}
+    if evidence is not None and isinstance(draft.body, DefectMessage):
+        update["evidence"] = evidence
+    return draft.body.model_copy(update=update)
+
+
+class Ids:
+    """Names things after what they are: the same frame, inspected again, gives the same ids (UUID version 5).
+
+    Args:
+        root: MQTT topic root, which keeps stations apart.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._namespace = uuid.uuid5(uuid.NAMESPACE_URL, f"inspector:{root}")
+
+    def of(self, *parts: object) -> str:
+        """Return the id that `parts` have at this station."""
+        return str(uuid.uuid5(self._namespace, "\x1f".join(str(part) for part in parts)))
+
+
+def moment_fields(moment: datetime) -> dict[str, Any]:
+    """Return `captured_at` and `timestamp_ms` of a moment."""
+    return {"captured_at": to_rfc3339(moment), "timestamp_ms": to_timestamp_ms(moment)}
+
+
+def schema_files() -> dict[str, str]:
+    """Return the JSON Schema text of each message type by file name."""
+    files = {}
+    for topic, kind in MESSAGE_TYPES.items():
+        schema = kind.model_json_schema(by_alias=True, mode="serialization")
+        schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+        files[f"{topic}-1.json"] = json.dumps(schema, indent=1, sort_keys=True) + "\n"
+    return files
+
+
+def write_schemas(folder: Path) -> None:
+    """Write the schema files."""
+    for name, text in schema_files().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schemas(Path(__file__).parent / "schemas")

@@ -1,0 +1,114 @@
+"""Every metric, in one place, on a registry that is handed in.
+
+Base units, `_total` for counters, label values from fixed sets and there from the start with 0, no ids in labels,
+timestamps rather than ages. They show progress, not liveness. `docs/monitoring.md` is tested against this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+from inspector.bundle import CLEAN, UNKNOWN, Severity
+from inspector.frame import Cause
+
+OUTCOMES = ("inspected", *(cause.value for cause in Cause))
+HEALTH_STATES = ("starting", "ok", "degraded", "blind", "idle", "held")
+STAGES = ("read", "classify", "inspect", "track", "evidence", "commit")
+SUPPRESSED = ("mode", "severity", "n_of_m", "limit")
+LOST = ("outbox_full", "rejected")
+REJECTED = ("login", "certificate", "protocol", "refused", "unreachable", "publish")
+_STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+_AGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_SCORE_BUCKETS = tuple(step / 10 for step in range(1, 11))
+
+
+class Metrics:
+    """The metric table of one station.
+
+    Args:
+        registry: Where they are registered: one per process, one per test.
+        labels: Defect labels of the bundle.
+        severity: Per defect label.
+    """
+
+    def __init__(self, registry: CollectorRegistry, labels: Sequence[str], severity: Mapping[str, Severity]) -> None:
+        self.registry = registry
+
+        def counter(name: str, text: str, *label_names: str) -> Counter:
+            return Counter(name, text, label_names, registry=registry)
+
+        def gauge(name: str, text: str, *label_names: str) -> Gauge:
+            return Gauge(name, text, label_names, registry=registry)
+
+        def histogram(name: str, text: str, buckets: Iterable[float], *label_names: str) -> Histogram:
+            return Histogram(name, text, label_names, buckets=tuple(buckets), registry=registry)
+
+        self.frames_captured = counter("inspector_frames_captured_total", "Frames that the source delivered.")
+        self.frames = counter("inspector_frames_total", "Frames by what became of them.", "outcome")
+        self.strip_meters = counter(
+            "inspector_strip_meters_total", "Metres of strip, where the scale is known.", "outcome"
+        )
+        self.tiles = counter("inspector_tiles_total", "Tiles by verdict.", "verdict")
+        self.defects = counter("inspector_defects_total", "Defects at or over their threshold.", "label", "severity")
+        self.alarms = counter("inspector_alarms_total", "Alarms that left.", "label", "severity")
+        self.alarms_suppressed = counter(
+            "inspector_alarms_suppressed_total", "Defects without alarm, by rule.", "reason"
+        )
+        self.tile_score = histogram("inspector_tile_score", "Leading score of tiles by label.", _SCORE_BUCKETS, "label")
+        self.health_state = gauge("inspector_health_state", "1 for the present state of health.", "state")
+        self.last_frame = gauge("inspector_last_frame_timestamp_seconds", "When the last frame was captured.")
+        self.last_inference = gauge("inspector_last_inference_timestamp_seconds", "When the last frame was inspected.")
+        self.last_puback = gauge("inspector_last_puback_timestamp_seconds", "When the broker last acknowledged.")
+        self.selftest = gauge(
+            "inspector_selftest_last_success_timestamp_seconds", "When golden tiles last scored right."
+        )
+        self.stage_seconds = histogram("inspector_stage_duration_seconds", "Time in a stage.", _STAGE_BUCKETS, "stage")
+        self.frame_age = histogram("inspector_frame_age_seconds", "From capture to commit.", _AGE_BUCKETS)
+        self.delivery_seconds = histogram("inspector_delivery_duration_seconds", "From commit to PUBACK.", _AGE_BUCKETS)
+        self.outbox_messages = gauge("inspector_outbox_messages", "Messages that wait for the broker.")
+        self.outbox_bytes = gauge("inspector_outbox_bytes", "Their payload bytes.")
+        self.outbox_limit = gauge("inspector_outbox_limit_bytes", "Bytes beyond which the oldest are lost.")
+        self.outbox_oldest = gauge(
+            "inspector_outbox_oldest_timestamp_seconds", "When the oldest was stored; 0: none waits."
+        )
+        self.outbox_lost = counter("inspector_outbox_lost_total", "Messages that were never delivered.", "reason")
+        self.mqtt_connected = gauge("inspector_mqtt_connected", "1 while the broker is connected.")
+        self.mqtt_connects = counter("inspector_mqtt_connects_total", "Connections that the broker accepted.")
+        self.mqtt_rejected = counter("inspector_mqtt_rejected_total", "Refusals by the broker.", "reason")
+        self.worker_busy = gauge("inspector_worker_busy_seconds_total", "Time that workers spent scoring.")
+        self.workers = gauge("inspector_workers", "Inspection workers.")
+        self.reload_ok = gauge("inspector_config_last_reload_successful", "1 if the last reload was taken.")
+        self.build = Info("inspector_build", "The program.", registry=registry)
+        self.bundle = Info("inspector_bundle", "The model bundle.", registry=registry)
+        self.config = Info("inspector_config", "The configuration.", registry=registry)
+        self.station = Info("inspector_station", "The station.", registry=registry)
+        self._touch(labels, severity)
+
+    def _touch(self, labels: Sequence[str], severity: Mapping[str, Severity]) -> None:
+        for outcome in OUTCOMES:
+            self.frames.labels(outcome)
+        for outcome in ("inspected", "missed"):
+            self.strip_meters.labels(outcome)
+        for label in (*labels, CLEAN, UNKNOWN):
+            self.tiles.labels(label)
+        for label in (*labels, CLEAN):
+            self.tile_score.labels(label)
+        for label in labels:
+            self.defects.labels(label, severity[label])
+            self.alarms.labels(label, severity[label])
+        for metric, values in (
+            (self.alarms_suppressed, SUPPRESSED), (self.outbox_lost, LOST), (self.mqtt_rejected, REJECTED),
+        ):  # fmt: skip
+            for value in values:
+                metric.labels(value)
+        for stage in STAGES:
+            self.stage_seconds.labels(stage)
+        self.show_health("starting")
+        self.reload_ok.set(1)
+
+    def show_health(self, state: str) -> None:
+        """Set the one state that is 1."""
+        for other in HEALTH_STATES:
+            self.health_state.labels(other).set(other == state)

@@ -1,0 +1,482 @@
+"""The durable memory of one station: records, outbox, ledger and counters in one SQLite file.
+
+Messages, their place in the outbox and the done-mark of their file are one transaction (WAL, `synchronous=FULL`), so
+a process that dies at any moment has either done a frame or not begun it. The store allocates `epoch` and `seq`, and
+nobody else does. One process per store, held by a lock file. Stored payloads never change.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inspector.clock import Clock, to_timestamp_ms
+from inspector.errors import StoreError
+from inspector.frame import FileStamp
+from inspector.messages import (
+    AlarmMessage,
+    Body,
+    CoverageMessage,
+    DefectMessage,
+    Draft,
+    Evidence,
+    FrameMessage,
+    numbered,
+)
+from inspector.messages import encode as encode_message
+
+APPLICATION_ID = 0x1A5BEC70
+SCHEMA_VERSION = 1
+MAX_CANDIDATES = 1_000_000
+PRUNE_ROWS = 2000
+"""Rows removed at once, so that tidying never holds up a commit."""
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE records (
+  id BLOB PRIMARY KEY, seq INTEGER NOT NULL, kind TEXT NOT NULL, captured_ms INTEGER NOT NULL, defect_id BLOB,
+  label TEXT, severity TEXT, score REAL, phase TEXT, alarm INTEGER, payload BLOB
+) WITHOUT ROWID;
+CREATE INDEX records_by_time ON records (kind, captured_ms);
+CREATE TABLE outbox (
+  seq INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL, class TEXT NOT NULL, stored_ms INTEGER NOT NULL
+);
+CREATE TABLE cursors (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE ledger (
+  source_key TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, outcome TEXT NOT NULL,
+  done_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE deaths (source_key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE candidates (
+  captured_ms INTEGER NOT NULL, epoch INTEGER NOT NULL, frame_id INTEGER NOT NULL, source_key TEXT, label TEXT NOT NULL,
+  score REAL NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+  bundle TEXT NOT NULL
+);
+CREATE TABLE configurations (
+  fingerprint TEXT PRIMARY KEY, kind TEXT NOT NULL, first_ms INTEGER NOT NULL, text TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A finding under its threshold: kept so that thresholds can be judged later."""
+
+    captured_ms: int
+    epoch: int
+    frame_id: int
+    source_key: str | None
+    label: str
+    score: float
+    x: int
+    y: int
+    width: int
+    height: int
+    bundle: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoneMark:
+    """A file that is finished."""
+
+    source_key: str
+    stamp: FileStamp
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """What one frame, gap or tick leaves behind; committed whole or not at all.
+
+    Attributes:
+        drafts: Messages, in order.
+        evidence: Of drafts, by message id.
+        done: The finished file, if it was one.
+        candidates: Findings under their thresholds.
+    """
+
+    drafts: Sequence[Draft]
+    evidence: Mapping[str, Evidence]
+    done: DoneMark | None = None
+    candidates: Sequence[Candidate] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One message to deliver."""
+
+    seq: int
+    topic: str
+    payload: bytes
+    stored_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxState:
+    """How full the outbox is for one sink."""
+
+    messages: int
+    bytes: int
+    oldest_ms: int | None
+    last_seq: int
+
+
+class Store:
+    """Opens, or creates, the store in `folder`; safe to use from several threads.
+
+    Args:
+        folder: Holds `inspector.sqlite3`, its lock, and the list of files in work.
+        clock: Time.
+        outbox_limit_bytes: Undelivered payload bytes beyond which the oldest messages are lost.
+
+    Raises:
+        StoreError: Another process has it, it is no store of ours, or a newer program wrote it.
+    """
+
+    def __init__(self, folder: Path, clock: Clock, outbox_limit_bytes: int = 256 << 20) -> None:
+        self.folder = folder
+        self._clock = clock
+        self._limit_bytes = outbox_limit_bytes
+        self._guard = threading.RLock()
+        self._lock_fd = _lock(folder)
+        try:
+            self._db = self._open(folder / "inspector.sqlite3")
+            self.store_id = str(self._meta("store_id") or self._set_meta("store_id", str(uuid.uuid4())))
+            self._work = _WorkList(folder / "in-work")
+            self._blame_files_in_work()
+        except BaseException:
+            os.close(self._lock_fd)
+            raise
+
+    # --- Opening and closing --------------------------------------------------------------------------------------
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        try:
+            db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+            application, version = (db.execute(f"PRAGMA {p}").fetchone()[0] for p in ("application_id", "user_version"))
+            tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if tables and application != APPLICATION_ID:
+                raise StoreError(f"{path}: not a store of inspector (application id {application:#x})")
+            if version > SCHEMA_VERSION:
+                raise StoreError(
+                    f"{path}: written by a newer inspector, schema {version} (this one knows {SCHEMA_VERSION})"
+                )
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            if not tables:
+                db.executescript(
+                    f"BEGIN;{_SCHEMA}PRAGMA application_id = {APPLICATION_ID};"
+                    f"PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
+                )
+        except sqlite3.DatabaseError as exc:
+            raise StoreError(f"{path}: cannot be opened: {exc}") from exc
+        return db
+
+    def close(self, clean: bool = True) -> None:
+        """Close; `clean` says that the process ends on purpose, so no file in work is to blame."""
+        with self._guard:
+            if clean:
+                self._work.clear()
+            self._work.close()
+            self._db.close()
+            os.close(self._lock_fd)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._guard:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _meta(self, key: str) -> Any:
+        with self._guard:
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def _set_meta(self, key: str, value: Any) -> Any:
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value)
+            )
+        return value
+
+    # --- Counters -------------------------------------------------------------------------------------------------
+
+    def next_epoch(self) -> int:
+        """Allocate the next epoch, durably."""
+        with self._guard:
+            return int(self._set_meta("epoch", int(self._meta("epoch") or 0) + 1))
+
+    def heartbeat(self) -> None:
+        """Note that the process is alive now, so that the next start knows how long nobody looked."""
+        self._set_meta("alive_ms", to_timestamp_ms(self._clock.now()))
+
+    def last_alive_ms(self) -> int | None:
+        """Return when a process last noted that it was alive, ms since 1970, or None on a new store."""
+        value = self._meta("alive_ms")
+        return None if value is None else int(value)
+
+    def remember(self, kind: str, fingerprint: str, text: str) -> None:
+        """Keep a configuration or bundle card by its fingerprint: what messages name must be readable years later."""
+        with self._transaction() as db:
+            row = (fingerprint, kind, to_timestamp_ms(self._clock.now()), text)
+            db.execute("INSERT OR IGNORE INTO configurations VALUES (?, ?, ?, ?)", row)
+
+    # --- Committing -----------------------------------------------------------------------------------------------
+
+    def commit(self, entries: Sequence[Entry]) -> list[Body]:
+        """Store the entries in one transaction and return their numbered messages.
+
+        A message whose id is stored already is left out: it was sent under that id before.
+
+        Raises:
+            sqlite3.OperationalError: The disk is full or broken; nothing of the entries is stored.
+        """
+        bodies: list[Body] = []
+        now_ms = to_timestamp_ms(self._clock.now())
+        with self._transaction() as db:
+            row = db.execute("SELECT value FROM meta WHERE key = 'seq'").fetchone()
+            first = seq = int(row[0]) if row else 0
+            for entry in entries:
+                for draft in entry.drafts:
+                    key = uuid.UUID(draft.body.id).bytes
+                    if db.execute("SELECT 1 FROM records WHERE id = ?", (key,)).fetchone():
+                        continue
+                    seq += 1
+                    body = numbered(draft, self.store_id, seq, entry.evidence.get(draft.body.id))
+                    payload = encode_message(body)
+                    db.execute(
+                        "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _record(key, body, payload)
+                    )
+                    row = (seq, draft.topic, payload, "frame" if isinstance(body, FrameMessage) else "event", now_ms)
+                    db.execute("INSERT INTO outbox VALUES (?, ?, ?, ?, ?)", row)
+                    bodies.append(body)
+                if entry.done is not None:
+                    done = entry.done
+                    db.execute(
+                        "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?)",
+                        (done.source_key, done.stamp.size_bytes, done.stamp.mtime_ns, done.outcome, now_ms),
+                    )
+                    db.execute("DELETE FROM deaths WHERE source_key = ?", (done.source_key,))
+                db.executemany(
+                    "INSERT INTO candidates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [
+                        (c.captured_ms, c.epoch, c.frame_id, c.source_key, c.label, c.score, c.x, c.y, c.width,
+                         c.height, c.bundle)
+                        for c in entry.candidates
+                    ],
+                )  # fmt: skip
+            if seq != first:
+                db.execute(
+                    "INSERT INTO meta VALUES ('seq', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (seq,)
+                )
+        self._work.finished([entry.done.source_key for entry in entries if entry.done])
+        return bodies
+
+    # --- Ledger (`sources.base.Ledger`) ---------------------------------------------------------------------------
+
+    def is_done(self, source_key: str, size_bytes: int, mtime_ns: int) -> bool:
+        """Say whether this very file, at this size and time, has been committed before."""
+        with self._guard:
+            row = self._db.execute(
+                "SELECT size_bytes, mtime_ns FROM ledger WHERE source_key = ?", (source_key,)
+            ).fetchone()
+        return bool(row == (size_bytes, mtime_ns))
+
+    def suspects(self) -> dict[str, int]:
+        """Return the files that were in work when the process died, and how often that happened."""
+        with self._guard:
+            return dict(self._db.execute("SELECT source_key, times FROM deaths ORDER BY source_key").fetchall())
+
+    def starting(self, source_key: str) -> None:
+        """Note that work on a file begins; survives the death of the process (not of the machine)."""
+        with self._guard:
+            self._work.started(source_key)
+
+    def _blame_files_in_work(self) -> None:
+        with self._transaction() as db:
+            for key in self._work.left_over:
+                db.execute(
+                    "INSERT INTO deaths VALUES (?, 1) ON CONFLICT (source_key) DO UPDATE SET times = times + 1", (key,)
+                )
+        self._work.clear()
+
+    # --- Outbox (`sinks.base.Outbox`) -----------------------------------------------------------------------------
+
+    def cursor(self, sink: str) -> int:
+        """Return the last `seq` up to which `sink` has delivered everything, 0 at first."""
+        with self._guard:
+            row = self._db.execute("SELECT seq FROM cursors WHERE sink = ?", (sink,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def pending(self, after_seq: int, limit: int) -> list[OutboxRow]:
+        """Return the next messages after `after_seq`, at most `limit`, in order."""
+        with self._guard:
+            rows = self._db.execute(
+                "SELECT seq, topic, payload, stored_ms FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
+                (after_seq, limit),
+            ).fetchall()
+        return [OutboxRow(*row) for row in rows]
+
+    def acknowledge(self, sink: str, seq: int) -> None:
+        """Move the sink's cursor to `seq`: everything up to it has arrived."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (sink) DO UPDATE SET seq = excluded.seq", (sink, seq)
+            )
+
+    def outbox_state(self, sink: str) -> OutboxState:
+        """Return how much waits for `sink`."""
+        with self._guard:
+            cursor = self.cursor(sink)
+            count, size, oldest = self._db.execute(
+                "SELECT count(*), coalesce(sum(length(payload)), 0), min(stored_ms) FROM outbox WHERE seq > ?",
+                (cursor,),
+            ).fetchone()
+        return OutboxState(int(count), int(size), oldest, int(self._meta("seq") or 0))
+
+    def first_kept_seq(self) -> int | None:
+        """Return the oldest message that can still be sent again."""
+        with self._guard:
+            return self._db.execute("SELECT min(seq) FROM outbox").fetchone()[0]  # type: ignore[no-any-return]
+
+    def prune(self, sink: str, horizon_s: float) -> tuple[int, int, int] | None:
+        """Forget what was delivered longer than `horizon_s` ago, and shrink an outbox that is over its limit.
+
+        Frame messages go before events, the oldest first.
+
+        Returns:
+            What was lost although it was never delivered: how many messages, the first and the last `seq`; or None.
+        """
+        state = self.outbox_state(sink)
+        with self._transaction() as db:
+            cursor = self.cursor(sink)
+            old_ms = to_timestamp_ms(self._clock.now()) - int(horizon_s * 1000)
+            db.execute(
+                "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE seq <= ? AND stored_ms < ? LIMIT ?)",
+                (cursor, old_ms, PRUNE_ROWS),
+            )
+            db.execute(
+                "DELETE FROM candidates WHERE rowid <= (SELECT max(rowid) FROM candidates) - ?", (MAX_CANDIDATES,)
+            )
+            excess = state.bytes - self._limit_bytes
+            lost: list[int] = []
+            for kind in ("frame", "event"):
+                if excess <= 0:
+                    break
+                rows = db.execute(
+                    "SELECT seq, length(payload) FROM outbox WHERE seq > ? AND class = ? ORDER BY seq", (cursor, kind)
+                )
+                for seq, size in rows.fetchall():
+                    if excess <= 0:
+                        break
+                    lost.append(seq)
+                    excess -= size
+            db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in lost])
+        return (len(lost), min(lost), max(lost)) if lost else None
+
+    # --- Reading back ---------------------------------------------------------------------------------------------
+
+    def recent_defects(self, limit: int, before_ms: int | None = None) -> list[dict[str, Any]]:
+        """Return the newest defect messages, newest first, as parsed JSON."""
+        with self._guard:
+            rows = self._db.execute(
+                "SELECT payload FROM records WHERE kind = 'defect' AND captured_ms < ? "
+                "ORDER BY captured_ms DESC, seq DESC LIMIT ?",
+                (before_ms if before_ms is not None else 1 << 62, limit),
+            ).fetchall()
+        return [json.loads(row[0]) for row in rows]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many messages of each kind were ever stored."""
+        with self._guard:
+            return dict(self._db.execute("SELECT kind, count(*) FROM records GROUP BY kind").fetchall())
+
+
+def _record(key: bytes, body: Body, payload: bytes) -> tuple[Any, ...]:
+    if isinstance(body, DefectMessage):
+        return (key, body.seq, "defect", body.timestamp_ms, uuid.UUID(body.defect_id).bytes, body.label, body.severity,
+                body.score, body.phase, int(body.alarm), payload)  # fmt: skip
+    if isinstance(body, AlarmMessage):
+        return (key, body.seq, "alarm", body.timestamp_ms, uuid.UUID(body.defect_id).bytes, body.label, body.severity,
+                body.score, body.kind, 1, payload)  # fmt: skip
+    if isinstance(body, CoverageMessage):
+        return (key, body.seq, "coverage", body.timestamp_ms, None, body.cause, None, None, None, None, payload)
+    return (key, body.seq, "frame", body.timestamp_ms, None, body.label, None, body.score, body.verdict, None, None)
+
+
+def _lock(folder: Path) -> int:
+    path = folder / "lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as exc:
+        raise StoreError(f"store.path: {folder} cannot be used: {exc.strerror}") from exc
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(fd)
+        raise StoreError(f"store.path: {folder} is in use by another inspector, process {holder}") from exc
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, str(os.getpid()).encode(), 0)
+    return fd
+
+
+class _WorkList:
+    """Which files are in work, in a plain file: `+` and `-` lines, written without waiting for the disk.
+
+    It must survive the process, not the machine, so it costs one small write per file instead of one disk flush.
+    """
+
+    MAX_BYTES = 1 << 20
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._open: dict[str, None] = {}
+        if path.exists():
+            for line in path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+                try:
+                    sign, key = line[:1], json.loads(line[1:])
+                except ValueError:
+                    continue  # the last line of a process that died while writing it
+                if sign == "+":
+                    self._open[key] = None
+                else:
+                    self._open.pop(key, None)
+        self.left_over = tuple(self._open)
+        self._file = path.open("ab", buffering=0)
+
+    def started(self, key: str) -> None:
+        self._open[key] = None
+        self._file.write(f"+{json.dumps(key)}\n".encode())
+
+    def finished(self, keys: Sequence[str]) -> None:
+        known = [key for key in keys if key in self._open]
+        for key in known:
+            del self._open[key]
+        if known:
+            self._file.write("".join(f"-{json.dumps(key)}\n" for key in known).encode())
+        if not self._open and self._file.tell() > self.MAX_BYTES:
+            self.clear()
+
+    def clear(self) -> None:
+        self._open.clear()
+        self._file.truncate(0)
+
+    def close(self) -> None:
+        self._file.close()
