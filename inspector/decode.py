@@ -1,12 +1,12 @@
 """Bytes of a picture file to `Pixels`: JPEG, PNG, BMP and TIFF stills, 8 and 16 bit, grey and colour.
 
 The first bytes decide the type, never the file name. Size and kind are read from the header, and the file is checked to
-be whole, before anything is decoded: OpenCV turns some half-written files into a full picture with a grey or older part.
-EXIF and TIFF orientation are ignored, so boxes are in the pixels that the file holds. Alpha is dropped, palettes are
-applied, 16 bits become 8 by a fixed rule, never by the picture's own minimum and maximum.
+be whole, before anything is decoded: OpenCV turns some half-written files into a full picture with a grey or black
+part. EXIF and TIFF orientation are ignored, so boxes are in the pixels that the file holds. Alpha is dropped, palettes
+are applied, 16 bits become 8 by a fixed rule, never by the picture's own minimum and maximum.
 
-What is not found: a JPEG or uncompressed picture of the right length in which bytes differ. 295 of 300 one-byte flips of a
-JPEG decode to another picture without a word; only PNG carries checksums.
+What is not found: a whole file in which bytes differ. 295 of 300 one-byte flips of a JPEG decode to another picture
+without a word; only PNG and deflated TIFF carry checksums.
 """
 
 from __future__ import annotations
@@ -18,14 +18,19 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from operator import add
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from inspector.errors import PictureError
 from inspector.frame import Cause, Pixels
+
+Samples = npt.NDArray[Any]
 
 MAX_JPEG_SCANS = 200
 """More progressive scans than any encoder writes: each costs a pass over the whole picture."""
@@ -65,8 +70,8 @@ def read_picture_file(path: Path, max_bytes: int) -> bytes:
     """Read a regular file whole, links followed, without ever waiting on a FIFO or touching a device.
 
     Raises:
-        PictureError: `unreadable`, `unsupported` (not a regular file) or `too_large`; where the operating system refused,
-            its `OSError` is the `__cause__`.
+        PictureError: `unreadable`, `unsupported` (not a regular file) or `too_large`; where the operating system
+            refused, its `OSError` is the `__cause__`.
     """
     try:
         _demand_regular(path, path.stat())  # before opening: to open a device can be an action
@@ -120,7 +125,7 @@ class _Header:
     height_px: int
     coded: Callable[[], bytes]
     grey: bool = False
-    finish: Callable[[np.ndarray], np.ndarray] | None = None
+    finish: Callable[[Samples], Samples] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ _FOREIGN = (
 )
 
 
-def _decode_whole(header: _Header, kind: str) -> np.ndarray:
+def _decode_whole(header: _Header, kind: str) -> Samples:
     try:
         pixels = cv2.imdecode(np.frombuffer(header.coded(), np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as exc:
@@ -176,7 +181,7 @@ def _decode_whole(header: _Header, kind: str) -> np.ndarray:
     return pixels
 
 
-def _to_8_bit(pixels: np.ndarray, full_scale: int | None) -> Pixels:
+def _to_8_bit(pixels: Samples, full_scale: int | None) -> Pixels:
     return pixels if pixels.dtype == np.uint8 else _grey_of_16_bit(full_scale)[pixels]
 
 
@@ -230,8 +235,8 @@ def _parse_jpeg(data: bytes) -> _Header:
         raise _unsupported("several JPEG in one file")
     whole = slice(0, at)
     if sequential and first_scan_components == components:
-        # Without its end marker libjpeg waits for more data where it would have filled the rest with grey: a picture cut
-        # short whose end marker was added later is refused.
+        # Without its end marker libjpeg waits for more data where it would have filled the rest with grey: a picture
+        # that was cut short and got its end marker later is refused.
         return _Header(width, height, lambda: data[: at - 2] + _JPEG_PADDING)
     return _Header(width, height, lambda: data[whole])
 
@@ -331,7 +336,6 @@ def _parse_bmp(data: bytes) -> _Header:
 # TIFF ----------------------------------------------------------------------------------------------------------------
 
 _TIFF_TYPE_BYTES = {1: 1, 3: 2, 4: 4}
-_TIFF_COMPRESSION = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
 _TIFF_LAYOUT = (273, 278, 279, 317, 322, 323, 324, 325)
 """Strip offsets, rows per strip, strip byte counts, predictor, tile width, height, offsets, byte counts."""
 
@@ -343,7 +347,7 @@ def _parse_tiff(data: bytes) -> _Header:
         raise _unreadable(f"damaged TIFF: {width}x{height} pixels")
     bits, samples, photometric = set(tags.numbers(258, 1)), tags.number(277, 1), tags.number(262, -1)
     compression = tags.number(259, 1)
-    if compression not in _TIFF_COMPRESSION:
+    if compression not in _TIFF_IS_WHOLE:
         raise _unsupported(f"TIFF with compression {compression}")
     if set(tags.numbers(339, 1)) != {1} or bits not in ({8}, {16}):
         raise _unsupported(f"TIFF that has no unsigned samples of 8 or 16 bits: {sorted(bits)} bits")
@@ -353,41 +357,96 @@ def _parse_tiff(data: bytes) -> _Header:
         raise _unsupported("TIFF with its bits in reverse order")
     if (photometric, samples) not in ((0, 1), (1, 1), (2, 3), (2, 4), (3, 1)) or (photometric == 3 and bits != {8}):
         raise _unsupported(f"TIFF that is neither grey, RGB nor palette: kind {photometric}, {samples} samples")
-    pixel_bytes = samples * max(bits) // 8
-    _check_tiff_data(tags, len(data), width * height * pixel_bytes if compression == 1 else 0)
-    palette = np.array(tags.numbers(320, 0), np.uint32) if photometric == 3 else None
+    palette = np.array(tags.numbers(320), np.uint32) if photometric == 3 else None
     if palette is not None and palette.size != 768:
         raise _unreadable(f"damaged TIFF: a palette of 768 values is needed: {palette.size}")
+    check = partial(_check_tiff_data, data, tags, width, height, samples * max(bits) // 8, compression)
 
-    def finish(pixels: np.ndarray) -> np.ndarray:
-        pixels = pixels.view(np.uint8) if max(bits) == 8 else pixels
+    def finish(pixels: Samples) -> Samples:
         if palette is not None:
-            return (palette.reshape(3, 256)[::-1].T >> 8).astype(np.uint8)[pixels]
+            colours: Samples = (palette.reshape(3, 256)[::-1].T >> 8).astype(np.uint8)
+            return colours[pixels]
         return ~pixels if photometric == 0 else pixels
 
-    # OpenCV would turn the picture by its orientation tag, multiply it with its alpha, not invert 16-bit white-is-zero, and
-    # pass over damaged strips of 8-bit pictures. It does none of that with *signed* samples under a bare directory, whose
-    # bytes are the same.
     def coded() -> bytes:
-        signed = 2 if bits == {8} else 1
+        # OpenCV would turn the picture by its orientation tag, multiply it with its alpha, and invert white-is-zero at
+        # 8 bits only. Under a bare directory it does none of that.
+        check()
         return tags.with_directory(
             {256: width, 257: height, 259: compression, 262: 1 if samples == 1 else 2, 277: samples, 284: 1},
-            {258: [max(bits)] * samples, 339: [signed] * samples} | ({338: [0]} if samples == 4 else {}),
+            {258: [max(bits)] * samples} | ({338: [0]} if samples == 4 else {}),
             _TIFF_LAYOUT,
         )
 
     return _Header(width, height, coded, finish=finish)
 
 
-def _check_tiff_data(tags: _TiffTags, file_size: int, raw_size: int) -> None:
-    tiled = tags.has(324)
-    offsets, counts = tags.numbers(324 if tiled else 273, 0), tags.numbers(325 if tiled else 279, 0)
-    if len(offsets) != len(counts) or not any(counts) or 0 in offsets:
-        raise _unreadable("truncated TIFF: its pixels were not written")
-    if (end := max(offset + count for offset, count in zip(offsets, counts, strict=True))) > file_size:
-        raise _unreadable(f"truncated TIFF: {end} bytes are needed: {file_size}")
-    if sum(counts) < raw_size:
-        raise _unreadable(f"truncated TIFF: {raw_size} bytes of pixels are needed: {sum(counts)}")
+def _check_tiff_data(data: bytes, tags: _TiffTags, width: int, height: int, pixel_bytes: int, compression: int) -> None:
+    """Demand that every strip or tile is there whole: libtiff shows the missing part of 8-bit pictures as black."""
+    if tags.has(324):
+        across, down = tags.number(322), tags.number(323)
+        if not (across and down):
+            raise _unreadable(f"damaged TIFF: tiles of {across}x{down}")
+        tiles = -(-width // across) * -(-height // down)
+        offsets, counts, raw_sizes = tags.numbers(324), tags.numbers(325), [across * down * pixel_bytes] * tiles
+    else:
+        rows = min(tags.number(278, height) or height, height)
+        row_bytes = width * pixel_bytes
+        offsets, counts = tags.numbers(273), tags.numbers(279)
+        raw_sizes = [min(rows, height - top) * row_bytes for top in range(0, height, rows)]
+    if not len(offsets) == len(counts) == len(raw_sizes) or 0 in offsets or 0 in counts:
+        raise _unreadable("truncated TIFF: its pixels were not all written")
+    if (end := max(map(add, offsets, counts))) > len(data):
+        raise _unreadable(f"truncated TIFF: {end} bytes are needed: {len(data)}")
+    is_whole = _TIFF_IS_WHOLE[compression]
+    for offset, count, raw_size in zip(offsets, counts, raw_sizes, strict=True):
+        if not is_whole(data[offset : offset + count], raw_size):
+            raise _unreadable(f"truncated TIFF: its pixels end early in the part at byte {offset}")
+
+
+def _is_whole_raw(part: bytes, raw_size: int) -> bool:
+    return len(part) >= raw_size
+
+
+def _is_whole_lzw(part: bytes, _raw_size: int) -> bool:
+    # The end code 257, 9 to 12 bits wide, then less than a byte of zeros; a pad byte may follow.
+    tail = int.from_bytes(part[-5:])
+    return any(
+        tail & ((1 << pad) - 1) == 0 and (tail >> pad) & ((1 << bits) - 1) == 257
+        for pad in range(16)
+        for bits in (9, 10, 11, 12)
+    )
+
+
+def _is_whole_deflate(part: bytes, raw_size: int) -> bool:
+    stream = zlib.decompressobj()
+    try:
+        return len(stream.decompress(part, raw_size + 1)) == raw_size and stream.eof
+    except zlib.error:
+        return False
+
+
+def _is_whole_packbits(part: bytes, raw_size: int) -> bool:
+    at = found = 0
+    while at < len(part) and found < raw_size:
+        head = part[at]
+        if head < 128:
+            at += head + 2
+            found += head + 1
+        else:
+            at += 2 if head > 128 else 1
+            found += 257 - head if head > 128 else 0
+    return found >= raw_size and at <= len(part)
+
+
+_TIFF_IS_WHOLE: dict[int, Callable[[bytes, int], bool]] = {
+    1: _is_whole_raw,
+    5: _is_whole_lzw,
+    8: _is_whole_deflate,
+    32946: _is_whole_deflate,
+    32773: _is_whole_packbits,
+}
+"""By compression."""
 
 
 class _TiffTags:
@@ -421,7 +480,7 @@ class _TiffTags:
     def number(self, tag: int, default: int = 0) -> int:
         return self.numbers(tag, default)[0]
 
-    def numbers(self, tag: int, default: int) -> tuple[int, ...]:
+    def numbers(self, tag: int, default: int = 0) -> tuple[int, ...]:
         if tag not in self._entries:
             return (default,)
         _, form, count = struct.unpack(self._order + "HHI", self._entries[tag][:8])
