@@ -1,0 +1,7 @@
+"""From a folder of pictures to a signed-off int8 bundle: `python -m training COMMAND`. Never imported by the daemon.
+
+The data's way, one module a station::
+
+    dataset → overlap → prepare → (quilt, tiles) → augment → network → train → quantize → unknown → bundle
+                                                                            ↘ evaluate, line, crossval, explain
+"""

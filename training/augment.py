@@ -1,0 +1,113 @@
+"""What may happen to a tile before training shows it to the network: what cameras, light and belts do to steel.
+
+NumPy and OpenCV on uint8 tiles, so that the one preprocessing of the daemon (`inspector.preprocess`) comes last, as it
+does on the line. Every change is drawn from the generator that is handed in: one seed, one tile, one result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inspector.frame import Pixels
+from training.recipe import Augment
+
+
+def augment(tile: Pixels, rng: np.random.Generator, policy: Augment) -> Pixels:
+    """Return a changed copy of a square uint8 grey tile, same size."""
+    changed = _pose(tile, rng, policy)
+    if rng.random() < policy.light:
+        changed = light_gradient(changed, rng.uniform(0, 2 * np.pi), rng.uniform(0, policy.gradient))
+    if rng.random() < policy.exposure:
+        changed = expose(
+            changed,
+            contrast=1 + rng.uniform(-policy.contrast, policy.contrast),
+            brightness=rng.uniform(-policy.brightness, policy.brightness),
+            gamma=float(np.exp(rng.uniform(-policy.gamma, policy.gamma))),
+        )
+    if rng.random() < policy.blur:
+        if rng.random() < 0.5:
+            changed = blur(changed, rng.uniform(0.3, max(0.31, policy.blur_sigma_px)))
+        else:
+            changed = motion_blur(changed, int(rng.integers(2, max(3, policy.motion_px + 1))), rng.uniform(0, 180))
+    if rng.random() < policy.noise:
+        changed = add_noise(changed, rng.uniform(1, max(1.1, policy.noise_sigma)), rng)
+    if rng.random() < policy.jpeg:
+        changed = jpeg(changed, int(rng.integers(policy.jpeg_quality, 91)))
+    return np.ascontiguousarray(changed)
+
+
+def _pose(tile: Pixels, rng: np.random.Generator, policy: Augment) -> Pixels:
+    changed = tile
+    if rng.random() < policy.flip:
+        changed = changed[:, ::-1]
+    if rng.random() < policy.flip:
+        changed = changed[::-1]
+    if rng.random() < policy.quarter_turn:
+        changed = np.rot90(changed)
+    if rng.random() < policy.affine:
+        side = tile.shape[0]
+        turn = rng.uniform(-policy.rotate_deg, policy.rotate_deg)
+        scale = 1 + rng.uniform(-policy.zoom, policy.zoom)
+        matrix = cv2.getRotationMatrix2D((side / 2, side / 2), turn, scale)
+        matrix[:, 2] += rng.uniform(-policy.translate, policy.translate, 2) * side
+        warped = cv2.warpAffine(
+            np.ascontiguousarray(changed),
+            matrix,
+            (side, side),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )
+        changed = np.asarray(warped, np.uint8)
+    return changed
+
+
+def to_bytes(values: npt.NDArray[Any]) -> Pixels:
+    """Round and clip to uint8."""
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
+
+
+def light_gradient(tile: Pixels, angle: float, strength: float) -> Pixels:
+    """Make one side brighter and the other darker by `strength` (0.4: a factor from 0.6 to 1.4)."""
+    height, width = tile.shape
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+    slope = (np.cos(angle) * x + np.sin(angle) * y) / (abs(np.cos(angle)) + abs(np.sin(angle)))
+    return to_bytes(tile * (1 + strength * slope))
+
+
+def expose(tile: Pixels, *, contrast: float = 1.0, brightness: float = 0.0, gamma: float = 1.0) -> Pixels:
+    """Stretch around the tile's mean, shift, and bend by `gamma`, as one table."""
+    mean = float(tile.mean())
+    grey = np.arange(256, dtype=np.float64)
+    linear = np.clip((grey - mean) * contrast + mean + brightness, 0, 255)
+    return np.asarray(cv2.LUT(tile, to_bytes(255 * (linear / 255) ** gamma)), np.uint8)
+
+
+def blur(tile: Pixels, sigma_px: float) -> Pixels:
+    """Defocus."""
+    return np.asarray(cv2.GaussianBlur(tile, (0, 0), sigma_px), np.uint8)
+
+
+def motion_blur(tile: Pixels, length_px: int, angle_deg: float) -> Pixels:
+    """Smear along a line of `length_px`."""
+    kernel = np.zeros((length_px, length_px), np.float32)
+    kernel[length_px // 2] = 1.0
+    centre = ((length_px - 1) / 2, (length_px - 1) / 2)
+    kernel = np.asarray(
+        cv2.warpAffine(kernel, cv2.getRotationMatrix2D(centre, angle_deg, 1.0), (length_px, length_px)), np.float32
+    )
+    return np.asarray(cv2.filter2D(tile, -1, kernel / max(float(kernel.sum()), 1e-6)), np.uint8)
+
+
+def add_noise(tile: Pixels, sigma: float, rng: np.random.Generator) -> Pixels:
+    """Add normal noise of `sigma` grey levels."""
+    return to_bytes(tile + rng.normal(0, sigma, tile.shape).astype(np.float32))
+
+
+def jpeg(tile: Pixels, quality: int) -> Pixels:
+    """Compress and decompress."""
+    _, raw = cv2.imencode(".jpg", tile, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(raw, cv2.IMREAD_GRAYSCALE), np.uint8)

@@ -1,0 +1,156 @@
+"""Writes a model bundle as `inspector.bundle.Card` describes it, and opens it as the daemon does before it counts.
+
+The folder appears under its name only when everything in it holds: it is written beside itself, opened by
+`inspector.classifier.open_model`, and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import inspector
+from inspector.bundle import CARD_SCHEMA, CLEAN, Card, Severity, load_bundle, sha256_file
+from inspector.classifier import Classifier, check_golden
+from inspector.frame import Pixels
+from inspector.preprocess import to_input
+from training.files import write_bytes
+from training.quantize import Int8Network
+from training.recipe import Recipe
+from training.tiles import texture_tiles
+from training.unknown import Distance
+
+GOLDEN_SEED = 20_000
+SEVERITY: dict[str, Severity] = {
+    "crazing": "major", "inclusion": "critical", "patches": "minor",
+    "pitted_surface": "major", "rolled-in_scale": "major", "scratches": "major",
+}  # fmt: skip
+NEU_NOTICE = (
+    "Trained on the NEU surface defect database (NEU-DET). Its authors state no licence and ask to be cited: "
+    "K. Song, Y. Yan, Applied Surface Science 285 (2013) 858-864; "
+    "Y. He, K. Song, Q. Meng, Y. Yan, IEEE Trans. Instrumentation and Measurement 69(4) (2020) 1493-1504. "
+    "The bundle holds weights only, none of the pictures; golden tiles are generated. "
+    "Backbone: MobileNetV2, ImageNet weights (Sandler et al., CVPR 2018; Google, Apache-2.0)."
+)
+
+OWN_NOTICE = "Trained on a user's own pictures. Backbone: MobileNetV2, ImageNet weights (Google, Apache-2.0)."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """Everything that goes into a bundle beside its golden tiles."""
+
+    recipe: Recipe
+    labels: tuple[str, ...]
+    model: bytes
+    temperature: float
+    thresholds: Mapping[str, float]
+    severity: Mapping[str, Severity]
+    distance: Distance | None
+    unknown_threshold: float
+    false_unknown_rate: float
+    metrics: Mapping[str, Any]
+    training: Mapping[str, Any]
+    data: Mapping[str, Any]
+
+
+def golden_tiles(labels: Sequence[str], tile_px: int) -> list[Pixels]:
+    """Return generated tiles: two of each label the demo strip can draw, and artificial clean surfaces."""
+    try:
+        from inspector.strip import draw_tile
+    except ImportError:
+        return texture_tiles(16, tile_px, GOLDEN_SEED).pixels
+    known = [label for label in labels if label in SEVERITY or label == CLEAN]
+    drawn = [draw_tile(label, GOLDEN_SEED + number, tile_px) for label in known for number in range(2)]
+    return [*drawn, *texture_tiles(2, tile_px, GOLDEN_SEED).pixels]
+
+
+def write_bundle(root: Path, parts: Parts, version: str) -> Card:
+    """Write the bundle folder `root`, replacing one that is there, and return its card.
+
+    Raises:
+        BundleError: The bundle does not open on this machine as the daemon opens it; nothing is replaced.
+    """
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as temporary:
+        folder = Path(temporary) / root.name
+        folder.mkdir()
+        card = _fill(folder, parts, version)
+        check_golden(Classifier(load_bundle(folder)))
+        old = Path(temporary) / "old"
+        if root.exists():
+            root.replace(old)
+        folder.replace(root)
+        shutil.rmtree(old, ignore_errors=True)
+    return card
+
+
+def _fill(folder: Path, parts: Parts, version: str) -> Card:
+    recipe = parts.recipe
+    write_bytes(folder / "model.tflite", parts.model)
+    network = Int8Network(parts.model)
+    tiles = golden_tiles(parts.labels, recipe.tile_px)
+    detail = network.outputs["logits"]
+    scale, zero = detail["quantization"]
+    logits = np.rint(network(tiles)["logits"] / scale + zero).astype(np.int8)
+    hashes = [hashlib.sha256(to_input(tile, recipe.input_px).tobytes()).hexdigest() for tile in tiles]
+    np.savez_compressed(
+        folder / "golden.npz", tiles=np.stack(tiles), input_sha256=np.array(hashes, dtype=np.str_), logits=logits
+    )
+    unknown = None
+    if parts.distance is not None:
+        np.savez_compressed(folder / "unknown.npz", means=parts.distance.means, whitening=parts.distance.whitening)
+        unknown = {
+            "file": "unknown.npz",
+            "threshold": round(parts.unknown_threshold, 6),
+            "false_unknown_rate": parts.false_unknown_rate,
+        }
+    quantization = {
+        "input": {"dtype": "uint8", "scale": 1 / 128, "zero_point": 128},
+        **{
+            name: {"dtype": "int8", "scale": float(d["quantization"][0]), "zero_point": int(d["quantization"][1])}
+            for name, d in sorted(network.outputs.items())
+        },
+        "weights": "int8, per channel",
+    }
+    files = sorted(path.name for path in folder.iterdir())
+    card = Card.model_validate(
+        {
+            "schema": CARD_SCHEMA,
+            "name": recipe.name,
+            "version": version,
+            "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "description": NEU_NOTICE if set(parts.labels) <= {*SEVERITY, CLEAN} else OWN_NOTICE,
+            "models": [
+                {"role": "main", "file": "model.tflite", "outputs": {name: name for name in sorted(network.outputs)}}
+            ],
+            "labels": list(parts.labels),
+            "tile_px": recipe.tile_px,
+            "input_px": recipe.input_px,
+            "quantization": quantization,
+            "temperature": parts.temperature,
+            "thresholds": dict(parts.thresholds),
+            "severity": dict(parts.severity),
+            "unknown": unknown,
+            "metrics": dict(parts.metrics),
+            "training": {"recipe": recipe.model_dump(), "digest": recipe.digest, "inspector": inspector.__version__,
+                         **parts.training},
+            "data": dict(parts.data),
+            "files": {name: sha256_file(folder / name) for name in files},
+        }
+    )  # fmt: skip
+    write_bytes(folder / "card.json", (card.model_dump_json(by_alias=True, indent=2) + "\n").encode())
+    return card
+
+
+def severity_for(labels: Sequence[str]) -> dict[str, Severity]:
+    """Return the severity of each defect label; a label of the user's own is `major` until its card is edited."""
+    return {label: SEVERITY.get(label, "major") for label in labels if label != CLEAN}

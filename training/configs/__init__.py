@@ -1,0 +1,1 @@
+"""Recipes: one file each, plain assignments, read by `training.recipe`."""

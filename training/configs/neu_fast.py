@@ -1,0 +1,26 @@
+"""The fast bundle: MobileNetV2 of width 0.35 at 128 px, shrunk from the same 200 px field of view as neu-224.
+
+Claim: see training/results/evaluate-neu-fast.json and crossval.json.
+Cost: a quarter of an hour on two cores.
+
+    python -m training train neu-fast --data DATA/neu-det --weights DATA/mobilenetv2/mobilenet_v2_0.35_no_top.weights.h5
+"""
+
+# -- network
+name = "neu-fast"
+width = 0.35
+input_px = 128
+dropout = 0.2
+l2 = 1e-4
+
+# -- data: beside the 1,440 training pictures
+tiles = {"clean_quilted": 500, "cut": 500}
+
+# -- course
+stages = (
+    {"epochs": 1, "learning_rate": 3e-3, "train_from": "head"},
+    {"epochs": 14, "learning_rate": 1e-3},
+)
+batch = 32
+label_smoothing = 0.05
+seed = 1

@@ -1,0 +1,30 @@
+"""What training refuses, below `inspector.errors.InspectorError`.
+
+::
+
+    InspectorError
+    ├── DataError        exit 78: a picture, annotation, label or split is not as it must be; names the file
+    ├── RecipeError      exit 78: a configuration file, or a run of another configuration
+    ├── WeightsError     exit 78: a weights file that does not fit the network
+    └── GateError        exit 1: the int8 network is not the float network; nothing is shipped
+"""
+
+from __future__ import annotations
+
+from inspector.errors import InspectorError, RefusedError
+
+
+class DataError(RefusedError):
+    """A picture, annotation, label or split is not as it must be."""
+
+
+class RecipeError(RefusedError):
+    """A configuration file is wrong, or a run folder belongs to another configuration."""
+
+
+class WeightsError(RefusedError):
+    """A weights file is missing, damaged or of another network."""
+
+
+class GateError(InspectorError):
+    """The int8 network differs from the float network by more than the parity gate allows."""

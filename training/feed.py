@@ -1,0 +1,68 @@
+"""The `tf.data` pipeline: seeded draws, augmentation, the daemon's own preprocessing, and the network's float scale.
+
+Batch number k of a run is always the same batch, whatever was interrupted before it: the order of an epoch and each
+tile's changes come from generators seeded by (seed, epoch) and (seed, epoch, place).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from inspector.frame import Pixels
+from inspector.preprocess import to_input
+from training.augment import augment
+from training.network import float_input
+from training.recipe import Recipe
+from training.tiles import TileSet
+
+
+def steps_per_epoch(tiles: TileSet, recipe: Recipe) -> int:
+    """Return how many full batches an epoch has; the few tiles that are left over wait for the next shuffle."""
+    return max(1, len(tiles) // recipe.batch)
+
+
+def training_batches(
+    tiles: TileSet, labels: Sequence[str], recipe: Recipe, *, input_px: int, first_epoch: int, epochs: int
+) -> Any:
+    """Return a dataset of (float tiles, one-hot labels) for `epochs` epochs from `first_epoch` on."""
+    steps, index_of = steps_per_epoch(tiles, recipe), {label: i for i, label in enumerate(labels)}
+    targets = np.array([index_of[label] for label in tiles.labels])
+
+    def draw(step: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        epoch, place = divmod(int(step), steps)
+        order = np.random.default_rng((recipe.seed, epoch)).permutation(len(tiles))
+        chosen = order[place * recipe.batch : (place + 1) * recipe.batch]
+        rngs = [np.random.default_rng((recipe.seed, epoch, int(index))) for index in chosen]
+        changed = [augment(tiles.pixels[i], rng, recipe.augment) for i, rng in zip(chosen, rngs, strict=True)]
+        batch = np.stack([to_input(tile, input_px) for tile in changed])
+        return float_input(batch, recipe), np.eye(len(labels), dtype=np.float32)[targets[chosen]]
+
+    channels = 1 if recipe.colour == "grey" else 3
+    size = min(recipe.batch, len(tiles))
+
+    def load(step: Any) -> Any:
+        batch, wanted = tf.numpy_function(draw, [step], (tf.float32, tf.float32))
+        batch.set_shape((size, input_px, input_px, channels))
+        wanted.set_shape((size, len(labels)))
+        return batch, wanted
+
+    dataset = tf.data.Dataset.range(first_epoch * steps, (first_epoch + epochs) * steps)
+    return dataset.map(load, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+
+def preprocess_in_graph(pixels: Pixels, input_px: int) -> Pixels:
+    """Return what a tile becomes inside `tf.data`: the daemon's bytes, as a test shows."""
+    dataset = tf.data.Dataset.from_tensors(pixels).map(
+        lambda tile: tf.numpy_function(lambda array: to_input(array, input_px), [tile], tf.uint8)
+    )
+    return np.asarray(next(iter(dataset)).numpy(), np.uint8)
+
+
+def stacked_input(tiles: Sequence[Pixels], input_px: int) -> Pixels:
+    """Return (N, S, S) uint8 network inputs of whole tiles."""
+    return np.stack([to_input(tile, input_px) for tile in tiles])

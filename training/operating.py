@@ -1,0 +1,53 @@
+"""The operating point: temperature and thresholds, chosen on validation tiles that training never saw.
+
+Temperature: the one that makes validation scores most likely (Guo et al., ICML 2017). Threshold of a label: high enough
+that at most `MAX_FALSE_ALARM_RATE` of the clean validation tiles raise it, yet never so high that more than
+`MAX_MISS_RATE` of the label's own validation tiles fall under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+from sklearn.metrics import log_loss
+
+from inspector.bundle import CLEAN
+from training.quantize import softmax
+
+MIN_THRESHOLD = 0.5
+MAX_FALSE_ALARM_RATE = 0.001
+MAX_MISS_RATE = 0.005
+
+_Floats = npt.NDArray[np.float64]
+
+
+def choose_temperature(logits: _Floats, wanted: Sequence[str], labels: Sequence[str]) -> float:
+    """Return the temperature with the smallest log loss, between 0.25 and 4."""
+    target = [labels.index(label) for label in wanted]
+
+    def loss(log_temperature: float) -> float:
+        scores = softmax(logits, float(np.exp(log_temperature)))
+        return float(log_loss(target, scores, labels=range(len(labels))))
+
+    found = minimize_scalar(loss, bounds=(np.log(0.25), np.log(4.0)), method="bounded")
+    return round(float(np.exp(found.x)), 4)
+
+
+def choose_thresholds(scores: _Floats, wanted: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
+    """Return one threshold a defect label."""
+    truth = np.array(wanted)
+    top = scores.argmax(axis=1)
+    thresholds = {}
+    for index, label in enumerate(labels):
+        if label == CLEAN:
+            continue
+        false = np.sort(scores[(truth == CLEAN) & (top == index), index])[::-1]
+        allowed = int(MAX_FALSE_ALARM_RATE * (truth == CLEAN).sum())
+        needed = float(false[allowed]) + 1e-4 if len(false) > allowed else 0.0
+        own = scores[(truth == label) & (top == index), index]
+        ceiling = float(np.quantile(own, MAX_MISS_RATE, method="lower")) if len(own) else 1.0
+        thresholds[label] = round(float(np.clip(min(needed, ceiling), MIN_THRESHOLD, 0.99)), 4)
+    return thresholds

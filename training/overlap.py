@@ -1,0 +1,136 @@
+"""Which pictures show the same piece of surface: exact copies, near copies, and overlapping views.
+
+Overlapping views are found by phase correlation of high-passed pictures (Kuglin and Hines, 1975): the peak proposes a
+shift, and the shift counts when the two pictures correlate well over the area they would share. Pictures of one series
+are compared with those at most `reach` places away in natural name order, because cameras number what they see.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy import fft  # type: ignore[import-untyped]
+from scipy.sparse import coo_array  # type: ignore[import-untyped]
+from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+
+from inspector.frame import Pixels
+from training.dataset import Picture
+
+REACH = 10
+MIN_OVERLAP_PX = 40
+MIN_CORRELATION = 0.8
+NEAR_COPY_BITS = 4
+
+_Floats = npt.NDArray[np.float32]
+
+
+def high_pass(pixels: Pixels, sigma_px: float = 8.0) -> _Floats:
+    """Return the picture less its slow brightness, zero mean, float32."""
+    floats = pixels.astype(np.float32)
+    return np.asarray(floats - cv2.GaussianBlur(floats, (0, 0), sigma_px), np.float32)
+
+
+def perceptual_hash(pixels: Pixels) -> int:
+    """Return 64 bits: which of the low DCT coefficients of the 32 px thumbnail exceed their median."""
+    small = cv2.resize(pixels, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+    low = cv2.dct(small)[:8, :8].ravel()
+    bits = low > np.median(low[1:])
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def correlation_at(first: _Floats, second: _Floats, dy: int, dx: int) -> float:
+    """Return the correlation of two pictures over the area they share when `second` is moved by (dy, dx)."""
+    height, width = first.shape
+    a = first[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)]
+    b = second[max(0, -dy) : height + min(0, -dy), max(0, -dx) : width + min(0, -dx)]
+    if min(a.shape) < MIN_OVERLAP_PX:
+        return 0.0
+    a, b = a - a.mean(), b - b.mean()
+    power = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum() / power) if power else 0.0
+
+
+def overlap(first: _Floats, second: _Floats, spectra: tuple[npt.NDArray[np.complex64], ...]) -> float:
+    """Return the best correlation over the shifts that phase correlation proposes."""
+    height, width = first.shape
+    cross = spectra[0] * np.conj(spectra[1])
+    surface = fft.irfft2(cross / (np.abs(cross) + 1e-9), s=(height, width))
+    best = 0.0
+    for peak in np.argpartition(surface.ravel(), -3)[-3:]:
+        y, x = divmod(int(peak), width)
+        # The transform is circular: each peak stands for four shifts.
+        shifts = [(y - top, x - left) for top in (0, height) for left in (0, width)]
+        best = max(best, *(correlation_at(first, second, dy, dx) for dy, dx in shifts))
+    return best
+
+
+def overlapping_pairs(
+    pictures: Sequence[Picture],
+    pixels: Sequence[Pixels],
+    *,
+    reach: int = REACH,
+    on_step: Callable[[int], None] = lambda done: None,
+) -> list[tuple[int, int]]:
+    """Return index pairs of pictures that show a common piece of surface; copies are among them.
+
+    Args:
+        pictures: Whose labels and names say what is compared with what.
+        pixels: Theirs, grey.
+        reach: How many places apart in one label's natural order two pictures may be.
+        on_step: Called with the count of pictures done.
+    """
+    pairs: set[tuple[int, int]] = set()
+    by_hash: dict[str, int] = {}
+    for index, picture in enumerate(pictures):
+        first = by_hash.setdefault(picture.sha256, index)
+        if first != index:
+            pairs.add((first, index))
+    series: dict[tuple[str, tuple[int, ...]], list[int]] = defaultdict(list)
+    order = sorted(range(len(pictures)), key=lambda index: (pictures[index].label, _order(pictures[index])))
+    for index in order:
+        series[pictures[index].label, pixels[index].shape].append(index)
+    done = 0
+    for members in series.values():
+        hashes = [perceptual_hash(pixels[index]) for index in members]
+        window: list[tuple[int, _Floats, npt.NDArray[np.complex64]]] = []
+        for place, index in enumerate(members):
+            for earlier in range(max(0, place - 200), place):
+                if (hashes[earlier] ^ hashes[place]).bit_count() <= NEAR_COPY_BITS and _same(
+                    pixels[members[earlier]], pixels[index]
+                ):
+                    pairs.add((members[earlier], index))
+            passed = high_pass(pixels[index])
+            if min(passed.shape) >= MIN_OVERLAP_PX:
+                spectrum = np.asarray(fft.rfft2(passed), np.complex64)
+                for other, its_pixels, its_spectrum in window:
+                    if overlap(passed, its_pixels, (spectrum, its_spectrum)) > MIN_CORRELATION:
+                        pairs.add((other, index))
+                window = [*window, (index, passed, spectrum)][-reach:]
+            done += 1
+            on_step(done)
+    return sorted(pairs)
+
+
+def _order(picture: Picture) -> tuple[int, str]:
+    digits = "".join(char for char in picture.name.rpartition("_")[2] if char.isdigit())
+    return (int(digits) if digits else 0, picture.path)
+
+
+def _same(first: Pixels, second: Pixels) -> bool:
+    return first.shape == second.shape and float(np.abs(first.astype(np.int16) - second).mean()) < 4.0
+
+
+def group_names(pictures: Sequence[Picture], pairs: Sequence[tuple[int, int]]) -> list[str]:
+    """Return one group name a picture: the connected sets of overlapping views, named after their first picture."""
+    count = len(pictures)
+    rows, columns = ([], []) if not pairs else zip(*pairs, strict=True)
+    graph = coo_array((np.ones(len(pairs)), (rows, columns)), shape=(count, count))
+    _, component = connected_components(graph, directed=False)
+    first: dict[int, str] = {}
+    for index, number in enumerate(component):
+        first.setdefault(int(number), pictures[index].name)
+    return [first[int(number)] for number in component]

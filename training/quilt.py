@@ -1,0 +1,119 @@
+"""Larger fields of clean steel, grown from the box-free parts of one picture by image quilting.
+
+Efros and Freeman, "Image quilting for texture synthesis and transfer", SIGGRAPH 2001: blocks are laid one by one, each
+chosen among random candidates by how well its rim agrees with what lies there, and cut along the path of least
+difference. Pictures without enough surface outside every box give no ground.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inspector.frame import Pixels
+from training.dataset import Picture
+
+BLOCK_PX = 48
+RIM_PX = 16
+BOX_MARGIN_PX = 4
+MIN_PLACES = 200
+CANDIDATES = 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ground:
+    """A picture and where blocks of clean surface may be cut from it.
+
+    Attributes:
+        pixels: (H, W) uint8.
+        places: (N, 2) rows of (y, x), top-left corners of blocks that touch no box.
+        group: The picture's group.
+        label: The picture's label.
+    """
+
+    pixels: Pixels
+    places: npt.NDArray[np.intp]
+    group: str
+    label: str
+
+
+def find_ground(picture: Picture, pixels: Pixels, block_px: int = BLOCK_PX) -> Ground | None:
+    """Return where a picture shows clean surface, or None when there is too little of it."""
+    taken = np.zeros(pixels.shape, np.uint8)
+    for box in picture.boxes:
+        top, left = max(0, box.y - BOX_MARGIN_PX), max(0, box.x - BOX_MARGIN_PX)
+        taken[top : box.bottom + BOX_MARGIN_PX, left : box.right + BOX_MARGIN_PX] = 1
+    sums = cv2.integral(taken)
+    side = block_px
+    inside = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    places = np.argwhere(inside == 0)
+    return Ground(pixels, places, picture.group, picture.label) if len(places) >= MIN_PLACES else None
+
+
+def quilt(
+    ground: Ground,
+    height_px: int,
+    width_px: int,
+    rng: np.random.Generator,
+    block_px: int = BLOCK_PX,
+    rim_px: int = RIM_PX,
+) -> Pixels:
+    """Return a (height_px, width_px) field with the texture of `ground`."""
+    step = block_px - rim_px
+    rows, columns = -(-(height_px - rim_px) // step), -(-(width_px - rim_px) // step)
+    field = np.zeros((rows * step + rim_px, columns * step + rim_px), np.float32)
+    for row in range(rows):
+        for column in range(columns):
+            y, x = row * step, column * step
+            here = field[y : y + block_px, x : x + block_px]
+            block = _choose(ground, here, row > 0, column > 0, rng, block_px, rim_px)
+            mask = np.ones((block_px, block_px), bool)
+            if column:
+                mask[:, :rim_px] &= _cut((here[:, :rim_px] - block[:, :rim_px]) ** 2)
+            if row:
+                mask[:rim_px, :] &= _cut(((here[:rim_px] - block[:rim_px]) ** 2).T).T
+            here[mask] = block[mask]
+    return field[:height_px, :width_px].astype(np.uint8)
+
+
+def _choose(
+    ground: Ground,
+    here: npt.NDArray[np.float32],
+    above: bool,
+    left: bool,
+    rng: np.random.Generator,
+    side: int,
+    rim: int,
+) -> npt.NDArray[np.float32]:
+    chosen = ground.places[rng.integers(0, len(ground.places), CANDIDATES if above or left else 1)]
+    blocks = np.stack([ground.pixels[y : y + side, x : x + side] for y, x in chosen]).astype(np.float32)
+    if len(blocks) == 1:
+        return np.asarray(blocks[0], np.float32)
+    error = np.zeros(len(blocks))
+    if left:
+        error += ((blocks[:, :, :rim] - here[:, :rim]) ** 2).sum(axis=(1, 2))
+    if above:
+        error += ((blocks[:, :rim, :] - here[:rim, :]) ** 2).sum(axis=(1, 2))
+    return np.asarray(blocks[int(error.argmin())], np.float32)
+
+
+def _cut(error: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Return which pixels of a vertical (H, rim) seam belong to the new block: those right of the cheapest path."""
+    height, rim = error.shape
+    padded = np.full((height, rim + 2), np.inf, np.float32)
+    cost = padded[:, 1:-1]
+    cost[0] = error[0]
+    for y in range(1, height):
+        before = padded[y - 1]
+        cost[y] = error[y] + np.minimum(np.minimum(before[:-2], before[1:-1]), before[2:])
+    mask = np.zeros((height, rim), bool)
+    x = int(cost[-1].argmin())
+    for y in range(height - 1, -1, -1):
+        mask[y, x:] = True
+        if y:
+            low = max(0, x - 1)
+            x = low + int(cost[y - 1, low : min(rim, x + 2)].argmin())
+    return mask

@@ -1,0 +1,141 @@
+"""A recipe: one Python file of plain assignments, read into `Recipe`; unknown names are refused.
+
+A configuration file states in its docstring what it trains, the figure to expect, the cost and the exact command.
+Two recipes with equal `digest` train the same network from the same tiles.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import runpy
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from training.errors import RecipeError
+
+CONFIGS = Path(__file__).parent / "configs"
+Chance = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Stage(_Strict):
+    """One part of the training: which layers learn, for how long, how fast; the rate falls along a cosine."""
+
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    train_from: str = ""
+    """First backbone layer that learns: a layer name, `head` for none of them, empty for all."""
+    input_px: int | None = None
+    """Side of the input in this stage; None: the recipe's. Small first, full size last costs a third."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+
+
+class Augment(_Strict):
+    """Chances and ranges of what may happen to a tile before it is shown to the network."""
+
+    flip: Chance = 0.5
+    quarter_turn: Chance = 0.5
+    rotate_deg: float = 8.0
+    zoom: float = 0.12
+    translate: float = 0.06
+    affine: Chance = 0.5
+    contrast: float = 0.35
+    brightness: float = 30.0
+    gamma: float = 0.5
+    exposure: Chance = 0.7
+    gradient: float = 0.4
+    light: Chance = 0.35
+    blur_sigma_px: float = 1.8
+    motion_px: int = 9
+    blur: Chance = 0.25
+    noise_sigma: float = 18.0
+    noise: Chance = 0.3
+    jpeg_quality: int = 15
+    jpeg: Chance = 0.2
+
+
+class Tiles(_Strict):
+    """How many tiles of each origin stand beside the pictures of the training split (see `tiles`)."""
+
+    clean_quilted: int = 0
+    clean_textures: int = 0
+    cut: int = 0
+    generated_defects: int = 0
+    generated_clean: int = 0
+
+
+class Recipe(_Strict):
+    """Everything that decides what a training run gives, but the data."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    # -- network
+    width: float = Field(gt=0)
+    input_px: int = Field(ge=32, le=1024)
+    tile_px: int = 200
+    colour: Literal["grey", "rgb"] = "grey"
+    scaling: Literal["centred", "unit"] = "centred"
+    """`centred`: (p - 128) / 128, what the quantized input is exactly; `unit`: p / 255, the source project's."""
+    freeze_batch_norm: bool = True
+    dropout: Chance = 0.2
+    l2: float = 1e-4
+    # -- data
+    tiles: Tiles = Tiles()
+    augment: Augment = Augment()
+    clean: bool = True
+    """Whether the network has the label `clean`."""
+    # -- course
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    batch: int = 32
+    label_smoothing: Chance = 0.05
+    patience: int = 100
+    """Epochs without a better validation loss after which a stage ends."""
+    seed: int = 1
+
+    @property
+    def digest(self) -> str:
+        """sha256 over every setting: names the recipe in runs, cards and results."""
+        text = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def changed(self, **values: Any) -> Recipe:
+        """Return a copy with other values, validated again."""
+        return Recipe.model_validate({**self.model_dump(), **values})
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """Return the path of a shipped configuration's name (`neu-fast`), or the path itself."""
+    shipped = CONFIGS / f"{name_or_path.replace('-', '_')}.py"
+    return shipped if "/" not in name_or_path and shipped.is_file() else Path(name_or_path)
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a configuration file.
+
+    Raises:
+        RecipeError: It cannot be read, is no Python, or sets a name that `Recipe` does not know; the text names it.
+    """
+    path = find_recipe(name_or_path)
+    try:
+        ast.parse(path.read_text())
+        names = runpy.run_path(str(path))
+    except (OSError, SyntaxError, NameError, ImportError, TypeError, ValueError) as exc:
+        raise RecipeError(f"{path}: not a configuration that can be read: {exc}") from exc
+    values = {
+        name: value
+        for name, value in names.items()
+        if not name.startswith("_") and not isinstance(value, ModuleType | type) and name != "annotations"
+    }
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecipeError(f"{path}: {where}: {first['msg']}") from exc

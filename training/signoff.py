@@ -1,0 +1,105 @@
+"""From a trained run to an int8 network with its operating point: what `quantize` does and `bundle` packs.
+
+Order: fit `features` on training tiles, convert, compare int8 with float over validation tiles (the gate), calibrate
+temperature, choose thresholds, fit the unknown rule. Nothing here has seen a test picture.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.errors import GateError
+from training.files import write_bytes, write_json
+from training.operating import choose_temperature, choose_thresholds
+from training.quantize import Int8Network, Parity, convert, parity, representative_tiles, softmax
+from training.recipe import Recipe
+from training.train import Course, float_logits
+from training.unknown import DEFAULT_TAPS, Distance, fit_distance, fit_feature_head, pooled_maps, threshold_for
+
+FALSE_UNKNOWN_RATE = 0.005
+FIT_TILES = 3000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SignedOff:
+    """An int8 network with everything a bundle says about it, but its measured figures."""
+
+    model: bytes
+    temperature: float
+    thresholds: dict[str, float]
+    distance: Distance
+    unknown_threshold: float
+    false_unknown_rate: float
+    parity: Parity
+
+
+def sign_off(
+    network: Any,
+    course: Course,
+    recipe: Recipe,
+    *,
+    taps: tuple[str, ...] = DEFAULT_TAPS,
+    false_unknown_rate: float = FALSE_UNKNOWN_RATE,
+    gate: bool = True,
+) -> SignedOff:
+    """Quantize and choose the operating point.
+
+    Raises:
+        GateError: The int8 network is not the float network.
+    """
+    rng = np.random.default_rng(recipe.seed)
+    fit = course.train.pick(sorted(rng.permutation(len(course.train))[:FIT_TILES].tolist()))
+    feature_head = fit_feature_head(pooled_maps(network, taps, fit.pixels, recipe), taps)
+    with tempfile.TemporaryDirectory() as temporary:
+        chosen = representative_tiles(course.train, recipe.seed)
+        model = convert(network, feature_head, recipe, chosen, Path(temporary))
+    int8 = Int8Network(model)
+    held = course.validation
+    scored = int8(held.pixels)
+    temperature = choose_temperature(scored["logits"], held.labels, course.labels)
+    names = [f"{origin}:{group}:{i}" for i, (origin, group) in enumerate(zip(held.origins, held.groups, strict=True))]
+    compared = parity(
+        float_logits(network, held.pixels, recipe), scored["logits"], held.labels, names, course.labels, temperature
+    )
+    if gate and compared.refusal:
+        raise GateError(f"quantize: int8 is not float: {compared.refusal}")
+    scores = softmax(scored["logits"], temperature)
+    distance = fit_distance(int8(fit.pixels)["features"], fit.labels)
+    return SignedOff(
+        model, temperature, choose_thresholds(scores, held.labels, course.labels), distance,
+        threshold_for(distance(scored["features"]), false_unknown_rate), false_unknown_rate, compared,
+    )  # fmt: skip
+
+
+def save(run: Path, result: SignedOff) -> None:
+    """Write the result into the run's folder."""
+    write_bytes(run / "model.tflite", result.model)
+    np.savez_compressed(run / "partial-unknown.npz", means=result.distance.means, whitening=result.distance.whitening)
+    (run / "partial-unknown.npz").replace(run / "unknown.npz")
+    parity_row = {name: getattr(result.parity, name) for name in Parity.__slots__}
+    write_json(
+        run / "signoff.json",
+        {
+            "temperature": result.temperature, "thresholds": result.thresholds,
+            "unknown_threshold": result.unknown_threshold, "false_unknown_rate": result.false_unknown_rate,
+            "parity": {**parity_row, "larger": list(result.parity.larger)},
+        },
+    )  # fmt: skip
+
+
+def load(run: Path) -> SignedOff:
+    """Return what `save` wrote."""
+    row = json.loads((run / "signoff.json").read_text())
+    with np.load(run / "unknown.npz", allow_pickle=False) as arrays:
+        distance = Distance(arrays["means"], arrays["whitening"])
+    compared = Parity(**{**row["parity"], "larger": tuple(row["parity"]["larger"])})
+    return SignedOff(
+        (run / "model.tflite").read_bytes(), row["temperature"], row["thresholds"], distance,
+        row["unknown_threshold"], row["false_unknown_rate"], compared,
+    )  # fmt: skip

@@ -1,0 +1,281 @@
+"""Tiles to learn from and to measure on: whole pictures, and windows of composed strips with clean and cut tiles.
+
+A composed strip is clean ground (see `quilt`) with real defect cut-outs at known places. Windows of it are what a tiled
+line produces: steel without a defect, whole defects, and defects cut by a tile's edge. Training composes from training
+groups, the line benchmark from test groups; both through `compose_strip`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from inspector.bundle import CLEAN
+from inspector.frame import Pixels
+from inspector.tiling import Box
+from training.augment import to_bytes
+from training.dataset import Picture
+from training.quilt import Ground, find_ground, quilt
+
+FEATHER_PX = 8
+CREDIBLE_GROUND = ("inclusion", "scratches")
+"""Labels whose pictures show clean steel outside their boxes; on the others the defect's texture goes on there."""
+MIN_VISIBLE_SHARE = 0.25
+MIN_VISIBLE_PX = 400
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileSet:
+    """Tiles with their labels.
+
+    Attributes:
+        pixels: N arrays (H, W) uint8.
+        labels: N label names.
+        origins: N words: where each tile comes from (`picture`, `clean_quilted`, `cut`, `generated`, ...).
+        groups: N group names; tiles of one group never stand on both sides of a split.
+    """
+
+    pixels: list[Pixels]
+    labels: list[str]
+    origins: list[str]
+    groups: list[str]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __add__(self, other: TileSet) -> TileSet:
+        return TileSet(
+            self.pixels + other.pixels, self.labels + other.labels,
+            self.origins + other.origins, self.groups + other.groups,
+        )  # fmt: skip
+
+    def pick(self, keep: Sequence[int]) -> TileSet:
+        """Return the tiles at `keep`, in that order."""
+        return TileSet(
+            [self.pixels[i] for i in keep], [self.labels[i] for i in keep],
+            [self.origins[i] for i in keep], [self.groups[i] for i in keep],
+        )  # fmt: skip
+
+    @staticmethod
+    def of(pixels: Sequence[Pixels], labels: Sequence[str], origin: str, groups: Sequence[str]) -> TileSet:
+        """Return tiles of one origin."""
+        return TileSet(list(pixels), list(labels), [origin] * len(pixels), list(groups))
+
+
+def picture_tiles(pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> TileSet:
+    """Return one tile a picture, whole."""
+    return TileSet.of(pixels, [picture.label for picture in pictures], "picture", [p.group for p in pictures])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cutout:
+    """A real defect, cut with a rim of its surroundings to blend over.
+
+    Attributes:
+        pixels: (H, W) uint8.
+        inner: The annotated box inside `pixels`.
+        label: Its class.
+        group: The group of the picture it comes from.
+    """
+
+    pixels: Pixels
+    inner: Box
+    label: str
+    group: str
+
+
+def find_cutouts(picture: Picture, pixels: Pixels) -> list[Cutout]:
+    """Return the boxes of a picture that carry its own label, each with `FEATHER_PX` around where there is as much."""
+    cutouts = []
+    height, width = pixels.shape
+    for box in picture.boxes:
+        if box.label != picture.label:
+            continue
+        top, left = max(0, box.y - FEATHER_PX), max(0, box.x - FEATHER_PX)
+        bottom, right = min(height, box.bottom + FEATHER_PX), min(width, box.right + FEATHER_PX)
+        inner = Box(box.x - left, box.y - top, box.right - box.x, box.bottom - box.y)
+        cutouts.append(Cutout(pixels[top:bottom, left:right], inner, box.label, picture.group))
+    return cutouts
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A defect on a strip: its label and box in strip pixels, and the group it comes from."""
+
+    label: str
+    box: Box
+    group: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strip:
+    """A composed strip: (H, W) uint8 pixels, the defects on it, and the group of its ground."""
+
+    pixels: Pixels
+    placed: tuple[Placed, ...]
+    group: str
+
+
+def compose_strip(
+    ground: Ground, cutouts: Sequence[Cutout], height_px: int, width_px: int, gap_px: int, rng: np.random.Generator
+) -> Strip:
+    """Return ground of the given size with the cut-outs at random places, at least `gap_px` apart.
+
+    A cut-out that finds no place in 50 tries, or is larger than the strip, is left out.
+    """
+    field = quilt(ground, height_px, width_px, rng)
+    pixels = field.copy()
+    placed: list[Placed] = []
+    for cutout in cutouts:
+        height, width = cutout.pixels.shape
+        if height >= height_px or width >= width_px:
+            continue
+        for _ in range(50):
+            y, x = int(rng.integers(0, height_px - height)), int(rng.integers(0, width_px - width))
+            box = Box(x + cutout.inner.x, y + cutout.inner.y, cutout.inner.width, cutout.inner.height)
+            if not any(box.touches(other.box, gap_px) for other in placed):
+                _paste(pixels, cutout, y, x)
+                placed.append(Placed(cutout.label, box, cutout.group))
+                break
+    return Strip(pixels, tuple(placed), ground.group)
+
+
+def _paste(strip: Pixels, cutout: Cutout, y: int, x: int) -> None:
+    height, width = cutout.pixels.shape
+    under = strip[y : y + height, x : x + width].astype(np.float32)
+    over = cutout.pixels.astype(np.float32)
+    alpha = np.zeros((height, width), np.float32)
+    inner = cutout.inner
+    alpha[inner.y : inner.bottom, inner.x : inner.right] = 1
+    # Where a box ends at its picture's edge there is no rim to blend over: soften inwards by a little instead.
+    alpha = np.maximum(np.asarray(cv2.blur(alpha, (FEATHER_PX, FEATHER_PX)), np.float32), alpha * 0.5)
+    alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), 2.0), np.float32)
+    rim = alpha < 0.5
+    if cutout.label in CREDIBLE_GROUND or (cutout.label == "patches" and rim.sum() > 50):
+        offset = float(under[rim].mean() - over[rim].mean()) if rim.sum() > 50 else 0.0
+    else:  # its texture fills the picture: there is no steel beside it to match, so its own mean is matched
+        offset = float(under.mean() - over.mean())
+    strip[y : y + height, x : x + width] = to_bytes(alpha * (over + offset) + (1 - alpha) * under)
+
+
+def label_of_window(placed: Sequence[Placed], window: Box) -> str | None:
+    """Return what a window shows: a defect's label, `clean`, or None where a person would not be sure.
+
+    A defect shows when a quarter of it, or a sixteenth of the window, is inside, and at least `MIN_VISIBLE_PX` pixels.
+    """
+    shown: dict[str, int] = {}
+    doubtful = False
+    for defect in placed:
+        width = min(defect.box.right, window.right) - max(defect.box.x, window.x)
+        height = min(defect.box.bottom, window.bottom) - max(defect.box.y, window.y)
+        if width <= -FEATHER_PX or height <= -FEATHER_PX:
+            continue
+        area = max(0, width) * max(0, height)
+        enough = area >= MIN_VISIBLE_SHARE * defect.box.width * defect.box.height
+        enough = enough or area * 16 >= window.width * window.height
+        if enough and area >= MIN_VISIBLE_PX and min(width, height) >= 8:
+            shown[defect.label] = shown.get(defect.label, 0) + area
+        else:
+            doubtful = True
+    if not shown:
+        return None if doubtful else CLEAN
+    best, *others = sorted(shown.items(), key=lambda item: -item[1])
+    return best[0] if not others or best[1] >= 3 * others[0][1] else None
+
+
+def strip_windows(
+    pictures: Sequence[Picture], pixels: Sequence[Pixels], tile_px: int, seed: int
+) -> Iterator[tuple[Pixels, str, str]]:
+    """Yield (tile, label, group) without end: windows at random phases of strips composed from `pictures`."""
+    rng = np.random.default_rng(seed)
+    grounds = find_grounds(pictures, pixels)
+    by_label: dict[str, list[Cutout]] = {}
+    for picture, its_pixels in zip(pictures, pixels, strict=True):
+        for cutout in find_cutouts(picture, its_pixels):
+            by_label.setdefault(cutout.label, []).append(cutout)
+    labels = sorted(by_label)
+    while grounds and labels:
+        ground = grounds[int(rng.integers(len(grounds)))]
+        chosen = [by_label[label][int(rng.integers(len(by_label[label])))] for label in rng.permutation(labels)[:3]]
+        side = 3 * tile_px
+        strip = compose_strip(ground, chosen, side, side, tile_px // 4, rng)
+        windows = [Box(int(x), int(y), tile_px, tile_px) for x, y in rng.integers(0, side - tile_px + 1, (10, 2))]
+        for window in windows:
+            label = label_of_window(strip.placed, window)
+            if label is not None:
+                tile = strip.pixels[window.y : window.bottom, window.x : window.right].copy()
+                yield tile, label, ground.group
+
+
+def find_grounds(pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> list[Ground]:
+    """Return the pictures of credible labels that show enough clean surface."""
+    found = (
+        find_ground(picture, its_pixels)
+        for picture, its_pixels in zip(pictures, pixels, strict=True)
+        if picture.label in CREDIBLE_GROUND and picture.boxes
+    )
+    return [ground for ground in found if ground is not None]
+
+
+def composed_tiles(
+    pictures: Sequence[Picture], pixels: Sequence[Pixels], *, clean: int, cut: int, tile_px: int, seed: int
+) -> TileSet:
+    """Return `clean` clean windows and `cut` windows with a defect, of strips composed from `pictures`."""
+    kept: dict[str, list[tuple[Pixels, str, str]]] = {"clean_quilted": [], "cut": []}
+    wanted = {"clean_quilted": clean, "cut": cut}
+    per_label = {picture.label: 0 for picture in pictures}
+    quota = -(-cut // max(1, len(per_label)))
+    for drawn, (tile, label, group) in enumerate(strip_windows(pictures, pixels, tile_px, seed)):
+        origin = "clean_quilted" if label == CLEAN else "cut"
+        fits = len(kept[origin]) < wanted[origin] and (label == CLEAN or per_label[label] < quota)
+        if fits:
+            kept[origin].append((tile, label, group))
+            per_label[label] = per_label.get(label, 0) + 1
+        if all(len(kept[key]) >= wanted[key] for key in wanted) or drawn > 40 * (clean + cut):
+            break
+    return sum_tiles(
+        TileSet.of([t for t, _, _ in rows], [label for _, label, _ in rows], origin, [group for _, _, group in rows])
+        for origin, rows in kept.items()
+    )
+
+
+def sum_tiles(sets: Iterator[TileSet] | Sequence[TileSet]) -> TileSet:
+    """Join tile sets in order."""
+    total = TileSet([], [], [], [])
+    for tiles in sets:
+        total = total + tiles
+    return total
+
+
+def texture_tiles(count: int, tile_px: int, seed: int) -> TileSet:
+    """Return seeded artificial clean surfaces: coloured noise, brushed lines, uneven light, black margins.
+
+    They stand for the mills nobody has pictures of: what has none of the defects must come out as clean there too.
+    """
+    rng = np.random.default_rng(seed)
+    tiles = [_texture(tile_px, rng) for _ in range(count)]
+    return TileSet.of(tiles, [CLEAN] * count, "clean_textures", [f"texture-{seed}-{i}" for i in range(count)])
+
+
+def _texture(side: int, rng: np.random.Generator) -> Pixels:
+    falloff = rng.uniform(0.2, 1.6)
+    stretch = float(np.exp(rng.uniform(0, 3))) if rng.random() < 0.5 else 1.0
+    fy, fx = np.meshgrid(np.fft.fftfreq(side), np.fft.rfftfreq(side), indexing="ij")
+    turn = rng.uniform(0, np.pi) if rng.random() < 0.3 else rng.integers(0, 2) * np.pi / 2
+    u, v = np.cos(turn) * fx + np.sin(turn) * fy, -np.sin(turn) * fx + np.cos(turn) * fy
+    radius = np.sqrt((u * stretch) ** 2 + v**2) + 1 / side
+    spectrum = np.fft.rfft2(rng.normal(size=(side, side))) / radius**falloff
+    noise = np.fft.irfft2(spectrum, s=(side, side))
+    noise = noise / max(float(noise.std()), 1e-9)
+    level, spread = rng.uniform(40, 220), float(np.exp(rng.uniform(np.log(1.0), np.log(14))))
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    angle = rng.uniform(0, 2 * np.pi)
+    light = 1 + rng.uniform(0, 0.3) * (np.cos(angle) * x + np.sin(angle) * y)
+    tile = to_bytes(level * light + spread * noise + rng.normal(0, rng.uniform(0, 5), (side, side)))
+    if rng.random() < 0.1:
+        edge = int(rng.integers(8, side - 8))
+        tile[:, :edge] = to_bytes(rng.normal(rng.uniform(0, 25), 2, (side, edge)))
+    return np.ascontiguousarray(np.rot90(tile, int(rng.integers(4))))

@@ -1,0 +1,234 @@
+"""From a recipe and a data set to a float network: read from top to bottom.
+
+A run folder holds `run.json` (recipe, data, labels), `best.weights.h5`, `state.weights.h5` with `progress.json` (to
+go on after an interruption), `history.jsonl` and TensorBoard logs. Every file is written beside itself and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import StratifiedGroupKFold
+
+from inspector.bundle import CLEAN
+from inspector.frame import Pixels
+from training.dataset import Picture
+from training.errors import RecipeError
+from training.feed import stacked_input, steps_per_epoch, training_batches
+from training.files import write_json
+from training.network import build_network, float_input, set_trainable
+from training.recipe import Recipe
+from training.tiles import TileSet, composed_tiles, picture_tiles, sum_tiles, texture_tiles
+
+VALIDATION_FOLDS = 8
+"""One part in eight of the training split, whole groups, is held out to stop early and to set thresholds."""
+
+
+# -- what to learn from ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Course:
+    """What a run learns from and is judged by: tiles, and the label order of the logits."""
+
+    labels: tuple[str, ...]
+    train: TileSet
+    validation: TileSet
+
+
+def carve_validation(pictures: Sequence[Picture], seed: int = 0) -> tuple[list[int], list[int]]:
+    """Split pictures into (train, validation) indices by group, stratified by label."""
+    folds = StratifiedGroupKFold(VALIDATION_FOLDS, shuffle=True, random_state=seed)
+    labels, groups = [picture.label for picture in pictures], [picture.group for picture in pictures]
+    kept, held = next(iter(folds.split(np.zeros(len(pictures)), labels, groups)))
+    return kept.tolist(), held.tolist()
+
+
+def assemble(recipe: Recipe, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Course:
+    """Return the tiles of a run; `pictures` are those it may learn from, held-out test pictures are not among them."""
+    kept, held = carve_validation(pictures)
+    sides = []
+    for part, (side, share) in enumerate(((kept, 1.0), (held, 1 / (VALIDATION_FOLDS - 1)))):
+        theirs, their_pixels = [pictures[i] for i in side], [pixels[i] for i in side]
+        sides.append(companions(recipe, theirs, their_pixels, share, seed=1000 * recipe.seed + part))
+    labels = tuple(sorted({picture.label for picture in pictures} - {CLEAN}))
+    if recipe.clean or any(picture.label == CLEAN for picture in pictures):
+        labels = (*labels, CLEAN)
+    return Course(labels, *sides)
+
+
+def companions(
+    recipe: Recipe, pictures: Sequence[Picture], pixels: Sequence[Pixels], share: float, seed: int
+) -> TileSet:
+    """Return the pictures as tiles, with the recipe's clean, cut and generated tiles made from these pictures alone."""
+    wanted = recipe.tiles
+
+    def count(number: int) -> int:
+        return round(number * share)
+
+    parts = [picture_tiles(pictures, pixels)]
+    if wanted.clean_quilted or wanted.cut:
+        clean, cut = count(wanted.clean_quilted), count(wanted.cut)
+        parts.append(composed_tiles(pictures, pixels, clean=clean, cut=cut, tile_px=recipe.tile_px, seed=seed))
+    parts.append(texture_tiles(count(wanted.clean_textures), recipe.tile_px, seed))
+    return sum_tiles(parts)
+
+
+# -- the run -----------------------------------------------------------------------------------------------------------
+
+
+def train(recipe: Recipe, course: Course, run: Path, weights: Path | None, provenance: dict[str, Any]) -> Any:
+    """Train, or go on where an interrupted run stopped, and return the network with its best weights.
+
+    Raises:
+        RecipeError: `run` belongs to another recipe or other data.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    identity = {"recipe": recipe.model_dump(), "digest": recipe.digest, "labels": list(course.labels), **provenance}
+    _claim(run, json.loads(json.dumps(identity)))
+    progress = _Progress.load(run)
+    held = float_input(stacked_input(course.validation.pixels, recipe.input_px), recipe)
+    wanted = np.array([course.labels.index(label) for label in course.validation.labels])
+    network = None
+    first_epoch = 0
+    for number, stage in enumerate(recipe.stages):
+        last_epoch = first_epoch + stage.epochs
+        if progress.epoch >= last_epoch:
+            first_epoch = last_epoch
+            continue
+        side = stage.input_px or recipe.input_px
+        network = build_network(recipe, course.labels, weights, side)
+        if progress.epoch:
+            network.load_weights(run / "state.weights.h5")
+        elif (run / "init.weights.h5").is_file():
+            network.load_weights(run / "init.weights.h5")
+        learns = set_trainable(network, recipe, stage.train_from)
+        network.compile(
+            optimizer=keras.optimizers.Adam(stage.learning_rate),
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing),
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile=False,
+        )
+        told = f"stage {number + 1}/{len(recipe.stages)}: {learns:,} weights learn at {side} px"
+        print(f"{told} from {len(course.train):,} tiles, epochs {progress.epoch + 1} to {last_epoch}", flush=True)
+        steps = steps_per_epoch(course.train, recipe)
+        keeper = _Keeper(run, progress, held if side == recipe.input_px else None, wanted, recipe, course.labels)
+        rate = _Rate(stage.learning_rate, stage.schedule, steps, stage.epochs, (progress.epoch - first_epoch) * steps)
+        callbacks = [rate, keeper, keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False)]
+        network.fit(
+            training_batches(
+                course.train, course.labels, recipe,
+                input_px=side, first_epoch=progress.epoch, epochs=last_epoch - progress.epoch,
+            ),
+            initial_epoch=progress.epoch, epochs=last_epoch, steps_per_epoch=steps, callbacks=callbacks, verbose=0,
+        )  # fmt: skip
+        progress.epoch, first_epoch = last_epoch, last_epoch
+        _save_state(network, run, progress)
+    network = build_network(recipe, course.labels, None)
+    network.load_weights(run / "best.weights.h5")
+    return network
+
+
+def float_logits(network: Any, tiles: Sequence[Pixels], recipe: Recipe) -> npt.NDArray[np.float64]:
+    """Return the float network's (N, C) logits of whole tiles."""
+    rows = [
+        network.predict_on_batch(float_input(stacked_input(tiles[start : start + 64], recipe.input_px), recipe))
+        for start in range(0, len(tiles), 64)
+    ]
+    return np.concatenate(rows).astype(np.float64)
+
+
+# -- keeping what was done ---------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Progress:
+    epoch: int = 0
+    best_loss: float = float("inf")
+    best_epoch: int = -1
+
+    @staticmethod
+    def load(run: Path) -> _Progress:
+        path = run / "progress.json"
+        if not (path.is_file() and (run / "state.weights.h5").is_file()):
+            return _Progress()
+        return _Progress(**json.loads(path.read_text()))
+
+
+class _Rate(keras.callbacks.Callback):  # type: ignore[misc]
+    """Sets the learning rate before every batch, so that an interrupted stage goes on with the right one."""
+
+    def __init__(self, peak: float, schedule: str, steps: int, epochs: int, done: int) -> None:
+        super().__init__()
+        self._peak, self._schedule, self._total, self._step = peak, schedule, steps * epochs, done
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        part = self._step / self._total
+        warm = min(1.0, (self._step + 1) / min(50, self._total))
+        bend = 0.5 * (1 + np.cos(np.pi * part)) if self._schedule == "cosine" else 1.0
+        self.model.optimizer.learning_rate = self._peak * (0.01 + 0.99 * bend) * warm
+        self._step += 1
+
+
+class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
+    """After each epoch: validates, keeps the best weights and the state, writes one line of history, stops early."""
+
+    def __init__(
+        self, run: Path, progress: _Progress, held: Any, wanted: Any, recipe: Recipe, labels: Sequence[str]
+    ) -> None:
+        super().__init__()
+        self._run, self._progress, self._held, self._wanted = run, progress, held, wanted
+        self._recipe, self._labels, self._started = recipe, labels, time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        progress, row = self._progress, {"epoch": epoch + 1, **{k: round(float(v), 5) for k, v in (logs or {}).items()}}
+        progress.epoch = epoch + 1
+        if self._held is not None:
+            logits = np.concatenate([self.model.predict_on_batch(part) for part in _chunks(self._held, 64)])
+            shifted = logits - logits.max(axis=1, keepdims=True)
+            log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+            loss = float(-log_p[np.arange(len(log_p)), self._wanted].mean())
+            row |= {"val_loss": round(loss, 5), "val_accuracy": float((logits.argmax(axis=1) == self._wanted).mean())}
+            if loss < progress.best_loss:
+                progress.best_loss, progress.best_epoch = loss, epoch
+                _replace_weights(self.model, self._run / "best.weights.h5")
+            elif epoch - progress.best_epoch >= self._recipe.patience:
+                self.model.stop_training = True
+        row["seconds"] = round(time.monotonic() - self._started, 1)
+        _save_state(self.model, self._run, progress)
+        with (self._run / "history.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print("  " + "  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+
+
+def _chunks(values: Any, size: int) -> list[Any]:
+    return [values[start : start + size] for start in range(0, len(values), size)]
+
+
+def _replace_weights(network: Any, path: Path) -> None:
+    partial = path.with_name(f"partial-{path.name}")
+    network.save_weights(partial)
+    partial.replace(path)
+
+
+def _save_state(network: Any, run: Path, progress: _Progress) -> None:
+    _replace_weights(network, run / "state.weights.h5")
+    write_json(run / "progress.json", {name: getattr(progress, name) for name in progress.__slots__})
+
+
+def _claim(run: Path, identity: dict[str, Any]) -> None:
+    path = run / "run.json"
+    if path.is_file():
+        known = json.loads(path.read_text())
+        differing = sorted(k for k in identity.keys() | known.keys() if identity.get(k) != known.get(k))
+        if differing:
+            raise RecipeError(f"{run}: holds a run of another configuration, {', '.join(differing)} differ: {run}")
+    write_json(path, identity)
