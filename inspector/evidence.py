@@ -6,7 +6,6 @@ A picture is never a reason to lose a message: where there is no room, the messa
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import threading
 from pathlib import Path
@@ -120,8 +119,3 @@ class EvidenceFolder:
     def _forget(self, name: str) -> None:
         if known := self._sizes.pop(name, None):
             self._bytes -= known[1]
-
-
-def is_writable(folder: Path) -> bool:
-    """Say whether files can be made in `folder`."""
-    return os.access(folder, os.W_OK | os.X_OK)

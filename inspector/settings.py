@@ -25,8 +25,8 @@ from inspector.bundle import DEFAULT_BUNDLE, Severity
 from inspector.errors import ConfigError
 
 ENV_PREFIX = "INSPECTOR_"
-RESERVED_ENV = frozenset({"INSPECTOR_TEST_DATA"})
-"""Variables with the prefix that are not configuration: the folder of test data."""
+RESERVED_ENV = frozenset({"INSPECTOR_TEST_DATA", "INSPECTOR_CRASH_AT"})
+"""Variables with the prefix that are no configuration: the folder of test data, and where `faults` ends the process."""
 
 TopicLevel = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^+#/\x00\s]+$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -81,6 +81,9 @@ class Source(_Section):
     refused: Literal["keep", "move", "delete"] = Field(default="keep", description="What becomes of refused files.")
     finished_dir: Path | None = Field(default=None, description="Where finished files go; needed by finished = 'move'.")
     refused_dir: Path | None = Field(default=None, description="Where refused files go; needed by refused = 'move'.")
+    mm_per_px: float | None = Field(
+        default=None, gt=0, le=100, description="Scale; unset: the card's, if it knows one."
+    )
     open_timeout_s: float = Field(default=5.0, gt=0, le=120, description="Longest wait for a camera to open.")
     read_timeout_s: float = Field(default=2.0, gt=0, le=60, description="Longest wait for the next frame.")
     frozen_frames: int = Field(

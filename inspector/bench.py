@@ -1,0 +1,112 @@
+"""How fast this machine inspects, beside the bare interpreter in the same run: on noisy machines the ratio counts.
+
+Both sides score the same generated tiles from memory. "End to end" is `inspect_frame` over whole frames: cutting,
+preprocessing, network, softmax, merging; what it adds to the interpreter is our own cost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from inspector.bundle import Bundle
+from inspector.classifier import Classifier, Predictions, WorkerPool
+from inspector.frame import Frame, Pixels
+from inspector.inspection import InspectRules, inspect_frame
+
+GRID = (5, 8)
+"""Tiles of the bench frame: rows, columns."""
+ROUNDS = 5
+"""Alternating measurements of each side; the median counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchResult:
+    """What was measured.
+
+    Attributes:
+        workers: Interpreters.
+        tiles_per_s: End to end, all workers.
+        ms_per_tile: End to end, per worker.
+        mpx_per_s: Frame pixels per second, millions.
+        line_m_per_s: Speed of a strip 1 m wide at 0.5 mm/px that this keeps up with.
+        bare_tiles_per_s: The interpreters alone, all workers, inputs prepared beforehand.
+        ratio: `tiles_per_s / bare_tiles_per_s`.
+    """
+
+    bundle: str
+    workers: int
+    tiles_per_s: float
+    ms_per_tile: float
+    mpx_per_s: float
+    line_m_per_s: float
+    bare_tiles_per_s: float
+    ratio: float
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+
+def run_bench(bundle: Bundle, rules: InspectRules, workers: int, seconds: float) -> BenchResult:
+    """Measure for about `seconds`, alternating between both sides.
+
+    Args:
+        bundle: A proven bundle.
+        rules: As the daemon would use them.
+        workers: Interpreters on each side.
+        seconds: Time in all.
+    """
+    classifiers = [Classifier(bundle) for _ in range(workers)]
+    frame = _frame(bundle)
+    tiles = GRID[0] * GRID[1]
+    prepared = [np.ascontiguousarray(frame.pixels[: bundle.card.input_px, : bundle.card.input_px])] * (tiles // workers)
+    share = seconds / (2 * ROUNDS)
+    bare, whole = list[float](), list[float]()
+    pool = WorkerPool(classifiers)
+    bare_pool = WorkerPool([_Bare(classifier) for classifier in classifiers])
+    try:
+        for _ in range(ROUNDS):
+            bare.append(_rate(lambda: bare_pool(prepared * workers), len(prepared) * workers, share))
+            whole.append(_rate(lambda: inspect_frame(frame, pool, rules), tiles, share))
+    finally:
+        pool.close()
+        bare_pool.close()
+    tiles_per_s, bare_per_s = float(np.median(whole)), float(np.median(bare))
+    mpx_per_s = tiles_per_s * bundle.card.tile_px**2 / 1e6
+    return BenchResult(
+        bundle.short, workers, round(tiles_per_s, 1), round(1000 * workers / tiles_per_s, 3), round(mpx_per_s, 2),
+        round(mpx_per_s * 1e6 / 2000 * 0.0005, 2), round(bare_per_s, 1),
+        round(float(np.median(np.array(whole) / np.array(bare))), 3),
+    )  # fmt: skip
+
+
+class _Bare:
+    """The interpreter alone: bytes in, invoke, logits out."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+
+    def __call__(self, tiles: Sequence[Pixels]) -> Predictions:
+        return self._classifier.invoke_only(tiles)
+
+
+def _rate(work: Callable[[], object], tiles: int, seconds: float) -> float:
+    work()
+    done, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds or done == 0:
+        work()
+        done += tiles
+    return done / (time.perf_counter() - started)
+
+
+def _frame(bundle: Bundle) -> Frame:
+    side, now = bundle.card.tile_px, datetime.now(UTC)
+    tiles = bundle.golden.tiles
+    rows = [[tiles[(row * GRID[1] + column) % len(tiles)] for column in range(GRID[1])] for row in range(GRID[0])]
+    pixels: Pixels = np.block(rows).astype(np.uint8)[: GRID[0] * side, : GRID[1] * side]
+    return Frame(pixels, 1, 0, now, 0.0, "bench", simulated=True)

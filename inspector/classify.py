@@ -1,0 +1,90 @@
+"""One picture as one row: what `inspector classify` prints and `POST /api/classify` answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from inspector.bundle import CLEAN, UNKNOWN
+from inspector.classifier import Classify
+from inspector.decision import SCORE_DECIMALS, decide, to_scores
+from inspector.decode import decode_picture, read_picture_file
+from inspector.errors import PictureError
+from inspector.frame import Pixels
+from inspector.inspection import InspectRules, judge_quality, merge_tiles
+from inspector.preprocess import to_grey
+from inspector.tiling import Box, cut_tiles, plan_tiles
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+
+Row = dict[str, Any]
+
+
+def classify_pixels(pixels: Pixels, name: str, classify: Classify, rules: InspectRules) -> Row:
+    """Return the row of a picture: decision, arg-max, scores by label, box and tiles.
+
+    `label` is the most severe defect, else `unknown`, else `clean`; `top`, `score` and `scores` are those of the tile
+    that decided. `box_px` is the defect's box, None without one.
+
+    Raises:
+        PictureError: Nothing can be seen in it: blank, over- or under-exposed.
+    """
+    grey = to_grey(pixels)
+    if (cause := judge_quality(grey, rules.quality)) is not None:
+        raise PictureError(f"{name}: nothing to inspect, the picture is {cause.value}", cause.value)
+    height, width = grey.shape
+    boxes = plan_tiles(height, width, rules.tiling)
+    predictions = classify(list(cut_tiles(grey, boxes)))
+    verdicts = decide(predictions, rules.decision)
+    scores = to_scores(predictions.logits, rules.decision.temperature).round(SCORE_DECIMALS)
+    defects = [defect for defect in merge_tiles(boxes, verdicts, rules.decision) if not defect.candidate]
+    if defects:
+        label, box = defects[0].label, defects[0].box
+        members = [n for n, verdict in enumerate(verdicts) if verdict.label == label]
+        deciding = max(members, key=lambda n: (verdicts[n].score, -n))
+    else:
+        box = None
+        label = UNKNOWN if any(verdict.label == UNKNOWN for verdict in verdicts) else CLEAN
+        members = [n for n, verdict in enumerate(verdicts) if verdict.label == label]
+        deciding = max(members, key=lambda n: (verdicts[n].score if label == UNKNOWN else -verdicts[n].score, -n))
+    return {
+        "path": name,
+        "label": label,
+        "top": verdicts[deciding].top,
+        "score": verdicts[deciding].score,
+        "scores": dict(zip(rules.decision.labels, scores[deciding].tolist(), strict=True)),
+        "box_px": _box(box) if box is not None else None,
+        "tiles": [
+            {"box_px": _box(tile), "label": verdict.label, "top": verdict.top, "score": verdict.score}
+            for tile, verdict in zip(boxes, verdicts, strict=True)
+        ],
+    }
+
+
+def classify_file(
+    name: str, classify: Classify, rules: InspectRules, max_bytes: int, max_px: int, full_scale: int | None = None
+) -> Row:
+    """Return the row of a file, or `path`, `error` and `reason` of one that is refused."""
+    try:
+        data = read_picture_file(Path(name), max_bytes)
+        return classify_pixels(
+            decode_picture(data, name=name, max_px=max_px, full_scale=full_scale), name, classify, rules
+        )
+    except PictureError as exc:
+        return {"path": name, "error": str(exc), "reason": exc.reason}
+
+
+def expand_paths(names: Sequence[str]) -> Iterator[str]:
+    """Yield files as given, and the pictures below directories, sorted."""
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            found = (file for file in path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and not file.is_dir())
+            yield from sorted(str(file) for file in found)
+        else:
+            yield name
+
+
+def _box(box: Box) -> dict[str, int]:
+    return {"x": box.x, "y": box.y, "width": box.width, "height": box.height}

@@ -1,0 +1,211 @@
+"""The command line. Each command is a thin shell around a module; exit codes are those of `errors`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+
+import inspector
+from inspector.bundle import DEFAULT_BUNDLE
+from inspector.errors import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, InspectorError
+
+app = typer.Typer(
+    help="Real-time surface inspection: frames in, defects out over MQTT, metrics for Prometheus.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="TOML file of the station.", show_default=False)]
+ModelOption = Annotated[str, typer.Option("--model", help="Bundle folder, or name of a shipped bundle.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+def set_up_logging(environ: dict[str, str] | None = None) -> None:
+    """Log one line per event to standard error: for people on a terminal, JSON elsewhere."""
+    pretty = sys.stderr.isatty() and "JOURNAL_STREAM" not in (environ or os.environ)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info if not pretty else _unchanged,
+            structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(sort_keys=True),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+
+
+def _unchanged(_: Any, __: str, event: Any) -> Any:
+    return event
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        _say(f"inspector {inspector.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Take options that belong to no command."""
+
+
+@app.command()
+def run(config: ConfigOption) -> None:
+    """Run the daemon: it waits for what is missing, and ends only when asked to."""
+    from inspector.daemon import run_daemon
+
+    raise typer.Exit(run_daemon(config))
+
+
+@app.command()
+def check(
+    config: Annotated[list[Path], typer.Option("--config", "-c", help="TOML file; may be given several times.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check configuration, bundle, source and broker; exit 0 good, 1 unreachable, 78 refused."""
+    from inspector.check import check_files
+
+    reports = check_files(config)
+    if as_json:
+        _say(json.dumps([report.as_dict() for report in reports], indent=1, sort_keys=True))
+    else:
+        for report in reports:
+            _say(report.path)
+            for key, shown in sorted(report.values.items()):
+                if shown["origin"] != "default":
+                    _say(f"  {key} = {json.dumps(shown['value'])}  ({shown['origin']})")
+            defaults = sum(shown["origin"] == "default" for shown in report.values.values())
+            _say(f"  {defaults} keys at their defaults (--json shows them)")
+            for mark, findings in (
+                ("ok", report.good),
+                ("unreachable", report.unreachable),
+                ("REFUSED", report.refused),
+            ):
+                for finding in findings:
+                    _say(f"  {mark}: {finding}")
+    codes = {report.exit_code for report in reports}
+    raise typer.Exit(EXIT_REFUSED if EXIT_REFUSED in codes else EXIT_FAILURE if EXIT_FAILURE in codes else EXIT_OK)
+
+
+@app.command()
+def probe(
+    config: ConfigOption,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="How long to look.")] = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Open the source and show what arrives: size, rate, format, health. Nothing is stored or moved."""
+    from inspector.probe import probe_station
+
+    result = probe_station(config, seconds)
+    if as_json:
+        _say(json.dumps(result.as_dict(), sort_keys=True))
+    else:
+        for key, value in result.as_dict().items():
+            _say(f"{key}: {value}")
+    raise typer.Exit(EXIT_OK if result.frames else EXIT_FAILURE)
+
+
+@app.command()
+def classify(
+    paths: Annotated[list[str], typer.Argument(help="Pictures, or directories of pictures.", show_default=False)],
+    model: ModelOption = DEFAULT_BUNDLE,
+    as_json: Annotated[bool, typer.Option("--json", help="Rows as JSON (they always are).", hidden=True)] = True,
+) -> None:
+    """Print one JSON line per picture."""
+    from inspector.bundle import find_bundle, load_bundle
+    from inspector.classifier import open_model
+    from inspector.classify import classify_file, expand_paths
+    from inspector.daemon import inspect_rules, worker_count
+    from inspector.settings import Decision, Source, Tiling
+
+    bundle = load_bundle(find_bundle(model))
+    rules = inspect_rules(Tiling(), Decision(), bundle)
+    limits = Source(kind="demo")
+    pool, _ = open_model(bundle, worker_count(0))
+    refused = 0
+    try:
+        for name in expand_paths(paths):
+            row = classify_file(name, pool, rules, limits.max_file_bytes, limits.max_frame_px)
+            refused += "error" in row
+            _say(json.dumps(row, ensure_ascii=False))
+    finally:
+        pool.close()
+    raise typer.Exit(EXIT_FAILURE if refused else EXIT_OK)
+
+
+@app.command()
+def replay(
+    path: Annotated[Path, typer.Argument(help="Folder of stills, video file, or line file.", show_default=False)],
+    config: ConfigOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Messages, one JSON line each.", show_default=False)],
+) -> None:
+    """Send frames on disk through the two pure functions: byte-identical on every run."""
+    from inspector.replay import replay_path
+
+    count = replay_path(path, config, output)
+    typer.echo(f"{count} messages written to {output}", err=True)
+
+
+@app.command()
+def bench(
+    model: ModelOption = DEFAULT_BUNDLE,
+    workers: Annotated[int, typer.Option(min=0, max=64, help="0: one per core, at most 4.")] = 0,
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="How long to measure.")] = 10.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how fast this machine inspects, beside the bare interpreter in the same run."""
+    from inspector.bench import run_bench
+    from inspector.bundle import find_bundle, load_bundle
+    from inspector.daemon import inspect_rules, worker_count
+    from inspector.settings import Decision, Tiling
+
+    bundle = load_bundle(find_bundle(model))
+    result = run_bench(bundle, inspect_rules(Tiling(), Decision(), bundle), worker_count(workers), seconds)
+    if as_json:
+        _say(json.dumps(result.as_dict(), sort_keys=True))
+    else:
+        for key, value in result.as_dict().items():
+            _say(f"{key}: {value}")
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float | None, typer.Option(min=1, help="End after this time; unset: until Ctrl-C.")] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="No screen, one JSON line at the end.")] = False,
+    broker: Annotated[str | None, typer.Option(help="HOST:PORT; unset: one of its own on loopback.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Compose the strip from pictures in DIR/<label>/.")] = None,
+) -> None:
+    """Show the whole chain on a drawn steel strip: nothing else installed or configured."""
+    from inspector.demo import run_demo
+
+    raise typer.Exit(run_demo(seconds, headless, broker, images))
+
+
+def main() -> None:
+    """Run the command line; errors of ours become one line and their exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    set_up_logging()
+    try:
+        app()
+    except InspectorError as exc:
+        typer.echo(f"inspector: {exc}", err=True)
+        sys.exit(exc.exit_code)
+
+
+if __name__ == "__main__":
+    main()

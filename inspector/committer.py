@@ -1,0 +1,259 @@
+"""The owner of the tracker: takes results in order, makes messages, and commits them. After the commit, `done`.
+
+One transaction holds all results that are ready at that moment, up to `MAX_ENTRIES`: while the disk flushes one,
+the next gathers. What cannot be committed is tried again until it can; nothing overtakes it, nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from inspector.bundle import UNKNOWN
+from inspector.clock import Clock, to_timestamp_ms
+from inspector.evidence import EvidenceFolder
+from inspector.faults import crash_point
+from inspector.frame import Gap
+from inspector.inspection import Inspection
+from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage, Draft, Evidence
+from inspector.metrics import Metrics
+from inspector.pipeline import Dispatcher, Result
+from inspector.sources.base import FrameSource
+from inspector.store import Candidate, DoneMark, Entry, Store
+from inspector.track import Tick, TrackRules, TrackState, coverage_body, track
+
+MAX_ENTRIES = 32
+TICK_S = 0.5
+RETRY_S = 1.0
+RECENT_TILES = 500
+
+_log = structlog.get_logger("commit")
+
+Listener = Callable[[Sequence[Body]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitterOptions:
+    """What is counted and kept besides messages.
+
+    Attributes:
+        mm_per_px: Scale for the metres of strip, or None.
+        bundle: `Bundle.short`, kept with candidates.
+    """
+
+    mm_per_px: float | None
+    bundle: str
+
+
+class Committer:
+    """Tracks and commits on a thread of its own.
+
+    Attributes:
+        store_reason: Why nothing can be committed now, or None.
+        missed_frames: Frames in a row that could not be inspected; `missed_cause` says why the last could not.
+        recent_unknown: 1 for each unknown tile among the last `RECENT_TILES`.
+        progress_mono_s: When the thread last went round.
+        failure: What ended the thread against its will.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        source: FrameSource,
+        store: Store,
+        evidence: EvidenceFolder | None,
+        rules: TrackRules,
+        options: CommitterOptions,
+        clock: Clock,
+        metrics: Metrics,
+        committed: Listener,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._source = source
+        self._store = store
+        self._evidence = evidence
+        self._rules = rules
+        self._options = options
+        self._clock = clock
+        self._metrics = metrics
+        self._committed = committed
+        self._state = TrackState()
+        self._open_evidence: dict[str, Evidence] = {}
+        self._extra: deque[Draft] = deque()
+        self._abandon = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
+        self.store_reason: str | None = None
+        self.missed_frames = 0
+        self.missed_cause: str | None = None
+        self.recent_unknown: deque[bool] = deque(maxlen=RECENT_TILES)
+        self.progress_mono_s = clock.monotonic()
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to commit."""
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end after the dispatcher has drained; a store that refuses is not waited for longer."""
+        self._thread.join(timeout_s)
+        self._abandon.set()
+        self._thread.join(RETRY_S * 2)
+        return not self._thread.is_alive()
+
+    def report_gap(self, gap: Gap, lost: tuple[int, int] | None = None) -> None:
+        """Have a gap published that no source delivers: the process was down, or messages were lost."""
+        cause = "messages_lost" if lost else None
+        self._extra.append(Draft(coverage_body(gap, self._state.coil_id, self._rules, lost, cause)))
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self.progress_mono_s = self._clock.monotonic()
+                results = self._dispatcher.take(MAX_ENTRIES, TICK_S)
+                if results:
+                    self._commit([self._enter(result) for result in results], results)
+                elif self._dispatcher.finished and self._dispatcher.idle:
+                    self._commit([self._tick(final=True)], [])
+                    return
+                if not results or self._extra:
+                    self._commit([self._tick()], [])
+        except BaseException as exc:  # noqa: BLE001 - the thread's outermost function: the daemon reads it
+            self.failure = exc
+            _log.exception("committer_failed")
+
+    # --- One result -----------------------------------------------------------------------------------------------
+
+    def _enter(self, result: Result) -> Entry:
+        item = result.item
+        outcome = result.outcome if isinstance(result.outcome, Gap) else result.outcome.result()
+        with self._metrics.stage_seconds.labels("track").time():
+            self._state, drafts = track(self._state, outcome, self._rules)
+        done = None
+        if item.source_key is not None and item.file_stamp is not None:
+            done = DoneMark(item.source_key, item.file_stamp, _word(outcome))
+        candidates = self._candidates(outcome) if isinstance(outcome, Inspection) else ()
+        return Entry(drafts, self._keep_evidence(drafts), done, candidates)
+
+    def _tick(self, final: bool = False) -> Entry:
+        self._state, drafts = track(self._state, Tick(self._clock.now(), final), self._rules)
+        while self._extra:
+            drafts.append(self._extra.popleft())
+        return Entry(drafts, self._keep_evidence(drafts))
+
+    def _keep_evidence(self, drafts: Sequence[Draft]) -> dict[str, Evidence]:
+        kept: dict[str, Evidence] = {}
+        for draft in drafts:
+            body = draft.body
+            if not isinstance(body, DefectMessage):
+                continue
+            if draft.picture is not None and self._evidence is not None:
+                try:
+                    with self._metrics.stage_seconds.labels("evidence").time():
+                        evidence = self._evidence.keep(body.defect_id, draft.picture)
+                except OSError as exc:
+                    _log.warning("evidence_not_kept", defect_id=body.defect_id, reason=str(exc))
+                    evidence = None
+                crash_point("evidence.written")
+                if evidence is not None:
+                    self._open_evidence[body.defect_id] = evidence
+            if body.defect_id in self._open_evidence:
+                kept[body.id] = self._open_evidence[body.defect_id]
+            if body.phase == "closed":
+                self._open_evidence.pop(body.defect_id, None)
+        return kept
+
+    def _candidates(self, inspection: Inspection) -> tuple[Candidate, ...]:
+        frame = inspection.frame
+        return tuple(
+            Candidate(
+                to_timestamp_ms(frame.captured_at), frame.epoch, frame.frame_id, frame.source_key, defect.label,
+                defect.score, defect.box.x, defect.box.y, defect.box.width, defect.box.height, self._options.bundle,
+            )
+            for defect in inspection.defects
+            if defect.candidate
+        )  # fmt: skip
+
+    # --- Commit, count, done --------------------------------------------------------------------------------------
+
+    def _commit(self, entries: Sequence[Entry], results: Sequence[Result]) -> None:
+        if not any(entry.drafts or entry.done or entry.candidates for entry in entries) and not results:
+            return
+        while True:
+            try:
+                crash_point("commit.before")
+                with self._metrics.stage_seconds.labels("commit").time():
+                    bodies = self._store.commit(entries)
+                break
+            except sqlite3.OperationalError as exc:
+                if self.store_reason is None:
+                    _log.error("store_refuses", folder=str(self._store.folder), reason=str(exc))
+                self.store_reason = str(exc)
+                self.progress_mono_s = self._clock.monotonic()
+                if self._abandon.wait(RETRY_S):
+                    raise
+        if self.store_reason is not None:
+            _log.info("store_back", folder=str(self._store.folder))
+            self.store_reason = None
+        crash_point("commit.after")
+        firsts = {draft.body.id for entry in entries for draft in entry.drafts if draft.picture is not None}
+        self._count(bodies, firsts, results)
+        self._committed(bodies)
+        for result in results:
+            crash_point("done.before")
+            self._source.done(result.item)
+            crash_point("done.after")
+
+    def _count(self, bodies: Sequence[Body], firsts: set[str], results: Sequence[Result]) -> None:
+        metrics = self._metrics
+        for body in bodies:
+            if isinstance(body, DefectMessage) and body.id in firsts:
+                metrics.defects.labels(body.label, body.severity).inc()
+                if not body.alarm:
+                    metrics.alarms_suppressed.labels(body.why.rule).inc()
+            elif isinstance(body, AlarmMessage) and body.kind == "defect":
+                metrics.alarms.labels(body.label, body.severity).inc()
+            elif isinstance(body, CoverageMessage):
+                _log.info("gap", cause=body.cause, frames=body.frames, detail=body.detail)
+        now_mono_s, now = self._clock.monotonic(), self._clock.now()
+        for result in results:
+            outcome = result.outcome if isinstance(result.outcome, Gap) else result.outcome.result()
+            if isinstance(outcome, Gap):
+                metrics.frames.labels(outcome.cause.value).inc(outcome.frames)
+                if outcome.identity is not None:
+                    self._note_missed(outcome.cause.value)
+                continue
+            self._count_frame(outcome)
+            metrics.frame_age.observe(max(0.0, now_mono_s - outcome.frame.captured_mono_s))
+            metrics.last_inference.set(now.timestamp())
+
+    def _count_frame(self, inspection: Inspection) -> None:
+        metrics, frame = self._metrics, inspection.frame
+        outcome = "inspected" if inspection.cause is None else inspection.cause.value
+        metrics.frames.labels(outcome).inc()
+        if frame.first_line is not None and self._options.mm_per_px is not None:
+            metres = (frame.height_px - frame.overlap_lines) * self._options.mm_per_px / 1000
+            metrics.strip_meters.labels("inspected" if inspection.cause is None else "missed").inc(metres)
+        if inspection.cause is not None:
+            self._note_missed(inspection.cause.value)
+            return
+        self.missed_frames, self.missed_cause = 0, None
+        for label, count in inspection.verdict_counts().items():
+            metrics.tiles.labels(label).inc(count)
+        for verdict in inspection.verdicts:
+            metrics.tile_score.labels(verdict.top).observe(verdict.score)
+            self.recent_unknown.append(verdict.label == UNKNOWN)
+
+    def _note_missed(self, cause: str) -> None:
+        self.missed_frames += 1
+        self.missed_cause = cause
+
+
+def _word(outcome: Inspection | Gap) -> str:
+    if isinstance(outcome, Gap):
+        return outcome.cause.value
+    return outcome.cause.value if outcome.cause is not None else outcome.decision

@@ -1,0 +1,524 @@
+"""The composition root: the only module that knows all parts. One `Station` runs one configuration.
+
+Main thread: signals, watchdog, health, housekeeping. Everything else has a thread and an owner of its own; they meet
+in the item queue, the dispatcher and the store.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+import inspector
+from inspector.bundle import Bundle, find_bundle, load_bundle
+from inspector.classifier import Classifier, GoldenResult, WorkerPool, check_golden, load_runtime, open_model
+from inspector.clock import Clock, SystemClock, to_rfc3339
+from inspector.committer import Committer, CommitterOptions
+from inspector.decision import DecisionRules
+from inspector.errors import EXIT_FAILURE, EXIT_OK, BundleError, InspectorError, RefusedError, WorkerError
+from inspector.evidence import EvidenceFolder
+from inspector.frame import Cause, Gap
+from inspector.health import Facts, HealthBoard, judge_health
+from inspector.inspection import InspectRules, QualityRules
+from inspector.messages import MESSAGE_TYPES, AboutMessage, Body, Ids, encode
+from inspector.metrics import Metrics
+from inspector.notify import Notifier
+from inspector.pipeline import Dispatcher
+from inspector.queues import FrameQueue, ItemQueue, Mailbox
+from inspector.reader import Reader
+from inspector.settings import Decision, Loaded, Settings, Tiling, load_settings, state_folder
+from inspector.sinks.mqtt import SINK, MqttOptions, MqttPublisher, require_files
+from inspector.sources import open_source
+from inspector.sources.base import FrameSource, Policy, SourceContext
+from inspector.store import Store
+from inspector.tiling import TilingRules
+from inspector.track import TrackRules
+
+BROKER_GRACE_S = 5.0
+"""An outage of the broker shorter than this is nobody's news."""
+HOUSEKEEPING_S = 5.0
+SELFTEST_S = 3600.0
+STUCK_AFTER_S = 30.0
+"""A part without progress for this long, and with something to do, is stuck: the watchdog is not fed any more."""
+PUBLISH_AT_STOP_S = 3.0
+
+_log = structlog.get_logger("daemon")
+
+Verb = Literal["stop", "reload"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Brain:
+    """A proven bundle with its workers and rules."""
+
+    bundle: Bundle
+    pool: WorkerPool
+    golden: GoldenResult
+    rules: InspectRules
+    runtime: str
+
+
+def worker_count(wanted: int) -> int:
+    """Return how many interpreters work: as configured, or one per core this process may use, at most 4."""
+    return wanted or min(4, len(os.sched_getaffinity(0)))
+
+
+def inspect_rules(tiling: Tiling, decision: Decision, bundle: Bundle) -> InspectRules:
+    """Return the rules of the first pure function.
+
+    Raises:
+        ConfigError: A label, overlap or region that does not fit the bundle.
+    """
+    return InspectRules(
+        TilingRules(bundle.card.tile_px, tiling.overlap_px, tiling.roi_xy),
+        DecisionRules.of(bundle, decision.thresholds, decision.severity, decision.record_floor, decision.unknown),
+        QualityRules(decision.blank_std, decision.overexposed_share, decision.underexposed_share),
+    )
+
+
+def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> TrackRules:
+    """Return the rules of the second pure function."""
+    events = settings.events
+    scale = settings.source.mm_per_px or bundle.card.mm_per_px
+    return TrackRules(
+        ids=Ids(settings.root),
+        station=settings.station.text,
+        bundle=bundle.short,
+        config=settings.fingerprint()[:12],
+        thresholds=rules.decision.thresholds,
+        severity=rules.decision.severity,
+        mode=settings.decision.mode,
+        alarm_hits=events.alarm_hits,
+        alarm_window=events.alarm_window,
+        alarm_min_severity=events.alarm_min_severity,
+        alarm_limit=events.alarm_limit,
+        alarm_limit_s=events.alarm_limit_s,
+        frame_messages=events.frame_messages,
+        mm_per_px=scale,
+        scale_source=None if scale is None else "configuration" if settings.source.mm_per_px else "card",
+    )
+
+
+def mqtt_options(settings: Settings) -> MqttOptions:
+    """Return how to reach the broker."""
+    mqtt = settings.mqtt
+    return MqttOptions(
+        host=mqtt.host,
+        port=mqtt.port,
+        root=settings.root,
+        client_id=mqtt.client_id or settings.root.replace("/", "-"),
+        protocol=mqtt.protocol,
+        username=mqtt.username,
+        password_file=mqtt.password_file,
+        tls=bool(mqtt.tls),
+        ca_file=mqtt.ca_file,
+        cert_file=mqtt.cert_file,
+        key_file=mqtt.key_file,
+        keepalive_s=mqtt.keepalive_s,
+        window=mqtt.window,
+        subscriber_grace_s=mqtt.subscriber_grace_s,
+    )
+
+
+def open_brain(settings: Settings) -> Brain:
+    """Load the bundle and prove it on this machine.
+
+    Raises:
+        BundleError: It does not hold what its card says.
+        ConfigError: The configuration does not fit it.
+    """
+    bundle = load_bundle(find_bundle(settings.model.path))
+    rules = inspect_rules(settings.tiling, settings.decision, bundle)
+    pool, golden = open_model(bundle, worker_count(settings.model.workers), settings.model.runtime)
+    return Brain(bundle, pool, golden, rules, load_runtime(settings.model.runtime)[0])
+
+
+class Station:
+    """Everything that runs for one configuration. Build it, `run` it; it cleans up after itself.
+
+    Args:
+        settings: The configuration.
+        brain: The proven bundle; the station closes its pool.
+        clock: Time.
+        notifier: The supervisor.
+        committed: Told of every committed message, on the committer's thread (the demo listens).
+
+    Raises:
+        RefusedError: The store cannot be used, a named file is missing, or the port is taken.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        brain: Brain,
+        clock: Clock,
+        notifier: Notifier,
+        committed: Callable[[Sequence[Body]], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.brain = brain
+        self._clock = clock
+        self._notifier = notifier
+        self._listener = committed
+        self._verb: Verb | None = None
+        self._woken = threading.Event()
+        options = mqtt_options(settings)
+        require_files(options)
+        store_settings = settings.store
+        folder = state_folder(settings)
+        self.store = Store(folder, clock, store_settings.outbox_limit_bytes)
+        try:
+            self._build(settings, brain, options, folder)
+        except BaseException:
+            self.store.close()
+            raise
+
+    def _build(self, settings: Settings, brain: Brain, options: MqttOptions, folder: Path) -> None:
+        clock, card = self._clock, brain.bundle.card
+        severity = brain.rules.decision.severity
+        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry, card.defect_labels, severity)
+        self.health = HealthBoard(settings.station.text, clock)
+        self._started_at = clock.now()
+        kept = settings.store
+        self.evidence = None
+        if kept.evidence == "on":
+            self.evidence = EvidenceFolder(
+                folder / "evidence", clock, kept.evidence_limit_bytes, kept.evidence_max_age_days * 86400,
+                kept.free_floor_bytes, kept.evidence_px,
+            )  # fmt: skip
+        context = SourceContext(clock, self.store.next_epoch, self.store.store_id)
+        self.source: FrameSource = open_source(settings.source, context, self.store)
+        live = self.source.policy is Policy.LIVE
+        self._items: ItemQueue = Mailbox() if live else FrameQueue(2 * brain.pool.workers)
+        self.reader = Reader(self.source, self._items, clock, self.metrics)
+        depth = brain.pool.workers
+        self.dispatcher = Dispatcher(self._items, brain.pool, brain.rules, depth, clock, self.metrics)
+        rules = track_rules(settings, brain.bundle, brain.rules)
+        self.committer = Committer(
+            self.dispatcher, self.source, self.store, self.evidence, rules,
+            CommitterOptions(rules.mm_per_px, brain.bundle.short), clock, self.metrics, self._on_committed,
+        )  # fmt: skip
+        self.publisher: MqttPublisher | None = None
+        if settings.mqtt.enabled:
+            self.publisher = MqttPublisher(options, self.store, clock, self.metrics, self._retained, self._on_lost)
+        self.http = self._make_http() if settings.http.enabled else None
+        self._show_static(settings, brain)
+
+    def _make_http(self) -> Any:
+        from inspector.http import make_server
+
+        return make_server(self)
+
+    def _show_static(self, settings: Settings, brain: Brain) -> None:
+        metrics, card = self.metrics, brain.bundle.card
+        metrics.build.info({"version": inspector.__version__, "python": sys.version.split()[0]})
+        metrics.bundle.info({"name": card.name, "version": card.version, "fingerprint": brain.bundle.fingerprint[:12]})
+        metrics.config.info({"fingerprint": settings.fingerprint()[:12]})
+        station = settings.station
+        metrics.station.info({"site": station.site, "line": station.line, "name": station.name})
+        metrics.workers.set(brain.pool.workers)
+        metrics.outbox_limit.set(settings.store.outbox_limit_bytes)
+        metrics.selftest.set(self._clock.now().timestamp())
+        metrics.worker_busy.set_function(lambda: sum(brain.pool.busy_s))
+        self.store.remember("configuration", settings.fingerprint(), settings.model_dump_json())
+        self.store.remember("bundle", brain.bundle.fingerprint, (brain.bundle.root / "card.json").read_text("utf-8"))
+
+    # --- Running --------------------------------------------------------------------------------------------------
+
+    def request(self, verb: Verb) -> None:
+        """Ask the running station to stop or to reload; from a signal handler or another thread."""
+        if self._verb != "stop":
+            self._verb = verb
+        self._woken.set()
+
+    def run(
+        self,
+        until: Callable[[], bool] = lambda: False,
+        reload: Callable[[], tuple[Loaded, Brain] | None] = lambda: None,
+    ) -> tuple[Loaded, Brain] | None:
+        """Inspect until asked to stop, until `until` is true, or until `reload` gives something to go on with.
+
+        Args:
+            until: Asked several times a second.
+            reload: Called after a request to reload; None keeps everything as it is.
+
+        Returns:
+            What `reload` gave, or None when it is over.
+
+        Raises:
+            WorkerError: A part has died; nothing that was committed is lost.
+        """
+        following: tuple[Loaded, Brain] | None = None
+        try:
+            if self.http is not None:
+                self.http.start()
+            self._tell_of_absence()
+            if self.publisher is not None:
+                self.publisher.start()
+            self.committer.start()
+            self.dispatcher.start()
+            self.reader.start()
+            self._notifier.ready("starting")
+            _log.info("started", station=self.settings.station.text, source=self.source.description,
+                      bundle=self.brain.bundle.short, workers=self.brain.pool.workers,
+                      http=None if self.http is None else self.http.port)  # fmt: skip
+            while following is None and self._verb != "stop" and not until():
+                if self._verb == "reload":
+                    self._verb = None
+                    following = reload()
+                else:
+                    self._watch(until)
+        finally:
+            if following is None:
+                self._notifier.stopping()
+            self._stop()
+        return following
+
+    def _watch(self, until: Callable[[], bool]) -> None:
+        tidied = tested = self._clock.monotonic()
+        period_s = min(0.25, (self._notifier.watchdog_s or 1.0) / 3)
+        told = 0.0
+        while self._verb is None and not until():
+            self._woken.wait(period_s)
+            self._woken.clear()
+            self._raise_failures()
+            now = self._clock.monotonic()
+            if self.health.update(*judge_health(self._facts(now))) or now - told > 10:
+                message = self.health.message()
+                if now - told <= 10 or told == 0.0:
+                    _log.info("health", state=message.state, reason=message.reason)
+                told = now
+                self.metrics.show_health(message.state)
+                self._notifier.status(f"{message.state}{': ' + message.reason if message.reason else ''}")
+                if self.publisher is not None:
+                    self.publisher.wake()
+            if not (stuck := self._stuck(now)):
+                self._notifier.alive()
+            else:
+                _log.error("stuck", parts=", ".join(stuck))
+            if now - tidied >= HOUSEKEEPING_S:
+                tidied = now
+                self._tidy()
+            if now - tested >= SELFTEST_S:
+                tested = now
+                self._self_test()
+
+    def _raise_failures(self) -> None:
+        failures = {
+            "source": self.reader.failure,
+            "dispatcher": self.dispatcher.failure,
+            "committer": self.committer.failure,
+            "publisher": self.publisher.failure if self.publisher is not None else None,
+        }
+        for name, failure in failures.items():
+            if isinstance(failure, InspectorError):
+                raise failure
+            if failure is not None:
+                raise WorkerError(f"the {name} has died: {failure!r}") from failure
+
+    def _stuck(self, now: float) -> list[str]:
+        reader_busy = not (self.reader.waiting_to_put or self.reader.ended)
+        parts = [("source", self.reader.progress_mono_s, reader_busy),
+                 ("inspection", self.dispatcher.progress_mono_s, not self.dispatcher.idle),
+                 ("committer", self.committer.progress_mono_s, True)]  # fmt: skip
+        if self.publisher is not None:
+            parts.append(("publisher", self.publisher.progress_mono_s, True))
+        return [name for name, progress, busy in parts if busy and now - progress > STUCK_AFTER_S]
+
+    def _facts(self, now: float) -> Facts:
+        recent = self.committer.recent_unknown
+        broker = self.publisher.status if self.publisher is not None else None
+        if broker is None or broker.connected:
+            self._broker_gone_mono_s = None
+        elif self._broker_gone_mono_s is None:
+            self._broker_gone_mono_s = now
+        gone = self._broker_gone_mono_s is not None and now - self._broker_gone_mono_s > BROKER_GRACE_S
+        busy = not self.dispatcher.idle
+        return Facts(
+            started=self.reader.started,
+            source_reason=self.reader.reason,
+            source_ended=self.reader.ended and not busy,
+            idle_s=0.0 if busy else now - self.reader.item_mono_s,
+            missed_frames=self.committer.missed_frames,
+            missed_cause=self.committer.missed_cause,
+            store_reason=self.committer.store_reason,
+            broker_reason=(broker.reason or "not connected") if broker is not None and gone else None,
+            outbox_share=self._outbox_share,
+            unknown_share=sum(list(recent)) / len(recent) if recent else 0.0,
+            recent_tiles=len(recent),
+            off_domain_share=self.settings.events.off_domain_share,
+            dropped_share=self._dropped_share,
+            live=self.source.policy is Policy.LIVE,
+        )
+
+    _broker_gone_mono_s: float | None = None
+    _outbox_share: float = 0.0
+    _dropped_share: float = 0.0
+    _last_seen: tuple[int, int] = (0, 0)
+
+    def _tidy(self) -> None:
+        """Look after the disk, and refresh what health and metrics know about the outbox."""
+        captured, dropped = self.reader.captured, self.reader.dropped
+        new, gone = captured - self._last_seen[0], dropped - self._last_seen[1]
+        self._last_seen = (captured, dropped)
+        self._dropped_share = gone / new if new else 0.0
+        try:
+            self.store.heartbeat()
+            lost = self.store.prune(SINK, self.settings.mqtt.resend_horizon_s) if self.publisher else None
+            if self.evidence is not None:
+                self.evidence.tidy()
+        except (OSError, sqlite3.OperationalError) as exc:
+            _log.warning("housekeeping_failed", reason=str(exc))
+            return
+        if lost is not None:
+            count, first, last = lost
+            self.metrics.outbox_lost.labels("outbox_full").inc(count)
+            _log.error("messages_lost", count=count, first_seq=first, last_seq=last, reason="outbox full")
+            self._report_lost(first, last, count, "the outbox was full")
+        self.refresh_outbox()
+
+    def refresh_outbox(self) -> None:
+        """Set the outbox metrics as of now."""
+        state = self.store.outbox_state(SINK)
+        self._outbox_share = state.bytes / self.settings.store.outbox_limit_bytes
+        self.metrics.outbox_messages.set(state.messages)
+        self.metrics.outbox_bytes.set(state.bytes)
+        self.metrics.outbox_oldest.set((state.oldest_ms or 0) / 1000)
+
+    def _self_test(self) -> None:
+        try:
+            check_golden(Classifier(self.brain.bundle, self.settings.model.runtime))
+        except BundleError as exc:
+            raise WorkerError(f"the self-test fails: {exc}") from exc
+        self.metrics.selftest.set(self._clock.now().timestamp())
+
+    def _tell_of_absence(self) -> None:
+        """Publish how long nobody looked, where frames did not wait for us."""
+        alive_ms = self.store.last_alive_ms()
+        waits = self.settings.source.kind in ("folder", "demo") or (
+            self.settings.source.kind == "camera" and self.source.policy is Policy.LOSSLESS
+        )
+        if alive_ms is not None and not waits:
+            now = self._clock.now()
+            since = min(now, datetime.fromtimestamp(alive_ms / 1000, tz=now.tzinfo))
+            if now - since > timedelta(seconds=1):
+                self.committer.report_gap(Gap(Cause.PROCESS_DOWN, since, now, 0))
+        self.store.heartbeat()
+
+    def _stop(self) -> None:
+        self.reader.stop()
+        self.dispatcher.drain()
+        clean = self.committer.join(30.0)
+        if self.publisher is not None:
+            self.publisher.stop(PUBLISH_AT_STOP_S)
+        if self.http is not None:
+            self.http.stop(2.0)
+        self.brain.pool.close()
+        try:
+            self.store.heartbeat()
+        except sqlite3.OperationalError as exc:
+            _log.warning("last_heartbeat_not_stored", reason=str(exc))
+        self.store.close(clean)
+        _log.info("stopped", station=self.settings.station.text)
+
+    # --- Callbacks ------------------------------------------------------------------------------------------------
+
+    def _on_committed(self, bodies: Sequence[Body]) -> None:
+        if bodies and self.publisher is not None:
+            self.publisher.wake()
+        if bodies and self._listener is not None:
+            self._listener(bodies)
+
+    def _on_lost(self, seq: int, reason: str) -> None:
+        self._report_lost(seq, seq, 1, reason)
+
+    def _report_lost(self, first: int, last: int, count: int, reason: str) -> None:
+        now = self._clock.now()
+        self.committer.report_gap(Gap(Cause.DROPPED, now, now, 0, count, detail=reason), (first, last))
+
+    def _retained(self) -> Mapping[str, bytes]:
+        return {"about": encode(self.about()), "health": encode(self.health.message())}
+
+    def about(self) -> AboutMessage:
+        """Return what runs here."""
+        bundle = self.brain.bundle
+        return AboutMessage(
+            station=self.settings.station.text,
+            version=inspector.__version__,
+            runtime=self.brain.runtime,
+            golden=self.brain.golden.agreement,
+            bundle=bundle.short,
+            bundle_sha256=bundle.fingerprint,
+            config=self.settings.fingerprint()[:12],
+            source=self.source.description,
+            store_id=self.store.store_id,
+            started_at=to_rfc3339(self._started_at),
+            clock="synchronized" if Path("/run/systemd/timesync/synchronized").exists() else "unknown",
+            schemas=" ".join(f"inspector/{topic}/1" for topic in sorted(MESSAGE_TYPES)),
+        )
+
+
+def run_daemon(config: Path) -> int:
+    """Run until SIGTERM or SIGINT; SIGHUP takes a new configuration or bundle if both are good.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        RefusedError: The configuration or bundle does not let it start.
+    """
+    notifier, clock = Notifier(), SystemClock()
+    loaded = load_settings(config)
+    brain = open_brain(loaded.settings)
+    station = Station(loaded.settings, brain, clock, notifier)
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        station.request("reload" if number == signal.SIGHUP else "stop")
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, on_signal)
+    while True:
+        try:
+            reloaded = station.run(reload=partial(_check_reload, config, station, notifier))
+        except WorkerError as exc:
+            _log.error("failed", reason=str(exc))
+            return EXIT_FAILURE
+        if reloaded is None:
+            return EXIT_OK
+        before = loaded
+        loaded, brain = reloaded
+        try:
+            station = Station(loaded.settings, brain, clock, notifier)
+        except RefusedError as exc:
+            _log.error("reload_refused", reason=str(exc), still="the configuration of before")
+            brain.pool.close()
+            loaded, brain = before, open_brain(before.settings)
+            station = Station(loaded.settings, brain, clock, notifier)
+            station.metrics.reload_ok.set(0)
+
+
+def _check_reload(config: Path, station: Station, notifier: Notifier) -> tuple[Loaded, Brain] | None:
+    """Return the new configuration and its proven bundle, or None when the old ones must stay."""
+    notifier.reloading()
+    try:
+        loaded = load_settings(config)
+        return loaded, open_brain(loaded.settings)
+    except InspectorError as exc:
+        _log.error("reload_refused", reason=str(exc), still="the configuration of before")
+        station.metrics.reload_ok.set(0)
+        notifier.ready("reload refused, still running as before")
+        return None

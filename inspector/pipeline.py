@@ -1,0 +1,134 @@
+"""Between the queue and the committer: frames are inspected side by side and come out in order.
+
+A dispatcher takes items from the source's queue and hands frames to a few threads that run `inspect_frame`; the
+network itself runs in the worker pool, which shares the tiles of all frames in flight. So one frame of a hundred
+tiles keeps every core busy, and so do a hundred frames of one tile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+
+from inspector.classifier import Classify, Predictions
+from inspector.clock import Clock
+from inspector.faults import crash_point
+from inspector.frame import Frame, Gap, Pixels
+from inspector.inspection import Inspection, InspectRules, inspect_frame
+from inspector.metrics import Metrics
+from inspector.queues import ItemQueue
+
+_log = structlog.get_logger("inspect")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """An item and what became of it: `outcome` is the gap itself, or the future inspection of the frame."""
+
+    item: Frame | Gap
+    outcome: Gap | Future[Inspection]
+
+    @property
+    def ready(self) -> bool:
+        """Whether taking it would not wait."""
+        return isinstance(self.outcome, Gap) or self.outcome.done()
+
+
+class Dispatcher:
+    """Keeps up to `depth` frames in flight and gives finished ones back in the order in which they came.
+
+    Attributes:
+        idle: Nothing is in work and nothing waits.
+        progress_mono_s: When an item was last taken or finished.
+        failure: What ended the dispatcher against its will.
+    """
+
+    def __init__(
+        self, items: ItemQueue, classify: Classify, rules: InspectRules, depth: int, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._items = items
+        self._classify = classify
+        self._rules = rules
+        self._depth = depth
+        self._clock = clock
+        self._metrics = metrics
+        self._changed = threading.Condition()
+        self._results: deque[Result] = deque()
+        self._draining = threading.Event()
+        self._frames = ThreadPoolExecutor(max_workers=depth, thread_name_prefix="frame")
+        self._thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
+        self.finished = False
+        self.progress_mono_s = clock.monotonic()
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to take items."""
+        self._thread.start()
+
+    def drain(self) -> None:
+        """The queue is closed: inspect what is left in it, then finish."""
+        self._draining.set()
+        with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is in work."""
+        return not self._results and len(self._items) == 0
+
+    def take(self, limit: int, timeout_s: float) -> list[Result]:
+        """Return finished results from the head, at most `limit`, waiting up to `timeout_s` for the first."""
+        with self._changed:
+            self._changed.wait_for(lambda: (self._results and self._results[0].ready) or self.finished, timeout_s)
+            taken: list[Result] = []
+            while len(taken) < limit and self._results and self._results[0].ready:
+                taken.append(self._results.popleft())
+            if taken:
+                self._changed.notify_all()
+            return taken
+
+    def _run(self) -> None:
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: len(self._results) < 2 * self._depth)
+                item = self._items.get(0.2)
+                if item is None:
+                    if self._draining.is_set() and len(self._items) == 0:
+                        break
+                    continue
+                self.progress_mono_s = self._clock.monotonic()
+                outcome = item if isinstance(item, Gap) else self._frames.submit(self._inspect, item)
+                with self._changed:
+                    self._results.append(Result(item, outcome))
+                    self._changed.notify_all()
+                if isinstance(outcome, Future):
+                    outcome.add_done_callback(self._wake)
+            self._frames.shutdown(wait=True)
+        except BaseException as exc:  # noqa: BLE001 - the thread's outermost function: the daemon reads it
+            self.failure = exc
+            _log.exception("dispatcher_failed")
+        finally:
+            with self._changed:
+                self.finished = True
+                self._changed.notify_all()
+
+    def _inspect(self, frame: Frame) -> Inspection:
+        with self._metrics.stage_seconds.labels("inspect").time():
+            inspection = inspect_frame(frame, self._timed_classify, self._rules)
+        crash_point("frame.inspected")
+        return inspection
+
+    def _timed_classify(self, tiles: Sequence[Pixels]) -> Predictions:
+        with self._metrics.stage_seconds.labels("classify").time():
+            return self._classify(tiles)
+
+    def _wake(self, _: Future[Inspection]) -> None:
+        with self._changed:
+            self.progress_mono_s = self._clock.monotonic()
+            self._changed.notify_all()
