@@ -1,0 +1,16 @@
+# Short names for what contributors and packagers do. The scripts work without make.
+.PHONY: demo test check format lock schemas
+
+demo: ; scripts/demo
+test: ; scripts/test
+
+check:  ## format, lint, types
+	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
+
+format: ; .venv/bin/ruff format . && .venv/bin/ruff check --fix .
+
+schemas:  ## write inspector/schemas from inspector/messages.py
+	.venv/bin/python -m inspector.messages
+
+lock:  ## resolve requirements/*.txt anew: hashes, no index addresses
+	scripts/lock
