@@ -1,0 +1,106 @@
+"""Frames on disk through the two pure functions, to a file: the same bytes on every run, on any day.
+
+No store, no broker, no evidence, and a clock that stands still at the recording's time. Messages are numbered from 1
+under a store id of the station's root, so two replays can be compared line by line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from inspector.check import NoLedger
+from inspector.classifier import WorkerPool
+from inspector.daemon import open_brain, track_rules
+from inspector.errors import SourceError
+from inspector.frame import Frame, Gap
+from inspector.inspection import InspectRules, inspect_frame
+from inspector.messages import Draft, encode, numbered
+from inspector.settings import Settings, Source, load_settings
+from inspector.sources import open_source
+from inspector.sources.base import EndOfSource, FrameSource, SourceContext
+from inspector.track import Tick, TrackRules, TrackState, track
+
+
+class StillClock:
+    """A clock that always says the same: the time of the recording."""
+
+    def __init__(self, moment: datetime) -> None:
+        self._moment = moment
+
+    def now(self) -> datetime:
+        """Return that moment."""
+        return self._moment
+
+    def monotonic(self) -> float:
+        """Return 0."""
+        return 0.0
+
+
+def replay_path(path: Path, config: Path, output: Path) -> int:
+    """Write the messages that the frames at `path` give, and return how many.
+
+    Args:
+        path: A folder of stills, a video file, or a file of lines when the configuration's source is `lines`.
+        config: Configuration whose source path, and kind where it does not fit, are replaced.
+        output: Written whole or not at all.
+
+    Raises:
+        SourceError: There is nothing to read at `path`.
+        RefusedError: Configuration or bundle is refused.
+    """
+    settings = load_settings(config).settings
+    if not path.exists():
+        raise SourceError(f"nothing to replay: no such file or folder: {path}")
+    brain = open_brain(settings)
+    rules = track_rules(settings, brain.bundle, brain.rules)
+    store_id = rules.ids.of("replay")
+    partial = output.with_name(output.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            seq = 0
+            for draft in _drafts(_items(path, settings), brain.pool, brain.rules, rules):
+                seq += 1
+                file.write(encode(numbered(draft, store_id, seq)) + b"\n")
+        partial.replace(output)
+    finally:
+        brain.pool.close()
+        partial.unlink(missing_ok=True)
+    return seq
+
+
+def _items(path: Path, settings: Settings) -> Iterator[Frame | Gap]:
+    moment = datetime.fromtimestamp(int(path.stat().st_mtime), tz=UTC)
+    if path.is_dir():
+        from inspector.sources.folder import read_folder
+
+        yield from read_folder(settings.source.model_copy(update={"kind": "folder", "path": str(path)}))
+        return
+    kind = "lines" if settings.source.kind == "lines" else "camera"
+    values = Source.model_validate({**settings.source.model_dump(), "kind": kind, "path": str(path)})
+    source = open_source(values, SourceContext(StillClock(moment), lambda: 1, "replay"), NoLedger())
+    yield from _until_end(source)
+
+
+def _until_end(source: FrameSource) -> Iterator[Frame | Gap]:
+    try:
+        while True:
+            if (item := source.read()) is not None:
+                yield item
+    except EndOfSource:
+        return
+    finally:
+        source.close()
+
+
+def _drafts(
+    items: Iterator[Frame | Gap], pool: WorkerPool, inspect: InspectRules, rules: TrackRules
+) -> Iterator[Draft]:
+    state, last = TrackState(), datetime.fromtimestamp(0, tz=UTC)
+    for item in items:
+        last = item.captured_at if isinstance(item, Frame) else item.until
+        outcome = inspect_frame(item, pool, inspect) if isinstance(item, Frame) else item
+        state, drafts = track(state, outcome, rules)
+        yield from drafts
+    yield from track(state, Tick(last, final=True), rules)[1]
