@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Literal
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -25,6 +25,7 @@ from prometheus_client import CollectorRegistry
 import inspector
 from inspector.bundle import Bundle, find_bundle, load_bundle
 from inspector.classifier import Classifier, GoldenResult, WorkerPool, check_golden, load_runtime, open_model
+from inspector.classify import classify_pixels
 from inspector.clock import Clock, SystemClock, to_rfc3339
 from inspector.committer import Committer, CommitterOptions
 from inspector.decision import DecisionRules
@@ -32,6 +33,7 @@ from inspector.errors import EXIT_FAILURE, EXIT_OK, BundleError, InspectorError,
 from inspector.evidence import EvidenceFolder
 from inspector.frame import Cause, Gap
 from inspector.health import Facts, HealthBoard, judge_health
+from inspector.http import HttpOptions, HttpServer, make_app, read_token
 from inspector.inspection import InspectRules, QualityRules
 from inspector.messages import MESSAGE_TYPES, AboutMessage, Body, Ids, encode
 from inspector.metrics import Metrics
@@ -218,10 +220,46 @@ class Station:
         self.http = self._make_http() if settings.http.enabled else None
         self._show_static(settings, brain)
 
-    def _make_http(self) -> Any:
-        from inspector.http import make_server
+    def _make_http(self) -> HttpServer:
+        http, source = self.settings.http, self.settings.source
+        options = HttpOptions(
+            address=http.address,
+            port=http.port,
+            cert_file=http.cert_file,
+            key_file=http.key_file,
+            token=read_token(http.token_file) if http.token_file is not None else None,
+            max_upload_bytes=http.max_upload_bytes,
+            max_frame_px=source.max_frame_px,
+            full_scale=source.full_scale,
+        )
+        rules, pool = self.brain.rules, self.brain.pool
+        app = make_app(
+            options, self.registry, self.store, self.evidence, self.health, self.facts,
+            lambda pixels, name: classify_pixels(pixels, name, pool, rules), self._clock,
+        )  # fmt: skip
+        return HttpServer(app, options)
 
-        return make_server(self)
+    def facts(self) -> Mapping[str, str | int | float | None]:
+        """Return what the status page shows of the station."""
+        about = self.about()
+        broker = self.publisher.status if self.publisher is not None else None
+        shown = "switched off"
+        if broker is not None:
+            shown = (
+                f"connected, MQTT {broker.protocol}" if broker.connected else f"away: {broker.reason or 'connecting'}"
+            )
+        return {
+            "station": about.station,
+            "source": about.source,
+            "bundle": about.bundle,
+            "golden tiles": about.golden,
+            "config": about.config,
+            "version": about.version,
+            "started": about.started_at,
+            "topics": self.settings.root,
+            "broker": shown,
+            "simulated": "yes" if self.settings.source.kind == "demo" else None,
+        }
 
     def _show_static(self, settings: Settings, brain: Brain) -> None:
         metrics, card = self.metrics, brain.bundle.card
@@ -263,6 +301,7 @@ class Station:
             WorkerError: A part has died; nothing that was committed is lost.
         """
         following: tuple[Loaded, Brain] | None = None
+        failed = True
         try:
             if self.http is not None:
                 self.http.start()
@@ -282,10 +321,11 @@ class Station:
                     following = reload()
                 else:
                     self._watch(until)
+            failed = False
         finally:
             if following is None:
                 self._notifier.stopping()
-            self._stop()
+            self._stop("offline" if failed else "stopped")
         return following
 
     def _watch(self, until: Callable[[], bool]) -> None:
@@ -419,12 +459,12 @@ class Station:
                 self.committer.report_gap(Gap(Cause.PROCESS_DOWN, since, now, 0))
         self.store.heartbeat()
 
-    def _stop(self) -> None:
+    def _stop(self, status: Literal["stopped", "offline"]) -> None:
         self.reader.stop()
         self.dispatcher.drain()
         clean = self.committer.join(30.0)
         if self.publisher is not None:
-            self.publisher.stop(PUBLISH_AT_STOP_S)
+            self.publisher.stop(PUBLISH_AT_STOP_S, status)
         if self.http is not None:
             self.http.stop(2.0)
         self.brain.pool.close()

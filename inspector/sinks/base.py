@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from inspector.store import OutboxRow, OutboxState
 
@@ -47,6 +47,6 @@ class EventSink(Protocol):
         """There is something new in the outbox, or in the retained state."""
         ...
 
-    def stop(self, timeout_s: float) -> None:
-        """Deliver what is possible within `timeout_s` seconds, say goodbye, and end."""
+    def stop(self, timeout_s: float, status: Literal["stopped", "offline"] = "stopped") -> None:
+        """Deliver what is possible within `timeout_s` seconds, leave `status` behind, and end."""
         ...

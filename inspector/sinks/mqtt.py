@@ -30,6 +30,7 @@ from prometheus_client import CollectorRegistry
 
 from inspector.clock import Clock, SystemClock, to_timestamp_ms
 from inspector.errors import BrokerError, ConfigError
+from inspector.faults import crash_point
 from inspector.messages import MarkMessage, encode
 from inspector.metrics import Metrics
 from inspector.sinks.base import Outbox
@@ -139,6 +140,7 @@ class MqttPublisher:
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._stop_by_mono_s = 0.0
+        self._goodbye = b"stopped"
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._refusals: dict[int, int] = {}
         self._matched: set[str] = set()
@@ -157,8 +159,14 @@ class MqttPublisher:
         """There is something new in the outbox, or in the retained state."""
         self._events.put(("wake", None, None))
 
-    def stop(self, timeout_s: float) -> None:
-        """Deliver what is possible within `timeout_s` seconds, leave `stopped` behind, and end."""
+    def stop(self, timeout_s: float, status: Literal["stopped", "offline"] = "stopped") -> None:
+        """Deliver what is possible within `timeout_s` seconds, leave `status` behind, and end.
+
+        Args:
+            timeout_s: For what still waits in the outbox.
+            status: `stopped` when somebody asked for it, `offline` when the station fails.
+        """
+        self._goodbye = status.encode()
         self._stop_by_mono_s = self._clock.monotonic() + timeout_s
         self._stopping.set()
         self.wake()
@@ -392,6 +400,7 @@ class MqttPublisher:
         info = session.client.publish(f"{self._options.root}/{row.topic}", row.payload, qos=1, properties=properties)
         if info.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise BrokerError(f"broker {self._options.address}: cannot send: {info.rc.name}")
+        crash_point("publish.sent")
         session.mids[info.mid] = row.seq
         session.in_flight[row.seq] = row
 
@@ -444,10 +453,12 @@ class MqttPublisher:
             session.acknowledged = reached
             session.arrived = {seq for seq in session.arrived if seq > reached}
             if reached > self._outbox.cursor(SINK):
+                crash_point("cursor.before")
                 self._outbox.acknowledge(SINK, reached)
         if session.mark_mid is None and session.acknowledged > session.marked:
             mark = MarkMessage(store_id=self._outbox.store_id, seq=session.acknowledged)
             info = session.client.publish(f"{self._options.root}/mark", encode(mark), qos=1, retain=True)
+            crash_point("mark.sent")
             session.mark_mid, session.marked = info.mid, session.acknowledged
 
     # --- Retained state -------------------------------------------------------------------------------------------
@@ -473,7 +484,7 @@ class MqttPublisher:
 
     def _say_goodbye(self, session: _Session) -> None:
         self._advance(session)
-        info = session.client.publish(f"{self._options.root}/status", b"stopped", qos=1, retain=True)
+        info = session.client.publish(f"{self._options.root}/status", self._goodbye, qos=1, retain=True)
         try:
             info.wait_for_publish(2.0)
         except (RuntimeError, ValueError) as exc:
