@@ -136,22 +136,21 @@ def merge_tiles(boxes: Sequence[Box], verdicts: Sequence[Verdict], rules: Decisi
 
     Tiles that only touch at a corner stay apart. Candidates merge among themselves, never with published defects.
     """
+    chosen: dict[tuple[bool, str], list[int]] = {}
+    for number, verdict in enumerate(verdicts):
+        if verdict.candidate or verdict.is_defect:
+            chosen.setdefault((verdict.candidate, verdict.top), []).append(number)
     defects: list[Defect] = []
-    for candidate in (False, True):
-        chosen = [
-            number for number, verdict in enumerate(verdicts) if (verdict.candidate if candidate else verdict.is_defect)
-        ]
-        for label in sorted({verdicts[number].top for number in chosen}):
-            members = [number for number in chosen if verdicts[number].top == label]
-            for group in _touching(members, boxes):
-                best = max(group, key=lambda number: (verdicts[number].score, -number))
-                box = boxes[group[0]]
-                for number in group[1:]:
-                    box = box.union(boxes[number])
-                verdict = verdicts[best]
-                defects.append(
-                    Defect(label, box, verdict.score, verdict.runner_up, verdict.runner_up_score, len(group), candidate)
-                )
+    for (candidate, label), members in chosen.items():
+        for group in _touching(members, boxes):
+            best = max(group, key=lambda number: (verdicts[number].score, -number))
+            box = boxes[group[0]]
+            for number in group[1:]:
+                box = box.union(boxes[number])
+            verdict = verdicts[best]
+            defects.append(
+                Defect(label, box, verdict.score, verdict.runner_up, verdict.runner_up_score, len(group), candidate)
+            )
     weight = {"minor": 0, "major": 1, "critical": 2}
     return tuple(
         sorted(
@@ -165,15 +164,32 @@ def merge_tiles(boxes: Sequence[Box], verdicts: Sequence[Verdict], rules: Decisi
 
 
 def _touching(members: Sequence[int], boxes: Sequence[Box]) -> list[list[int]]:
+    """Return the connected groups, each in order; neighbours are looked up in cells as large as the largest box."""
+    if len(members) == 1:
+        return [list(members)]
+    cell_w = max(boxes[number].width for number in members)
+    cell_h = max(boxes[number].height for number in members)
+    cells: dict[tuple[int, int], list[int]] = {}
+    for number in members:
+        cells.setdefault((boxes[number].x // cell_w, boxes[number].y // cell_h), []).append(number)
     groups: list[list[int]] = []
-    waiting = list(members)
-    while waiting:
-        group, border = [], [waiting.pop(0)]
+    grouped: set[int] = set()
+    for first in members:
+        if first in grouped:
+            continue
+        grouped.add(first)
+        group, border = [], [first]
         while border:
             number = border.pop()
             group.append(number)
-            near = [other for other in waiting if boxes[number].touches(boxes[other])]
-            waiting = [other for other in waiting if other not in set(near)]
-            border.extend(near)
+            box = boxes[number]
+            column, row = box.x // cell_w, box.y // cell_h
+            for place in ((column + dx, row + dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1)):
+                if waiting := cells.get(place):
+                    near = [other for other in waiting if other not in grouped and box.touches(boxes[other])]
+                    if near:
+                        grouped.update(near)
+                        border += near
+                        cells[place] = [other for other in waiting if other not in grouped]
         groups.append(sorted(group))
     return groups
