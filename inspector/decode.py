@@ -66,35 +66,41 @@ def decode_picture(data: bytes, *, name: str, max_px: int, full_scale: int | Non
     return np.ascontiguousarray(_to_8_bit(pixels, full_scale))
 
 
-def read_picture_file(path: Path, max_bytes: int) -> bytes:
+def read_picture_file(path: Path, max_bytes: int, *, name: str | None = None) -> bytes:
     """Read a regular file whole, links followed, without ever waiting on a FIFO or touching a device.
+
+    Args:
+        path: The file.
+        max_bytes: Larger files are refused.
+        name: What to call it in errors; None takes the path.
 
     Raises:
         PictureError: `unreadable`, `unsupported` (not a regular file) or `too_large`; where the operating system
             refused, its `OSError` is the `__cause__`.
     """
+    name = name or str(path)
     try:
-        _demand_regular(path, path.stat())  # before opening: to open a device can be an action
+        _demand_regular(name, path.stat())  # before opening: to open a device can be an action
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             found = os.fstat(descriptor)
-            _demand_regular(path, found)
+            _demand_regular(name, found)
             size = found.st_size
             data = file.read(max_bytes + 1) if size <= max_bytes else b""
     except OSError as exc:
-        raise PictureError(f"{path}: cannot be read: {exc.strerror}", Cause.UNREADABLE) from exc
+        raise PictureError(f"{name}: cannot be read: {exc.strerror}", Cause.UNREADABLE) from exc
     size = max(size, len(data))
     if size > max_bytes:
-        raise PictureError(f"{path}: larger than {max_bytes} bytes: {size}", Cause.TOO_LARGE)
+        raise PictureError(f"{name}: larger than {max_bytes} bytes: {size}", Cause.TOO_LARGE)
     return data
 
 
-def _demand_regular(path: Path, found: os.stat_result) -> None:
+def _demand_regular(name: str, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}.get(
             stat.S_IFMT(found.st_mode), "a device"
         )
-        raise PictureError(f"{path}: not a regular file: {kind}", Cause.UNSUPPORTED)
+        raise PictureError(f"{name}: not a regular file: {kind}", Cause.UNSUPPORTED)
 
 
 class _Refusal(Exception):  # noqa: N818 - becomes a PictureError as soon as the file's name is known

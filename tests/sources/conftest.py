@@ -1,0 +1,17 @@
+"""Sources that a test opens are closed at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from inspector.sources.base import FrameSource
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[FrameSource], FrameSource]]:
+    """Close at the end whatever source a test opens."""
+    with ExitStack() as stack:
+        yield lambda source: stack.enter_context(closing(source))
