@@ -271,7 +271,6 @@ class Station:
         metrics.workers.set(brain.pool.workers)
         metrics.outbox_limit.set(settings.store.outbox_limit_bytes)
         metrics.selftest.set(self._clock.now().timestamp())
-        metrics.worker_busy.set_function(lambda: sum(brain.pool.busy_s))
         self.store.remember("configuration", settings.fingerprint(), settings.model_dump_json())
         self.store.remember("bundle", brain.bundle.fingerprint, (brain.bundle.root / "card.json").read_text("utf-8"))
 
@@ -336,6 +335,9 @@ class Station:
             self._woken.wait(period_s)
             self._woken.clear()
             self._raise_failures()
+            busy_s = sum(self.brain.pool.busy_s)
+            self.metrics.worker_busy.inc(busy_s - self._busy_s)
+            self._busy_s = busy_s
             now = self._clock.monotonic()
             if self.health.update(*judge_health(self._facts(now))) or now - told > 10:
                 message = self.health.message()
@@ -407,6 +409,7 @@ class Station:
 
     _broker_gone_mono_s: float | None = None
     _outbox_share: float = 0.0
+    _busy_s: float = 0.0
     _dropped_share: float = 0.0
     _last_seen: tuple[int, int] = (0, 0)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
 from inspector.bundle import CLEAN, UNKNOWN, Severity
 from inspector.frame import Cause
@@ -19,6 +19,7 @@ STAGES = ("read", "classify", "inspect", "track", "evidence", "commit")
 SUPPRESSED = ("mode", "severity", "n_of_m", "limit")
 LOST = ("outbox_full", "rejected")
 REJECTED = ("login", "certificate", "protocol", "refused", "unreachable", "publish")
+disable_created_metrics()  # a `_created` gauge beside each counter would double the table and tell nothing here
 _STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _AGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SCORE_BUCKETS = tuple(step / 10 for step in range(1, 11))
@@ -77,7 +78,7 @@ class Metrics:
         self.mqtt_connected = gauge("inspector_mqtt_connected", "1 while the broker is connected.")
         self.mqtt_connects = counter("inspector_mqtt_connects_total", "Connections that the broker accepted.")
         self.mqtt_rejected = counter("inspector_mqtt_rejected_total", "Refusals by the broker.", "reason")
-        self.worker_busy = gauge("inspector_worker_busy_seconds_total", "Time that workers spent scoring.")
+        self.worker_busy = counter("inspector_worker_busy_seconds_total", "Time that workers spent scoring.")
         self.workers = gauge("inspector_workers", "Inspection workers.")
         self.reload_ok = gauge("inspector_config_last_reload_successful", "1 if the last reload was taken.")
         self.build = Info("inspector_build", "The program.", registry=registry)
