@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Literal
 
 import structlog
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 import inspector
 from inspector.bundle import Bundle, find_bundle, load_bundle
@@ -192,6 +192,7 @@ class Station:
         clock, card = self._clock, brain.bundle.card
         severity = brain.rules.decision.severity
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # start time (restarts), memory, CPU, open files
         self.metrics = Metrics(self.registry, card.defect_labels, severity)
         self.health = HealthBoard(settings.station.text, clock)
         self._started_at = clock.now()
