@@ -6,7 +6,7 @@ under a store id of the station's root, so two replays can be compared line by l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,22 +20,25 @@ from inspector.messages import Draft, encode, numbered
 from inspector.settings import Settings, Source, load_settings
 from inspector.sources import open_source
 from inspector.sources.base import EndOfSource, FrameSource, SourceContext
+from inspector.sources.folder import FolderSource
 from inspector.track import Tick, TrackRules, TrackState, track
 
 
 class StillClock:
-    """A clock that always says the same: the time of the recording."""
+    """Says the time of the recording, always; monotonic time passes one second a look, so that nothing waits."""
 
     def __init__(self, moment: datetime) -> None:
         self._moment = moment
+        self._looks = 0
 
     def now(self) -> datetime:
         """Return that moment."""
         return self._moment
 
     def monotonic(self) -> float:
-        """Return 0."""
-        return 0.0
+        """Return how often it was asked."""
+        self._looks += 1
+        return float(self._looks)
 
 
 def replay_path(path: Path, config: Path, output: Path) -> int:
@@ -72,22 +75,24 @@ def replay_path(path: Path, config: Path, output: Path) -> int:
 
 def _items(path: Path, settings: Settings) -> Iterator[Frame | Gap]:
     moment = datetime.fromtimestamp(int(path.stat().st_mtime), tz=UTC)
+    context, ledger = SourceContext(StillClock(moment), lambda: 1, "replay"), NoLedger()
     if path.is_dir():
-        from inspector.sources.folder import read_folder
-
-        yield from read_folder(settings.source.model_copy(update={"kind": "folder", "path": str(path)}))
+        changes = {"kind": "folder", "path": str(path), "settle_s": 0.0, "finished": "keep", "refused": "keep"}
+        folder = FolderSource(Source.model_validate({**settings.source.model_dump(), **changes}), context, ledger)
+        yield from _until_end(folder, lambda: folder.is_caught_up)
         return
     kind = "lines" if settings.source.kind == "lines" else "camera"
     values = Source.model_validate({**settings.source.model_dump(), "kind": kind, "path": str(path)})
-    source = open_source(values, SourceContext(StillClock(moment), lambda: 1, "replay"), NoLedger())
-    yield from _until_end(source)
+    yield from _until_end(open_source(values, context, ledger), lambda: False)
 
 
-def _until_end(source: FrameSource) -> Iterator[Frame | Gap]:
+def _until_end(source: FrameSource, is_over: Callable[[], bool]) -> Iterator[Frame | Gap]:
     try:
         while True:
             if (item := source.read()) is not None:
                 yield item
+            elif is_over():
+                return
     except EndOfSource:
         return
     finally:

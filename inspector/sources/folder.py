@@ -132,6 +132,11 @@ class FolderSource:
         """The folder."""
         return f"folder {self._values.path}"
 
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether the folder was looked through to its end and every file found was delivered; a replay ends then."""
+        return self._scanned_once and not (self._waiting or self._ready or self._settling or self._more or self._scan)
+
     def read(self) -> Frame | Gap | None:
         """Return the oldest finished picture; see `FrameSource`."""
         with self._changed:
