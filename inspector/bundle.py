@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -217,33 +220,37 @@ def load_bundle(root: Path) -> Bundle:
             raise BundleError(f"{path}: cannot be read: {exc.strerror}") from exc
         if actual != expected:
             raise BundleError(f"{path}: its sha256 differs from the card's: {actual} instead of {expected}")
-    golden_arrays = _arrays(root / card.golden, ("tiles", "input_sha256", "logits"))
-    golden = Golden(
-        np.asarray(golden_arrays["tiles"], np.uint8),
-        np.asarray(golden_arrays["input_sha256"], np.str_),
-        np.asarray(golden_arrays["logits"], np.int8),
-    )
-    count = len(golden.tiles)
+    golden_arrays = _arrays(root / card.golden, {"tiles": np.uint8, "input_sha256": np.str_, "logits": np.int8})
+    golden = Golden(golden_arrays["tiles"], golden_arrays["input_sha256"], golden_arrays["logits"])
+    count = len(golden.tiles) if golden.tiles.ndim == 3 else 0
     if count == 0 or golden.logits.shape != (count, len(card.labels)) or golden.input_sha256.shape != (count,):
         raise BundleError(
-            f"{root / card.golden}: {count} tiles, {golden.input_sha256.shape} hashes and {golden.logits.shape} logits"
+            f"{root / card.golden}: {golden.tiles.shape} tiles, {golden.input_sha256.shape} hashes and"
+            f" {golden.logits.shape} logits"
             f" do not belong together (labels: {len(card.labels)})"
         )
     means = whitening = None
     if card.unknown:
-        arrays = _arrays(root / card.unknown.file, ("means", "whitening"))
-        means, whitening = np.asarray(arrays["means"], np.float64), np.asarray(arrays["whitening"], np.float64)
-        if means.ndim != 2 or whitening.ndim != 2 or means.shape[1] != whitening.shape[0]:
+        arrays = _arrays(root / card.unknown.file, {"means": np.floating, "whitening": np.floating})
+        means, whitening = arrays["means"].astype(np.float64), arrays["whitening"].astype(np.float64)
+        if means.ndim != 2 or whitening.ndim != 2 or 0 in means.shape or means.shape[1] != whitening.shape[0]:
             raise BundleError(
                 f"{root / card.unknown.file}: means (C, D) and whitening (D, K) are wanted:"
                 f" {means.shape} and {whitening.shape}"
             )
+        if not (np.isfinite(means).all() and np.isfinite(whitening).all()):
+            raise BundleError(f"{root / card.unknown.file}: means and whitening must be finite")
     return Bundle(root, card, fingerprint, golden, means, whitening)
 
 
-def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+def _arrays(path: Path, kinds: Mapping[str, type[np.generic]]) -> dict[str, npt.NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in names}
-    except (OSError, ValueError, KeyError) as exc:
-        raise BundleError(f"{path}: needs the arrays {', '.join(names)}: {exc}") from exc
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in kinds}
+    # What NumPy raises for an empty file, a file that is no archive, a single array, and a damaged member.
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as exc:
+        raise BundleError(f"{path}: needs the arrays {', '.join(kinds)}: {exc}") from exc
+    for name, kind in kinds.items():
+        if not np.issubdtype(arrays[name].dtype, kind):
+            raise BundleError(f"{path}: {name} must be {kind.__name__}: {arrays[name].dtype}")
+    return arrays

@@ -127,6 +127,10 @@ class Classifier:
         shape = tuple(details[card.main.outputs["logits"]]["shape"])
         if shape != (1, len(card.labels)):
             raise BundleError(f"{path}: logits of shape (1, {len(card.labels)}) are wanted, one per label: {shape}")
+        if bundle.unknown_means is not None:
+            shape, width = tuple(details[card.main.outputs["features"]]["shape"]), bundle.unknown_means.shape[1]
+            if shape != (1, width):
+                raise BundleError(f"{path}: features of shape (1, {width}) are wanted by the unknown rule: {shape}")
         self._interpreter = interpreter
 
     def raw_outputs(self, tiles: Sequence[Pixels]) -> dict[str, npt.NDArray[np.int8]]:
@@ -210,6 +214,8 @@ class WorkerPool:
         self._jobs: queue.SimpleQueue[tuple[Sequence[Pixels], Future[Predictions]] | None] = queue.SimpleQueue()
         self.busy_s = [0.0] * len(classifiers)
         self._failed: BaseException | None = None
+        self._closed = False
+        self._guard = threading.Lock()
         self._threads = [
             threading.Thread(target=self._work, args=(number, classify), name=f"inspect-{number}", daemon=True)
             for number, classify in enumerate(classifiers)
@@ -226,23 +232,34 @@ class WorkerPool:
         """Score tiles on all workers; see `Classify`.
 
         Raises:
-            WorkerError: A worker has died.
+            WorkerError: A worker has died, or the pool is closed.
         """
         if self._failed is not None:
-            raise WorkerError("an inspection worker has died") from self._failed
+            raise WorkerError(f"an inspection worker has died: {self._failed!r}") from self._failed
         parts = min(len(self._threads), len(tiles))
         bounds = [len(tiles) * part // parts for part in range(parts + 1)]
         futures: list[Future[Predictions]] = []
-        for start, end in pairwise(bounds):
-            future: Future[Predictions] = Future()
-            futures.append(future)
-            self._jobs.put((tiles[start:end], future))
-        return _joined([future.result() for future in futures])
+        with self._guard:
+            if self._closed:
+                raise WorkerError("the inspection workers have been closed")
+            for start, end in pairwise(bounds):
+                future: Future[Predictions] = Future()
+                futures.append(future)
+                self._jobs.put((tiles[start:end], future))
+        try:
+            return _joined([future.result() for future in futures])
+        except BaseException as exc:
+            if self._failed is None:
+                raise
+            raise WorkerError(f"an inspection worker has died: {exc!r}") from exc
 
     def close(self) -> None:
         """Let the workers finish what is queued, and end them."""
-        for _ in self._threads:
-            self._jobs.put(None)
+        with self._guard:
+            if not self._closed:
+                self._closed = True
+                for _ in self._threads:
+                    self._jobs.put(None)
         for thread in self._threads:
             thread.join(timeout=10)
 

@@ -1,0 +1,254 @@
+"""`inspector.classifier`: interpreters, the proof of a bundle on this machine, and the pool that shares tiles."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import write_bundle
+
+from inspector.bundle import DEFAULT_BUNDLE, Bundle, find_bundle, load_bundle, sha256_file
+from inspector.classifier import (
+    MAX_LOGIT_STEPS,
+    Classifier,
+    Predictions,
+    WorkerPool,
+    check_golden,
+    load_runtime,
+    open_model,
+)
+from inspector.errors import BundleError, WorkerError
+from inspector.frame import Pixels
+
+
+def numbered_tiles(first: int, count: int) -> list[Pixels]:
+    return [np.full((8, 8), number % 256, np.uint8) for number in range(first, first + count)]
+
+
+def read_number(tiles: Sequence[Pixels]) -> Predictions:
+    """A `Classify` whose logits are the tile's grey value."""
+    values = np.array([[float(tile[0, 0]), 0.0] for tile in tiles])
+    return Predictions(values, features=values * 2)
+
+
+def dies(tiles: Sequence[Pixels]) -> Predictions:
+    raise RuntimeError("the interpreter is gone")
+
+
+@pytest.fixture
+def bundle() -> Bundle:
+    """The shipped default bundle."""
+    root = find_bundle(DEFAULT_BUNDLE)
+    if not (root / "card.json").is_file():
+        pytest.skip(f"no shipped bundle yet: {DEFAULT_BUNDLE}")
+    return load_bundle(root)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 5])
+@pytest.mark.parametrize("count", [1, 2, 7, 64])
+def test_pool_keeps_the_order(workers: int, count: int) -> None:
+    """However many workers share however many tiles, row n is tile n, in every output."""
+    pool = WorkerPool([read_number] * workers)
+    predictions = pool(numbered_tiles(0, count))
+    pool.close()
+
+    assert list(range(count)) == predictions.logits[:, 0].tolist()
+    assert predictions.features is not None
+    assert [2 * number for number in range(count)] == predictions.features[:, 0].tolist()
+    assert predictions.cam is None
+
+
+def test_pool_really_shares_the_tiles() -> None:
+    """Two workers score one frame at the same time: each waits for the other, and both are there."""
+    meet = threading.Barrier(2, timeout=30)
+
+    def meets(tiles: Sequence[Pixels]) -> Predictions:
+        meet.wait()
+        return read_number(tiles)
+
+    pool = WorkerPool([meets, meets])
+    predictions = pool(numbered_tiles(0, 4))
+    pool.close()
+
+    assert predictions.logits[:, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_pool_serves_two_callers() -> None:
+    """Frames of several callers do not mix: each gets its own tiles back, in order."""
+    pool = WorkerPool([read_number] * 2)
+    with ThreadPoolExecutor(4) as callers:
+        starts = [10 * (number % 20) for number in range(60)]
+        answers = list(callers.map(lambda start: pool(numbered_tiles(start, 5)).logits[:, 0].tolist(), starts))
+    pool.close()
+
+    assert [[start + step for step in range(5)] for start in starts] == answers
+
+
+@pytest.mark.parametrize(
+    "classifiers",
+    [
+        pytest.param([dies], id="the only worker"),
+        pytest.param([read_number, dies], id="one of two"),
+        pytest.param([dies, dies], id="both"),
+    ],
+)
+def test_a_dead_worker_is_told_and_does_not_hang(classifiers: list[Callable[..., Predictions]]) -> None:
+    """A worker that dies gives WorkerError with its reason to this caller and every later one."""
+    pool = WorkerPool(classifiers)
+
+    def ask_until_it_fails() -> None:
+        while True:  # which of two workers takes which part is theirs to settle
+            pool(numbered_tiles(0, 4))
+
+    with pytest.raises(WorkerError, match="the interpreter is gone") as first:
+        ask_until_it_fails()
+    with pytest.raises(WorkerError, match="the interpreter is gone"):
+        pool(numbered_tiles(0, 4))
+    pool.close()
+
+    assert isinstance(first.value.__cause__, RuntimeError)
+
+
+def test_a_closed_pool_refuses() -> None:
+    """Tiles that come after the end are refused, not waited for; closing twice is closing once."""
+    pool = WorkerPool([read_number])
+    pool.close()
+    pool.close()
+    with pytest.raises(WorkerError, match="closed"):
+        pool(numbered_tiles(0, 1))
+
+
+def test_pool_counts_its_work() -> None:
+    """Every worker says how long it has been scoring, and the pool how many there are."""
+    pool = WorkerPool([read_number] * 2)
+    pool(numbered_tiles(0, 20))
+    pool.close()
+
+    assert pool.workers == 2
+    assert all(busy >= 0 for busy in pool.busy_s)
+    assert sum(pool.busy_s) > 0
+
+
+def test_predictions_are_rows() -> None:
+    """Logits that are no table are refused with their shape."""
+    with pytest.raises(ValueError, match=r"\(N, C\): \(4,\)"):
+        Predictions(np.zeros(4))
+
+
+def test_a_model_that_is_none_is_refused(tmp_path: Path) -> None:
+    """A file that no runtime can run is a BundleError that names it, though its hash holds."""
+    with pytest.raises(BundleError, match=r"model\.tflite: ai_edge_litert cannot run this model"):
+        Classifier(load_bundle(write_bundle(tmp_path)))
+
+
+def test_a_runtime_that_is_not_there_is_refused() -> None:
+    """Asking for a runtime that is not installed names it."""
+    with pytest.raises(BundleError, match="no_such_runtime"):
+        load_runtime("no_such_runtime")
+
+
+def test_the_shipped_bundle_scores_its_golden_tiles(bundle: Bundle) -> None:
+    """The proof holds on this machine, with every worker count, and predictions come as the card names them."""
+    pool, result = open_model(bundle, 2)
+    predictions = pool(list(bundle.golden.tiles))
+    pool.close()
+
+    assert len(bundle.golden.tiles) == result.tiles
+    assert result.max_steps <= MAX_LOGIT_STEPS
+    assert (len(bundle.golden.tiles), len(bundle.card.labels)) == predictions.logits.shape
+    assert np.array_equal(Classifier(bundle)(list(bundle.golden.tiles)).logits, predictions.logits)
+
+
+def with_card(bundle: Bundle, folder: Path, change: Callable[[dict[str, Any]], object]) -> Bundle:
+    """The bundle with another card that holds together in itself: only the model can show that it lies."""
+    shutil.copytree(bundle.root, folder)
+    path = folder / "card.json"
+    card = json.loads(path.read_text())
+    change(card)
+    card["files"] = {name: sha256_file(folder / name) for name in card["files"]}
+    path.write_text(json.dumps(card))
+    return load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        pytest.param(
+            lambda card: card.update(input_px=card["input_px"] + 32), r"one uint8 input \(1, \d+, \d+, 1\) is wanted",
+            id="input size",
+        ),
+        pytest.param(
+            lambda card: card["models"][0]["outputs"].update(logits="no_such"), r"no output named 'no_such' for logits",
+            id="output name",
+        ),
+        pytest.param(
+            lambda card: card["models"][0]["outputs"].update(logits="cam"), r"logits of shape \(1, \d+\) are wanted",
+            id="outputs swapped",
+        ),
+    ],
+)  # fmt: skip
+def test_a_card_that_lies_about_its_model_is_refused(
+    tmp_path: Path, bundle: Bundle, change: Callable[[dict[str, Any]], object], text: str
+) -> None:
+    """Input and outputs that are not what the card says are refused, the model file named."""
+    with pytest.raises(BundleError, match=text):
+        Classifier(with_card(bundle, tmp_path / "bundle", change))
+
+
+def test_features_must_fit_the_unknown_rule(bundle: Bundle) -> None:
+    """A distance rule for another number of features is refused at the start, not at the first frame."""
+    strange = replace(bundle, unknown_means=np.zeros((2, 3)), unknown_whitening=np.eye(3))
+    with pytest.raises(BundleError, match=r"features of shape \(1, 3\) are wanted by the unknown rule"):
+        Classifier(strange)
+
+
+@pytest.mark.parametrize(
+    ("steps", "agreement"),
+    [
+        pytest.param(0, "exact", id="exact"),
+        pytest.param(MAX_LOGIT_STEPS, "tolerated", id="as far as other kernels go"),
+        pytest.param(MAX_LOGIT_STEPS + 1, None, id="one step too far"),
+    ],
+)
+def test_golden_tolerance(bundle: Bundle, steps: int, agreement: str | None) -> None:
+    """Golden logits may differ by a few steps as long as decisions hold; more is another model, or another machine."""
+    classifier = Classifier(bundle)
+    logits = classifier.raw_outputs(list(bundle.golden.tiles))["logits"].astype(np.int16)
+    logits[0, int(logits[0].argmin())] += steps  # the least likely label, so no decision changes
+    golden = replace(bundle.golden, logits=logits.astype(np.int8))
+    classifier.bundle = replace(bundle, golden=golden)
+
+    if agreement is None:
+        with pytest.raises(BundleError, match=r"golden scores do not hold on this machine, 9 steps off in tile 0"):
+            check_golden(classifier)
+    else:
+        result = check_golden(classifier)
+        assert (agreement, steps) == (result.agreement, result.max_steps)
+
+
+def test_golden_bytes_must_hold(bundle: Bundle) -> None:
+    """Preprocessing that gives other bytes than training's is noticed before the model is asked."""
+    classifier = Classifier(bundle)
+    tiles = bundle.golden.tiles.copy()
+    tiles[1] ^= 1
+    classifier.bundle = replace(bundle, golden=replace(bundle.golden, tiles=tiles))
+    with pytest.raises(BundleError, match=r"golden\.npz: tile 1 is preprocessed to other bytes"):
+        check_golden(classifier)
+
+
+def test_tflite_runtime_runs_the_shipped_bundle(bundle: Bundle) -> None:
+    """The extra `tflite-runtime` runs the same file within the tolerance of the golden check."""
+    pytest.importorskip(
+        "tflite_runtime", reason="tflite-runtime is not installed: pip install inspector[tflite-runtime]"
+    )
+    result = check_golden(Classifier(bundle, "tflite_runtime"))
+
+    assert len(bundle.golden.tiles) == result.tiles
