@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -38,4 +40,4 @@ def to_rfc3339(moment: datetime) -> str:
 
 def to_timestamp_ms(moment: datetime) -> int:
     """Return `moment` as whole milliseconds since 1970-01-01 UTC, cut off like `to_rfc3339` cuts."""
-    return int(moment.timestamp() * 1000 + 1e-6)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)  # whole numbers: a float of today is 0.2 µs off

@@ -69,6 +69,8 @@ class EvidenceFolder:
         self._longest_px = longest_px
         self._guard = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
+        for torn in folder.glob("*.partial"):  # of a process that died while it wrote
+            torn.unlink(missing_ok=True)
         self._sizes: dict[str, tuple[float, int]] = {}
         for path in sorted(folder.glob("*.jpg"), key=lambda path: path.stat().st_mtime):
             stat = path.stat()

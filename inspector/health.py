@@ -113,8 +113,7 @@ class HealthBoard:
             changed = before != (state, _word(reason))
             if state != self._state:
                 self._since = self._clock.now()
-            if changed:
-                self._state, self._reason = state, reason
+            self._state, self._reason = state, reason  # the figures in a reason move on without a change
             return changed
 
     @property

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import replace
 from typing import Protocol
 
 from inspector.frame import Cause, Frame, Gap
 
 MAX_GAPS = 256
-"""Gaps kept by a mailbox whose reader is stuck; further ones of the same cause are merged into the last."""
+"""Gaps kept by a mailbox whose reader is stuck; then each is merged into the last of its cause, so it never grows."""
 
 
 class ItemQueue(Protocol):
@@ -35,44 +34,49 @@ class ItemQueue(Protocol):
 
 
 class Mailbox:
-    """Holds the newest frame. A frame that is replaced before it was taken becomes a `dropped` gap."""
+    """Holds the newest frame. A frame that is replaced before it was taken becomes a `dropped` gap in its place."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._gaps: deque[Gap] = deque()
-        self._frame: Frame | None = None
+        self._items: list[Frame | Gap] = []  # in order of time; at most one is a frame
         self._closed = False
 
     def put(self, item: Frame | Gap) -> int:
         """Never blocks; see `ItemQueue`."""
         with self._changed:
             dropped = 0
-            if isinstance(item, Gap):
-                self._add_gap(item)
+            if isinstance(item, Frame):
+                for number, old in enumerate(self._items):
+                    if isinstance(old, Frame):
+                        later = self._items[number + 1 :]
+                        del self._items[number:]
+                        self._add_gap(Gap(Cause.DROPPED, old.captured_at, old.captured_at, old.epoch, frames=1))
+                        self._items += later
+                        dropped = 1
+                        break
+                self._items.append(item)
             else:
-                if (old := self._frame) is not None:
-                    dropped = 1
-                    self._add_gap(Gap(Cause.DROPPED, old.captured_at, old.captured_at, old.epoch, frames=1))
-                self._frame = item
+                self._add_gap(item)
             self._changed.notify()
             return dropped
 
     def _add_gap(self, gap: Gap) -> None:
-        last = self._gaps[-1] if self._gaps else None
-        same = last is not None and (last.cause, last.epoch, last.identity) == (gap.cause, gap.epoch, None)
-        if last is not None and same and (gap.cause is Cause.DROPPED or len(self._gaps) >= MAX_GAPS):
-            self._gaps[-1] = replace(last, until=max(last.until, gap.until), frames=last.frames + gap.frames)
-        else:
-            self._gaps.append(gap)
+        last = self._items[-1] if self._items else None
+        if isinstance(last, Gap) and last.cause is gap.cause is Cause.DROPPED and last.epoch == gap.epoch:
+            self._items[-1] = _joined(last, gap)
+            return
+        if len(self._items) >= MAX_GAPS:
+            for number in reversed(range(len(self._items))):
+                if isinstance(known := self._items[number], Gap) and known.cause is gap.cause:
+                    self._items[number] = _joined(known, gap)
+                    return
+        self._items.append(gap)
 
     def get(self, timeout_s: float) -> Frame | Gap | None:
-        """Take the oldest gap, else the newest frame; see `ItemQueue`."""
+        """Take the oldest item; see `ItemQueue`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._gaps or self._frame is not None or self._closed, timeout_s)
-            if self._gaps:
-                return self._gaps.popleft()
-            frame, self._frame = self._frame, None
-            return frame
+            self._changed.wait_for(lambda: self._items or self._closed, timeout_s)
+            return self._items.pop(0) if self._items else None
 
     def close(self) -> None:
         """See `ItemQueue`."""
@@ -81,7 +85,19 @@ class Mailbox:
             self._changed.notify_all()
 
     def __len__(self) -> int:
-        return len(self._gaps) + (self._frame is not None)
+        return len(self._items)
+
+
+def _joined(known: Gap, gap: Gap) -> Gap:
+    """Return one gap for both; it is a stretch, so it has no identity of its own any more."""
+    return Gap(
+        known.cause,
+        min(known.since, gap.since),
+        max(known.until, gap.until),
+        known.epoch,
+        frames=sum(one.frames or (one.frame_id is not None) for one in (known, gap)),
+        detail=gap.detail or known.detail,
+    )
 
 
 class FrameQueue:
@@ -96,10 +112,10 @@ class FrameQueue:
         self._closed = False
 
     def put(self, item: Frame | Gap) -> int:
-        """Wait for room; once closed, items are not taken any more (they were never inspected, so never done)."""
+        """Wait for room; once closed, no frame is taken any more (it was never inspected, so never done), only gaps."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._items) < self._capacity or self._closed)
-            if not self._closed:
+            if not self._closed or (isinstance(item, Gap) and item.identity is None):
                 self._items.append(item)
                 self._changed.notify_all()
             return 0

@@ -33,11 +33,19 @@ class Reader:
         failure: What ended the thread against its will.
     """
 
-    def __init__(self, source: FrameSource, items: ItemQueue, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        source: FrameSource,
+        items: ItemQueue,
+        clock: Clock,
+        metrics: Metrics,
+        backoff_s: tuple[float, float] = BACKOFF_S,
+    ) -> None:
         self._source = source
         self._items = items
         self._clock = clock
         self._metrics = metrics
+        self._backoff_s = backoff_s
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="source", daemon=True)
         self._down_since: datetime | None = None
@@ -69,6 +77,8 @@ class Reader:
                 try:
                     item = self._source.read()
                 except SourceError as exc:
+                    if self._stopping.is_set():
+                        break  # closing a source may break its read off: no outage
                     tries = self._note_down(exc, tries)
                     continue
                 except EndOfSource:
@@ -85,7 +95,7 @@ class Reader:
                 if item is not None:
                     self._hand_over(item)
             if self._down_since is not None:
-                self._items.put(self._gap())
+                self._put(self._gap())
         except BaseException as exc:  # noqa: BLE001 - the thread's outermost function: the daemon reads it
             self.failure = exc
             _log.exception("reader_failed", source=self._source.description)
@@ -99,6 +109,9 @@ class Reader:
             self._metrics.last_frame.set(item.captured_at.timestamp())
         elif item.frame_id is not None:
             self._metrics.frames_captured.inc()
+        self._put(item)
+
+    def _put(self, item: Frame | Gap) -> None:
         self.waiting_to_put = True
         self.dropped += self._items.put(item)
         self.waiting_to_put = False
@@ -110,7 +123,7 @@ class Reader:
             _log.warning("source_down", source=self._source.description, reason=str(exc))
         self.reason = str(exc)
         self.progress_mono_s = self._clock.monotonic()
-        low, high = BACKOFF_S
+        low, high = self._backoff_s
         self._stopping.wait(random.uniform(0.5, 1) * min(high, low * 2**tries))  # noqa: S311 - jitter
         return min(tries + 1, 16)
 
@@ -119,7 +132,7 @@ class Reader:
             gap = self._gap()
             _log.info("source_back", source=self._source.description, away_s=(gap.until - gap.since).total_seconds())
             self._down_since, self.reason = None, None
-            self._items.put(gap)
+            self._put(gap)
 
     def _gap(self) -> Gap:
         since = self._down_since or self._clock.now()

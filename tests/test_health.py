@@ -1,0 +1,181 @@
+"""`inspector.health`: from facts to a state; and `inspector.notify`, which tells the supervisor."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes import FakeClock
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspector.health import Facts, HealthBoard, judge_health
+from inspector.notify import Notifier
+
+GOOD = Facts(started=True)
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "reason"),
+    [
+        pytest.param(Facts(), "starting", None, id="before the first read"),
+        pytest.param(GOOD, "ok", None, id="all is well"),
+        pytest.param(replace(GOOD, source_reason="cam0: absent"), "blind", "source_down: cam0: absent", id="no source"),
+        pytest.param(Facts(source_reason="cam0: absent"), "blind", "source_down: cam0: absent", id="never a source"),
+        pytest.param(replace(GOOD, store_reason="disk full"), "blind", "store: disk full", id="nothing can be kept"),
+        pytest.param(replace(GOOD, missed_frames=4, missed_cause="blank"), "ok", None, id="four frames missed"),
+        pytest.param(
+            replace(GOOD, missed_frames=5, missed_cause="blank"), "blind", "blank: 5 frames in a row", id="five missed"
+        ),
+        pytest.param(replace(GOOD, live=True, idle_s=10.0), "ok", None, id="a camera may pause"),
+        pytest.param(
+            replace(GOOD, live=True, idle_s=10.1), "blind", "no_frames: the camera is open and delivers nothing",
+            id="a silent camera is blind",
+        ),
+        pytest.param(replace(GOOD, idle_s=10.1), "idle", "no_frames: nothing to inspect", id="an empty folder is idle"),
+        pytest.param(
+            replace(GOOD, source_ended=True, idle_s=99.0, live=True), "idle",
+            "ended: the source has delivered everything", id="the end of a file",
+        ),
+        pytest.param(
+            replace(GOOD, broker_reason="refused"), "degraded", "broker: refused", id="no broker: still inspecting"
+        ),
+        pytest.param(replace(GOOD, outbox_share=0.8), "ok", None, id="outbox at the limit"),
+        pytest.param(
+            replace(GOOD, outbox_share=0.81, broker_reason="refused"), "degraded", "outbox_filling: 81% of its limit",
+            id="an outbox that fills comes before its reason",
+        ),
+        pytest.param(
+            replace(GOOD, unknown_share=0.6, recent_tiles=50, off_domain_share=0.5), "degraded",
+            "off_domain: 60% of the tiles are unknown to the model", id="foreign surface",
+        ),
+        pytest.param(
+            replace(GOOD, unknown_share=0.6, recent_tiles=49, off_domain_share=0.5), "ok", None,
+            id="too few tiles say nothing",
+        ),
+        pytest.param(
+            replace(GOOD, unknown_share=0.5, recent_tiles=500, off_domain_share=0.5), "ok", None, id="at the limit"
+        ),
+        pytest.param(
+            replace(GOOD, live=True, dropped_share=0.51), "degraded", "falling_behind: 51% of the frames dropped",
+            id="too slow",
+        ),
+        pytest.param(
+            replace(GOOD, store_reason="disk full", source_reason="gone", broker_reason="gone"), "blind",
+            "store: disk full", id="the worst comes first",
+        ),
+        pytest.param(
+            replace(GOOD, source_ended=True, broker_reason="gone"), "degraded", "broker: gone",
+            id="an idle station without broker is degraded",
+        ),
+    ],
+)  # fmt: skip
+def test_judgement(facts: Facts, state: str, reason: str | None) -> None:
+    """Whatever keeps the surface from being inspected is blind; what endangers delivery or trust is degraded."""
+    assert (state, reason) == judge_health(facts)
+
+
+@given(
+    st.builds(
+        Facts,
+        source_reason=st.none() | st.just("gone"),
+        store_reason=st.none() | st.just("full"),
+        broker_reason=st.none() | st.just("away"),
+        started=st.booleans(),
+        missed_frames=st.integers(0, 10),
+        missed_cause=st.just("blank"),
+        idle_s=st.floats(0, 100),
+        live=st.booleans(),
+    )
+)
+def test_blind_is_never_clean(facts: Facts) -> None:
+    """Without source or store, or after five missed frames, no state but `blind` (or `starting`) is ever shown."""
+    state, reason = judge_health(facts)
+
+    assert facts.source_reason is None or state == "blind"
+    assert facts.store_reason is None or state == "blind"
+    assert facts.missed_frames < 5 or state in ("blind", "starting")
+    assert (reason is None) == (state in ("ok", "starting"))
+
+
+def test_board_keeps_since_and_shows_the_present_reason(clock: FakeClock) -> None:
+    """`since` tells when the state began; figures in a reason move on without counting as a change."""
+    board = HealthBoard("site/line/cam", clock)
+    clock.advance(10)
+    changes = [board.update("blind", "blank: 5 frames in a row")]
+    clock.advance(10)
+    changes.append(board.update("blind", "blank: 9 frames in a row"))
+    clock.advance(1)
+    same_state = board.message()
+    changes.append(board.update("blind", "source_down: gone"))
+    other_reason = board.message()
+    changes.append(board.update("ok", None))
+    recovered = board.message()
+
+    assert changes == [True, False, True, True]
+    assert (same_state.reason, same_state.since) == ("blank: 9 frames in a row", "2026-03-01T12:00:10.000Z")
+    assert (other_reason.reason, other_reason.since) == ("source_down: gone", "2026-03-01T12:00:10.000Z")
+    assert (recovered.state, recovered.reason, recovered.since) == ("ok", None, "2026-03-01T12:00:21.000Z")
+    assert recovered.valid_until == "2026-03-01T12:00:36.000Z"
+
+
+def test_board_starts_by_starting(clock: FakeClock) -> None:
+    """Before anything is known the station says so."""
+    message = HealthBoard("site/line/cam", clock).message()
+
+    assert (message.state, message.reason, message.station) == ("starting", None, "site/line/cam")
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> socket.socket:
+    """A notification socket like systemd's."""
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    channel.bind(str(tmp_path / "notify"))
+    channel.settimeout(10)
+    yield channel
+    channel.close()
+
+
+def test_supervisor_hears(supervisor: socket.socket) -> None:
+    """READY with a status, pings, and the end reach the socket that the environment names."""
+    notifier = Notifier({"NOTIFY_SOCKET": supervisor.getsockname(), "WATCHDOG_USEC": "30000000"})
+    notifier.ready("up")
+    notifier.status("inspecting")
+    notifier.alive()
+    notifier.stopping()
+    expected = [b"READY=1\nSTATUS=up", b"STATUS=inspecting", b"WATCHDOG=1", b"STOPPING=1"]
+
+    assert expected == [supervisor.recv(100) for _ in expected]
+    assert notifier.watchdog_s == 30.0
+
+
+def test_reload_is_stamped(supervisor: socket.socket) -> None:
+    """A reload begins with the monotonic time, as sd_notify wants it."""
+    Notifier({"NOTIFY_SOCKET": supervisor.getsockname()}).reloading()
+    lines = dict(line.split("=") for line in supervisor.recv(100).decode().splitlines())
+
+    assert lines["RELOADING"] == "1"
+    assert int(lines["MONOTONIC_USEC"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        pytest.param({}, None, id="no watchdog"),
+        pytest.param({"WATCHDOG_USEC": "2000000"}, 2.0, id="for everybody"),
+        pytest.param({"WATCHDOG_USEC": "2000000", "WATCHDOG_PID": str(os.getpid())}, 2.0, id="for this process"),
+        pytest.param({"WATCHDOG_USEC": "2000000", "WATCHDOG_PID": "1"}, None, id="for another process"),
+    ],
+)
+def test_watchdog_period(environ: dict[str, str], expected: float | None) -> None:
+    """The watchdog's period counts only where it is meant for this process."""
+    assert expected == Notifier(environ).watchdog_s
+
+
+def test_no_supervisor_is_nobodys_error(tmp_path: Path) -> None:
+    """Without a socket, or with one that has gone, nothing is said and nothing fails."""
+    Notifier({}).alive()
+    Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).alive()
