@@ -177,6 +177,7 @@ class Station:
         self._listener = committed
         self._verb: Verb | None = None
         self._woken = threading.Event()
+        self.delivered = 0
         options = mqtt_options(settings)
         require_files(options)
         store_settings = settings.store
@@ -472,6 +473,7 @@ class Station:
         if self.http is not None:
             self.http.stop(2.0)
         self.brain.pool.close()
+        self.delivered = self.store.cursor(SINK)
         try:
             self.store.heartbeat()
         except sqlite3.OperationalError as exc:
