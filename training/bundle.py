@@ -7,6 +7,7 @@ The folder appears under its name only when everything in it holds: it is writte
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,13 +23,16 @@ from inspector.bundle import CARD_SCHEMA, CLEAN, Card, Severity, load_bundle, sh
 from inspector.classifier import Classifier, check_golden
 from inspector.frame import Pixels
 from inspector.preprocess import to_input
+from inspector.strip import GOLDEN_SEEDS, draw_tile
+from training import signoff
+from training.errors import DataError
 from training.files import write_bytes
+from training.prepare import Manifest
 from training.quantize import Int8Network
 from training.recipe import Recipe
 from training.tiles import texture_tiles
 from training.unknown import Distance
 
-GOLDEN_SEED = 20_000
 SEVERITY: dict[str, Severity] = {
     "crazing": "major", "inclusion": "critical", "patches": "minor",
     "pitted_surface": "major", "rolled-in_scale": "major", "scratches": "major",
@@ -62,15 +66,66 @@ class Parts:
     data: Mapping[str, Any]
 
 
+def bundle_run(run: Path, root: Path, manifest: Manifest, version: str, results: Path | None) -> Card:
+    """Write the bundle of a run that `quantize` has signed off.
+
+    Raises:
+        DataError: The results are of another model.
+    """
+    identity = json.loads((run / "run.json").read_text())
+    signed, recipe, labels = signoff.load(run), Recipe.model_validate(identity["recipe"]), tuple(identity["labels"])
+    figures: dict[str, Any] = {}
+    if results is not None:
+        row = json.loads(results.read_text())
+        if row["model_sha256"] != hashlib.sha256(signed.model).hexdigest():
+            raise DataError(f"{results}: figures of another model: {row['bundle']}")
+        figures = card_figures(row)
+    sets = [{"name": "NEU-DET", "role": "training split", "licence": "none stated by its authors, who ask to be cited"}]
+    if recipe.tiles.generated_defects or recipe.tiles.generated_clean:
+        sets.append({"name": "generated strip of this product", "role": "training, own seeds", "licence": "Apache-2.0"})
+    parts = Parts(
+        recipe, labels, signed.model, signed.temperature, signed.thresholds, severity_for(labels), signed.distance,
+        signed.unknown_threshold, signed.false_unknown_rate, figures,
+        {
+            "parity": {
+                name: getattr(signed.parity, name)
+                for name in ("tiles", "agreement", "float_accuracy", "int8_accuracy", "p99_shift")
+            },
+            "command": f"python -m training train {recipe.name} --data DATA/neu-det --weights DATA/mobilenetv2/FILE",
+        },
+        {"sets": sets, "manifest_sha256": manifest.sha256},
+    )  # fmt: skip
+    return write_bundle(root, parts, version)
+
+
+def card_figures(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of an evaluation that a card carries, with protocol and command."""
+    line = row.get("line", {})
+    return {
+        "command": row["command"],
+        "commit": row["provenance"]["commit"],
+        "official": {
+            "protocol": "NEU-DET official test split, 60 pictures a class, int8 by LiteRT, arg-max over the labels",
+            **{key: row["official"][key] for key in ("correct", "decision", "macro", "ece")},
+        },
+        "corruption": {
+            "protocol": "the same pictures under 7 corruptions at 3 severities",
+            **{key: row["corruption"][key] for key in ("mean", "worst", "worst_cell")},
+        },
+        "line": {
+            key: line[key]
+            for key in ("protocol", "found", "labelled_right", "clean_tiles", "false_alarms_per_10000", "ece")
+            if key in line
+        },
+        "cam": row.get("cam", {}),
+    }
+
+
 def golden_tiles(labels: Sequence[str], tile_px: int) -> list[Pixels]:
     """Return generated tiles: two of each label the demo strip can draw, and artificial clean surfaces."""
-    try:
-        from inspector.strip import draw_tile
-    except ImportError:
-        return texture_tiles(16, tile_px, GOLDEN_SEED).pixels
     known = [label for label in labels if label in SEVERITY or label == CLEAN]
-    drawn = [draw_tile(label, GOLDEN_SEED + number, tile_px) for label in known for number in range(2)]
-    return [*drawn, *texture_tiles(2, tile_px, GOLDEN_SEED).pixels]
+    drawn = [draw_tile(label, GOLDEN_SEEDS + number, tile_px) for label in known for number in range(2)]
+    return [*drawn, *texture_tiles(2, tile_px, GOLDEN_SEEDS).pixels]
 
 
 def write_bundle(root: Path, parts: Parts, version: str) -> Card:

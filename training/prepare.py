@@ -6,12 +6,14 @@ refuse pictures that have changed since. Its own hash goes into runs, cards and 
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from itertools import combinations
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -168,6 +170,29 @@ def count_pictures(manifest: Manifest) -> dict[str, dict[str, int]]:
             "foreign_boxes": sum(box.label != label for picture in mine for box in picture.boxes),
         }
     return rows
+
+
+def compare_groups(manifest: Manifest, reference: Path) -> str:
+    """Say how the groups found agree with a list of (image, split, group).
+
+    Compared are pairs: two pictures of one group there should be in one group here, and the other way round.
+    """
+    with reference.open(newline="") as file:
+        known = {PurePosixPath(row["image"]).stem: row["group"] for row in csv.DictReader(file)}
+    mine = {picture.name: picture.group for picture in manifest.pictures if picture.name in known}
+    pairs = [_pairs(groups) for groups in (mine, {name: known[name] for name in mine})]
+    both = len(pairs[0] & pairs[1])
+    return (
+        f"{len(mine)} pictures compared: {len(set(mine.values()))} groups here, {len({known[n] for n in mine})} there;"
+        f" {both} of {len(pairs[1])} pairs there are pairs here, {len(pairs[0]) - both} pairs are here only"
+    )
+
+
+def _pairs(groups: dict[str, str]) -> set[tuple[str, str]]:
+    members: dict[str, list[str]] = defaultdict(list)
+    for name, group in sorted(groups.items()):
+        members[group].append(name)
+    return {pair for names in members.values() for pair in combinations(names, 2)}
 
 
 def draw_sheet(tiles: Sequence[Pixels], captions: Sequence[str], columns: int = 10) -> Pixels:

@@ -16,13 +16,16 @@ import numpy as np
 from inspector.bundle import CLEAN
 from inspector.frame import Pixels
 from inspector.tiling import Box
-from training.augment import to_bytes
+from training.augment import blur, to_bytes
 from training.dataset import Picture
 from training.quilt import Ground, find_ground, quilt
 
 FEATHER_PX = 8
 CREDIBLE_GROUND = ("inclusion", "scratches")
 """Labels whose pictures show clean steel outside their boxes; on the others the defect's texture goes on there."""
+ARTIFICIAL_GROUND = 0.3
+"""Share of training strips whose ground is artificial: a defect must not be known by the mill it lies on."""
+WINDOWS_PER_STRIP = 12
 MIN_VISIBLE_SHARE = 0.25
 MIN_VISIBLE_PX = 400
 
@@ -119,14 +122,12 @@ class Strip:
     group: str
 
 
-def compose_strip(
-    ground: Ground, cutouts: Sequence[Cutout], height_px: int, width_px: int, gap_px: int, rng: np.random.Generator
-) -> Strip:
-    """Return ground of the given size with the cut-outs at random places, at least `gap_px` apart.
+def compose_strip(field: Pixels, group: str, cutouts: Sequence[Cutout], gap_px: int, rng: np.random.Generator) -> Strip:
+    """Return the clean field with the cut-outs at random places, at least `gap_px` apart.
 
-    A cut-out that finds no place in 50 tries, or is larger than the strip, is left out.
+    A cut-out that finds no place in 50 tries, or is larger than the field, is left out.
     """
-    field = quilt(ground, height_px, width_px, rng)
+    height_px, width_px = field.shape
     pixels = field.copy()
     placed: list[Placed] = []
     for cutout in cutouts:
@@ -140,7 +141,7 @@ def compose_strip(
                 _paste(pixels, cutout, y, x)
                 placed.append(Placed(cutout.label, box, cutout.group))
                 break
-    return Strip(pixels, tuple(placed), ground.group)
+    return Strip(pixels, tuple(placed), group)
 
 
 def _paste(strip: Pixels, cutout: Cutout, y: int, x: int) -> None:
@@ -187,9 +188,12 @@ def label_of_window(placed: Sequence[Placed], window: Box) -> str | None:
 
 
 def strip_windows(
-    pictures: Sequence[Picture], pixels: Sequence[Pixels], tile_px: int, seed: int
+    pictures: Sequence[Picture], pixels: Sequence[Pixels], tile_px: int, seed: int, artificial: float = 0.0
 ) -> Iterator[tuple[Pixels, str, str]]:
-    """Yield (tile, label, group) without end: windows at random phases of strips composed from `pictures`."""
+    """Yield (tile, label, group) without end: windows at random phases of strips composed from `pictures`.
+
+    A share `artificial` of the strips has artificial ground; only windows with a defect are taken from those.
+    """
     rng = np.random.default_rng(seed)
     grounds = find_grounds(pictures, pixels)
     by_label: dict[str, list[Cutout]] = {}
@@ -197,17 +201,24 @@ def strip_windows(
         for cutout in find_cutouts(picture, its_pixels):
             by_label.setdefault(cutout.label, []).append(cutout)
     labels = sorted(by_label)
+    side = 3 * tile_px
     while grounds and labels:
-        ground = grounds[int(rng.integers(len(grounds)))]
+        if rng.random() < artificial:
+            field, group = texture(side, rng), "artificial"
+        else:
+            ground = grounds[int(rng.integers(len(grounds)))]
+            field, group = quilt(ground, side, side, rng), ground.group
         chosen = [by_label[label][int(rng.integers(len(by_label[label])))] for label in rng.permutation(labels)[:3]]
-        side = 3 * tile_px
-        strip = compose_strip(ground, chosen, side, side, tile_px // 4, rng)
-        windows = [Box(int(x), int(y), tile_px, tile_px) for x, y in rng.integers(0, side - tile_px + 1, (10, 2))]
+        strip = compose_strip(field, group, chosen, tile_px // 4, rng)
+        windows = [
+            Box(int(x), int(y), tile_px, tile_px)
+            for x, y in rng.integers(0, side - tile_px + 1, (WINDOWS_PER_STRIP, 2))
+        ]
         for window in windows:
             label = label_of_window(strip.placed, window)
-            if label is not None:
+            if label is not None and not (label == CLEAN and group == "artificial"):
                 tile = strip.pixels[window.y : window.bottom, window.x : window.right].copy()
-                yield tile, label, ground.group
+                yield tile, label, group
 
 
 def find_grounds(pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> list[Ground]:
@@ -221,14 +232,21 @@ def find_grounds(pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> list[
 
 
 def composed_tiles(
-    pictures: Sequence[Picture], pixels: Sequence[Pixels], *, clean: int, cut: int, tile_px: int, seed: int
+    pictures: Sequence[Picture],
+    pixels: Sequence[Pixels],
+    *,
+    clean: int,
+    cut: int,
+    tile_px: int,
+    seed: int,
+    artificial: float = 0.0,
 ) -> TileSet:
     """Return `clean` clean windows and `cut` windows with a defect, of strips composed from `pictures`."""
     kept: dict[str, list[tuple[Pixels, str, str]]] = {"clean_quilted": [], "cut": []}
     wanted = {"clean_quilted": clean, "cut": cut}
     per_label = {picture.label: 0 for picture in pictures}
     quota = -(-cut // max(1, len(per_label)))
-    for drawn, (tile, label, group) in enumerate(strip_windows(pictures, pixels, tile_px, seed)):
+    for drawn, (tile, label, group) in enumerate(strip_windows(pictures, pixels, tile_px, seed, artificial)):
         origin = "clean_quilted" if label == CLEAN else "cut"
         fits = len(kept[origin]) < wanted[origin] and (label == CLEAN or per_label[label] < quota)
         if fits:
@@ -256,26 +274,29 @@ def texture_tiles(count: int, tile_px: int, seed: int) -> TileSet:
     They stand for the mills nobody has pictures of: what has none of the defects must come out as clean there too.
     """
     rng = np.random.default_rng(seed)
-    tiles = [_texture(tile_px, rng) for _ in range(count)]
+    tiles = [texture(tile_px, rng) for _ in range(count)]
     return TileSet.of(tiles, [CLEAN] * count, "clean_textures", [f"texture-{seed}-{i}" for i in range(count)])
 
 
-def _texture(side: int, rng: np.random.Generator) -> Pixels:
-    falloff = rng.uniform(0.2, 1.6)
-    stretch = float(np.exp(rng.uniform(0, 3))) if rng.random() < 0.5 else 1.0
+def texture(side: int, rng: np.random.Generator) -> Pixels:
+    """Return one artificial clean surface, (side, side) uint8."""
+    falloff = rng.uniform(0.0, 1.8)
+    stretch = float(np.exp(rng.uniform(0, 4))) if rng.random() < 0.6 else 1.0
     fy, fx = np.meshgrid(np.fft.fftfreq(side), np.fft.rfftfreq(side), indexing="ij")
-    turn = rng.uniform(0, np.pi) if rng.random() < 0.3 else rng.integers(0, 2) * np.pi / 2
+    turn = rng.uniform(0, np.pi) if rng.random() < 0.3 else int(rng.integers(0, 2)) * np.pi / 2
     u, v = np.cos(turn) * fx + np.sin(turn) * fy, -np.sin(turn) * fx + np.cos(turn) * fy
-    radius = np.sqrt((u * stretch) ** 2 + v**2) + 1 / side
+    radius = np.sqrt((u * stretch) ** 2 + v**2) + 0.005
     spectrum = np.fft.rfft2(rng.normal(size=(side, side))) / radius**falloff
     noise = np.fft.irfft2(spectrum, s=(side, side))
     noise = noise / max(float(noise.std()), 1e-9)
-    level, spread = rng.uniform(40, 220), float(np.exp(rng.uniform(np.log(1.0), np.log(14))))
+    level, spread = rng.uniform(30, 225), float(np.exp(rng.uniform(np.log(1.0), np.log(20))))
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     angle = rng.uniform(0, 2 * np.pi)
-    light = 1 + rng.uniform(0, 0.3) * (np.cos(angle) * x + np.sin(angle) * y)
-    tile = to_bytes(level * light + spread * noise + rng.normal(0, rng.uniform(0, 5), (side, side)))
-    if rng.random() < 0.1:
-        edge = int(rng.integers(8, side - 8))
-        tile[:, :edge] = to_bytes(rng.normal(rng.uniform(0, 25), 2, (side, edge)))
-    return np.ascontiguousarray(np.rot90(tile, int(rng.integers(4))))
+    light = 1 + rng.uniform(0, 0.4) * (np.cos(angle) * x + np.sin(angle) * y)
+    surface = to_bytes(level * light + spread * noise + rng.normal(0, rng.uniform(0, 6), (side, side)))
+    if rng.random() < 0.1:  # the strip's edge, and dark beyond it
+        edge = int(rng.integers(side // 20, side - side // 20))
+        surface[:, :edge] = to_bytes(rng.normal(rng.uniform(0, 25), 2, (side, edge)))
+    if rng.random() < 0.3:
+        surface = blur(surface, rng.uniform(0.5, 2.5))
+    return np.ascontiguousarray(np.rot90(surface, int(rng.integers(4))))

@@ -20,13 +20,15 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from inspector.bundle import CLEAN
 from inspector.frame import Pixels
-from training.dataset import Picture
+from training.dataset import Picture, Store, load_pixels
 from training.errors import RecipeError
 from training.feed import stacked_input, steps_per_epoch, training_batches
 from training.files import write_json
+from training.generated import TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
 from training.network import build_network, float_input, set_trainable
+from training.prepare import Manifest
 from training.recipe import Recipe
-from training.tiles import TileSet, composed_tiles, picture_tiles, sum_tiles, texture_tiles
+from training.tiles import ARTIFICIAL_GROUND, TileSet, composed_tiles, picture_tiles, sum_tiles, texture_tiles
 
 VALIDATION_FOLDS = 8
 """One part in eight of the training split, whole groups, is held out to stop early and to set thresholds."""
@@ -50,6 +52,12 @@ def carve_validation(pictures: Sequence[Picture], seed: int = 0) -> tuple[list[i
     labels, groups = [picture.label for picture in pictures], [picture.group for picture in pictures]
     kept, held = next(iter(folds.split(np.zeros(len(pictures)), labels, groups)))
     return kept.tolist(), held.tolist()
+
+
+def course_of(recipe: Recipe, store: Store, manifest: Manifest) -> Course:
+    """Return the tiles of a run over a data set's training split, or over all of it where it brings no split."""
+    pictures = manifest.split("train") or list(manifest.pictures)
+    return assemble(recipe, pictures, load_pixels(store, pictures))
 
 
 def assemble(recipe: Recipe, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Course:
@@ -76,9 +84,15 @@ def companions(
 
     parts = [picture_tiles(pictures, pixels)]
     if wanted.clean_quilted or wanted.cut:
-        clean, cut = count(wanted.clean_quilted), count(wanted.cut)
-        parts.append(composed_tiles(pictures, pixels, clean=clean, cut=cut, tile_px=recipe.tile_px, seed=seed))
+        made = composed_tiles(
+            pictures, pixels, clean=count(wanted.clean_quilted), cut=count(wanted.cut),
+            tile_px=recipe.tile_px, seed=seed, artificial=ARTIFICIAL_GROUND,
+        )  # fmt: skip
+        parts.append(made)
     parts.append(texture_tiles(count(wanted.clean_textures), recipe.tile_px, seed))
+    drawn = seed % 1000 * (VALIDATION_SEED - TRAIN_SEED) + TRAIN_SEED + seed // 1000 * 10_000
+    parts.append(generated_tiles(count(wanted.generated_defects), recipe.tile_px, drawn))
+    parts.append(generated_clean_tiles(count(wanted.generated_clean), recipe.tile_px, drawn))
     return sum_tiles(parts)
 
 
@@ -135,6 +149,25 @@ def train(recipe: Recipe, course: Course, run: Path, weights: Path | None, prove
     network = build_network(recipe, course.labels, None)
     network.load_weights(run / "best.weights.h5")
     return network
+
+
+def load_run(run: Path) -> tuple[Recipe, tuple[str, ...], Any]:
+    """Return recipe, labels and float network of a finished run.
+
+    Raises:
+        RecipeError: No run there, or one that has not reached its end.
+    """
+    try:
+        identity = json.loads((run / "run.json").read_text())
+        recipe, labels = Recipe.model_validate(identity["recipe"]), tuple(identity["labels"])
+    except (OSError, ValueError, KeyError) as exc:
+        raise RecipeError(f"{run}: not a run folder: {exc}") from exc
+    done, wanted = _Progress.load(run).epoch, sum(stage.epochs for stage in recipe.stages)
+    if done < wanted or not (run / "best.weights.h5").is_file():
+        raise RecipeError(f"{run}: interrupted, run train again: {done} of {wanted} epochs")
+    network = build_network(recipe, labels, None)
+    network.load_weights(run / "best.weights.h5")
+    return recipe, labels, network
 
 
 def float_logits(network: Any, tiles: Sequence[Pixels], recipe: Recipe) -> npt.NDArray[np.float64]:

@@ -23,7 +23,7 @@ from training.network import float_input
 from training.recipe import Recipe
 
 MAX_FEATURES = 128
-DEFAULT_TAPS = ("block_13_expand_relu",)
+DEFAULT_TAPS = ("out_relu",)
 
 _Floats = npt.NDArray[np.float64]
 

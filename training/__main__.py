@@ -1,0 +1,215 @@
+"""`python -m training COMMAND`, also installed as `inspector-train`: each step alone, resumable, with a report."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from inspector.errors import InspectorError
+from training.dataset import Store
+from training.prepare import Manifest, build_manifest, count_pictures, read_manifest, write_manifest, write_sheets
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+console = Console(stderr=True)
+
+Data = Annotated[Path, typer.Option(help="Data set: a folder or a zip file.", envvar="INSPECTOR_TRAINING_DATA")]
+ManifestFile = Annotated[Path, typer.Option("--manifest", help="What prepare wrote; made when it is not there.")]
+Weights = Annotated[Path | None, typer.Option(help="MobileNetV2 weights without head (.weights.h5); none: download.")]
+MANIFEST = Path("runs/data/manifest.json")
+
+
+def open_data(data: Path, manifest_path: Path) -> tuple[Store, Manifest]:
+    """Return the files of a data set and its manifest, prepared now when it is not there."""
+    store = Store(data)
+    if manifest_path.is_file():
+        return store, read_manifest(manifest_path)
+    with Progress(console=console) as progress:
+        task = progress.add_task("checking and grouping", total=None)
+        manifest = build_manifest(store, lambda done, total: progress.update(task, completed=done, total=total))
+    manifest_path.parent.mkdir(parents=True, exist_ok=True)
+    write_manifest(manifest_path, manifest)
+    return store, manifest
+
+
+@app.command()
+def prepare(
+    data: Data,
+    output: Annotated[Path, typer.Option(help="Folder for manifest.json and the sheets.")] = MANIFEST.parent,
+    agrees_with: Annotated[Path | None, typer.Option(help="CSV of image, split, group to compare with.")] = None,
+) -> None:
+    """Check a data set, group overlapping views, and draw sheets to look at."""
+    (output / "manifest.json").unlink(missing_ok=True)
+    store, manifest = open_data(data, output / "manifest.json")
+    table = Table("label", "counts", title=f"{len(manifest.pictures)} pictures, manifest {manifest.sha256[:12]}")
+    for label, counts in count_pictures(manifest).items():
+        table.add_row(label, ", ".join(f"{value} {name}" for name, value in counts.items()))
+    console.print(table)
+    for first, second in manifest.duplicates:
+        console.print(f"byte-identical: {first} = {second}")
+    for path in write_sheets(output, store, manifest):
+        console.print(f"look at {path}")
+    if agrees_with is not None:
+        from training.prepare import compare_groups
+
+        console.print(compare_groups(manifest, agrees_with))
+
+
+@app.command()
+def train(
+    recipe_name: Annotated[str, typer.Argument(metavar="RECIPE", help="neu-fast, neu-224, ... or a file.")],
+    data: Data,
+    weights: Weights = None,
+    manifest_path: ManifestFile = MANIFEST,
+    run: Annotated[Path | None, typer.Option(help="Run folder; the same again goes on. Default runs/NAME.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Start from this bundle or run, and compare with it.")] = None,
+) -> None:
+    """Train on a data set's training split, or fine-tune a bundle on your own folder (--init)."""
+    from training import train as training_run
+    from training.recipe import load_recipe
+
+    recipe = load_recipe(recipe_name)
+    folder = run or Path("runs") / recipe.name
+    store, manifest = open_data(data, manifest_path)
+    if init is not None:
+        from training.own import fine_tune
+
+        console.print(fine_tune(recipe, init, store, manifest, folder))
+        return
+    from training.network import imagenet_weights
+
+    course = training_run.course_of(recipe, store, manifest)
+    chosen = weights or imagenet_weights(recipe.width, Path("cache"))
+    training_run.train(recipe, course, folder, chosen, {"data": manifest.sha256})
+    console.print(f"trained: {folder}; next: python -m training quantize {folder} --data {data}")
+
+
+@app.command()
+def quantize(
+    run: Path,
+    data: Data,
+    manifest_path: ManifestFile = MANIFEST,
+    gate: Annotated[bool, typer.Option(help="Fail when int8 is not float.")] = True,
+) -> None:
+    """Make the int8 network of a run, compare it with the float one, and choose the operating point."""
+    from training import signoff
+    from training.train import course_of, load_run
+
+    store, manifest = open_data(data, manifest_path)
+    recipe, _, network = load_run(run)
+    result = signoff.sign_off(network, course_of(recipe, store, manifest), recipe, gate=False)
+    signoff.save(run, result)
+    parity = result.parity
+    table = Table("figure", "value", title=f"{run}: float against int8 over {parity.tiles} validation tiles")
+    for name in ("agreement", "float_accuracy", "int8_accuracy", "p99_shift"):
+        table.add_row(name, f"{getattr(parity, name):.4f}")
+    table.add_row("larger shifts", str(len(parity.larger)))
+    table.add_row("temperature", f"{result.temperature}")
+    console.print(table, result.thresholds)
+    if parity.refusal and gate:
+        from training.errors import GateError
+
+        raise GateError(f"quantize: int8 is not float: {parity.refusal}")
+
+
+@app.command()
+def bundle(
+    run: Path,
+    output: Annotated[Path, typer.Option(help="Bundle folder to write.")],
+    data: Data,
+    version: Annotated[str, typer.Option(help="Version in the card.")] = "0.1.0",
+    results: Annotated[Path | None, typer.Option(help="JSON of evaluate, for the card's figures.")] = None,
+    manifest_path: ManifestFile = MANIFEST,
+) -> None:
+    """Write the bundle of a quantized run, opened as the daemon opens it before it counts."""
+    from training.bundle import bundle_run
+
+    _, manifest = open_data(data, manifest_path)
+    card = bundle_run(run, output, manifest, version, results)
+    console.print(f"{output}: {card.name} {card.version}, {len(card.files) + 1} files")
+
+
+@app.command()
+def evaluate(
+    bundle_name: Annotated[str, typer.Argument(metavar="BUNDLE", help="A shipped bundle's name, or a folder.")],
+    data: Data,
+    foreign: Annotated[Path | None, typer.Option(help="Folder with x-sdd, severstal-sample, magnetic-tile.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Report folder; default runs/evaluate-NAME.")] = None,
+    results: Annotated[Path | None, typer.Option(help="Also write the JSON here.")] = None,
+    manifest_path: ManifestFile = MANIFEST,
+    quick: Annotated[bool, typer.Option(help="A tenth of the line benchmark.")] = False,
+) -> None:
+    """Measure a bundle: official test, corruptions, clean steel, the line, other mills, localisation."""
+    from inspector.bundle import find_bundle, load_bundle
+    from training.evaluate import evaluate as measure
+    from training.files import write_json
+    from training.report import write_report
+
+    store, manifest = open_data(data, manifest_path)
+    loaded = load_bundle(find_bundle(bundle_name))
+    found = measure(loaded, manifest, store, foreign, quick=quick, say=lambda text: console.print(f"  {text}"))
+    found["command"] = f"python -m training evaluate {loaded.card.name} --data DATA/neu-det --foreign DATA"
+    pictures = {row["picture"]: store.pixels(row["picture"]) for row in found["offenders"]}
+    page = write_report(output or Path("runs") / f"evaluate-{loaded.card.name}", loaded.short, found, pictures)
+    if results is not None:
+        write_json(results, {key: value for key, value in found.items() if key != "offenders"})
+    console.print(f"look at {page}")
+
+
+@app.command()
+def crossval(
+    recipe_name: Annotated[str, typer.Argument(metavar="RECIPE")],
+    data: Data,
+    weights: Weights = None,
+    folds: Annotated[int, typer.Option(min=2)] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 1 on.")] = 1,
+    output: Annotated[Path, typer.Option(help="Where the JSON lies.")] = Path("training/results"),
+    manifest_path: ManifestFile = MANIFEST,
+) -> None:
+    """Train and measure on group-aware folds over all pictures; a fold whose configuration stands is skipped."""
+    from training.crossval import cross_validate
+    from training.network import imagenet_weights
+    from training.recipe import load_recipe
+
+    recipe = load_recipe(recipe_name)
+    store, manifest = open_data(data, manifest_path)
+    chosen = weights or imagenet_weights(recipe.width, Path("cache"))
+    row = cross_validate(recipe, store, manifest, chosen, folds=folds, seeds=seeds, output=output)
+    console.print(row)
+
+
+@app.command()
+def explain(
+    picture: Path,
+    run: Annotated[Path, typer.Option(help="The run of the float network.")],
+    output: Annotated[Path, typer.Option(help="Picture to write.")] = Path("explained.png"),
+    label: Annotated[str | None, typer.Option(help="Explain this label; default: the one that leads.")] = None,
+) -> None:
+    """Draw Grad-CAM of the float network beside the CAM of the int8 one."""
+    from training.explain import explain_picture
+
+    console.print(explain_picture(picture, run, output, label))
+
+
+def main() -> None:
+    """Run the command line; a named error is one line and its exit code."""
+    try:
+        app()
+    except InspectorError as exc:
+        console.print(f"error: {exc}", style="red", highlight=False, soft_wrap=True)
+        sys.exit(exc.exit_code)
+    except OSError as exc:
+        console.print(f"error: {exc.filename or 'disk'}: {exc.strerror}", style="red", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

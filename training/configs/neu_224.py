@@ -1,0 +1,35 @@
+"""The large bundle: MobileNetV2 of width 1.0 at 224 px, the source project's geometry.
+
+Most epochs run at 128 px, which costs a third, the last ones at full size: BatchNorm is frozen and the head pools
+globally, so the weights fit every size.
+
+Claim: see training/results/evaluate-neu-224.json.
+Cost: about half an hour on two cores (70-100 s for 1,440 tiles at 224 px, a third of that at 128 px).
+
+    python -m training train neu-224 --data DATA/neu-det --weights DATA/mobilenetv2/mobilenet_v2_1.0_no_top.weights.h5
+"""
+
+# -- network
+name = "neu-224"
+width = 1.0
+input_px = 224
+dropout = 0.2
+l2 = 1e-4
+
+# -- data: beside the 1,440 training pictures
+tiles = {
+    "clean_quilted": 700,
+    "clean_textures": 500,
+    "cut": 900,
+    "generated_defects": 480,
+    "generated_clean": 240,
+}
+
+# -- course
+stages = (
+    {"epochs": 6, "learning_rate": 7e-4, "input_px": 128},
+    {"epochs": 2, "learning_rate": 2e-4},
+)
+batch = 32
+label_smoothing = 0.05
+seed = 1

@@ -1,0 +1,143 @@
+"""Group-aware cross-validation over all pictures of a data set, float and int8, one JSON a fold.
+
+A fold's file is skipped when its configuration hash stands: recipe, data, fold and seed. Each fold trains the shipped
+recipe on the other folds' pictures, with its own clean, cut and generated tiles made from those alone; whole groups of
+overlapping views stay on one side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from training import signoff
+from training.dataset import Store, load_pixels
+from training.files import write_json
+from training.intervals import share
+from training.measures import classification
+from training.prepare import Manifest, group_folds
+from training.quantize import Int8Network, softmax
+from training.recipe import Recipe
+from training.train import assemble, float_logits, train
+
+FOLD_SCHEMA = "inspector/fold/1"
+
+
+def cross_validate(
+    recipe: Recipe, store: Store, manifest: Manifest, weights: Path | None, *, folds: int, seeds: int, output: Path
+) -> dict[str, Any]:
+    """Run what is missing and return the summary, which is also written to `crossval.json` beside other recipes'."""
+    rows = []
+    for seed in range(1, seeds + 1):
+        seeded = recipe.changed(seed=seed)
+        splits = list(group_folds(manifest.pictures, seed, folds))
+        for number, (kept, held) in enumerate(splits):
+            path = output / "crossval" / recipe.name / f"seed-{seed}-fold-{number}.json"
+            digest = fold_digest(seeded, manifest, folds, seed, number)
+            row = read_fold(path, digest)
+            if row is None:
+                run = Path("runs") / "crossval" / f"{recipe.name}-{seed}-{number}-{digest[:8]}"
+                row = run_fold(seeded, store, manifest, weights, kept, held, run)
+                row |= {"schema": FOLD_SCHEMA, "digest": digest, "seed": seed, "fold": number, "folds": folds}
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_json(path, row)
+            told = f"seed {seed} fold {number}: int8 {row['int8_correct']} of {row['n']}"
+            print(f"{told}, float {row['float_correct']}", flush=True)
+            rows.append(row)
+    summary = summarize(rows, folds, seeds)
+    summary |= {"command": f"python -m training crossval {recipe.name} --data DATA/neu-det --seeds {seeds}"}
+    summary |= {"recipe": recipe.digest, "data_manifest": manifest.sha256}
+    path = output / "crossval.json"
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    write_json(path, {**known, recipe.name: summary})
+    return summary
+
+
+def fold_digest(recipe: Recipe, manifest: Manifest, folds: int, seed: int, number: int) -> str:
+    """Return the hash that names everything a fold depends on."""
+    text = json.dumps([FOLD_SCHEMA, recipe.digest, manifest.sha256, folds, seed, number])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_fold(path: Path, digest: str) -> dict[str, Any] | None:
+    """Return a fold's result when it is there, whole, and of this configuration."""
+    try:
+        row = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return dict(row) if row.get("digest") == digest else None
+
+
+def run_fold(
+    recipe: Recipe,
+    store: Store,
+    manifest: Manifest,
+    weights: Path | None,
+    kept: Sequence[int],
+    held: Sequence[int],
+    run: Path,
+) -> dict[str, Any]:
+    """Train on `kept`, sign off, and score `held` by both networks."""
+    keras.utils.set_random_seed(recipe.seed)
+    pictures = [manifest.pictures[i] for i in kept]
+    course = assemble(recipe, pictures, load_pixels(store, pictures))
+    network = train(recipe, course, run, weights, {"data": manifest.sha256, "held_out": [int(i) for i in held]})
+    signed = signoff.sign_off(network, course, recipe, gate=False)
+    tested = [manifest.pictures[i] for i in held]
+    pixels = load_pixels(store, tested)
+    floats, ints = float_logits(network, pixels, recipe), Int8Network(signed.model)(pixels)["logits"]
+    truth = [picture.label for picture in tested]
+    tops = {kind: [course.labels[int(i)] for i in each.argmax(axis=1)] for kind, each in (("f", floats), ("i", ints))}
+    shift = np.abs(softmax(floats, signed.temperature) - softmax(ints, signed.temperature)).max(axis=1)
+    return {
+        "n": len(tested),
+        "labels": list(course.labels),
+        "float_correct": sum(a == b for a, b in zip(tops["f"], truth, strict=True)),
+        "int8_correct": sum(a == b for a, b in zip(tops["i"], truth, strict=True)),
+        "disagreements": sum(a != b for a, b in zip(tops["f"], tops["i"], strict=True)),
+        "p99_shift": round(float(np.quantile(shift, 0.99)), 5),
+        "pictures": [picture.name for picture in tested],
+        "truth": truth,
+        "float": tops["f"],
+        "int8": tops["i"],
+    }
+
+
+def summarize(rows: Sequence[dict[str, Any]], folds: int, seeds: int) -> dict[str, Any]:
+    """Return mean, deviation, worst fold and worst class of both networks, pooled over folds and seeds."""
+    summary: dict[str, Any] = {"folds": folds, "seeds": seeds, "grouped": True, "folds_done": len(rows)}
+    truth = [label for row in rows for label in row["truth"]]
+    for kind in ("float", "int8"):
+        top = [label for row in rows for label in row[kind]]
+        rates = [row[f"{kind}_correct"] / row["n"] for row in rows]
+        pooled = dict(classification(truth, top, rows[0]["labels"]))
+        recalls = {label: each["recall"] for label, each in pooled["per_class"].items()}
+        bound = share(sum(row[f"{kind}_correct"] for row in rows), len(truth))
+        summary[kind] = {
+            "mean": round(float(np.mean(rates)), 6),
+            "sd": round(float(np.std(rates, ddof=1)), 6) if len(rates) > 1 else 0.0,
+            "worst_fold": round(min(rates), 6),
+            "worst_recall": min(recalls.values()),
+            "worst_class": min(recalls, key=lambda label: recalls[label]),
+            "wilson95": [bound["low"], bound["high"]],
+            "k": bound["k"],
+            "n": bound["n"],
+            "per_class": pooled["per_class"],
+            "macro": pooled["macro"],
+            "confusion": pooled["confusion"],
+        }
+    summary["disagreements"] = sum(row["disagreements"] for row in rows)
+    summary["net"] = summary["int8"]["k"] - summary["float"]["k"]
+    summary["errors"] = [
+        {"picture": name, "label": wanted, "top": top, "seed": row["seed"]}
+        for row in rows
+        for name, wanted, top in zip(row["pictures"], row["truth"], row["int8"], strict=True)
+        if wanted != top
+    ]
+    return summary

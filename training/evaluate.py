@@ -1,0 +1,175 @@
+"""Measures a bundle: every figure the card and `training/results` hold comes from here, as int8 through LiteRT.
+
+The test pictures are the manifest's `validation` split. Composed strips and clean tiles come only from test pictures
+whose group has no training picture.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from inspector.bundle import CLEAN, Bundle
+from inspector.classifier import open_model
+from inspector.decision import DecisionRules
+from inspector.frame import Pixels
+from inspector.inspection import InspectRules
+from inspector.tiling import TilingRules
+from training.dataset import Picture, Store, load_pixels
+from training.errors import DataError
+from training.foreign import ForeignSet, foreign_sets
+from training.generated import EVALUATION_SEED, generated_clean_tiles, generated_tiles
+from training.intervals import share
+from training.line import compose_benchmark, run_benchmark
+from training.measures import (
+    Model,
+    corruption,
+    costs,
+    counterpart,
+    localisation,
+    offenders,
+    official,
+    surface,
+    unknown_curve,
+)
+from training.prepare import Manifest
+from training.tiles import composed_tiles
+
+UNKNOWN_RATES = (0.003, 0.01, 0.05)
+CLEAN_STRIPS = 160
+CLEAN_TILES = 1000
+RECORD_FLOOR = 0.2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TestSide:
+    """The test pictures, and those of them that share no surface with any training picture."""
+
+    pictures: list[Picture]
+    pixels: list[Pixels]
+    apart: list[int]
+
+
+def test_side(manifest: Manifest, store: Store) -> TestSide:
+    """Return the test side of a data set.
+
+    Raises:
+        DataError: The data set has no `validation` split.
+    """
+    pictures = manifest.split("validation")
+    if not pictures:
+        raise DataError(f"evaluate: the data set has no split named validation: {store.root}")
+    seen = {picture.group for picture in manifest.split("train")}
+    apart = [i for i, picture in enumerate(pictures) if picture.group not in seen]
+    return TestSide(pictures, load_pixels(store, pictures), apart)
+
+
+def evaluate(
+    bundle: Bundle,
+    manifest: Manifest,
+    store: Store,
+    foreign_root: Path | None,
+    *,
+    quick: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Return every figure of a bundle.
+
+    Args:
+        bundle: Opened and proven as the daemon does.
+        manifest: Of the data set in `store`.
+        store: Its files.
+        foreign_root: Folder with the foreign sets, or None.
+        quick: A tenth of the clean strips and tiles, for a first look.
+        say: Told what is measured now.
+    """
+    pool, golden = open_model(bundle, workers=2)
+    rules = DecisionRules.of(bundle, {}, {}, RECORD_FLOOR)
+    model = Model(pool, rules)
+    tile_px = bundle.card.tile_px
+    side = test_side(manifest, store)
+    scale = 10 if quick else 1
+    apart, apart_pixels = [side.pictures[i] for i in side.apart], [side.pixels[i] for i in side.apart]
+    results: dict[str, Any] = {
+        "bundle": bundle.short,
+        "golden": golden.agreement,
+        "model_sha256": bundle.card.files[bundle.card.main.file],
+    }
+    try:
+        say("official test pictures")
+        results["official"] = dict(official(model, side.pictures, side.pixels))
+        say("corruption suite")
+        results["corruption"] = dict(corruption(model, side.pictures, side.pixels))
+        say("localisation")
+        results["cam"] = dict(localisation(model, side.pictures, side.pixels))
+        if CLEAN in bundle.card.labels:
+            say("line benchmark")
+            strips = compose_benchmark(apart, apart_pixels, clean_strips=CLEAN_STRIPS // scale)
+            inspect_rules = InspectRules(TilingRules(tile_px), rules)
+            results["line"] = run_benchmark(strips, pool, inspect_rules)
+            results["ece"] = results["line"]["ece"]
+            say("clean tiles")
+            results["clean"] = _clean(model, apart, apart_pixels, tile_px, CLEAN_TILES // scale)
+            results["clean"]["false_alarms_per_10000"] = results["line"]["false_alarms_per_10000"]
+            windows = composed_tiles(
+                apart, apart_pixels, clean=300 // scale, cut=600 // scale, tile_px=tile_px, seed=11
+            )
+            results["costs"] = dict(
+                costs(model, windows.pixels + side.pixels, windows.labels + [p.label for p in side.pictures])
+            )
+        if foreign_root is not None:
+            say("other mills and materials")
+            results["foreign"] = _foreign(model, list(foreign_sets(foreign_root, tile_px)), side.pixels)
+        results["offenders"] = [
+            {"picture": side.pictures[i].path, "label": side.pictures[i].label, "top": top, "own_score": score}
+            for i, top, score in offenders(model, side.pictures, side.pixels)
+        ]
+    finally:
+        pool.close()
+    results["provenance"] = provenance(manifest)
+    return results
+
+
+def _clean(
+    model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels], tile_px: int, count: int
+) -> dict[str, Any]:
+    held = composed_tiles(pictures, pixels, clean=count, cut=0, tile_px=tile_px, seed=13)
+    rows: dict[str, Any] = {"neu_held_out": surface(model, held.pixels, held.groups)}
+    generated = generated_clean_tiles(count, tile_px, EVALUATION_SEED)
+    rows["generated"] = surface(model, generated.pixels, generated.groups)
+    drawn = generated_tiles(count // 2, tile_px, EVALUATION_SEED)
+    _, verdicts = model.verdicts(drawn.pixels)
+    right = sum(v.label == label for v, label in zip(verdicts, drawn.labels, strict=True))
+    rows["generated_defects_right"] = share(right, len(drawn))
+    return rows
+
+
+def _foreign(model: Model, sets: Sequence[ForeignSet], known: Sequence[Pixels]) -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    for each in sets:
+        if each.kind == "counterpart":
+            rows[each.name] = counterpart(model, each.tiles, each.label)
+        else:
+            rows[each.name] = surface(model, each.tiles, each.groups)
+    free = [each for each in sets if each.kind == "clean"]
+    strange = [each for each in sets if each.name.startswith("x-sdd/") and each.kind == "strange"]
+    rows["unknown_curve"] = dict(
+        unknown_curve(model, known, {each.name: each.tiles for each in (*strange, *free)}, UNKNOWN_RATES)
+    )
+    return rows
+
+
+def provenance(manifest: Manifest) -> dict[str, Any]:
+    """Return commit, date and data of a result."""
+    found = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return {
+        "commit": found.stdout.strip() or None,
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "data_manifest": manifest.sha256,
+    }

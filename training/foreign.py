@@ -1,0 +1,90 @@
+"""Surfaces of other mills and materials: measured on, never trained on in what ships.
+
+X-SDD (another hot strip mill), Severstal (a cold mill's line camera) and magnetic tile (ground ferrite) lie in folders
+of these names beside NEU-DET; a missing one is left out and said so.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from inspector.frame import Pixels
+from inspector.tiling import TilingRules, cut_tiles, plan_tiles
+from training.dataset import decode
+
+COUNTERPARTS = {"surface scratch": "scratches", "slag inclusion": "inclusion"}
+"""X-SDD classes that a person would call by a NEU name."""
+NO_COUNTERPART = ("iron sheet ash", "finishing roll printing")
+"""X-SDD classes that must come out as unknown or clean."""
+BLACK_LEVEL = 12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForeignSet:
+    """Tiles of one foreign source.
+
+    Attributes:
+        name: Such as `x-sdd/iron sheet ash`.
+        kind: `clean`, `counterpart` (a defect with a NEU name) or `strange` (a defect without one).
+        label: The NEU name of a counterpart, else empty.
+        tiles: (H, W) uint8 each.
+        groups: The file each tile comes from.
+    """
+
+    name: str
+    kind: str
+    label: str
+    tiles: list[Pixels]
+    groups: list[str]
+
+
+def foreign_sets(root: Path, tile_px: int) -> Iterator[ForeignSet]:
+    """Yield what is there below `root`."""
+    yield from _x_sdd(root / "x-sdd" / "images")
+    yield from _severstal(root / "severstal-sample", tile_px)
+    yield from _magnetic_tile(root / "magnetic-tile", tile_px)
+
+
+def _x_sdd(folder: Path) -> Iterator[ForeignSet]:
+    for each in sorted(folder.iterdir()) if folder.is_dir() else []:
+        files = sorted(path for path in each.iterdir() if path.is_file())
+        tiles = [decode(path.read_bytes(), path.name) for path in files]
+        kind = "counterpart" if each.name in COUNTERPARTS else "strange"
+        label = COUNTERPARTS.get(each.name, "")
+        yield ForeignSet(f"x-sdd/{each.name}", kind, label, tiles, [path.name for path in files])
+
+
+def _severstal(folder: Path, tile_px: int) -> Iterator[ForeignSet]:
+    if not (folder / "labels.csv").is_file():
+        return
+    with (folder / "labels.csv").open(newline="") as file:
+        clean = sorted(row["image"] for row in csv.DictReader(file) if row["label"] == "no_defect")
+    pictures = {path.stem: path for path in (folder / "images").iterdir()}
+    tiles: list[Pixels] = []
+    groups: list[str] = []
+    for name in clean:
+        path = pictures[Path(name).stem]
+        theirs = [tile for tile in _cut(path, tile_px) if float((tile <= BLACK_LEVEL).mean()) < 0.5]
+        tiles += theirs
+        groups += [path.name] * len(theirs)
+    yield ForeignSet("severstal/no_defect", "clean", "", tiles, groups)
+
+
+def _magnetic_tile(folder: Path, tile_px: int) -> Iterator[ForeignSet]:
+    for each in sorted(folder.glob("MT_*")) if folder.is_dir() else []:
+        tiles: list[Pixels] = []
+        groups: list[str] = []
+        for path in sorted((each / "Imgs").glob("*.jpg")):
+            theirs = _cut(path, tile_px)
+            tiles += theirs
+            groups += [path.name] * len(theirs)
+        kind = "clean" if each.name == "MT_Free" else "strange"
+        yield ForeignSet(f"magnetic-tile/{each.name}", kind, "", tiles, groups)
+
+
+def _cut(path: Path, tile_px: int) -> list[Pixels]:
+    pixels = decode(path.read_bytes(), path.name)
+    return list(cut_tiles(pixels, plan_tiles(*pixels.shape, TilingRules(tile_px))))

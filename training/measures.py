@@ -1,0 +1,284 @@
+"""What a bundle scores, one evaluator a question; each yields `(name, value)` with values fit for JSON.
+
+Everything runs the int8 file through the daemon's own classifier and decision. Metrics are scikit-learn's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import (
+    accuracy_score,
+    auc,
+    confusion_matrix,
+    precision_recall_curve,
+    precision_recall_fscore_support,
+    roc_auc_score,
+    roc_curve,
+)
+
+from inspector.bundle import CLEAN, UNKNOWN
+from inspector.classifier import Classify, Predictions
+from inspector.decision import DecisionRules, Verdict, decide, to_distances, to_scores
+from inspector.errors import BundleError
+from inspector.frame import Pixels
+from training.corrupt import SUITE, corrupted
+from training.dataset import Picture
+from training.intervals import share
+from training.line import expected_calibration_error
+
+POINTING_TOLERANCE_PX = 15
+"""As in the pointing game of Zhang et al., "Top-down neural attention by excitation backprop", IJCV 126 (2018)."""
+COVERED_SHARE = 0.5
+
+_Floats = npt.NDArray[np.float64]
+Row = tuple[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A bundle at work: its classifier and its rules."""
+
+    classify: Classify
+    rules: DecisionRules
+
+    def verdicts(self, tiles: Sequence[Pixels]) -> tuple[Predictions, list[Verdict]]:
+        """Return what the network and the decision say of tiles."""
+        predictions = self.classify(tiles)
+        return predictions, decide(predictions, self.rules)
+
+
+def official(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Iterator[Row]:
+    """Arg-max over the labels on whole pictures, and the full decision beside it."""
+    predictions, verdicts = model.verdicts(pixels)
+    truth, top = [picture.label for picture in pictures], [verdict.top for verdict in verdicts]
+    yield from classification(truth, top, model.rules.labels)
+    yield "decision", share(sum(v.label == t for v, t in zip(verdicts, truth, strict=True)), len(truth))
+    yield "unknown", share(sum(v.label == UNKNOWN for v in verdicts), len(truth))
+    scores = to_scores(predictions.logits, model.rules.temperature)
+    yield (
+        "ece",
+        expected_calibration_error(scores.max(axis=1).tolist(), [a == b for a, b in zip(truth, top, strict=True)]),
+    )
+    yield (
+        "errors",
+        [
+            {"picture": picture.name, "label": picture.label, "top": verdict.top, "score": verdict.score}
+            for picture, verdict in zip(pictures, verdicts, strict=True)
+            if verdict.top != picture.label
+        ],
+    )
+
+
+def classification(truth: Sequence[str], top: Sequence[str], labels: Sequence[str]) -> Iterator[Row]:
+    """Accuracy, macro and per-class precision, recall, F1, and the confusion matrix."""
+    present = [label for label in labels if label in set(truth)]
+    yield "correct", share(sum(a == b for a, b in zip(truth, top, strict=True)), len(truth))
+    yield "accuracy", round(float(accuracy_score(truth, top)), 6)
+    macro = precision_recall_fscore_support(truth, top, labels=present, average="macro", zero_division=0)
+    yield (
+        "macro",
+        {name: round(float(value), 6) for name, value in zip(("precision", "recall", "f1"), macro, strict=False)},
+    )
+    each = precision_recall_fscore_support(truth, top, labels=present, zero_division=0)
+    yield "per_class", {
+        label: {
+            "precision": round(float(each[0][i]), 6), "recall": round(float(each[1][i]), 6),
+            "f1": round(float(each[2][i]), 6), "n": int(each[3][i]),
+        }
+        for i, label in enumerate(present)
+    }  # fmt: skip
+    yield "confusion", {"labels": list(labels), "rows_truth": confusion_matrix(truth, top, labels=labels).tolist()}
+
+
+def corruption(
+    model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels], on_step: Callable[[], None] = lambda: None
+) -> Iterator[Row]:
+    """Arg-max accuracy under each corruption and severity."""
+    cells: dict[str, float] = {}
+    for name, severities in SUITE.items():
+        for severity in range(1, len(severities) + 1):
+            tiles = [corrupted(tile, name, severity, seed) for seed, tile in enumerate(pixels)]
+            _, verdicts = model.verdicts(tiles)
+            right = sum(v.top == p.label for v, p in zip(verdicts, pictures, strict=True))
+            cells[f"{name}/{severity}"] = round(right / len(pictures), 6)
+            on_step()
+    worst = min(cells, key=lambda cell: cells[cell])
+    yield "mean", round(float(np.mean(list(cells.values()))), 6)
+    yield "worst", cells[worst]
+    yield "worst_cell", worst
+    yield "cells", cells
+    yield "n", len(pictures)
+
+
+def surface(model: Model, tiles: Sequence[Pixels], groups: Sequence[str]) -> dict[str, Any]:
+    """What becomes of tiles that show no defect this model knows: alarms, unknown, clean, by tile and by group."""
+    predictions, verdicts = model.verdicts(tiles)
+    alarms = [verdict.is_defect for verdict in verdicts]
+    alarmed = {group for group, alarm in zip(groups, alarms, strict=True) if alarm}
+    without = decide(Predictions(predictions.logits), model.rules)
+    return {
+        "alarms": share(sum(alarms), len(tiles)),
+        "alarms_without_unknown": share(sum(verdict.is_defect for verdict in without), len(tiles)),
+        "groups_with_alarm": share(len(alarmed), len(set(groups))),
+        "verdicts": dict(sorted(Counter(verdict.label for verdict in verdicts).items())),
+        "top": dict(sorted(Counter(verdict.top for verdict in verdicts).items())),
+        "false_alarms_per_10000": round(1e4 * sum(alarms) / max(1, len(tiles)), 2),
+    }
+
+
+def counterpart(model: Model, tiles: Sequence[Pixels], label: str) -> dict[str, Any]:
+    """How often another mill's defect comes out under the name a person would give it."""
+    _, verdicts = model.verdicts(tiles)
+    return {
+        "right": share(sum(verdict.label == label for verdict in verdicts), len(tiles)),
+        "right_top": share(sum(verdict.top == label for verdict in verdicts), len(tiles)),
+        "verdicts": dict(sorted(Counter(verdict.label for verdict in verdicts).items())),
+    }
+
+
+def unknown_curve(
+    model: Model, known: Sequence[Pixels], foreign: Mapping[str, Sequence[Pixels]], rates: Sequence[float]
+) -> Iterator[Row]:
+    """For each false-unknown rate on `known`: the share of each foreign set beyond that distance, and not alarmed."""
+    if model.rules.unknown_means is None or model.rules.unknown_whitening is None:
+        return
+    near = _distances(model, known)
+    far = {name: _distances(model, tiles) for name, tiles in foreign.items()}
+    tops = {name: [v.is_defect for v in _without_unknown(model, tiles)] for name, tiles in foreign.items()}
+    yield (
+        "auroc",
+        {
+            name: round(float(roc_auc_score([0] * len(near) + [1] * len(d), np.concatenate([near, d]))), 4)
+            for name, d in far.items()
+        },
+    )
+    for rate in rates:
+        threshold = float(np.quantile(near, 1 - rate, method="higher"))
+        yield (
+            f"at_{rate:g}",
+            {
+                name: {
+                    "unknown": share(int((d > threshold).sum()), len(d)),
+                    "not_alarmed": share(int(((d > threshold) | ~np.array(tops[name])).sum()), len(d)),
+                }
+                for name, d in far.items()
+            },
+        )
+
+
+def _distances(model: Model, tiles: Sequence[Pixels]) -> _Floats:
+    rules, features = model.rules, model.classify(tiles).features
+    if features is None or rules.unknown_means is None or rules.unknown_whitening is None:
+        raise BundleError("model.path: this bundle has no rule for unknown tiles")
+    return to_distances(features, rules.unknown_means, rules.unknown_whitening)
+
+
+def _without_unknown(model: Model, tiles: Sequence[Pixels]) -> list[Verdict]:
+    return decide(Predictions(model.classify(tiles).logits), model.rules)
+
+
+def localisation(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Iterator[Row]:
+    """Pointing game and box IoU of the class activation map, on pictures whose boxes cover less than half of them."""
+    chosen = [i for i, picture in enumerate(pictures) if 0 < covered_share(picture) < COVERED_SHARE]
+    predictions = model.classify([pixels[i] for i in chosen])
+    if predictions.cam is None or not chosen:
+        return
+    strict = tolerant = localised = 0
+    overlaps = []
+    for row, index in enumerate(chosen):
+        picture = pictures[index]
+        cam = predictions.cam[row, :, :, model.rules.labels.index(picture.label)]
+        heat = cv2.resize(cam.astype(np.float32), (picture.width, picture.height), interpolation=cv2.INTER_CUBIC)
+        y, x = np.unravel_index(int(heat.argmax()), heat.shape)
+        boxes = [box for box in picture.boxes if box.label == picture.label]
+        off = min(max(b.x - int(x), int(x) - b.right + 1, b.y - int(y), int(y) - b.bottom + 1, 0) for b in boxes)
+        strict += off == 0
+        tolerant += off <= POINTING_TOLERANCE_PX
+        overlap = _best_iou(np.asarray(heat, np.float64), picture)
+        overlaps.append(overlap)
+        localised += overlap >= 0.5
+    yield "pointing", share(tolerant, len(chosen))["share"]
+    yield "pointing_tolerance_px", POINTING_TOLERANCE_PX
+    yield "pointing_within_tolerance", share(tolerant, len(chosen))
+    yield "pointing_strict", share(strict, len(chosen))
+    yield "box_iou_mean", round(float(np.mean(overlaps)), 4)
+    yield "box_iou_half", share(localised, len(chosen))
+
+
+def covered_share(picture: Picture) -> float:
+    """Return the share of the picture that boxes of its own label cover."""
+    mask = np.zeros((picture.height, picture.width), bool)
+    for box in picture.boxes:
+        if box.label == picture.label:
+            mask[box.y : box.bottom, box.x : box.right] = True
+    return float(mask.mean())
+
+
+def heat_box(heat: _Floats) -> tuple[int, int, int, int]:
+    """Return (x, y, right, bottom) of the blob around the hottest place, at half way between mean and maximum."""
+    level = (float(heat.max()) + float(heat.mean())) / 2
+    count, marks, stats, _ = cv2.connectedComponentsWithStats((heat >= level).astype(np.uint8))
+    peak = int(marks[np.unravel_index(int(heat.argmax()), heat.shape)])
+    if count < 2 or peak == 0:
+        return 0, 0, heat.shape[1], heat.shape[0]
+    x, y, width, height = (int(value) for value in stats[peak][:4])
+    return x, y, x + width, y + height
+
+
+def _best_iou(heat: _Floats, picture: Picture) -> float:
+    x, y, right, bottom = heat_box(heat)
+    best = 0.0
+    for box in picture.boxes:
+        wide, high = min(right, box.right) - max(x, box.x), min(bottom, box.bottom) - max(y, box.y)
+        both = max(0, wide) * max(0, high)
+        best = max(best, both / ((right - x) * (bottom - y) + box.area - both))
+    return best
+
+
+def costs(model: Model, tiles: Sequence[Pixels], truth: Sequence[str]) -> Iterator[Row]:
+    """ROC and precision-recall of "is a defect", and the cheapest threshold when a miss costs c false alarms."""
+    scores = to_scores(model.classify(tiles).logits, model.rules.temperature)
+    defect = 1 - scores[:, model.rules.labels.index(CLEAN)] if CLEAN in model.rules.labels else scores.max(axis=1)
+    wanted = np.array([label != CLEAN for label in truth])
+    if wanted.all() or not wanted.any():
+        return
+    false_rate, true_rate, cuts = roc_curve(wanted, defect)
+    precision, recall, _ = precision_recall_curve(wanted, defect)
+    yield "roc_auc", round(float(auc(false_rate, true_rate)), 6)
+    yield "pr_auc", round(float(auc(recall, precision)), 6)
+    yield "roc", {"false_alarm": false_rate.round(5).tolist(), "recall": true_rate.round(5).tolist()}
+    yield "pr", {"recall": recall[::5].round(5).tolist(), "precision": precision[::5].round(5).tolist()}
+    misses, alarms = (1 - true_rate) * wanted.sum(), false_rate * (~wanted).sum()
+    yield (
+        "threshold_by_cost",
+        {
+            f"a miss costs {cost} false alarms": _cheapest(cost * misses + alarms, cuts, true_rate, false_rate)
+            for cost in (1, 10, 100)
+        },
+    )
+
+
+def _cheapest(cost: _Floats, cuts: _Floats, true_rate: _Floats, false_rate: _Floats) -> dict[str, float]:
+    best = int(cost.argmin())
+    return {
+        "threshold": round(float(min(cuts[best], 1.0)), 4),
+        "recall": round(float(true_rate[best]), 5),
+        "false_alarm_rate": round(float(false_rate[best]), 5),
+    }
+
+
+def offenders(
+    model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels], count: int = 24
+) -> list[tuple[int, str, float]]:
+    """Return (index, what it was taken for, score of its own label) of the pictures that hurt the model most."""
+    predictions, verdicts = model.verdicts(pixels)
+    scores = to_scores(predictions.logits, model.rules.temperature)
+    own = np.array([scores[i, model.rules.labels.index(picture.label)] for i, picture in enumerate(pictures)])
+    return [(int(i), verdicts[int(i)].top, round(float(own[i]), 4)) for i in np.argsort(own)[:count]]

@@ -1,0 +1,160 @@
+"""One HTML page from the results: figures, plots, and the pictures that hurt the model. No script, no network."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib as mpl
+
+from inspector.frame import Pixels
+from training.files import write_bytes, write_json
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; color: #222; }
+table { border-collapse: collapse; margin: 1em 0; }
+td, th { border: 1px solid #ccc; padding: .25em .6em; text-align: left; }
+td.n { text-align: right; font-variant-numeric: tabular-nums; } figure { display: inline-block; margin: .4em; }
+figcaption { font-size: 12px; max-width: 140px; } h1 { font-size: 1.5em; } pre { background: #f5f5f5; padding: .6em; }
+"""
+
+
+def write_report(folder: Path, title: str, results: Mapping[str, Any], pictures: Mapping[str, Pixels]) -> Path:
+    """Write `report.html` and `results.json` into `folder` and return the page's path.
+
+    Args:
+        folder: Made when missing.
+        title: Of the page.
+        results: As `evaluate.evaluate` returns them.
+        pictures: The worst offenders' pixels by path.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [f"<h1>{html.escape(title)}</h1>", _summary(results)]
+    if "official" in results:
+        parts += [
+            "<h2>Official test pictures</h2>",
+            _per_class(results["official"]),
+            _plot(_confusion(results["official"])),
+        ]
+    if "corruption" in results:
+        parts += ["<h2>Corruptions</h2>", _plot(_corruption(results["corruption"]))]
+    if "costs" in results and "roc" in results["costs"]:
+        parts += ["<h2>A miss against a false alarm</h2>", _plot(_curves(results["costs"]))]
+        parts.append(_table(("cost", "threshold, recall, false alarms"), results["costs"]["threshold_by_cost"].items()))
+    if "foreign" in results:
+        rows = [(name, row.get("verdicts", row)) for name, row in results["foreign"].items() if name != "unknown_curve"]
+        parts += ["<h2>Other mills and materials</h2>", _table(("set", "verdicts"), rows)]
+    if results.get("offenders"):
+        parts += ["<h2>Worst offenders</h2>", *_offenders(results["offenders"], pictures)]
+    plain = {key: value for key, value in results.items() if key not in ("offenders", "costs")}
+    parts.append(f"<h2>All figures</h2><pre>{html.escape(json.dumps(plain, indent=1, sort_keys=True))}</pre>")
+    page = f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
+    write_bytes(folder / "report.html", (page + "\n".join(parts) + "</html>\n").encode())
+    write_json(folder / "results.json", results)
+    return folder / "report.html"
+
+
+def _summary(results: Mapping[str, Any]) -> str:
+    rows: list[tuple[str, Any]] = []
+    if "official" in results:
+        rows.append(("official test pictures, arg-max", _of(results["official"]["correct"])))
+        rows.append(("... full decision", _of(results["official"]["decision"])))
+    if "corruption" in results:
+        rows.append(("corruptions, mean", f"{results['corruption']['mean']:.4f}"))
+        rows.append(
+            (f"corruptions, worst ({results['corruption']['worst_cell']})", f"{results['corruption']['worst']:.4f}")
+        )
+    if "line" in results:
+        line = results["line"]
+        rows += [
+            ("line: defects found", _of(line["found"])), ("line: right label", _of(line["labelled_right"])),
+            ("line: false alarms on clean tiles", _of(line["clean_tiles"])), ("line: ECE", line["ece"]),
+        ]  # fmt: skip
+    if "cam" in results and "pointing" in results["cam"]:
+        rows.append(("CAM points into a box", _of(results["cam"]["pointing_within_tolerance"])))
+    return _table(("figure", "value"), rows)
+
+
+def _of(row: Mapping[str, Any]) -> str:
+    return f"{row['k']} of {row['n']} = {row['share']:.4f} (95 %: {row['low']:.4f} to {row['high']:.4f})"
+
+
+def _table(head: Sequence[str], rows: Any) -> str:
+    cells = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{cells}</tr>{body}</table>"
+
+
+def _per_class(official: Mapping[str, Any]) -> str:
+    rows = [(label, r["precision"], r["recall"], r["f1"], r["n"]) for label, r in official["per_class"].items()]
+    return _table(("label", "precision", "recall", "F1", "n"), rows)
+
+
+def _confusion(official: Mapping[str, Any]) -> Any:
+    labels, rows = official["confusion"]["labels"], official["confusion"]["rows_truth"]
+    figure, axes = plt.subplots(figsize=(5, 4.4))
+    axes.imshow(rows, cmap="Blues")
+    axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlabel("taken for")
+    for y, row in enumerate(rows):
+        for x, count in enumerate(row):
+            if count:
+                axes.text(x, y, count, ha="center", va="center", color="white" if count > 30 else "black")
+    return figure
+
+
+def _corruption(corruption: Mapping[str, Any]) -> Any:
+    figure, axes = plt.subplots(figsize=(7, 3.2))
+    names = sorted({cell.partition("/")[0] for cell in corruption["cells"]})
+    for severity, offset in ((1, -0.25), (2, 0.0), (3, 0.25)):
+        heights = [100 * corruption["cells"][f"{name}/{severity}"] for name in names]
+        axes.bar([i + offset for i in range(len(names))], heights, 0.24, label=f"severity {severity}")
+    axes.set_xticks(range(len(names)), names, rotation=20)
+    axes.set_ylim(max(0, 100 * corruption["worst"] - 5), 100)
+    axes.set_ylabel("right, %")
+    axes.legend()
+    return figure
+
+
+def _curves(costs: Mapping[str, Any]) -> Any:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
+    left.plot(costs["roc"]["false_alarm"], costs["roc"]["recall"])
+    left.set_xlabel("false alarms")
+    left.set_ylabel("recall")
+    left.set_title(f"ROC, area {costs['roc_auc']:.4f}")
+    right.plot(costs["pr"]["recall"], costs["pr"]["precision"])
+    right.set_xlabel("recall")
+    right.set_ylabel("precision")
+    right.set_title(f"precision and recall, area {costs['pr_auc']:.4f}")
+    return figure
+
+
+def _plot(figure: Any) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, bbox_inches="tight")
+    plt.close(figure)
+    return f"<p><img src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}' alt=''></p>"
+
+
+def _offenders(rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, Pixels]) -> list[str]:
+    figures = []
+    for row in rows:
+        if row["picture"] in pictures:
+            _, raw = cv2.imencode(".jpg", cv2.resize(pictures[row["picture"]], (140, 140)))
+            source = base64.b64encode(raw.tobytes()).decode()
+            name = html.escape(Path(row["picture"]).stem)
+            text = f"{name}<br>taken for {html.escape(row['top'])}, own score {row['own_score']:.3f}"
+            figures.append(
+                f"<figure><img src='data:image/jpeg;base64,{source}' alt=''><figcaption>{text}</figcaption></figure>"
+            )
+    return figures
