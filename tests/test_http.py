@@ -347,6 +347,7 @@ def test_evidence_has_no_other_address(bench: Bench, tmp_path: Path, name: str) 
     """Whatever is not the UUID of a kept picture is 404."""
     [known] = bench.find(still(), "crack")
     (tmp_path / "evidence" / "secret.jpg").write_bytes(b"secret")
+    bench.evidence = EvidenceFolder(tmp_path / "evidence", bench.clock, 1 << 24, 1e6, 0, 320)  # which knows it now
 
     statuses = []
 
