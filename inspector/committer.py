@@ -100,9 +100,10 @@ class Committer:
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end after the dispatcher has drained; a store that refuses is not waited for longer."""
-        self._thread.join(timeout_s)
-        self._abandon.set()
-        self._thread.join(RETRY_S * 2)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+            self._abandon.set()
+            self._thread.join(RETRY_S * 2)
         return not self._thread.is_alive()
 
     def report_gap(self, gap: Gap, lost: tuple[int, int] | None = None) -> None:

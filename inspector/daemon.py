@@ -221,6 +221,8 @@ class Station:
             self.publisher = MqttPublisher(options, self.store, clock, self.metrics, self._retained, self._on_lost)
         self.http = self._make_http() if settings.http.enabled else None
         self._show_static(settings, brain)
+        if self.http is not None:
+            self.http.start()
 
     def _make_http(self) -> HttpServer:
         http, source = self.settings.http, self.settings.source
@@ -304,8 +306,6 @@ class Station:
         following: tuple[Loaded, Brain] | None = None
         failed = True
         try:
-            if self.http is not None:
-                self.http.start()
             self._tell_of_absence()
             if self.publisher is not None:
                 self.publisher.start()

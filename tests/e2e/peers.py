@@ -19,6 +19,8 @@ import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+PROGRAM = (sys.executable, "-m", "inspector")
+
 WAIT_S = 60.0
 """Longest wait for anything: these tests share two cores with whatever else runs."""
 
@@ -134,7 +136,7 @@ class Daemon:
         """Start it; returns at once."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "inspector", "run", "--config", self.config],
+                [*PROGRAM, "run", "--config", self.config],
                 stdin=stdin, stdout=log, stderr=log, env={**os.environ, **environ},
             )  # fmt: skip
 
