@@ -7,6 +7,7 @@ nobody else does. One process per store, held by a lock file. Stored payloads ne
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -21,6 +22,7 @@ from typing import Any
 
 from inspector.clock import Clock, to_timestamp_ms
 from inspector.errors import StoreError
+from inspector.faults import crash_point
 from inspector.frame import FileStamp
 from inspector.messages import (
     AlarmMessage,
@@ -38,7 +40,7 @@ APPLICATION_ID = 0x1A5BEC70
 SCHEMA_VERSION = 1
 MAX_CANDIDATES = 1_000_000
 PRUNE_ROWS = 2000
-"""Rows removed at once, so that tidying never holds up a commit."""
+"""Delivered rows removed at once, so that tidying never holds up a commit for long."""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -50,6 +52,7 @@ CREATE INDEX records_by_time ON records (kind, captured_ms);
 CREATE TABLE outbox (
   seq INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL, class TEXT NOT NULL, stored_ms INTEGER NOT NULL
 );
+CREATE INDEX outbox_frames ON outbox (seq) WHERE class = 'frame';
 CREATE TABLE cursors (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE ledger (
   source_key TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, outcome TEXT NOT NULL,
@@ -130,6 +133,15 @@ class OutboxState:
     last_seq: int
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """What waits for one sink: kept up to date, because a scan reads up to the outbox limit from disk."""
+
+    cursor: int
+    messages: int
+    bytes: int
+
+
 class Store:
     """Opens, or creates, the store in `folder`; safe to use from several threads.
 
@@ -147,6 +159,8 @@ class Store:
         self._clock = clock
         self._limit_bytes = outbox_limit_bytes
         self._guard = threading.RLock()
+        self._waiting: dict[str, _Waiting] = {}
+        self._closed = False
         self._lock_fd = _lock(folder)
         try:
             self._db = self._open(folder / "inspector.sqlite3")
@@ -162,6 +176,9 @@ class Store:
     def _open(self, path: Path) -> sqlite3.Connection:
         try:
             db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+        except sqlite3.DatabaseError as exc:
+            raise StoreError(f"{path}: cannot be opened: {exc}") from exc
+        try:
             application, version = (db.execute(f"PRAGMA {p}").fetchone()[0] for p in ("application_id", "user_version"))
             tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if tables and application != APPLICATION_ID:
@@ -177,13 +194,19 @@ class Store:
                     f"BEGIN;{_SCHEMA}PRAGMA application_id = {APPLICATION_ID};"
                     f"PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
                 )
-        except sqlite3.DatabaseError as exc:
-            raise StoreError(f"{path}: cannot be opened: {exc}") from exc
+        except BaseException as exc:
+            db.close()
+            if isinstance(exc, sqlite3.DatabaseError):
+                raise StoreError(f"{path}: cannot be opened: {exc}") from exc
+            raise
         return db
 
     def close(self, clean: bool = True) -> None:
-        """Close; `clean` says that the process ends on purpose, so no file in work is to blame."""
+        """Close; `clean` says that the process ends on purpose, so no file in work is to blame. Idempotent."""
         with self._guard:
+            if self._closed:
+                return
+            self._closed = True
             if clean:
                 self._work.clear()
             self._work.close()
@@ -246,7 +269,19 @@ class Store:
         Raises:
             sqlite3.OperationalError: The disk is full or broken; nothing of the entries is stored.
         """
+        with self._guard:
+            bodies, size = self._insert(entries)
+            for sink, waiting in list(self._waiting.items()):
+                if bodies and bodies[0].seq <= waiting.cursor:
+                    del self._waiting[sink]  # a cursor ahead of the messages: counted when somebody asks
+                waiting.messages += len(bodies)
+                waiting.bytes += size
+            self._work.finished([entry.done.source_key for entry in entries if entry.done])
+        return bodies
+
+    def _insert(self, entries: Sequence[Entry]) -> tuple[list[Body], int]:
         bodies: list[Body] = []
+        size = 0
         now_ms = to_timestamp_ms(self._clock.now())
         with self._transaction() as db:
             row = db.execute("SELECT value FROM meta WHERE key = 'seq'").fetchone()
@@ -265,6 +300,7 @@ class Store:
                     row = (seq, draft.topic, payload, "frame" if isinstance(body, FrameMessage) else "event", now_ms)
                     db.execute("INSERT INTO outbox VALUES (?, ?, ?, ?, ?)", row)
                     bodies.append(body)
+                    size += len(payload)
                 if entry.done is not None:
                     done = entry.done
                     db.execute(
@@ -284,8 +320,8 @@ class Store:
                 db.execute(
                     "INSERT INTO meta VALUES ('seq', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (seq,)
                 )
-        self._work.finished([entry.done.source_key for entry in entries if entry.done])
-        return bodies
+            crash_point("commit.inside")
+        return bodies, size
 
     # --- Ledger (`sources.base.Ledger`) ---------------------------------------------------------------------------
 
@@ -305,11 +341,14 @@ class Store:
     def starting(self, source_key: str) -> None:
         """Note that work on a file begins; survives the death of the process (not of the machine)."""
         with self._guard:
-            self._work.started(source_key)
+            self._work.started(source_key, to_timestamp_ms(self._clock.now()))
 
     def _blame_files_in_work(self) -> None:
         with self._transaction() as db:
-            for key in self._work.left_over:
+            for key, started_ms in self._work.left_over.items():
+                done = db.execute("SELECT done_ms FROM ledger WHERE source_key = ?", (key,)).fetchone()
+                if done is not None and done[0] >= started_ms:
+                    continue  # committed; the process died before it could strike the file off the list
                 db.execute(
                     "INSERT INTO deaths VALUES (?, 1) ON CONFLICT (source_key) DO UPDATE SET times = times + 1", (key,)
                 )
@@ -334,20 +373,41 @@ class Store:
 
     def acknowledge(self, sink: str, seq: int) -> None:
         """Move the sink's cursor to `seq`: everything up to it has arrived."""
-        with self._transaction() as db:
-            db.execute(
-                "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (sink) DO UPDATE SET seq = excluded.seq", (sink, seq)
-            )
+        with self._guard:
+            waiting = self._waiting.pop(sink, None)
+            with self._transaction() as db:
+                db.execute(
+                    "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (sink) DO UPDATE SET seq = excluded.seq", (sink, seq)
+                )
+                if waiting is not None and seq >= waiting.cursor:
+                    count, size = db.execute(
+                        "SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox WHERE seq > ? AND seq <= ?",
+                        (waiting.cursor, seq),
+                    ).fetchone()
+                    arrived = _Waiting(seq, waiting.messages - count, waiting.bytes - size)
+                else:
+                    return  # nobody asked yet, or the cursor went back: counted when somebody asks
+            self._waiting[sink] = arrived
 
     def outbox_state(self, sink: str) -> OutboxState:
-        """Return how much waits for `sink`."""
+        """Return how much waits for `sink`; cheap, whatever waits."""
         with self._guard:
-            cursor = self.cursor(sink)
-            count, size, oldest = self._db.execute(
-                "SELECT count(*), coalesce(sum(length(payload)), 0), min(stored_ms) FROM outbox WHERE seq > ?",
-                (cursor,),
+            waiting = self._waiting_for(sink)
+            oldest = self._db.execute(
+                "SELECT stored_ms FROM outbox WHERE seq > ? ORDER BY seq LIMIT 1", (waiting.cursor,)
             ).fetchone()
-        return OutboxState(int(count), int(size), oldest, int(self._meta("seq") or 0))
+            return OutboxState(
+                waiting.messages, waiting.bytes, oldest[0] if oldest else None, int(self._meta("seq") or 0)
+            )
+
+    def _waiting_for(self, sink: str) -> _Waiting:
+        if sink not in self._waiting:
+            cursor = self.cursor(sink)
+            count, size = self._db.execute(
+                "SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox WHERE seq > ?", (cursor,)
+            ).fetchone()
+            self._waiting[sink] = _Waiting(cursor, int(count), int(size))
+        return self._waiting[sink]
 
     def first_kept_seq(self) -> int | None:
         """Return the oldest message that can still be sent again."""
@@ -362,32 +422,39 @@ class Store:
         Returns:
             What was lost although it was never delivered: how many messages, the first and the last `seq`; or None.
         """
-        state = self.outbox_state(sink)
-        with self._transaction() as db:
-            cursor = self.cursor(sink)
-            old_ms = to_timestamp_ms(self._clock.now()) - int(horizon_s * 1000)
-            db.execute(
-                "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE seq <= ? AND stored_ms < ? LIMIT ?)",
-                (cursor, old_ms, PRUNE_ROWS),
-            )
-            db.execute(
-                "DELETE FROM candidates WHERE rowid <= (SELECT max(rowid) FROM candidates) - ?", (MAX_CANDIDATES,)
-            )
-            excess = state.bytes - self._limit_bytes
-            lost: list[int] = []
-            for kind in ("frame", "event"):
-                if excess <= 0:
-                    break
-                rows = db.execute(
-                    "SELECT seq, length(payload) FROM outbox WHERE seq > ? AND class = ? ORDER BY seq", (cursor, kind)
+        old_ms = to_timestamp_ms(self._clock.now()) - int(horizon_s * 1000)
+        removed = PRUNE_ROWS
+        while removed == PRUNE_ROWS:
+            with self._transaction() as db:
+                removed = db.execute(
+                    "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE seq <= ? AND stored_ms < ? LIMIT ?)",
+                    (self.cursor(sink), old_ms, PRUNE_ROWS),
+                ).rowcount
+        with self._guard:
+            waiting = self._waiting_for(sink)
+            lost: list[tuple[int, int]] = []
+            with self._transaction() as db:
+                db.execute(
+                    "DELETE FROM candidates WHERE rowid <= (SELECT max(rowid) FROM candidates) - ?", (MAX_CANDIDATES,)
                 )
-                for seq, size in rows.fetchall():
-                    if excess <= 0:
-                        break
-                    lost.append(seq)
-                    excess -= size
-            db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in lost])
-        return (len(lost), min(lost), max(lost)) if lost else None
+                excess = waiting.bytes - self._limit_bytes
+                for kind in ("class = 'frame'", "class <> 'frame'"):
+                    rows = db.execute(
+                        f"SELECT seq, length(payload) FROM outbox WHERE seq > ? AND {kind} ORDER BY seq",  # noqa: S608
+                        (waiting.cursor,),
+                    )
+                    while excess > 0 and (row := rows.fetchone()) is not None:
+                        lost.append(row)
+                        excess -= row[1]
+                    rows.close()
+                db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq, _ in lost])
+            self._waiting = {}  # of other sinks, too: counted again when somebody asks
+            if not lost:
+                self._waiting[sink] = waiting
+                return None
+            size = sum(size for _, size in lost)
+            self._waiting[sink] = _Waiting(waiting.cursor, waiting.messages - len(lost), waiting.bytes - size)
+        return len(lost), min(lost)[0], max(lost)[0]
 
     # --- Reading back ---------------------------------------------------------------------------------------------
 
@@ -428,55 +495,70 @@ def _lock(folder: Path) -> int:
         raise StoreError(f"store.path: {folder} cannot be used: {exc.strerror}") from exc
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
+    except BlockingIOError as exc:
         holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(fd)
         raise StoreError(f"store.path: {folder} is in use by another inspector, process {holder}") from exc
+    except OSError as exc:
+        os.close(fd)
+        raise StoreError(f"store.path: {folder} cannot be locked: {exc.strerror}") from exc
     os.ftruncate(fd, 0)
     os.pwrite(fd, str(os.getpid()).encode(), 0)
     return fd
 
 
 class _WorkList:
-    """Which files are in work, in a plain file: `+` and `-` lines, written without waiting for the disk.
+    """Which files are in work since when, in a plain file: `+` and `-` lines, written without waiting for the disk.
 
-    It must survive the process, not the machine, so it costs one small write per file instead of one disk flush.
+    It must survive the process, not the machine, so it costs one small write per file instead of one disk flush. A
+    disk that takes no more is no reason to stop inspecting: then a deadly file is found one death later.
     """
 
     MAX_BYTES = 1 << 20
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._open: dict[str, None] = {}
+        self._open: dict[str, int] = {}
         if path.exists():
             for line in path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
                 try:
-                    sign, key = line[:1], json.loads(line[1:])
-                except ValueError:
+                    key, started_ms = json.loads(line[1:])
+                except (ValueError, TypeError):
                     continue  # the last line of a process that died while writing it
-                if sign == "+":
-                    self._open[key] = None
+                if line[:1] == "+":
+                    self._open[key] = started_ms
                 else:
                     self._open.pop(key, None)
-        self.left_over = tuple(self._open)
+        self.left_over = dict(self._open)
         self._file = path.open("ab", buffering=0)
 
-    def started(self, key: str) -> None:
-        self._open[key] = None
-        self._file.write(f"+{json.dumps(key)}\n".encode())
+    def started(self, key: str, now_ms: int) -> None:
+        self._open[key] = now_ms
+        self._write([("+", key, now_ms)])
 
     def finished(self, keys: Sequence[str]) -> None:
-        known = [key for key in keys if key in self._open]
-        for key in known:
-            del self._open[key]
-        if known:
-            self._file.write("".join(f"-{json.dumps(key)}\n" for key in known).encode())
-        if not self._open and self._file.tell() > self.MAX_BYTES:
-            self.clear()
+        self._write([("-", key, self._open.pop(key)) for key in keys if key in self._open])
+        with contextlib.suppress(OSError):
+            if self._file.tell() > self.MAX_BYTES:
+                self._write_again()
+
+    def _write(self, lines: Sequence[tuple[str, str, int]]) -> None:
+        if lines:
+            with contextlib.suppress(OSError):
+                self._file.write("".join(f"{sign}{json.dumps([key, ms])}\n" for sign, key, ms in lines).encode())
+
+    def _write_again(self) -> None:
+        """Replace the file by one with the open lines only; at no moment is there none."""
+        partial = self._path.with_suffix(".partial")
+        partial.write_text("".join(f"+{json.dumps(item)}\n" for item in self._open.items()), encoding="utf-8")
+        partial.replace(self._path)
+        self._file.close()
+        self._file = self._path.open("ab", buffering=0)
 
     def clear(self) -> None:
         self._open.clear()
-        self._file.truncate(0)
+        with contextlib.suppress(OSError):
+            self._file.truncate(0)
 
     def close(self) -> None:
         self._file.close()

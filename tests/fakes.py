@@ -14,15 +14,17 @@ import numpy as np
 
 from inspector.classifier import Predictions
 from inspector.decision import DecisionRules
-from inspector.frame import Cause, Frame, Gap, Pixels
+from inspector.frame import Cause, FileStamp, Frame, Gap, Pixels
 from inspector.inspection import Defect, Inspection
 from inspector.messages import Ids
 from inspector.preprocess import to_input
 from inspector.sources.base import EndOfSource, Policy
+from inspector.store import DoneMark, Entry
 from inspector.tiling import Box
 from inspector.track import Tick, TrackRules, TrackState, track
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+STAMP = FileStamp(1000, 1_700_000_000_000_000_000)
 LABELS = ("crack", "hole", "rust", "clean")
 
 
@@ -205,6 +207,18 @@ def track_all(
         state, drafts = track(state, item, rules or track_rules())
         bodies += [draft.body for draft in drafts]
     return state, bodies
+
+
+def still(number: int, *labels: str) -> Inspection:
+    """A still with one defect per label, out of the file `NUMBER.jpg`."""
+    frame = make_frame(number, independent=True, source_key=f"{number}.jpg", file_stamp=STAMP)
+    return inspected(frame, *[make_defect(label) for label in labels])
+
+
+def entry(number: int, *labels: str, **changes: Any) -> Entry:
+    """What one still leaves: a message per defect, an alarm each, one frame message, and the done-mark."""
+    _, drafts = track(TrackState(), still(number, *labels), track_rules())
+    return Entry(**{"drafts": drafts, "evidence": {}, "done": DoneMark(f"{number}.jpg", STAMP, "clean"), **changes})
 
 
 def write_bundle(root: Path, **card_changes: Any) -> Path:
