@@ -49,7 +49,7 @@ from inspector.metrics import Metrics
 from inspector.store import Entry, Store
 from inspector.tiling import Box
 from inspector.track import TrackRules, TrackState, track
-from inspector.ui.page import CAUSE_TEXT, STATE_TEXT
+from inspector.ui.page import BROKER_OFF, CAUSE_TEXT, STATE_TEXT
 
 TOKEN = "correct-horse-battery-staple"  # noqa: S105 - known to nobody but these tests
 NO_SUCH_ID = "00000000-0000-5000-8000-000000000000"
@@ -725,8 +725,25 @@ def test_the_page_shows_what_the_metrics_count(bench: Bench) -> None:
     text = Seen(ask(bench.app(), "/").text).text
 
     for part in ("99.99 %", "999,999 frames", "too fast for this machine", "5,000", "31 messages waiting",
-                 "Broker NOT connected", "0 bytes of 1.0 MiB", "lost, rejected", "5 min ago"):  # fmt: skip
+                 "Broker: NOT connected", "0 bytes of 1.0 MiB", "lost, rejected", "5 min ago"):  # fmt: skip
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("fact", "connected", "shown"),
+    [
+        pytest.param(None, 0, '<p class="bad">Broker: NOT connected</p>', id="away"),
+        pytest.param("away: refused", 0, '<p class="bad">Broker: away: refused</p>', id="away, with a reason"),
+        pytest.param("connected, MQTT 5", 1, "<p>Broker: connected, MQTT 5</p>", id="connected"),
+        pytest.param(BROKER_OFF, 0, f"<p>Broker: {BROKER_OFF}</p>", id="switched off"),
+    ],
+)
+def test_an_absent_broker_stands_out(bench: Bench, fact: str | None, connected: int, shown: str) -> None:
+    """A broker that is away is marked; one that is switched off is not."""
+    bench.facts["broker"] = fact
+    bench.metrics.mqtt_connected.set(connected)
+
+    assert shown in ask(bench.app(), "/").text
 
 
 def test_the_pace_is_measured_between_looks(bench: Bench) -> None:

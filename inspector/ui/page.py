@@ -20,6 +20,8 @@ from inspector.ui.html import Html, el
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 SHOWN_DEFECTS = 20
+BROKER_OFF = "switched off"
+"""What `facts["broker"]` says where no broker is wanted: then its absence is nothing bad."""
 
 STATE_TEXT = {
     "ok": "Frames are being inspected.",
@@ -243,8 +245,8 @@ def _delivery(view: PageView) -> Html:
     size, oldest = readings.total("inspector_outbox_bytes"), readings.total("inspector_outbox_oldest_timestamp_seconds")
     puback = readings.total("inspector_last_puback_timestamp_seconds")
     connected = bool(readings.total("inspector_mqtt_connected"))
-    rows = [("broker", str(view.facts["broker"]))] if view.facts.get("broker") else []
-    rows += [
+    broker = view.facts.get("broker") or ("connected" if connected else "NOT connected")
+    rows = [
         ("outbox", f"{_bytes(size)} of {_bytes(limit)}"),
         ("oldest waiting", _ago(datetime.fromtimestamp(oldest, UTC), view.now) if oldest else "none"),
         ("last acknowledged", _ago(datetime.fromtimestamp(puback, UTC), view.now) if puback else "never"),
@@ -257,7 +259,7 @@ def _delivery(view: PageView) -> Html:
         el("p", f"{waiting:,.0f}", el("small", " messages waiting"), class_="figure"),
         el("meter", f"{_bytes(size)}", min=0, max=limit, value=size, high=0.8 * limit, title="filling of the outbox")
         if limit else None,
-        el("p", "Broker connected" if connected else "Broker NOT connected", class_=None if connected else "bad"),
+        el("p", f"Broker: {broker}", class_=None if connected or broker == BROKER_OFF else "bad"),
         _rows(rows),
     )  # fmt: skip
 
