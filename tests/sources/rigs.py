@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import time
 from collections.abc import Callable
 
@@ -71,3 +72,9 @@ def jpeg(number: int) -> bytes:
 def number_of(frame: Frame) -> int:
     """Return the number that `picture` was made from."""
     return round((float(frame.pixels.mean()) - 40) / 8)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
