@@ -118,12 +118,20 @@ class OpenDefect:
 
 @dataclass(frozen=True, slots=True)
 class LimitState:
-    """Alarms of one label in the current window, and what was held back."""
+    """Alarms of one label in the current window, and what was held back.
+
+    Attributes:
+        since: Of the first alarm, by the frames' time.
+        sent, suppressed: How many left, and how many did not.
+        first: The first that did not.
+        ticked: First tick of the window. Ticks are compared with ticks: frames may be years old when they are read.
+    """
 
     since: datetime
     sent: int
     suppressed: int = 0
     first: AlarmMessage | None = None
+    ticked: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +193,8 @@ def _stills(state: TrackState, inspection: Inspection, rules: TrackRules) -> tup
 def _stream(state: TrackState, inspection: Inspection, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
     frame, drafts, defect_ids = inspection.frame, list[Draft](), list[str]()
     shift = frame.first_line or 0
-    waiting, seen = list(state.open), list[OpenDefect]()
+    waiting, seen = [known for known in state.open if known.last.frame.epoch == frame.epoch], list[OpenDefect]()
+    drafts += [_closed(known, rules) for known in state.open if known not in waiting]  # lines are counted anew
     for ordinal, defect in enumerate(inspection.published):
         extent = defect.box.moved(dy=shift)
         known = next((other for other in (*waiting, *seen) if _continues(other, defect, extent)), None)
@@ -197,8 +206,9 @@ def _stream(state: TrackState, inspection: Inspection, rules: TrackRules) -> tup
             drafts += [Draft(body, Picture(frame.pixels, defect.box)), *more]
             seen.append(OpenDefect(defect_id, extent, defect, body, defect.tiles, 1))
         else:
-            (waiting if known in waiting else seen).remove(known)
-            state, grown, more = _continue(state, known, defect, extent, frame, rules)
+            again = known in seen
+            (seen if again else waiting).remove(known)
+            state, grown, more = _continue(state, known, defect, extent, frame, again, rules)
             drafts += more
             seen.append(grown)
         defect_ids.append(seen[-1].defect_id)
@@ -223,15 +233,15 @@ def _continues(known: OpenDefect, defect: Defect, extent: Box) -> bool:
 
 
 def _continue(
-    state: TrackState, known: OpenDefect, defect: Defect, extent: Box, frame: Frame, rules: TrackRules
+    state: TrackState, known: OpenDefect, defect: Defect, extent: Box, frame: Frame, again: bool, rules: TrackRules
 ) -> tuple[TrackState, OpenDefect, list[Draft]]:
     better = defect.score > known.best.score
     grown = replace(
         known,
-        extent=known.extent.union(extent) if frame.first_line is not None else extent,
+        extent=known.extent.union(extent) if again or frame.first_line is not None else extent,
         best=defect if better else known.best,
         tiles=known.tiles + defect.tiles,
-        frames=known.frames + 1,
+        frames=known.frames + (not again),
         misses=0,
     )
     last, drafts, alarm, why = known.last, list[Draft](), known.last.alarm, known.last.why
@@ -243,7 +253,7 @@ def _continue(
         shown = defect if better else known.best
         body = _defect_body(known.defect_id, "updated", revision, frame, shown, defect.box,
                             grown.extent if frame.first_line is not None else None, grown.tiles, grown.frames, alarm,
-                            why, state, rules)  # fmt: skip
+                            _why_of(why, shown, rules), state, rules)  # fmt: skip
         grown = replace(grown, last=body, revision=revision)
         drafts = [Draft(body), *drafts]
     return state, grown, drafts
@@ -260,10 +270,24 @@ def _closed(known: OpenDefect, rules: TrackRules) -> Draft:
         "score": known.best.score,
         "runner_up": RunnerUp(label=known.best.runner_up, score=known.best.runner_up_score),
         "severity": rules.severity[known.best.label],
+        "why": _why_of(last.why, known.best, rules),
     }
     if last.line is not None:
         update |= {"line": known.extent.y, "lines": known.extent.height, **_scale(known.extent, True, rules)}
     return Draft(last.model_copy(update=update))
+
+
+def _why_of(why: Why, defect: Defect, rules: TrackRules) -> Why:
+    """Return `why` with the figures of `defect`, which need not be the finding that the rule was asked about."""
+    threshold = rules.thresholds[defect.label]
+    update: dict[str, Any] = {
+        "threshold": threshold,
+        "score": defect.score,
+        "margin": round(defect.score - threshold, 4) + 0.0,
+    }
+    if why.rule == "threshold":
+        update["key"] = f"decision.thresholds.{defect.label}"
+    return why.model_copy(update=update)
 
 
 # --- Alarms -------------------------------------------------------------------------------------------------------
@@ -278,7 +302,7 @@ def _judge_alarm(
     def why(rule: Literal["threshold", "severity", "mode", "n_of_m", "limit"], key: str) -> Why:
         threshold = rules.thresholds[label]
         return Why(rule=rule, key=key, threshold=threshold, score=defect.score,
-                   margin=round(defect.score - threshold, 4), hits=hits, window=rules.alarm_window)  # fmt: skip
+                   margin=round(defect.score - threshold, 4) + 0.0, hits=hits, window=rules.alarm_window)  # fmt: skip
 
     if rules.mode == "observe":
         return state, False, why("mode", "decision.mode"), []
@@ -303,11 +327,14 @@ def _judge_alarm(
 
 
 def _flush_limits(
-    state: TrackState, now: datetime, rules: TrackRules, final: bool = False
+    state: TrackState, now: datetime, rules: TrackRules, tick: bool = False, final: bool = False
 ) -> tuple[TrackState, list[Draft]]:
     drafts, limits = list[Draft](), dict[str, LimitState]()
     for label, limit in state.limits.items():
-        if not final and abs((now - limit.since).total_seconds()) < rules.alarm_limit_s:
+        if tick and limit.ticked is None:
+            limit = replace(limit, ticked=now)
+        since = (limit.ticked if tick else None) or limit.since
+        if not final and abs((now - since).total_seconds()) < rules.alarm_limit_s:
             limits[label] = limit
         elif limit.first is not None:
             first = limit.first
@@ -332,10 +359,8 @@ def _flush_limits(
 
 def _gap(state: TrackState, gap: Gap, rules: TrackRules, frame: Frame | None = None) -> tuple[TrackState, list[Draft]]:
     drafts: list[Draft] = []
-    if gap.identity is not None:
-        if rules.frame_messages is not False:
-            drafts.append(Draft(_missed_body(state, gap, frame, rules)))
-        return state, drafts
+    if gap.identity is not None and rules.frame_messages is not False:
+        return state, [Draft(_missed_body(state, gap, frame, rules))]
     if gap.cause in (Cause.SOURCE_DOWN, Cause.PROCESS_DOWN):
         drafts = [_closed(known, rules) for known in state.open]
         state = replace(state, open=())
@@ -344,9 +369,14 @@ def _gap(state: TrackState, gap: Gap, rules: TrackRules, frame: Frame | None = N
     for number, other in enumerate(state.gaps):
         if (other.cause, other.epoch) == (gap.cause, gap.epoch):
             joined = replace(other, since=min(other.since, gap.since), until=max(other.until, gap.until),
-                             frames=other.frames + gap.frames, detail=gap.detail or other.detail)  # fmt: skip
+                             frames=_frames(other) + _frames(gap), detail=gap.detail or other.detail,
+                             source_key=other.source_key if other.source_key == gap.source_key else None)  # fmt: skip
             return replace(state, gaps=(*state.gaps[:number], joined, *state.gaps[number + 1 :])), drafts
     return replace(state, gaps=(*state.gaps, gap)), drafts
+
+
+def _frames(gap: Gap) -> int:
+    return gap.frames or int(gap.identity is not None)
 
 
 def _flush_gaps(
@@ -364,7 +394,7 @@ def _tick(state: TrackState, tick: Tick, rules: TrackRules) -> tuple[TrackState,
     if tick.final:
         drafts = [_closed(known, rules) for known in state.open] + drafts
         state = replace(state, open=())
-    state, more = _flush_limits(state, tick.now, rules, tick.final)
+    state, more = _flush_limits(state, tick.now, rules, True, tick.final)
     return state, drafts + more
 
 
@@ -468,19 +498,15 @@ def coverage_body(
 ) -> CoverageMessage:
     """Return the message of a gap, or with `lost` (first and last `seq`) of lost messages."""
     word = cause or gap.cause.value
-    fields: dict[str, Any] = {"from": to_rfc3339(gap.since)}  # `from` cannot be an argument's name
+    since, until = to_rfc3339(gap.since), to_rfc3339(gap.until)
+    message_id = rules.ids.of("coverage", word, gap.epoch, gap.frame_id, gap.source_key, since, until, lost)
+    fields: dict[str, Any] = {"from": since}  # `from` cannot be an argument's name
     return CoverageMessage(
-        **_common(
-            rules.ids.of("coverage", word, gap.epoch, to_rfc3339(gap.since), to_rfc3339(gap.until), lost),
-            gap.until,
-            False,
-            TrackState(coil_id=coil_id),
-            rules,
-        ),
+        **_common(message_id, gap.until, False, TrackState(coil_id=coil_id), rules),
         **fields,
-        to=to_rfc3339(gap.until),
+        to=until,
         cause=word,
-        frames=gap.frames,
+        frames=_frames(gap),
         epoch=gap.epoch,
         source_key=gap.source_key,
         detail=gap.detail or None,
