@@ -79,7 +79,7 @@ class Card(_Strict):
     input_px: int = Field(ge=16, le=1024)
     mm_per_px: float | None = Field(default=None, gt=0)
     colour: Literal["grey"] = "grey"
-    resize: Literal["area-shrink-linear-grow"] = "area-shrink-linear-grow"
+    resize: Literal["bilinear-exact-area-from-half"] = "bilinear-exact-area-from-half"
     quantization: dict[str, Any]
     temperature: float = Field(gt=0)
     thresholds: dict[str, Fraction]

@@ -22,7 +22,10 @@ def to_grey(pixels: Pixels) -> Pixels:
 
 
 def resize_tile(tile: Pixels, input_px: int) -> Pixels:
-    """Return `tile` as (input_px, input_px) uint8: averaged over areas when it shrinks, bilinear when it grows.
+    """Return `tile` as (input_px, input_px) uint8: bilinear, or averaged over areas when it shrinks to half or less.
+
+    Bilinear is OpenCV's bit-exact kind: the same bytes on every processor, at a third of the time of area averaging
+    (28 against 85 us for 200 to 128 px), which at the small model's 0.4 ms a tile was a fifth of the whole.
 
     Args:
         tile: (H, W) uint8 grey.
@@ -31,8 +34,7 @@ def resize_tile(tile: Pixels, input_px: int) -> Pixels:
     height, width = tile.shape
     if (height, width) == (input_px, input_px):
         return np.ascontiguousarray(tile)
-    shrinks = height >= input_px and width >= input_px
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if min(height, width) >= 2 * input_px else cv2.INTER_LINEAR_EXACT
     return np.asarray(cv2.resize(tile, (input_px, input_px), interpolation=method), dtype=np.uint8)
 
 

@@ -41,14 +41,15 @@ def test_luma(bgr: tuple[int, int, int], expected: int) -> None:
 @pytest.mark.parametrize(
     ("shape", "input_px", "method"),
     [
-        pytest.param((200, 200), 128, cv2.INTER_AREA, id="shrinks"),
-        pytest.param((64, 64), 128, cv2.INTER_LINEAR, id="grows"),
-        pytest.param((64, 200), 128, cv2.INTER_LINEAR, id="one side grows"),
-        pytest.param((128, 200), 128, cv2.INTER_AREA, id="one side stays"),
+        pytest.param((200, 200), 128, cv2.INTER_LINEAR_EXACT, id="shrinks"),
+        pytest.param((64, 64), 128, cv2.INTER_LINEAR_EXACT, id="grows"),
+        pytest.param((64, 200), 128, cv2.INTER_LINEAR_EXACT, id="one side grows"),
+        pytest.param((255, 400), 128, cv2.INTER_LINEAR_EXACT, id="one side to less than half"),
+        pytest.param((256, 300), 128, cv2.INTER_AREA, id="to half and less"),
     ],
 )
 def test_resize_rule(shape: tuple[int, int], input_px: int, method: int) -> None:
-    """Areas are averaged when a tile shrinks; anything that grows on a side is bilinear."""
+    """Areas are averaged when a tile shrinks to half or less; anything else is bilinear, bit-exact."""
     tile = np.random.default_rng(3).integers(0, 256, shape).astype(np.uint8)
     expected = cv2.resize(tile, (input_px, input_px), interpolation=method)
 
