@@ -61,7 +61,7 @@ def run_bench(bundle: Bundle, rules: InspectRules, workers: int, seconds: float)
         workers: Interpreters on each side.
         seconds: Time in all.
     """
-    classifiers = [Classifier(bundle) for _ in range(workers)]
+    classifiers = [Classifier(bundle, maps=False) for _ in range(workers)]
     frame = _frame(bundle)
     tiles = GRID[0] * GRID[1]
     prepared = [np.ascontiguousarray(frame.pixels[: bundle.card.input_px, : bundle.card.input_px])] * (tiles // workers)

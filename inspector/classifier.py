@@ -91,11 +91,16 @@ def load_runtime(name: str | None = None) -> tuple[str, Callable[..., Any]]:
 class Classifier:
     """One interpreter, one thread at a time.
 
+    Args:
+        bundle: Files that hold their card.
+        runtime: As `load_runtime`.
+        maps: Read class activation maps, too; deciding does not need them, and they cost copies.
+
     Raises:
         BundleError: The file is no model this runtime can run, or its input or outputs are not what the card says.
     """
 
-    def __init__(self, bundle: Bundle, runtime: str | None = None) -> None:
+    def __init__(self, bundle: Bundle, runtime: str | None = None, maps: bool = True) -> None:
         self.bundle = bundle
         card = bundle.card
         path = bundle.model_path()
@@ -132,17 +137,24 @@ class Classifier:
             if shape != (1, width):
                 raise BundleError(f"{path}: features of shape (1, {width}) are wanted by the unknown rule: {shape}")
         self._interpreter = interpreter
+        self._decisive = tuple(role for role in self._outputs if maps or role != "cam")
 
-    def raw_outputs(self, tiles: Sequence[Pixels]) -> dict[str, npt.NDArray[np.int8]]:
-        """Return the int8 outputs by role, one row per tile."""
-        rows: dict[str, list[npt.NDArray[np.int8]]] = {role: [] for role in self._outputs}
-        side = self.bundle.card.input_px
+    def raw_outputs(self, tiles: Sequence[Pixels], roles: Sequence[str] = ()) -> dict[str, npt.NDArray[np.int8]]:
+        """Return the int8 outputs by role, one row per tile.
+
+        Args:
+            tiles: Any size; each is prepared as `preprocess.to_input` says.
+            roles: Which outputs; empty gives all that the model has.
+        """
+        wanted = {role: self._outputs[role].index for role in roles or self._outputs}
+        rows: dict[str, list[npt.NDArray[np.int8]]] = {role: [] for role in wanted}
+        side, interpreter = self.bundle.card.input_px, self._interpreter
         for tile in tiles:
-            self._interpreter.set_tensor(self._input_index, to_input(tile, side)[np.newaxis, :, :, np.newaxis])
-            self._interpreter.invoke()
-            for role, output in self._outputs.items():
-                rows[role].append(self._interpreter.get_tensor(output.index)[0])
-        return {role: np.stack(values) for role, values in rows.items()}
+            interpreter.set_tensor(self._input_index, to_input(tile, side).reshape(1, side, side, 1))
+            interpreter.invoke()
+            for role, index in wanted.items():
+                rows[role].append(interpreter.get_tensor(index))
+        return {role: np.concatenate(values) for role, values in rows.items()}
 
     def invoke_only(self, inputs: Sequence[Pixels]) -> Predictions:
         """Score inputs that are prepared already, reading nothing but the logits: the bench's yardstick."""
@@ -156,7 +168,7 @@ class Classifier:
 
     def __call__(self, tiles: Sequence[Pixels]) -> Predictions:
         """Score tiles one after another; see `Classify`."""
-        raw = self.raw_outputs(tiles)
+        raw = self.raw_outputs(tiles, self._decisive)
         return Predictions(**{role: self._outputs[role].dequantize(values) for role, values in raw.items()})
 
 
@@ -198,7 +210,7 @@ def open_model(bundle: Bundle, workers: int, runtime: str | None = None) -> tupl
     Raises:
         BundleError: As `Classifier` and `check_golden` say.
     """
-    classifiers = [Classifier(bundle, runtime) for _ in range(workers)]
+    classifiers = [Classifier(bundle, runtime, maps=False) for _ in range(workers)]
     result = check_golden(classifiers[0])
     return WorkerPool(classifiers), result
 

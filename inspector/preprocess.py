@@ -11,6 +11,8 @@ import numpy as np
 
 from inspector.frame import Pixels
 
+cv2.setNumThreads(1)  # tiles are small: OpenCV's own threads only get into the workers' way
+
 
 def to_grey(pixels: Pixels) -> Pixels:
     """Return (H, W) uint8 luma (ITU-R BT.601, as OpenCV rounds it); grey input comes back as it is, not copied.
