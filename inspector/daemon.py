@@ -367,6 +367,7 @@ class Station:
             "dispatcher": self.dispatcher.failure,
             "committer": self.committer.failure,
             "publisher": self.publisher.failure if self.publisher is not None else None,
+            "HTTP listener": self.http.failure if self.http is not None else None,
         }
         for name, failure in failures.items():
             if isinstance(failure, InspectorError):
