@@ -8,6 +8,7 @@ they use; only `daemon` and `check` see the whole tree.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import os
 import re
@@ -34,11 +35,14 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 def is_loopback(host: str) -> bool:
     """Say whether `host` can only mean this machine."""
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"  # 127.example.com is a name like any other
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Station(_Section):
@@ -107,8 +111,14 @@ class Source(_Section):
     @field_validator("path")
     @classmethod
     def _no_user_info(cls, value: str) -> str:
-        if "://" in value and "@" in urlsplit(value).netloc:
-            raise ValueError("user and password do not belong in a URL: use source.credentials_file")
+        if "://" in value:
+            url = urlsplit(value)
+            try:
+                whole = url.port is None or url.port > 0
+            except ValueError:  # `user:pa/ss@host` splits at the slash; the text would show the password
+                whole = False
+            if "@" in url.netloc or not whole:
+                raise ValueError("a URL without user and password is wanted: use source.credentials_file")
         return value
 
     credentials_file: Path | None = Field(default=None, description="camera: file with `user:password` for the URL.")
@@ -207,12 +217,22 @@ class Mqtt(_Section):
         default=60, ge=0, le=3600, description="After a reconnect, wait this long for the subscribers of before."
     )
 
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, value: str) -> str:
+        if re.search(r"[/@\s]", value):
+            raise ValueError("a host name or address is wanted, no URL; use username and password_file")
+        return value
+
     @field_validator("root")
     @classmethod
     def _check_root(cls, value: str | None) -> str | None:
-        if value is not None and (re.search(r"[+#\x00]", value) or value.startswith("$") or not value.strip("/")):
+        if value is None:
+            return None
+        root = value.strip("/")
+        if not root or re.search(r"[+#\x00]", root) or root.startswith("$") or len(root.encode()) > 1024:
             raise ValueError(f"a topic without wildcards, not below $, is wanted: {value!r}")
-        return value.strip("/") if value else value
+        return root
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -345,7 +365,8 @@ def load_settings(
     if path is not None:
         for section, table in _read_toml(path).items():
             if not isinstance(table, dict):
-                raise ConfigError(f"{path}: {section}: a [{section}] table is wanted: {table!r}")
+                raise ConfigError(f"{path}: {section}: unknown key, or a [{section}] table is wanted")
+            values.setdefault(section, {})
             for key, value in table.items():
                 put(section, key, value, str(path))
     _apply_credentials(put, environ)
@@ -424,5 +445,6 @@ def _explain(error: Any, origins: Mapping[str, str], path: Path | None) -> str:
         message = "unknown key"
     elif error["type"] == "missing":
         message = "missing"
-    shown = "" if error["type"] in {"missing", "value_error"} else f": {error['input']!r}"
+    hidden = error["type"] in {"missing", "value_error", "extra_forbidden"}  # an unknown key may hold a secret
+    shown = "" if hidden else f": {error['input']!r}"
     return f"{origin}: {dotted}: {message}{shown}"

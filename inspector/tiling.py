@@ -20,6 +20,9 @@ from inspector.frame import Pixels
 SINGLE_TILE_RATIO = 1.25
 """A still up to this many tiles a side is scored as one tile: a 224 px crop of a 200 px model is one picture."""
 
+MAX_CORNER_PX = 1_000_000
+"""Corners of a polygon may lie outside the frame, but not so far that drawing it overflows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -75,6 +78,8 @@ class TilingRules:
             raise ConfigError(f"tiling.overlap_px must be in 0..{self.tile_px - 1} (the tile side): {self.overlap_px}")
         if self.roi_xy and len(self.roi_xy) < 3:
             raise ConfigError(f"tiling.roi_xy needs at least 3 corners: {len(self.roi_xy)}")
+        if far := [corner for corner in self.roi_xy if max(map(abs, corner)) > MAX_CORNER_PX]:
+            raise ConfigError(f"tiling.roi_xy must lie within {MAX_CORNER_PX} px: {list(far[0])}")
 
 
 def _offsets(extent_px: int, tile_px: int, stride_px: int) -> list[int]:

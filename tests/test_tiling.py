@@ -108,6 +108,10 @@ def test_cut_tiles_shows_the_pixels_under_each_box(tiling: tuple[int, int, Tilin
         pytest.param(lambda: TilingRules(200, -1), r"tiling\.overlap_px .*: -1", id="negative overlap"),
         pytest.param(lambda: TilingRules(200, 0, ((0, 0), (5, 5))), r"tiling\.roi_xy .* 3 corners: 2", id="no polygon"),
         pytest.param(
+            lambda: TilingRules(200, 0, ((0, 0), (1 << 40, 0), (1, 1))), r"tiling\.roi_xy must lie within 1000000 px",
+            id="a corner on another planet",
+        ),
+        pytest.param(
             lambda: plan_tiles(400, 400, TilingRules(200, 0, ((500, 500), (600, 500), (600, 600)))),
             r"tiling\.roi_xy has no pixel in the frame of 400x400", id="region outside the frame",
         ),

@@ -1,0 +1,339 @@
+"""`inspector.settings`: every value has one origin, and every mistake is named with its file and key."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inspector.errors import EXIT_REFUSED, ConfigError
+from inspector.settings import RESERVED_ENV, Settings, is_loopback, load_settings, state_folder
+
+SMALLEST = """
+[station]
+site = "site"
+line = "line"
+name = "cam1"
+[source]
+kind = "folder"
+path = "/srv/frames"
+"""
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+def write(folder: Path, text: str = "", base: str = SMALLEST) -> Path:
+    path = folder / "station.toml"
+    path.write_text(base + text, encoding="utf-8")
+    return path
+
+
+def load(folder: Path, text: str = "", environ: dict[str, str] | None = None, **overrides: Any) -> Settings:
+    dotted = {name.replace("__", "."): value for name, value in overrides.items()}
+    return load_settings(write(folder, text), dotted, environ or {}).settings
+
+
+def test_the_smallest_file_runs(tmp_path: Path) -> None:
+    """Three names and a source are enough; everything else has a default."""
+    settings = load(tmp_path)
+
+    assert (settings.station.text, settings.root) == ("site/line/cam1", "inspector/site/line/cam1")
+    assert (settings.mqtt.host, settings.mqtt.port, settings.mqtt.tls) == ("127.0.0.1", 1883, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("[mqtt]\nhots = 'x'", r"station\.toml: mqtt\.hots: unknown key$", id="unknown key"),
+        pytest.param("[mqtt]\npassword = 'geheim'", r"mqtt\.password: unknown key$", id="a secret is not repeated"),
+        pytest.param("[mqqt]\nhost = 'x'", r"station\.toml: mqqt: unknown key$", id="unknown section"),
+        pytest.param("[mqqt]", r"station\.toml: mqqt: unknown key$", id="unknown section without keys"),
+        pytest.param("[[mqtt]]\nport = 1", r"station\.toml: mqtt: .*a \[mqtt\] table is wanted",
+                     id="array of tables"),
+        pytest.param("[mqtt]\nport = 'abc'", r"mqtt\.port: .*valid integer.*: 'abc'", id="ill-typed"),
+        pytest.param("[mqtt]\nport = 0", r"mqtt\.port: .*greater than or equal to 1: 0", id="out of range"),
+        pytest.param("[mqtt]\nport = 1.5", r"mqtt\.port: .*: 1\.5", id="a fraction of a port"),
+        pytest.param("[decision]\nmode = 'loud'", r"decision\.mode: .*'observe' or 'alarm': 'loud'", id="no such word"),
+        pytest.param("[decision]\nrecord_floor = nan", r"decision\.record_floor: .*finite number", id="NaN"),
+        pytest.param("[store]\nevidence_max_age_days = inf", r"store\.evidence_max_age_days: .*finite", id="infinite"),
+        pytest.param("[decision.thresholds]\ncrack = 1.5", r"decision\.thresholds\.crack: .*: 1\.5", id="in a table"),
+        pytest.param("[tiling]\nroi_xy = [[1, 2, 3]]", r"tiling\.roi_xy\.0: ", id="no corner"),
+        pytest.param(
+            "[events]\nalarm_hits = 5\nalarm_window = 3", r"events: alarm_hits must not exceed alarm_window \(3\): 5",
+            id="N over M",
+        ),
+        pytest.param("[mqtt]\nroot = 'a/#'", r"mqtt\.root: a topic without wildcards", id="wildcard in the root"),
+        pytest.param("[mqtt]\nroot = '/$SYS/x'", r"mqtt\.root: a topic .* not below \$", id="root below $"),
+        pytest.param("[mqtt]\nroot = '//'", r"mqtt\.root: a topic", id="empty root"),
+        pytest.param("[mqtt]\nhost = 'mqtt://u:geheim@h'", r"mqtt\.host: a host name .* no URL", id="URL as host"),
+        pytest.param("[mqtt]\nhost = 'broker'", r"mqtt: tls must be said .*: broker", id="another host without tls"),
+        pytest.param(
+            "[mqtt]\nhost = '127.example.com'", r"mqtt: tls must be said .*: 127\.example\.com", id="no loopback name"
+        ),
+        pytest.param(
+            "[mqtt]\nhost = 'b'\ntls = false\nusername = 'u'\npassword_file = '/p'",
+            r"mqtt: password_file is refused without tls", id="password over plain",
+        ),
+        pytest.param("[mqtt]\npassword_file = '/p'", r"mqtt: username is needed by password_file", id="no user"),
+        pytest.param("[mqtt]\ncert_file = '/c'", r"mqtt: cert_file and key_file belong together", id="half a pair"),
+        pytest.param("[mqtt]\nca_file = '/c'", r"mqtt: ca_file and cert_file need tls = true", id="CA without tls"),
+        pytest.param("[http]\naddress = '0.0.0.0'", r"http: .*token_file are needed off loopback: 0", id="http"),
+        pytest.param(
+            "[http]\naddress = '::'\ntoken_file = '/t'", r"http: .*are needed off loopback: ::", id="token without tls"
+        ),
+        pytest.param("no toml", r"station\.toml: not TOML: ", id="no TOML"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_the_file(tmp_path: Path, text: str, told: str) -> None:
+    """A wrong key, value or combination is refused with exit code 78, naming file, key and value, and no secret."""
+    with pytest.raises(ConfigError, match=told) as refusal:
+        load(tmp_path, "\n" + text)
+
+    assert refusal.value.exit_code == EXIT_REFUSED
+    assert "geheim" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        pytest.param("kind = 'folder'", r"source: path is needed by kind = 'folder'", id="no path"),
+        pytest.param("kind = 'tape'\npath = 'x'", r"source\.kind: .*: 'tape'", id="no such kind"),
+        pytest.param("path = 'x'", r"source\.kind: missing$", id="no kind"),
+        pytest.param("kind = 'lines'\npath = '-'", r"source: width_px is needed by kind = 'lines'", id="no width"),
+        pytest.param(
+            "kind = 'lines'\npath = '-'\nwidth_px = 64\noverlap_lines = 400",
+            r"source: overlap_lines must be under frame_lines \(400\): 400", id="nothing new in a frame",
+        ),
+        pytest.param(
+            "kind = 'folder'\npath = 'x'\nfinished = 'move'", r"source: finished_dir is needed by", id="where to"
+        ),
+        *(
+            pytest.param(f"kind = 'camera'\npath = '{url}'", r"source\.path: a URL without user and password", id=url)
+            for url in (
+                "rtsp://user:geheim@cam/1", "rtsp://user@cam/1", "http://user:geh/eim@cam", "http://user:geh#eim@cam",
+                "rtsp://user:geh?eim@cam",
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_mistakes_in_the_source(tmp_path: Path, source: str, told: str) -> None:
+    """Sources that cannot work are refused; secrets in URLs are, too, and are not repeated."""
+    base = f"[station]\nsite = 's'\nline = 'l'\nname = 'n'\n[source]\n{source}\n"
+    with pytest.raises(ConfigError, match=told) as refusal:
+        load_settings(write(tmp_path, base=base), environ={})
+
+    assert not re.search("geheim|geh|eim", str(refusal.value))
+
+
+@pytest.mark.parametrize("url", ["rtsp://cam:554/stream@1", "http://[::1]:8080/video", "tcp://127.0.0.1:9000"])
+def test_urls_without_secrets_are_taken(tmp_path: Path, url: str) -> None:
+    """An @ in the path, a port, an IPv6 address: nothing of that is a secret."""
+    assert url == load(tmp_path, source__path=url).source.path
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A configuration that is not there, and one that is no text, are refused by name."""
+    with pytest.raises(ConfigError, match=r"absent\.toml: cannot be read: No such file"):
+        load_settings(tmp_path / "absent.toml", environ={})
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(ConfigError, match=r"binary\.toml: not TOML"):
+        load_settings(tmp_path / "binary.toml", environ={})
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    """Several mistakes are one message with a line for each."""
+    with pytest.raises(ConfigError) as refusal:
+        load(tmp_path, "\n[mqtt]\nport = 0\nhots = 'x'\n[http]\nport = -1")
+
+    assert [
+        line.split(": ")[1] for line in str(refusal.value).splitlines()
+    ] == ["mqtt.port", "mqtt.hots", "http.port"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        pytest.param("INSPECTOR_MQTT__HOTS", "x", "environment: unknown variable: INSPECTOR_MQTT__HOTS$", id="key"),
+        pytest.param("INSPECTOR_MQTT__PASSWORD", "geheim", "unknown variable: INSPECTOR_MQTT__PASSWORD$", id="secret"),
+        pytest.param("INSPECTOR_MQQT__HOST", "x", "unknown variable: INSPECTOR_MQQT__HOST$", id="section"),
+        pytest.param("INSPECTOR_DEBUG", "1", "unknown variable: INSPECTOR_DEBUG$", id="no section"),
+        pytest.param("inspector_mqtt__hots", "1", "unknown variable: inspector_mqtt__hots$", id="lower case"),
+        pytest.param("INSPECTOR_MQTT__PORT", "abc", r"^env INSPECTOR_MQTT__PORT: mqtt\.port: .*: 'abc'", id="type"),
+        pytest.param(
+            "INSPECTOR_DECISION__THRESHOLDS", "crack=1", "INSPECTOR_DECISION__THRESHOLDS: JSON is wanted", id="no JSON"
+        ),
+    ],
+)
+def test_mistakes_in_the_environment(tmp_path: Path, name: str, value: str, told: str) -> None:
+    """Unknown INSPECTOR_ variables are refused by name, ill-typed ones with their key; no secret is repeated."""
+    with pytest.raises(ConfigError, match=told) as refusal:
+        load(tmp_path, environ={name: value})
+
+    assert "geheim" not in str(refusal.value)
+
+
+def test_variables_that_are_no_settings_are_left_alone(tmp_path: Path) -> None:
+    """Variables of tests, and of other programs, are nobody's configuration."""
+    environ = {**dict.fromkeys(RESERVED_ENV, "x"), "PATH": "/bin", "INSPECTORS_CHOICE": "x"}
+
+    assert load(tmp_path) == load(tmp_path, environ=environ)
+
+
+def test_environment_values_are_read_by_type(tmp_path: Path) -> None:
+    """Numbers, truths, optional values, tables and polygons come from text as they would from TOML."""
+    environ = {
+        "INSPECTOR_MQTT__PORT": "1999",
+        "inspector_mqtt__enabled": "false",
+        "INSPECTOR_SOURCE__MM_PER_PX": "0.5",
+        "INSPECTOR_DECISION__THRESHOLDS": '{"crack": 0.5}',
+        "INSPECTOR_TILING__ROI_XY": "[[0, 0], [9, 0], [9, 9]]",
+    }
+    settings = load(tmp_path, environ=environ)
+
+    assert (settings.mqtt.port, settings.mqtt.enabled, settings.source.mm_per_px) == (1999, False, 0.5)
+    assert (settings.decision.thresholds, settings.tiling.roi_xy) == ({"crack": 0.5}, ((0, 0), (9, 0), (9, 9)))
+
+
+ORIGINS = ["default", "file", "credential", "env", "command line"]
+
+
+@pytest.mark.parametrize("strongest", ORIGINS)
+def test_order_of_origins(tmp_path: Path, strongest: str) -> None:
+    """Command line before environment before credentials before file before default; the origin is told."""
+    present = ORIGINS[: ORIGINS.index(strongest) + 1]
+    (tmp_path / "http.token").write_text("x")
+    text = "\n[http]\ntoken_file = '/from/file'" if "file" in present else ""
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)} if "credential" in present else {}
+    if "env" in present:
+        environ |= {"INSPECTOR_HTTP__TOKEN_FILE": "/from/env"}
+    overrides = {"http.token_file": "/from/line"} if "command line" in present else {}
+    loaded = load_settings(write(tmp_path, text), overrides, environ)
+    path = None if loaded.settings.http.token_file is None else str(loaded.settings.http.token_file)
+    expected = {
+        "default": (None, "default"),
+        "file": ("/from/file", str(tmp_path / "station.toml")),
+        "credential": (str(tmp_path / "http.token"), "credential http.token"),
+        "env": ("/from/env", "env INSPECTOR_HTTP__TOKEN_FILE"),
+        "command line": ("/from/line", "command line"),
+    }
+
+    assert expected[strongest] == (path, loaded.origins["http.token_file"])
+
+
+def test_every_value_has_an_origin(tmp_path: Path) -> None:
+    """Each key of each section is listed with where its value came from."""
+    loaded = load_settings(write(tmp_path), environ={})
+    expected = {
+        f"{section}.{key}" for section, table in loaded.settings.model_dump().items() for key in table
+    }  # fmt: skip
+
+    assert expected == set(loaded.origins)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        pytest.param("\n[mqtt]\nport = 1883\nhost = '127.0.0.1'", True, id="defaults that are written down"),
+        pytest.param("\n[mqtt]\nhost = '127.0.0.1'\nport = 1883\n", True, id="in another order"),
+        pytest.param("\n# a remark\n", True, id="a remark"),
+        pytest.param("\n[mqtt]\nport = 1884", False, id="another port"),
+        pytest.param("\n[decision.thresholds]\ncrack = 0.5", False, id="another threshold"),
+    ],
+)
+def test_the_fingerprint_names_the_settings(tmp_path: Path, text: str, same: bool) -> None:
+    """The fingerprint depends on what is set, not on how or in which order it is written."""
+    before = load(tmp_path).fingerprint()
+    after = load(tmp_path, text).fingerprint()
+
+    assert same is (before == after)
+    assert re.fullmatch("[0-9a-f]{64}", after)
+
+
+def test_the_order_of_a_table_does_not_matter(tmp_path: Path) -> None:
+    """Thresholds in another order are the same settings."""
+    one = load(tmp_path, "\n[decision.thresholds]\ncrack = 0.5\nhole = 0.6")
+    two = load(tmp_path, "\n[decision.thresholds]\nhole = 0.6\ncrack = 0.5")
+
+    assert one.fingerprint() == two.fingerprint()
+
+
+def test_no_setting_holds_a_secret(tmp_path: Path) -> None:
+    """Secrets are files: no key takes one, and neither settings nor fingerprint change with a file's content."""
+    (tmp_path / "password").write_text("geheim")
+    text = f"\n[mqtt]\nusername = 'u'\npassword_file = '{tmp_path / 'password'}'"
+    before = load(tmp_path, text)
+    (tmp_path / "password").write_text("other")
+    keys = [
+        f"{section}.{key}" for section, table in Settings.model_fields.items() for key in table.annotation.model_fields
+    ]
+
+    assert before.fingerprint() == load(tmp_path, text).fingerprint()
+    assert "geheim" not in before.model_dump_json()
+    assert [key for key in keys if re.search("password|secret|token|credential", key) and "_file" not in key] == []
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        *((host, True) for host in ("localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "::1")),
+        *((host, False) for host in ("0.0.0.0", "::", "10.0.0.1", "127.example.com", "127.", "localhost.example.com")),
+    ],
+)
+def test_loopback(host: str, expected: bool) -> None:
+    """Only what can mean nothing but this machine is loopback."""
+    assert expected is is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "expected"),
+    [
+        pytest.param("\n[store]\npath = '/data'", {"STATE_DIRECTORY": "/var/lib/x"}, "/data", id="configured"),
+        pytest.param("", {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}, "/var/lib/a", id="systemd's first"),
+        pytest.param("", {"XDG_STATE_HOME": "/state"}, "/state/inspector/site-line-cam1", id="per station"),
+    ],
+)
+def test_state_folder(tmp_path: Path, text: str, environ: dict[str, str], expected: str) -> None:
+    """The store lies where the configuration says, else where systemd says, else below the state folder."""
+    assert expected == str(state_folder(load(tmp_path, text), environ))
+
+
+def readme_blocks() -> list[str]:
+    return re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL) if README.exists() else []
+
+
+@pytest.mark.parametrize("number", range(len(readme_blocks())))
+def test_every_configuration_in_the_readme_loads(tmp_path: Path, number: int) -> None:
+    """What the README shows is taken as it stands."""
+    block = readme_blocks()[number]
+
+    assert load_settings(write(tmp_path, base=block), environ={}).settings.station.name
+
+
+def test_the_annotated_configuration_is_complete() -> None:
+    """The README's annotated file names every key in order, with its default and its description."""
+    annotated = max(readme_blocks(), key=len, default="")
+    if "# Plant." not in annotated:
+        pytest.skip("the README has no annotated configuration yet")
+    shown = re.findall(r"^(?:# )?([a-z_0-9]+) =.*?  # (.*)$|^\[([a-z]+)\]", annotated, re.MULTILINE)
+    expected: list[tuple[str, str, str]] = []
+    for section, table in Settings.model_fields.items():
+        expected.append(("", "", section))
+        expected += [(key, field.description or "", "") for key, field in table.annotation.model_fields.items()]
+    values = tomllib.loads(annotated)
+    given = {("station", key) for key in ("site", "line", "name")} | {("source", "kind"), ("source", "path")}
+    defaults = {
+        (section, key): field.default
+        for section, table in Settings.model_fields.items()
+        for key, field in table.annotation.model_fields.items()
+        if (section, key) not in given and field.default is not None
+    }
+
+    assert expected == shown
+    assert {place: value if not isinstance(value, tuple) else list(value) for place, value in defaults.items()} == {
+        (section, key): value
+        for section, table in values.items()
+        for key, value in table.items()
+        if (section, key) not in given
+    }
