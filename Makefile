@@ -14,3 +14,7 @@ schemas:  ## write inspector/schemas from inspector/messages.py
 
 lock:  ## resolve requirements/*.txt anew: hashes, no index addresses
 	scripts/lock
+
+.PHONY: monitoring image
+monitoring:  ## write alert rules, dashboards and the tables of docs/monitoring.md from the code
+	.venv/bin/python -m deploy.monitoring.generate

@@ -1,0 +1,599 @@
+"""The Grafana dashboards as data, and their JSON by Grafana's own Foundation SDK.
+
+`OVERVIEW` shows every station at a glance, `STATION` one of them in depth. A panel is a `Panel` here: title, what it
+tells, its queries. The same data becomes JSON, the tables of `docs/monitoring.md`, and the list of queries that a test
+runs against a real Prometheus.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from grafana_foundation_sdk.builders import (
+    common,
+    dashboard,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import common as common_model
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models import heatmap as heatmap_model
+from grafana_foundation_sdk.models import prometheus as prometheus_model
+
+from deploy.monitoring.rules import RECORDS, STATE_CODES, recorded
+from deploy.monitoring.series import JOB, exposed_name, make_metrics, process, select, up
+
+Kind = Literal["stat", "lines", "stacked", "bars", "heatmap", "timeline", "table"]
+
+SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
+COLUMNS = 24
+M = make_metrics()
+HERE = "=~$station"
+"""Matcher for the station that the variable names."""
+
+STATE_COLOURS = {
+    "down": "dark-red", "blind": "red", "degraded": "orange", "held": "purple", "starting": "blue",
+    "idle": "text", "ok": "green",
+}  # fmt: skip
+SEVERITY_COLOURS = {"minor": "yellow", "major": "orange", "critical": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One query of a panel; `legend` is Grafana's pattern."""
+
+    expr: str
+    legend: str = "{{station}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One panel.
+
+    Attributes:
+        text: What it tells, for the panel's tooltip and the documentation.
+        unit: Grafana's unit id.
+        size: Columns (of 24) and rows.
+        limits: Values at which the colour turns orange and red; falling when the second is smaller.
+        states: Values are state codes.
+        colours: Fixed colours by series name.
+    """
+
+    title: str
+    text: str
+    kind: Kind
+    queries: tuple[Query, ...]
+    unit: str = "short"
+    size: tuple[int, int] = (8, 7)
+    limits: tuple[float, float] | None = None
+    top: float | None = None
+    states: bool = False
+    colours: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A titled group of panels."""
+
+    title: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """Marks on every time axis of a dashboard."""
+
+    name: str
+    text: str
+    expr: str
+    colour: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One dashboard."""
+
+    uid: str
+    title: str
+    text: str
+    many: bool
+    rows: tuple[Row, ...]
+    annotations: tuple[Annotation, ...]
+
+
+def _rate(selector: str) -> str:
+    return f"rate({selector}[$__rate_interval])"
+
+
+def _increase(selector: str) -> str:
+    return f"increase({selector}[$__rate_interval])"
+
+
+def _sum(expr: str, *labels: str) -> str:
+    return f"sum by ({', '.join(('station', *labels))}) ({expr})"
+
+
+def _here(name: str) -> str:
+    return recorded(name, station="$station")
+
+
+def _query(metric: Any, legend: str = "{{station}}", part: str = "", **matchers: str) -> Query:
+    return Query(select(metric, part, station=HERE, **matchers), legend)
+
+
+def _age(metric: Any) -> Query:
+    selector = select(metric, station=HERE)
+    return Query(f"time() - ({selector} > 0)", "{{station}}")
+
+
+def _heat(metric: Any, **matchers: str) -> tuple[Query, ...]:
+    return (Query(f"sum by (le) ({_increase(select(metric, 'bucket', station=HERE, **matchers))})", "{{le}}"),)
+
+
+def _quantiles(metric: Any, *labels: str) -> tuple[Query, ...]:
+    selector = _rate(select(metric, "bucket", station=HERE))
+    by = ", ".join((*labels, "le"))
+    shown = " ".join(f"{{{{{label}}}}}" for label in labels)
+    return tuple(
+        Query(f"histogram_quantile({share}, sum by ({by}) ({selector}))", f"{shown} p{share:.0%}".strip().rstrip("%"))
+        for share in (0.5, 0.9, 0.99)
+    )
+
+
+ANNOTATIONS = (
+    Annotation(
+        "Release", "The process started, with this version of the program.",
+        f"{select(M.build, station=HERE)} * on (station, instance) group_left ()"
+        f" (changes({process('process_start_time_seconds', station=HERE)}[2m]) > 0)"
+        f" or ({select(M.build, station=HERE)} unless on (station, version) {select(M.build, station=HERE)} offset 2m)",
+        "blue", "{{station}}: inspector {{version}} started",
+    ),
+    Annotation(
+        "Model", "Another model bundle decides from here on.",
+        f"{select(M.bundle, station=HERE)} unless on (station, fingerprint)"
+        f" {select(M.bundle, station=HERE)} offset 2m",
+        "purple", "{{station}}: bundle {{name}} {{version}} {{fingerprint}}",
+    ),
+    Annotation(
+        "Configuration", "Another configuration is in force from here on.",
+        f"{select(M.config, station=HERE)} unless on (station, fingerprint)"
+        f" {select(M.config, station=HERE)} offset 2m",
+        "yellow", "{{station}}: configuration {{fingerprint}}",
+    ),
+)  # fmt: skip
+
+_OUTCOME_MISSED = _sum(_rate(select(M.frames, outcome="!=inspected", station=HERE)), "outcome")
+
+OVERVIEW = Board(
+    "inspector-overview", "Inspector: all stations",
+    "Every station at a glance: who sees, who is blind, how much is inspected, what is found, what waits.", True,
+    (
+        Row("Now", (
+            Panel("Stations that answer", "Stations whose metrics can be read, of all in the target file.", "stat",
+                  (Query(f"sum({up(station=HERE)})", "answer"), Query(f"count({up(station=HERE)})", "of")),
+                  size=(5, 4)),
+            Panel("Blind", "Stations that run and inspect nothing.", "stat",
+                  (Query(f"sum({select(M.health_state, state='blind', station=HERE)})", "blind"),),
+                  limits=(1, 1), size=(4, 4)),
+            Panel("Alerts that fire", "All levels; the names are in Prometheus and Alertmanager.", "stat",
+                  (Query('count(ALERTS{alertstate="firing",station=~"$station"}) or vector(0)', "firing"),),
+                  limits=(1, 1), size=(5, 4)),
+            Panel("Frames inspected", "Frames per second of all stations together.", "stat",
+                  (Query(f"sum({_here('station:inspector_frames_inspected:rate5m')})", "frames/s"),), "ops",
+                  size=(5, 4)),
+            Panel("Defects in the last hour", "All labels and stations together.", "stat",
+                  (Query(f"sum(increase({select(M.defects, station=HERE)}[1h]))", "defects"),), "short", size=(5, 4)),
+            Panel("Health", "One row a station: what it said about itself; dark red: it did not answer.", "timeline",
+                  (Query(_here("station:inspector_health:code")),), states=True, size=(24, 9)),
+        )),
+        Row("Stations", (
+            Panel("Coverage", "Share of the frames of the last 15 minutes that were inspected.", "lines",
+                  (Query(_here("station:inspector_coverage:ratio15m")),), "percentunit", limits=(0.99, 0.95), top=1),
+            Panel("Frames inspected", "Per second, by station.", "lines",
+                  (Query(_here("station:inspector_frames_inspected:rate5m")),), "ops"),
+            Panel("Frames not inspected", "Per second, by station; the cause is on the station's own dashboard.",
+                  "lines", (Query(_here("station:inspector_frames_missed:rate5m")),), "ops"),
+            Panel("Tiles", "Tiles scored per second, by station.", "lines",
+                  (Query(_here("station:inspector_tiles:rate5m")),), "ops"),
+            Panel("Defects", "Defects per interval, by station.", "bars",
+                  (Query(_sum(_increase(select(M.defects, station=HERE)))),)),
+            Panel("Alarms", "Alarms that left, per interval, by station.", "bars",
+                  (Query(_sum(_increase(select(M.alarms, station=HERE)))),)),
+            Panel("Age of a frame at its commit", "90th percentile of the time from capture to commit.", "lines",
+                  (Query(_here("station:inspector_frame_age_seconds:p90_5m")),), "s"),
+            Panel("Load of the workers", "Share of their time spent scoring; at 1 there is no reserve.", "lines",
+                  (Query(_here("station:inspector_workers:busy_ratio5m")),), "percentunit", limits=(0.8, 0.95), top=1),
+            Panel("Messages that wait", "Outbox: messages that the broker has not acknowledged.", "lines",
+                  (_query(M.outbox_messages),)),
+            Panel("Delivery", "90th percentile of the time from commit to the broker's acknowledgement.", "lines",
+                  (Query(_here("station:inspector_delivery_duration_seconds:p90_5m")),), "s"),
+            Panel("Unknown tiles", "Share of the tiles of the last 15 minutes that the model does not know.", "lines",
+                  (Query(_here("station:inspector_unknown_tiles:ratio15m")),), "percentunit", limits=(0.2, 0.5)),
+            Panel("Resident memory", "Of the process.", "lines",
+                  (Query(process("process_resident_memory_bytes", station=HERE)),), "bytes"),
+        )),
+        Row("What runs where", (
+            Panel("Program", "Version of program and Python by station.", "table", (_query(M.build),), size=(12, 8)),
+            Panel("Model bundle", "Bundle by station: the fingerprint says whether two stations decide alike.",
+                  "table", (_query(M.bundle),), size=(12, 8)),
+        )),
+    ),
+    ANNOTATIONS,
+)  # fmt: skip
+
+STATION = Board(
+    "inspector-station", "Inspector: one station",
+    "One station in depth: health, throughput, coverage, defects, scores, latency, delivery, process.", False,
+    (
+        Row("Now", (
+            Panel("Health", "What the station says about itself; the reason is in the topic health.", "stat",
+                  (Query(_here("station:inspector_health:code")),), states=True, size=(3, 4)),
+            Panel("Last frame", "Time since the last frame was captured.", "stat", (_age(M.last_frame),), "s",
+                  size=(3, 4)),
+            Panel("Last inspection", "Time since a frame was last inspected.", "stat", (_age(M.last_inference),), "s",
+                  size=(3, 4)),
+            Panel("Coverage", "Share of the frames of the last 15 minutes that were inspected.", "stat",
+                  (Query(_here("station:inspector_coverage:ratio15m")),), "percentunit", limits=(0.99, 0.95),
+                  size=(3, 4)),
+            Panel("Defects in the last hour", "All labels.", "stat",
+                  (Query(_sum(f"increase({select(M.defects, station=HERE)}[1h])")),), "short", size=(3, 4)),
+            Panel("Messages that wait", "Outbox.", "stat", (_query(M.outbox_messages),), limits=(100, 1000),
+                  size=(3, 4)),
+            Panel("Broker", "1 while the broker is connected.", "stat", (_query(M.mqtt_connected),), limits=(1, 0.5),
+                  size=(3, 4)),
+            Panel("Model proven", "Time since the golden tiles last scored right; hourly.", "stat",
+                  (_age(M.selftest),), "s", limits=(7200, 9000), size=(3, 4)),
+        )),
+        Row("Health", (
+            Panel("Health over time", "What the station said about itself; dark red: it did not answer.", "timeline",
+                  (Query(_here("station:inspector_health:code")),), states=True, size=(24, 4)),
+            Panel("States", "Each state by itself, as the station exports it.", "timeline",
+                  (_query(M.health_state, "{{state}}"),), size=(24, 7)),
+        )),
+        Row("Throughput", (
+            Panel("Frames captured", "What the source delivered, per second.", "lines",
+                  (Query(_sum(_rate(select(M.frames_captured, station=HERE))), "captured"),), "ops", size=(6, 7)),
+            Panel("Frames by outcome", "What became of them, per second.", "stacked",
+                  (Query(_sum(_rate(select(M.frames, station=HERE)), "outcome"), "{{outcome}}"),), "ops",
+                  size=(6, 7)),
+            Panel("Tiles by verdict", "Per second.", "stacked",
+                  (Query(_sum(_rate(select(M.tiles, station=HERE)), "verdict"), "{{verdict}}"),), "ops", size=(6, 7)),
+            Panel("Load of the workers", "Share of the workers' time spent scoring; at 1 there is no reserve.",
+                  "lines", (Query(_here("station:inspector_workers:busy_ratio5m"), "busy"),), "percentunit",
+                  limits=(0.8, 0.95), top=1, size=(6, 7)),
+        )),
+        Row("Coverage", (
+            Panel("Coverage", "Share of the frames of the last 15 minutes that were inspected.", "lines",
+                  (Query(_here("station:inspector_coverage:ratio15m"), "coverage"),), "percentunit",
+                  limits=(0.99, 0.95), top=1),
+            Panel("Frames not inspected, by cause", "Per second: the cause says whether it is camera, light or load.",
+                  "stacked", (Query(_OUTCOME_MISSED, "{{outcome}}"),), "ops"),
+            Panel("Strip", "Metres per second that were inspected and missed; only where the scale is known.",
+                  "stacked", (Query(_sum(_rate(select(M.strip_meters, station=HERE)), "outcome"), "{{outcome}}"),),
+                  "velocityms"),
+        )),
+        Row("Defects", (
+            Panel("Defects by label", "Per interval.", "bars",
+                  (Query(_sum(_increase(select(M.defects, station=HERE)), "label"), "{{label}}"),), size=(12, 7)),
+            Panel("Defects by severity", "Per interval.", "bars",
+                  (Query(_sum(_increase(select(M.defects, station=HERE)), "severity"), "{{severity}}"),),
+                  colours=tuple(SEVERITY_COLOURS.items()), size=(12, 7)),
+            Panel("Alarms by label", "Alarms that left, per interval.", "bars",
+                  (Query(_sum(_increase(select(M.alarms, station=HERE)), "label"), "{{label}}"),), size=(12, 7)),
+            Panel("Defects without alarm, by rule", "Per interval: the rule that kept the alarm back.", "bars",
+                  (Query(_sum(_increase(select(M.alarms_suppressed, station=HERE)), "reason"), "{{reason}}"),),
+                  size=(12, 7)),
+        )),
+        Row("Scores", (
+            Panel("Mean score by label", "Mean leading score over an hour: it sinks when light, optics or product"
+                  " drift.", "lines",
+                  (Query(_here("station_label:inspector_tile_score:mean1h"), "{{label}}"),), "percentunit", top=1),
+            Panel("Drift of the score", "Mean of the last hour less the mean of the last seven days, by label.",
+                  "lines",
+                  (Query(f"{_here('station_label:inspector_tile_score:mean1h')} - "
+                         f"avg_over_time({_here('station_label:inspector_tile_score:mean1h')}[7d])", "{{label}}"),),
+                  "percentunit"),
+            Panel("Unknown tiles", "Share of the tiles of the last 15 minutes that the model does not know.", "lines",
+                  (Query(_here("station:inspector_unknown_tiles:ratio15m"), "unknown"),), "percentunit",
+                  limits=(0.2, 0.5)),
+            Panel("Scores of defects", "How many tiles got which score, all defect labels together: a sharp model"
+                  " keeps to the upper rows.", "heatmap", _heat(M.tile_score, label="!=clean"), size=(12, 8)),
+            Panel("Scores of clean steel", "The same for tiles that are clean.", "heatmap",
+                  _heat(M.tile_score, label="clean"), size=(12, 8)),
+        )),
+        Row("Latency", (
+            Panel("Age of a frame at its commit", "From capture to commit, how many frames took how long.", "heatmap",
+                  _heat(M.frame_age), "s", size=(12, 8)),
+            Panel("Delivery", "From commit to PUBACK, how many messages took how long.", "heatmap",
+                  _heat(M.delivery_seconds), "s", size=(12, 8)),
+            Panel("Scoring of a frame's tiles", "Stage classify, how many frames took how long.", "heatmap",
+                  _heat(M.stage_seconds, stage="classify"), "s", size=(12, 8)),
+            Panel("Stages", "90th percentile by stage.", "lines",
+                  (Query(_here("station_stage:inspector_stage_duration_seconds:p90_5m"), "{{stage}}"),), "s",
+                  size=(12, 8)),
+            Panel("Age of a frame, quantiles", "From capture to commit.", "lines", _quantiles(M.frame_age), "s",
+                  size=(12, 7)),
+            Panel("Delivery, quantiles", "From commit to PUBACK.", "lines", _quantiles(M.delivery_seconds), "s",
+                  size=(12, 7)),
+        )),
+        Row("Delivery", (
+            Panel("Outbox", "Payload bytes that wait, beside the limit beyond which the oldest are given up.", "lines",
+                  (_query(M.outbox_bytes, "waiting"), _query(M.outbox_limit, "limit")), "bytes"),
+            Panel("Messages that wait", "And how long the oldest has waited, in seconds.", "lines",
+                  (_query(M.outbox_messages, "messages"),
+                   Query(f"({select(M.outbox_oldest, station=HERE)} > bool 0) * "
+                         f"(time() - {select(M.outbox_oldest, station=HERE)})", "oldest, s"))),
+            Panel("Messages lost", "Given up for good, per interval, by reason. Anything but 0 is an alert.", "bars",
+                  (Query(_sum(_increase(select(M.outbox_lost, station=HERE)), "reason"), "{{reason}}"),)),
+            Panel("Refusals", "By the broker, per interval, by reason.", "bars",
+                  (Query(_sum(_increase(select(M.mqtt_rejected, station=HERE)), "reason"), "{{reason}}"),)),
+            Panel("Connections", "Connections that the broker accepted, per interval: more than one is a flapping"
+                  " network.", "bars",
+                  (Query(_sum(_increase(select(M.mqtt_connects, station=HERE))), "connects"),)),
+            Panel("Last acknowledgement", "Time since the broker last acknowledged a message.", "lines",
+                  (Query(_age(M.last_puback).expr, "since the last PUBACK"),), "s"),
+        )),
+        Row("Process", (
+            Panel("Memory", "Resident.", "lines",
+                  (Query(process("process_resident_memory_bytes", station=HERE), "resident"),), "bytes", size=(6, 7)),
+            Panel("Processor", "Cores in use, beside the number of workers.", "lines",
+                  (Query(_sum(_rate(process("process_cpu_seconds_total", station=HERE))), "cores"),
+                   _query(M.workers, "workers")), size=(6, 7)),
+            Panel("Open files", "Beside the limit.", "lines",
+                  (Query(process("process_open_fds", station=HERE), "open"),
+                   Query(process("process_max_fds", station=HERE), "limit")), size=(6, 7)),
+            Panel("Restarts in the last hour", "And whether the last reload was taken (1).", "stat",
+                  (Query(f"changes({process('process_start_time_seconds', station=HERE)}[1h])", "restarts"),
+                   _query(M.reload_ok, "reload taken")), size=(6, 7)),
+            Panel("Model bundle", "What decides here.", "table", (_query(M.bundle),), size=(8, 6)),
+            Panel("Program", "What runs here.", "table", (_query(M.build),), size=(8, 6)),
+            Panel("Configuration and station", "Fingerprint in force, and what the station calls itself.", "table",
+                  (_query(M.config), _query(M.station)), size=(8, 6)),
+        )),
+    ),
+    ANNOTATIONS,
+)  # fmt: skip
+
+BOARDS = (OVERVIEW, STATION)
+
+
+def queries(board: Board) -> Iterator[tuple[str, str]]:
+    """Yield where each query stands and its text: panels, annotations, and what fills the variable."""
+    for row in board.rows:
+        for panel in row.panels:
+            for query in panel.queries:
+                yield f"{board.title} / {row.title} / {panel.title}", query.expr
+    for annotation in board.annotations:
+        yield f"{board.title} / annotation {annotation.name}", annotation.expr
+
+
+def unused_metrics() -> set[str]:
+    """Return the metrics that neither a panel nor a rule that a panel shows looks at."""
+    text = " ".join(expr for board in BOARDS for _, expr in queries(board))
+    text += " ".join(record.expr for record in RECORDS if record.name in text)
+    names = set()
+    for metric in vars(M).values():
+        if hasattr(metric, "collect") and metric is not M.registry:
+            is_histogram = any(sample.name.endswith("_bucket") for sample in metric.collect()[0].samples)
+            names.add(exposed_name(metric, "bucket" if is_histogram else ""))
+    return {name for name in names if name not in text and name.replace("_bucket", "_sum") not in text}
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def render(board: Board) -> str:
+    """Return the dashboard as Grafana's file provisioning reads it."""
+    builder = (
+        dashboard.Dashboard(board.title)
+        .uid(board.uid)
+        .description(board.text)
+        .tags(["inspector"])
+        .readonly()
+        .timezone("browser")
+        .refresh("30s")
+        .time("now-6h", "now")
+        .tooltip(model.DashboardCursorSync.CROSSHAIR)
+        .link(dashboard.DashboardLink("Inspector").type(model.DashboardLinkType.DASHBOARDS).tags(["inspector"])
+              .as_dropdown(True).include_vars(True).keep_time(True))
+        .with_variable(dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
+        .with_variable(_station_variable(board.many))
+    )  # fmt: skip
+    for annotation in board.annotations:
+        builder = builder.annotation(
+            dashboard.AnnotationQuery().name(annotation.name).datasource(SOURCE).enable(True)
+            .icon_color(annotation.colour).expr(annotation.expr)
+        )  # fmt: skip
+    top = 0
+    for row in board.rows:
+        builder = builder.with_row(dashboard.Row(row.title).grid_pos(_at(0, top, COLUMNS, 1)))
+        top += 1
+        for panel, position in _place(row.panels, top):
+            builder = builder.with_panel(_build(panel).grid_pos(position))
+            top = max(top, position.y + position.h)
+    built = json.loads(JSONEncoder(sort_keys=True).encode(builder.build()))
+    for number, panel_json in enumerate(built["panels"], start=1):
+        panel_json["id"] = number
+    for shown, annotation in zip(built["annotations"]["list"], board.annotations, strict=True):
+        shown |= {"titleFormat": annotation.title, "textFormat": annotation.text, "step": "30s"}
+    return json.dumps(built, indent=1, sort_keys=True) + "\n"
+
+
+def _station_variable(many: bool) -> dashboard.QueryVariable:
+    variable = (
+        dashboard.QueryVariable("station").label("Station").datasource(SOURCE)
+        .query({"query": f'label_values(up{{job="{JOB}"}}, station)', "refId": "station"})
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(model.VariableSort.ALPHABETICAL_ASC)
+        .description("site/line/name, from the target file: stations that are down are in the list, too.")
+    )  # fmt: skip
+    if many:
+        everything = model.VariableOption(selected=True, text="All", value="$__all")
+        variable = variable.multi(True).include_all(True).all_value(".+").current(everything)
+    return variable
+
+
+def _at(x: int, y: int, w: int, h: int) -> model.GridPos:
+    return model.GridPos(x=x, y=y, w=w, h=h)
+
+
+def _place(panels: Sequence[Panel], top: int) -> Iterator[tuple[Panel, model.GridPos]]:
+    x, tallest = 0, 0
+    for panel in panels:
+        width, height = panel.size
+        if x + width > COLUMNS:
+            x, top, tallest = 0, top + tallest, 0
+        yield panel, _at(x, top, width, height)
+        x, tallest = x + width, max(tallest, height)
+
+
+def _build(panel: Panel) -> Any:
+    builder = {
+        "stat": _stat, "lines": _lines, "stacked": _lines, "bars": _lines, "heatmap": _heatmap,
+        "timeline": _timeline, "table": _table,
+    }[panel.kind](panel)  # fmt: skip
+    builder = builder.title(panel.title).description(panel.text).datasource(SOURCE)
+    if panel.kind != "heatmap":
+        builder = builder.unit(panel.unit).thresholds(_thresholds(panel.limits))
+        if panel.states:
+            builder = builder.mappings([_state_mapping()])
+    for name, colour in panel.colours:
+        fixed = model.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour})
+        builder = builder.override_by_name(name, [fixed])
+    for letter, query in zip("ABCD", panel.queries, strict=False):
+        builder = builder.with_target(_target(letter, query, panel.kind))
+    return builder
+
+
+def _target(letter: str, query: Query, kind: Kind) -> prometheus.Dataquery:
+    target = prometheus.Dataquery().ref_id(letter).expr(query.expr).legend_format(query.legend).datasource(SOURCE)
+    target = target.editor_mode(prometheus_model.QueryEditorMode.CODE)
+    if kind == "heatmap":
+        return target.range().format(prometheus_model.PromQueryFormat.HEATMAP)
+    if kind == "table":
+        return target.instant().format(prometheus_model.PromQueryFormat.TABLE)
+    return target.instant() if kind == "stat" else target.range()
+
+
+def _thresholds(limits: tuple[float, float] | None) -> dashboard.ThresholdsConfig:
+    if limits is None:
+        steps = [model.Threshold(value=None, color="green")]
+    elif limits[0] <= limits[1]:
+        steps = [model.Threshold(value=None, color="green"), model.Threshold(value=limits[0], color="orange"),
+                 model.Threshold(value=limits[1], color="red")]  # fmt: skip
+    else:
+        steps = [model.Threshold(value=None, color="red"), model.Threshold(value=limits[1], color="orange"),
+                 model.Threshold(value=limits[0], color="green")]  # fmt: skip
+    return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
+
+
+def _state_mapping() -> model.ValueMap:
+    return model.ValueMap(
+        options={
+            str(code): model.ValueMappingResult(text=state, color=STATE_COLOURS[state], index=code)
+            for state, code in STATE_CODES.items()
+        }
+    )
+
+
+def _colour_by(mode: model.FieldColorModeId) -> dashboard.FieldColor:
+    return dashboard.FieldColor().mode(mode)
+
+
+def _stat(panel: Panel) -> Any:
+    mode = common_model.BigValueColorMode
+    plain = panel.limits is None and not panel.states
+    return (
+        stat.Panel()
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+        .color_mode(mode.NONE if plain else mode.BACKGROUND)
+        .graph_mode(common_model.BigValueGraphMode.NONE)
+        .text_mode(
+            common_model.BigValueTextMode.VALUE_AND_NAME
+            if len(panel.queries) > 1
+            else common_model.BigValueTextMode.VALUE
+        )
+    )
+
+
+def _lines(panel: Panel) -> Any:
+    builder = (
+        timeseries.Panel()
+        .tooltip(
+            common.VizTooltipOptions()
+            .mode(common_model.TooltipDisplayMode.MULTI)
+            .sort(common_model.SortOrder.DESCENDING)
+        )
+        .legend(
+            common.VizLegendOptions()
+            .show_legend(True)
+            .display_mode(common_model.LegendDisplayMode.LIST)
+            .placement(common_model.LegendPlacement.BOTTOM)
+        )
+        .color_scheme(_colour_by(model.FieldColorModeId.PALETTE_CLASSIC))
+        .show_points(common_model.VisibilityMode.NEVER)
+        .min(0)
+    )
+    if panel.title.startswith("Drift"):
+        builder = timeseries.Panel().color_scheme(_colour_by(model.FieldColorModeId.PALETTE_CLASSIC))
+    if panel.top is not None:
+        builder = builder.max(panel.top)
+    if panel.kind != "lines":
+        builder = builder.stacking(common.StackingConfig().mode(common_model.StackingMode.NORMAL)).fill_opacity(60)
+    if panel.kind == "bars":
+        builder = builder.draw_style(common_model.GraphDrawStyle.BARS).line_width(0)
+    return builder
+
+
+def _heatmap(panel: Panel) -> Any:
+    return (
+        heatmap.Panel()
+        .calculate(False)
+        .color(
+            heatmap.HeatmapColorOptions()
+            .mode(heatmap_model.HeatmapColorMode.SCHEME)
+            .scheme("Oranges")
+            .fill("dark-orange")
+            .scale(heatmap_model.HeatmapColorScale.EXPONENTIAL)
+            .exponent(0.5)
+            .steps(64)
+        )
+        .y_axis(heatmap.YAxisConfig().unit(panel.unit))
+        .cell_gap(1)
+        .show_legend()
+    )
+
+
+def _timeline(panel: Panel) -> Any:
+    builder = (
+        statetimeline.Panel()
+        .merge_values(True)
+        .show_value(common_model.VisibilityMode.AUTO)
+        .row_height(0.9)
+        .line_width(0)
+        .fill_opacity(85)
+    )
+    if not panel.states:
+        builder = builder.mappings([
+            model.ValueMap(options={"0": model.ValueMappingResult(text=" ", color="transparent", index=0),
+                                    "1": model.ValueMappingResult(text="yes", color="blue", index=1)})
+        ])  # fmt: skip
+    return builder
+
+
+def _table(panel: Panel) -> Any:
+    values = [f"Value #{letter}" for letter in "ABCD"]
+    hidden = dict.fromkeys(("Time", "Value", *values, "__name__", "job", "exported_site", "exported_line"), True)
+    organise = model.DataTransformerConfig(id_val="organize", options={"excludeByName": hidden})
+    builder = table.Panel()
+    if len(panel.queries) > 1:
+        builder = builder.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
+    return builder.with_transformation(organise)

@@ -1,0 +1,120 @@
+"""Write everything of the monitoring pack that follows from the code: `make monitoring`.
+
+    python -m deploy.monitoring.generate          writes
+    python -m deploy.monitoring.generate --check  exits 1 and names what is stale
+
+Rules and dashboards come from the metric objects; the tables of `docs/monitoring.md` come from the same data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from deploy.monitoring import dashboards, rules, targets
+from deploy.monitoring.series import exposed_name, families, label_values, make_metrics
+from inspector.settings import Settings
+
+HERE = Path(__file__).resolve().parent
+DOCUMENT = HERE.parent.parent / "docs" / "monitoring.md"
+FIRST_PORT = 9108
+EXAMPLE_STATIONS = 20
+
+_BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def files() -> dict[Path, str]:
+    """Return every generated file with its text."""
+    return {
+        HERE / "prometheus/rules/inspector-records.yml": rules.render_records(),
+        HERE / "prometheus/rules/inspector-alerts.yml": rules.render_alerts(),
+        HERE / "prometheus/targets/twenty-stations.json": targets.render(targets.collect(_example_stations())),
+        **{HERE / f"grafana/dashboards/{board.uid}.json": dashboards.render(board) for board in dashboards.BOARDS},
+        DOCUMENT: fill(DOCUMENT.read_text(encoding="utf-8")),
+    }
+
+
+def fill(document: str) -> str:
+    """Return a document with its generated blocks written anew.
+
+    Raises:
+        KeyError: A block that nothing generates.
+    """
+    tables: Mapping[str, str] = {
+        "metrics": "\n".join(_metric_rows()),
+        "records": "\n".join(_record_rows()),
+        "alerts": "\n".join(_alert_rows()),
+        "panels": "\n".join(_panel_rows()),
+    }
+    return _BLOCK.sub(lambda match: f"{match[1]}{tables[match[2]]}\n{match[3]}", document)
+
+
+def _example_stations() -> Iterator[Settings]:
+    for number in range(EXAMPLE_STATIONS):
+        yield Settings.model_validate(
+            {
+                "station": {"site": "works", "line": f"line{number // 4 + 1}", "name": f"cam{number % 4 + 1}"},
+                "source": {"kind": "folder", "path": f"/srv/frames/cam{number + 1}"},
+                "http": {"port": FIRST_PORT + number},
+            }
+        )
+
+
+def _metric_rows() -> Iterator[str]:
+    yield "| metric | kind | labels | what it tells |"
+    yield "| --- | --- | --- | --- |"
+    for metric in families(make_metrics()).values():
+        (family,) = metric.collect()
+        name = family.name if family.type == "histogram" else exposed_name(metric)
+        labels = {label: values for label, values in label_values(metric).items() if label != "le"}
+        shown = "; ".join(f"`{label}`: {', '.join(sorted(values))}" for label, values in labels.items())
+        yield f"| `{name}` | {family.type} | {shown} | {family.documentation} |"
+
+
+def _record_rows() -> Iterator[str]:
+    yield "| series | what it is |"
+    yield "| --- | --- |"
+    for record in rules.RECORDS:
+        yield f"| `{record.name}` | {record.text} |"
+
+
+def _alert_rows() -> Iterator[str]:
+    yield "| alert | level | after | means | first step |"
+    yield "| --- | --- | --- | --- | --- |"
+    for alert in rules.ALERTS:
+        link = f"[{alert.name}](runbook.md#{alert.name.lower()})"
+        hold = "at once" if alert.hold == "0s" else alert.hold
+        yield f"| {link} | {alert.level} | {hold} | {alert.meaning} | {alert.action} |"
+
+
+def _panel_rows() -> Iterator[str]:
+    for board in dashboards.BOARDS:
+        yield f"### {board.title}\n\n{board.text}\n"
+        yield "| row | panel | what it tells |"
+        yield "| --- | --- | --- |"
+        for row in board.rows:
+            for panel in row.panels:
+                yield f"| {row.title} | {panel.title} | {panel.text} |"
+        for annotation in board.annotations:
+            yield f"| (marks) | {annotation.name} | {annotation.text} |"
+        yield ""
+
+
+def main() -> int:
+    """Write or check."""
+    parser = argparse.ArgumentParser(description="Write the monitoring pack.")
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if a file is stale")
+    check = parser.parse_args().check
+    stale = [path for path, text in files().items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        print(f"{'stale' if check else 'written'}: {path.relative_to(HERE.parent.parent)}")
+        if not check:
+            path.write_text(files()[path], encoding="utf-8")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

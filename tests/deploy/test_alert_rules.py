@@ -1,0 +1,192 @@
+"""Each alert on drawn series, by promtool: when it is silent, when it fires, and what it then says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploy.monitoring.rules import ALERTS, RECORDS
+
+STATION = {"site": "works", "line": "line1", "station": "works/line1/cam1"}
+SCRAPED = {"job": "inspector", "instance": "pc1:9108", **STATION}
+BY_ALERT = {alert.name: alert for alert in ALERTS}
+MIB = 1 << 20
+
+
+def series(metric: str, values: str, /, **labels: str) -> dict[str, str]:
+    """One input series of our station; values in promtool's notation, one every 15 s unless the case says otherwise."""
+    text = ",".join(f'{label}="{value}"' for label, value in {**SCRAPED, **labels}.items())
+    return {"series": f"{metric}{{{text}}}", "values": values}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What happens, when the alert must still be silent, and when it must fire with which labels and summary."""
+
+    alert: str
+    what: str
+    input: tuple[dict[str, str], ...]
+    silent_at: str | None
+    fires_at: str | None = None
+    labels: Mapping[str, str] | None = None
+    summary: str = ""
+    interval: str = "15s"
+
+
+CASES = (
+    Case("InspectorDown", "a station stops answering", (series("up", "1x8 0x20"),), "2m45s", "3m30s", SCRAPED,
+         "works/line1/cam1 does not answer"),
+    Case("InspectorDown", "one missed scrape", (series("up", "1x8 0 1x20"),), "5m"),
+    Case("InspectorDown", "nothing is scraped at all", (), "45s", "2m", {"job": "inspector"}, "no station is scraped"),
+    Case("InspectorBlind", "health says blind", (series("inspector_health_state", "0x4 1x20", state="blind"),), "1m15s",
+         "2m", {**STATION, "instance": "pc1:9108"}, "works/line1/cam1 is blind: nothing is inspected"),
+    Case("InspectorBlind", "blind for a moment", (series("inspector_health_state", "0x4 1 0x20", state="blind"),),
+         "2m"),
+    Case("NotProgressing", "two frames hang and no more come",
+         (series("inspector_frames_captured_total", "0+1x8 8x40"), series("inspector_frames_total", "0+1x6 6x42",
+          outcome="inspected"), series("inspector_last_inference_timestamp_seconds", "0+15x6 90x42")),
+         "2m45s", "4m", {**STATION, "instance": "pc1:9108"}, "works/line1/cam1 takes frames and finishes none"),
+    Case("NotProgressing", "a camera goes on, nothing is finished, and lost frames hide the difference",
+         (series("inspector_frames_captured_total", "0+10x60"),
+          series("inspector_frames_total", "500+10x8 580x52", outcome="inspected"),
+          series("inspector_last_inference_timestamp_seconds", "0+15x8 120x52")),
+         "3m45s", "6m", {**STATION, "instance": "pc1:9108"}, "works/line1/cam1 takes frames and finishes none"),
+    Case("NotProgressing", "a quiet folder",
+         (series("inspector_frames_captured_total", "7x60"), series("inspector_frames_total", "7x60",
+          outcome="inspected"), series("inspector_last_inference_timestamp_seconds", "0x60")), "10m"),
+    Case("NotProgressing", "a broken file after a long pause is an outcome, too",
+         (series("inspector_frames_captured_total", "7x20 8x40"), series("inspector_frames_total", "0x20 1x40",
+          outcome="unreadable"), series("inspector_frames_total", "7x60", outcome="inspected"),
+          series("inspector_last_inference_timestamp_seconds", "0x60")), "7m"),
+    Case("MessagesLost", "the outbox gave up seven", (series("inspector_outbox_lost_total", "0x4 7x40",
+         reason="outbox_full"),), "45s", "10m", {**STATION, "reason": "outbox_full"},
+         "works/line1/cam1 lost 7 messages (outbox_full)"),
+    Case("CoverageLow", "every tenth frame is blank",
+         (series("inspector_frames_total", "0+9x60", outcome="inspected"),
+          series("inspector_frames_total", "0+1x60", outcome="blank")), "5m", "10m", STATION,
+         "works/line1/cam1 inspected only 90% of its frames"),
+    Case("CoverageLow", "every hundredth frame is blank",
+         (series("inspector_frames_total", "0+99x60", outcome="inspected"),
+          series("inspector_frames_total", "0+1x60", outcome="blank")), "15m"),
+    Case("CoverageLow", "one of three stills is broken",
+         (series("inspector_frames_total", "0 2x60", outcome="inspected"),
+          series("inspector_frames_total", "0 1x60", outcome="unreadable")), "10m"),
+    Case("FallingBehind", "a camera loses every tenth frame",
+         (series("inspector_frames_total", "0+9x60", outcome="inspected"),
+          series("inspector_frames_total", "0+1x60", outcome="dropped")), "4m", "8m", STATION,
+         "works/line1/cam1 inspects slower than frames arrive"),
+    Case("FallingBehind", "a folder is read ever later with all workers busy",
+         (series("inspector_worker_busy_seconds_total", "0+29.9x60"), series("inspector_workers", "2x60"),
+          series("inspector_frame_age_seconds_bucket", "0x60", le="10"),
+          series("inspector_frame_age_seconds_bucket", "0+5x60", le="30"),
+          series("inspector_frame_age_seconds_bucket", "0+5x60", le="+Inf")), "4m", "12m", STATION,
+         "works/line1/cam1 inspects slower than frames arrive"),
+    Case("FallingBehind", "old files, idle workers",
+         (series("inspector_worker_busy_seconds_total", "0+3x60"), series("inspector_workers", "2x60"),
+          series("inspector_frame_age_seconds_bucket", "0x60", le="10"),
+          series("inspector_frame_age_seconds_bucket", "0+5x60", le="30"),
+          series("inspector_frame_age_seconds_bucket", "0+5x60", le="+Inf")), "12m"),
+    Case("OutboxFilling", "a MiB a minute, 256 allowed",
+         (series("inspector_outbox_bytes", f"0+{MIB // 3}x260"),
+          series("inspector_outbox_limit_bytes", f"{256 * MIB}x260")), "2m", "9m", SCRAPED,
+         "works/line1/cam1 will have to give up messages"),
+    Case("OutboxFilling", "nearly full and not growing",
+         (series("inspector_outbox_bytes", f"{220 * MIB}x60"), series("inspector_outbox_limit_bytes",
+          f"{256 * MIB}x60")), "4m", "6m", SCRAPED, "works/line1/cam1 will have to give up messages"),
+    Case("OutboxFilling", "a backlog that is sent",
+         (series("inspector_outbox_bytes", f"{90 * MIB}-{MIB}x60"), series("inspector_outbox_limit_bytes",
+          f"{256 * MIB}x60")), "12m"),
+    Case("BrokerAway", "the broker went",
+         (series("inspector_mqtt_connected", "1x4 0x60"), series("inspector_mqtt_connects_total", "1x64"),
+          series("inspector_mqtt_rejected_total", "0x4 1+1x60", reason="unreachable")), "5m", "7m", SCRAPED,
+         "works/line1/cam1 has no broker"),
+    Case("BrokerAway", "MQTT is switched off",
+         (series("inspector_mqtt_connected", "0x60"), series("inspector_mqtt_connects_total", "0x60"),
+          series("inspector_mqtt_rejected_total", "0x60", reason="unreachable")), "12m"),
+    Case("BrokerRejects", "a topic is not allowed",
+         (series("inspector_mqtt_rejected_total", "0x4 3x40", reason="publish"),), "45s", "2m",
+         {**STATION, "reason": "publish"}, "The broker refuses works/line1/cam1 (publish)"),
+    Case("BrokerRejects", "nobody is there", (series("inspector_mqtt_rejected_total", "0+1x60", reason="unreachable"),),
+         "10m"),
+    Case("SelfTestStale", "no golden tile was scored for hours",
+         (series("inspector_selftest_last_success_timestamp_seconds", "0x300"),), "2h29m", "2h31m", SCRAPED,
+         "works/line1/cam1 has not proven its model for 2h 31m 0s", "60s"),
+    Case("ReloadFailed", "a reload was refused", (series("inspector_config_last_reload_successful", "1x4 0x20"),),
+         "45s", "2m", SCRAPED, "works/line1/cam1 refused its new configuration"),
+    Case("Restarting", "a third new start within the hour",
+         (series("process_start_time_seconds", "10x8 130x8 250x8 370x40"),), "5m", "7m15s", SCRAPED,
+         "works/line1/cam1 restarted 3 times within an hour"),
+    Case("OffDomain", "two of three tiles are unknown",
+         (series("inspector_tiles_total", "0+20x100", verdict="clean"),
+          series("inspector_tiles_total", "0+40x100", verdict="unknown")), "9m", "12m", STATION,
+         "works/line1/cam1 does not know 66.67% of what it sees"),
+    Case("OffDomain", "two of three, but of a handful", (series("inspector_tiles_total", "0 1x100", verdict="clean"),
+         series("inspector_tiles_total", "0 2x100", verdict="unknown")), "14m"),
+    Case("DefectBurst", "ten scratches a minute after a quiet hour",
+         (series("inspector_defects_total", "0x60 0+10x20", label="scratches", severity="major"),
+          series("inspector_tiles_total", "0+20x80", verdict="clean")), "1h", "1h6m",
+         {**STATION, "label": "scratches"}, "works/line1/cam1: 50 times scratches in ten minutes", "60s"),
+    Case("DefectBurst", "as many as all the time",
+         (series("inspector_defects_total", "0+6x80", label="scratches", severity="major"),
+          series("inspector_tiles_total", "0+20x80", verdict="scratches")), "1h10m", interval="60s"),
+    Case("DefectBurst", "the line runs again after a pause, with as many on a metre as before",
+         (series("inspector_defects_total", "0+6x20 120x40 120+6x20", label="scratches", severity="major"),
+          series("inspector_tiles_total", "0+20x20 400x40 400+20x20", verdict="scratches")), "1h14m",
+         interval="60s"),
+    Case("BundleChanged", "another model decides",
+         (series("inspector_bundle_info", "1x40 stale", name="neu-fast", version="1", fingerprint="aaa"),
+          series("inspector_bundle_info", "_x41 1x60", name="neu-fast", version="2", fingerprint="bbb")),
+         "5m", "12m", {**SCRAPED, "name": "neu-fast", "version": "2", "fingerprint": "bbb"},
+         "works/line1/cam1 now decides with neu-fast 2 (bbb)"),
+)  # fmt: skip
+
+
+def as_promtool(case: Case) -> dict[str, object]:
+    """The case as promtool reads it."""
+    alert = BY_ALERT[case.alert]
+    checks: list[dict[str, object]] = []
+    if case.silent_at is not None:
+        checks.append({"eval_time": case.silent_at, "alertname": case.alert, "exp_alerts": []})
+    if case.fires_at is not None and case.labels is not None:
+        annotations = {"summary": case.summary, "meaning": alert.meaning, "action": alert.action,
+                       "runbook": f"docs/runbook.md#{alert.name.lower()}"}  # fmt: skip
+        expected = {"exp_labels": {**case.labels, "severity": alert.level}, "exp_annotations": annotations}
+        checks.append({"eval_time": case.fires_at, "alertname": case.alert, "exp_alerts": [expected]})
+    return {"interval": case.interval, "input_series": list(case.input), "alert_rule_test": checks}
+
+
+@pytest.mark.real
+def test_alerts_fire_when_they_should_and_only_then(promtool: str, deploy: Path, tmp_path: Path) -> None:
+    """Promtool finds each alert silent and firing at the moments the table says, with these labels and texts."""
+    rules = deploy / "monitoring/prometheus/rules"
+    table = {
+        "rule_files": [str(rules / "inspector-records.yml"), str(rules / "inspector-alerts.yml")],
+        "evaluation_interval": "15s",
+        "group_eval_order": ["inspector-records", "inspector-alerts"],
+        "tests": [as_promtool(case) for case in CASES],
+    }
+    file = tmp_path / "cases.yml"
+    file.write_text(json.dumps(table))
+
+    ran = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
+    """No alert is shipped untested."""
+    assert set(BY_ALERT) == {case.alert for case in CASES if case.fires_at}
+    assert set(BY_ALERT) == {case.alert for case in CASES if case.silent_at}
+
+
+def test_every_recorded_series_is_used() -> None:
+    """What is computed ahead is looked at by an alert or a panel."""
+    from deploy.monitoring.dashboards import BOARDS, queries
+
+    text = " ".join([alert.expr for alert in ALERTS] + [expr for board in BOARDS for _, expr in queries(board)])
+    assert [record.name for record in RECORDS if record.name not in text] == []
