@@ -1,0 +1,243 @@
+"""`inspector.messages` and `inspector.clock`: what leaves the station, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import NOON, make_defect, make_gap, still, track_all, track_rules
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel, ValidationError
+from strategies import moments
+
+import inspector.messages
+from inspector.clock import SystemClock, to_rfc3339, to_timestamp_ms
+from inspector.frame import Cause
+from inspector.messages import (
+    MESSAGE_TYPES,
+    AboutMessage,
+    Draft,
+    Evidence,
+    HealthMessage,
+    Ids,
+    MarkMessage,
+    canonical_json,
+    encode,
+    numbered,
+    schema_files,
+    topic_of,
+    write_schemas,
+)
+from inspector.track import coverage_body
+
+SHIPPED = Path(inspector.messages.__file__).parent / "schemas"
+
+
+def examples() -> dict[str, list[Any]]:
+    """Messages of every kind as the station makes them, by topic."""
+    rules = track_rules(alarm_limit=1, mm_per_px=0.5, scale_source="card")
+    items = [still(0, "crack", "hole"), still(1), still(2, "crack"), make_gap(Cause.BLANK, 3, identity="x", frame_id=3)]
+    _, bodies = track_all([*items, still(4000, "crack")], rules)
+    bodies.append(coverage_body(make_gap(until_s=3.0, frames=7, detail="too slow"), "coil-7", rules))
+    bodies.append(coverage_body(make_gap(), None, rules, (4, 9), "messages_lost"))
+    by_topic: dict[str, list[Any]] = {}
+    for number, body in enumerate(bodies):
+        stored = numbered(Draft(body), str(uuid.uuid4()), number + 1, Evidence(sha256="ab", url="/evidence/x.jpg"))
+        by_topic.setdefault(topic_of(stored), []).append(stored)
+    moment = to_rfc3339(NOON)
+    by_topic["health"] = [
+        HealthMessage(station="a/b/c", state="blind", reason="store: full", since=moment, valid_until=moment),
+        HealthMessage(station="a/b/c", state="ok", reason=None, since=moment, valid_until=moment),
+    ]
+    by_topic["mark"] = [MarkMessage(store_id="x", seq=3)]
+    by_topic["about"] = [
+        AboutMessage(
+            station="a/b/c", version="0.1.0", runtime="ai_edge_litert", golden="exact", bundle="b", bundle_sha256="00",
+            config="c", source="folder", store_id="x", started_at=moment, clock="unknown", schemas="inspector/frame/1",
+        )
+    ]  # fmt: skip
+    return by_topic
+
+
+EXAMPLES = examples()
+ALL = [body for bodies in EXAMPLES.values() for body in bodies]
+
+
+def test_every_kind_has_an_example() -> None:
+    """The examples below cover every message type that there is."""
+    assert set(MESSAGE_TYPES) == set(EXAMPLES)
+
+
+def test_shipped_schemas_are_current() -> None:
+    """The schema files in the package are exactly what the declared types give."""
+    assert schema_files() == {path.name: path.read_text(encoding="utf-8") for path in SHIPPED.glob("*.json")}
+
+
+def test_schemas_can_be_written(tmp_path: Path) -> None:
+    """`python -m inspector.messages` writes the same files again."""
+    write_schemas(tmp_path)
+
+    assert schema_files() == {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("topic", sorted(MESSAGE_TYPES))
+def test_messages_hold_their_schema(topic: str) -> None:
+    """What is sent on a topic is valid by the schema that is shipped for it, and the schema itself is one."""
+    schema = json.loads((SHIPPED / f"{topic}-1.json").read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+
+    assert [
+        error.message for body in EXAMPLES[topic] for error in validator.iter_errors(json.loads(encode(body)))
+    ] == []
+
+
+@pytest.mark.parametrize("topic", sorted(MESSAGE_TYPES))
+def test_a_missing_or_strange_key_is_no_message(topic: str) -> None:
+    """Every key is always there, and no other: the schema refuses a message with one less or one more."""
+    validator = Draft202012Validator(json.loads((SHIPPED / f"{topic}-1.json").read_text(encoding="utf-8")))
+    whole = json.loads(encode(EXAMPLES[topic][0]))
+
+    assert [
+        key for key in whole if validator.is_valid({other: value for other, value in whole.items() if other != key})
+    ] == []
+    assert not validator.is_valid({**whole, "strange": 1})
+
+
+def depth(value: Any) -> int:
+    return 1 + max(map(depth, value.values()), default=0) if isinstance(value, dict) else 0
+
+
+@pytest.mark.parametrize("body", ALL, ids=topic_of)
+def test_messages_are_flat(body: Any) -> None:
+    """A message has at most one level of nesting and no arrays anywhere."""
+    values = json.loads(encode(body))
+
+    assert depth(values) <= 2
+    assert "[" not in re.sub(r'"(\\.|[^"\\])*"', '""', encode(body).decode())
+
+
+def schema_nodes(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        for child in value.values():
+            yield from schema_nodes(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from schema_nodes(child)
+
+
+@pytest.mark.parametrize("topic", sorted(MESSAGE_TYPES))
+def test_no_schema_allows_an_array(topic: str) -> None:
+    """No key of any message may ever hold an array."""
+    schema = json.loads(schema_files()[f"{topic}-1.json"])
+
+    assert [node for node in schema_nodes(schema) if node.get("type") == "array"] == []
+
+
+@pytest.mark.parametrize("topic", sorted(MESSAGE_TYPES))
+def test_the_schema_is_named_in_the_message(topic: str) -> None:
+    """`schema` says which version of which schema a message holds."""
+    assert {f"inspector/{topic}/1"} == {json.loads(encode(body))["schema"] for body in EXAMPLES[topic]}
+
+
+@pytest.mark.parametrize("body", ALL, ids=topic_of)
+def test_encoding_is_canonical_and_can_be_read_back(body: BaseModel) -> None:
+    """Text has sorted keys, no spaces, UTF-8; reading it gives the same message, and writing that the same bytes."""
+    data = encode(body)  # type: ignore[arg-type]
+    values = json.loads(data)
+
+    assert json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() == data
+    assert body == type(body).model_validate(values)
+    assert data == encode(type(body).model_validate(values))  # type: ignore[arg-type]
+
+
+def test_text_stays_readable() -> None:
+    """Names in any script are written as they are, not as escapes."""
+    assert '{"coil":"Überzug 7"}'.encode() == canonical_json({"coil": "Überzug 7"})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_json_cannot_hold_is_refused(value: float) -> None:
+    """NaN and infinities never leave the station."""
+    with pytest.raises(ValueError, match="JSON compliant"):
+        canonical_json({"score": value})
+
+
+def test_a_message_needs_every_key() -> None:
+    """A message cannot be made without one of its keys, or with a wrong one."""
+    with pytest.raises(ValidationError):
+        MarkMessage(store_id="x")  # type: ignore[call-arg]
+    with pytest.raises(ValidationError):
+        MarkMessage(store_id="x", seq=-1)
+
+
+def test_numbering_changes_nothing_else() -> None:
+    """The store adds its id, the number, and the evidence of a defect; everything else stays."""
+    defect = EXAMPLES["defect"][0]
+    again = numbered(Draft(defect), "store", 77)
+    changed = {key for key, value in again.model_dump().items() if value != defect.model_dump()[key]}
+
+    assert {"store_id", "seq"} == changed
+    assert (again.store_id, again.seq) == ("store", 77)
+
+
+def test_ids_name_what_they_are_given() -> None:
+    """The same parts at the same station give the same id in every release; others give another."""
+    ids = Ids("inspector/site/line/cam")
+
+    assert ids.of("defect", "a", 1) == Ids("inspector/site/line/cam").of("defect", "a", 1)
+    assert ids.of("defect", "frame-0", 0) == "716b3ae5-ee33-54e4-ace9-c138315c05c0"
+    assert len({ids.of("a", 1), ids.of("a", 2), ids.of("a1"), ids.of("a", "1", ""), Ids("other").of("a", 1)}) == 5
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\x1f", exclude_categories=["Cs"])), max_size=4))
+def test_ids_are_uuids_of_version_5(parts: list[str]) -> None:
+    """Any parts give a name-based UUID in its usual form."""
+    made = Ids("root").of(*parts)
+
+    assert (5, made) == (uuid.UUID(made).version, str(uuid.UUID(made)))
+
+
+@given(moments)
+def test_both_forms_of_a_moment_agree(moment: datetime) -> None:
+    """Text and milliseconds are the same moment, cut off alike, to the last microsecond."""
+    text, milliseconds = to_rfc3339(moment), to_timestamp_ms(moment)
+    read = datetime.fromisoformat(text)
+
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text)
+    assert timedelta(milliseconds=milliseconds) == read - datetime(1970, 1, 1, tzinfo=UTC)
+    assert timedelta(0) <= moment - read < timedelta(milliseconds=1)
+
+
+def test_moments_are_told_in_utc() -> None:
+    """A moment with another offset is the same moment in UTC."""
+    moment = datetime(2026, 3, 1, 14, 30, tzinfo=timezone(timedelta(hours=2)))
+
+    assert to_rfc3339(moment) == "2026-03-01T12:30:00.000Z"
+
+
+def test_the_machines_clock_is_in_utc_and_never_goes_back() -> None:
+    """The system clock gives moments with a time zone, and a monotonic time."""
+    clock = SystemClock()
+    before = clock.monotonic()
+
+    assert timedelta(0) == clock.now().utcoffset()
+    assert before <= clock.monotonic()
+
+
+def test_a_defects_box_is_in_the_message() -> None:
+    """Boxes come as x, y, width and height in frame pixels."""
+    box = make_defect().box
+
+    assert {"x": box.x, "y": box.y, "width": box.width, "height": box.height} == json.loads(
+        encode(EXAMPLES["defect"][0])
+    )["box_px"]
