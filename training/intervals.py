@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import TypedDict
 
-Z_95 = 1.959963984540054
+from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 
 class Share(TypedDict):
@@ -19,11 +18,14 @@ class Share(TypedDict):
 
 
 def share(k: int, n: int) -> Share:
-    """Return k of n with the 95 % score interval (Wilson, JASA 22, 1927); of none, the interval says nothing."""
+    """Return k of n with its 95 % score interval (Wilson, JASA 22, 1927); of none, the interval says nothing."""
     if n == 0:
         return {"k": 0, "n": 0, "share": 0.0, "low": 0.0, "high": 1.0}
-    rate, z2 = k / n, Z_95**2
-    centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z_95 * sqrt(rate * (1 - rate) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return {"k": int(k), "n": int(n), "share": round(rate, 6), "low": round(low, 6), "high": round(high, 6)}
+    bound = binomtest(int(k), int(n)).proportion_ci(0.95, method="wilson")
+    return {
+        "k": int(k),
+        "n": int(n),
+        "share": round(k / n, 6),
+        "low": round(float(bound.low), 6),
+        "high": round(float(bound.high), 6),
+    }

@@ -18,17 +18,17 @@ l2 = 1e-4
 
 # -- data: beside the 1,440 training pictures
 tiles = {
-    "clean_quilted": 700,
-    "clean_textures": 500,
-    "cut": 900,
-    "generated_defects": 480,
-    "generated_clean": 240,
+    "clean_quilted": 400,
+    "clean_textures": 300,
+    "cut": 550,
+    "generated_defects": 264,
+    "generated_clean": 120,
 }
 
 # -- course
 stages = (
     {"epochs": 6, "learning_rate": 7e-4, "input_px": 128},
-    {"epochs": 2, "learning_rate": 2e-4},
+    {"epochs": 2, "learning_rate": 2e-4, "train_from": "block_3_expand"},
 )
 batch = 32
 label_smoothing = 0.05

@@ -1,0 +1,71 @@
+"""A small generated data set in NEU-DET's layout, and the warnings of foreign packages that are not ours to mend."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import pytest
+
+from inspector.strip import KINDS, draw_tile
+
+HERE = Path(__file__).parent
+THERE = all(find_spec(name) for name in ("tensorflow", "sklearn", "matplotlib"))
+collect_ignore_glob = [] if THERE else ["test_*.py"]
+
+FOREIGN_WARNINGS = (
+    # Keras tells that a tf.data set shuffles itself; ours is in seeded order already.
+    "ignore:.*shuffle=True.*:UserWarning",
+    # TensorFlow's converter calls its own interpreter, which it announces to move to LiteRT.
+    r"ignore:\s*Warning. tf.lite.Interpreter is deprecated:UserWarning",
+    # protobuf, absl and the converter's bindings, seen with TensorFlow 2.21 on Python 3.11 to 3.13.
+    "ignore:.*Swig.*:DeprecationWarning",
+    "ignore:.*google._upb.*:DeprecationWarning",
+    "ignore:.*ml_dtypes.*:DeprecationWarning",
+    # Keras 3.15 converts arrays by a NumPy call that NumPy 2.x deprecates.
+    "ignore:.*__array__.*copy.*:DeprecationWarning",
+    "ignore:.*np.object.*:FutureWarning",
+    # gast and astunparse, inside AutoGraph.
+    "ignore:.*ast\\..*:DeprecationWarning",
+)
+
+
+def pytest_report_header() -> str | None:
+    return None if THERE else "training: left out, TensorFlow, scikit-learn or matplotlib is not installed"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.training)
+            for warning in FOREIGN_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+ANNOTATION = """<annotation><filename>{name}.jpg</filename>
+<size><width>{side}</width><height>{side}</height><depth>1</depth></size>
+<object><name>{label}</name><bndbox><xmin>{x}</xmin><ymin>{y}</ymin><xmax>{right}</xmax><ymax>{bottom}</ymax></bndbox>
+</object></annotation>
+"""
+
+
+def write_neu_layout(root: Path, *, per_label: int, held: int, side: int = 200) -> Path:
+    """Write `per_label` generated pictures a label, the last `held` of them as validation, and return `root`."""
+    for place, label in enumerate(KINDS):
+        for number in range(1, per_label + 1):
+            split = "validation" if number > per_label - held else "train"
+            pictures, notes = root / split / "images" / label, root / split / "annotations"
+            pictures.mkdir(parents=True, exist_ok=True)
+            notes.mkdir(parents=True, exist_ok=True)
+            name = f"{label}_{number}"
+            cv2.imwrite(str(pictures / f"{name}.jpg"), draw_tile(label, 10_000 * place + number, side))
+            box = {"x": 60, "y": 60, "right": side - 10, "bottom": side - 10}
+            (notes / f"{name}.xml").write_text(ANNOTATION.format(name=name, side=side, label=label, **box))
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six labels of ten generated pictures, eight for training."""
+    return write_neu_layout(tmp_path_factory.mktemp("data"), per_label=18, held=4)

@@ -1,0 +1,317 @@
+"""The whole chain on generated pictures: prepared, trained, interrupted, quantized, bundled, opened, measured."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pytest
+
+from inspector.bundle import load_bundle
+from inspector.classifier import Classifier, check_golden, open_model
+from inspector.errors import BundleError
+from inspector.preprocess import to_input
+from inspector.strip import KINDS, draw_tile
+from training import signoff
+from training import train as training_run
+from training.bundle import bundle_run
+from training.crossval import read_fold, summarize
+from training.dataset import Store, load_pixels
+from training.errors import DataError, RecipeError, WeightsError
+from training.evaluate import evaluate
+from training.explain import agreement, grad_cam
+from training.feed import preprocess_in_graph
+from training.network import build_network, load_backbone, set_trainable
+from training.own import network_from_int8
+from training.prepare import Manifest, build_manifest
+from training.quantize import Int8Network, parity
+from training.recipe import CONFIGS, Recipe, load_recipe
+from training.report import write_report
+
+SMALL = Recipe.model_validate(
+    {
+        "name": "small",
+        "width": 0.35,
+        "input_px": 64,
+        "tiles": {
+            "clean_quilted": 14, "clean_textures": 14, "cut": 14, "generated_defects": 14, "generated_clean": 14,
+        },
+        "stages": [{"epochs": 1, "learning_rate": 0.003, "input_px": 32}, {"epochs": 2, "learning_rate": 0.003}],
+        "batch": 16,
+    }
+)  # fmt: skip
+
+
+class Trained(NamedTuple):
+    run: Path
+    bundle: Path
+    store: Store
+    manifest: Manifest
+    course: training_run.Course
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights whose BatchNorm knows its activations: without that, a deep random network gives all zeros."""
+    keras.utils.set_random_seed(1)
+    network = keras.applications.MobileNetV2(input_shape=(64, 64, 3), include_top=False, alpha=0.35, weights=None)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    tiles = np.stack([to_input(draw_tile(label, seed, 200), 64) for label in (*KINDS, "clean") for seed in range(4)])
+    network(np.repeat((tiles[..., None].astype(np.float32) - 128) / 128, 3, axis=-1), training=True)
+    path = tmp_path_factory.mktemp("weights") / "random.weights.h5"
+    network.save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(small_data: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    store = Store(small_data)
+    manifest = build_manifest(store)
+    folder = tmp_path_factory.mktemp("runs")
+    course = training_run.course_of(SMALL, store, manifest)
+    network = training_run.train(SMALL, course, folder / "run", weights, {"data": manifest.sha256})
+    signoff.save(folder / "run", signoff.sign_off(network, course, SMALL, gate=False))
+    bundle_run(folder / "run", folder / "bundle", manifest, "9.9.9", None)
+    return Trained(folder / "run", folder / "bundle", store, manifest, course)
+
+
+def test_the_bundle_opens_as_the_daemon_opens_it(trained: Trained) -> None:
+    """Hashes, shapes, quantization and golden scores hold; the input takes pixels untouched."""
+    loaded = load_bundle(trained.bundle)
+    pool, golden = open_model(loaded, workers=1)
+    pool.close()
+
+    assert golden.agreement == "exact"
+    assert loaded.card.labels[-1] == "clean"
+    assert loaded.card.quantization["input"] == {"dtype": "uint8", "scale": 1 / 128, "zero_point": 128}
+    assert set(loaded.card.main.outputs) == {"logits", "cam", "features"}
+    assert loaded.unknown_means is not None
+    assert "ask to be cited" in loaded.card.description
+
+
+def test_the_class_activation_map_averages_to_the_logits(trained: Trained) -> None:
+    """The int8 map's mean is the int8 logit to within the rounding of both, so the map explains the score."""
+    tiles = [draw_tile(label, 7, 200) for label in ("scratches", "patches", "clean")]
+    predictions = Classifier(load_bundle(trained.bundle))(tiles)
+
+    assert predictions.cam is not None
+    spread = float(np.abs(predictions.logits).max()) or 1.0
+    assert np.abs(predictions.cam.mean(axis=(1, 2)) - predictions.logits).max() < 0.15 * spread + 0.1
+
+
+def test_grad_cam_agrees_with_the_int8_map(trained: Trained) -> None:
+    """Float Grad-CAM and the map of the int8 network show the same places."""
+    recipe, labels, network = training_run.load_run(trained.run)
+    int8 = Int8Network((trained.run / "model.tflite").read_bytes())
+    rows = []
+    for label in ("scratches", "patches", "inclusion"):
+        tile = draw_tile(label, 8, 200)
+        index = labels.index(label)
+        rows.append(agreement(grad_cam(network, recipe, tile, index), int8([tile])["cam"][0][:, :, index]))
+
+    assert min(rows) > 0.8
+
+
+@pytest.mark.parametrize("side", [128, 200, 224])
+@pytest.mark.parametrize("colour", [False, True])
+def test_preprocessing_gives_the_same_bytes_everywhere(trained: Trained, side: int, colour: bool) -> None:
+    """Alone, inside tf.data, and as the bundle's golden hashes were made in the daemon's path."""
+    tile = draw_tile("patches", 3, 200)
+    if colour:
+        tile = np.ascontiguousarray(np.repeat(tile[:, :, None], 3, axis=2))
+
+    assert to_input(tile, side).tobytes() == preprocess_in_graph(tile, side).tobytes()
+    assert check_golden(Classifier(load_bundle(trained.bundle))).max_steps == 0
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(trained: Trained, weights: Path, tmp_path: Path) -> None:
+    """A run that was stopped after its first epoch ends with the history of one that was not."""
+    shutil.copytree(trained.run, tmp_path / "run")
+    first = SMALL.changed(stages=SMALL.stages[:1])
+    training_run.train(first, trained.course, tmp_path / "short", weights, {"data": trained.manifest.sha256})
+    rows = [json.loads(line) for line in (trained.run / "history.jsonl").read_text().splitlines()]
+
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    for name in ("state.weights.h5", "progress.json"):
+        shutil.copy(tmp_path / "short" / name, tmp_path / "run" / name)
+    (tmp_path / "run" / "history.jsonl").unlink()
+    training_run.train(SMALL, trained.course, tmp_path / "run", weights, {"data": trained.manifest.sha256})
+    resumed = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in resumed] == [2, 3]
+
+
+def test_a_run_of_another_configuration_is_refused(trained: Trained) -> None:
+    """A checkpoint is never taken for another recipe's, or other data's."""
+    with pytest.raises(RecipeError, match="another configuration, digest, recipe differ"):
+        training_run.train(SMALL.changed(seed=2), trained.course, trained.run, None, {"data": trained.manifest.sha256})
+    with pytest.raises(RecipeError, match="data differ"):
+        training_run.train(SMALL, trained.course, trained.run, None, {"data": "other"})
+
+
+def test_an_unfinished_run_cannot_be_bundled(trained: Trained, tmp_path: Path) -> None:
+    """Quantizing a run that was interrupted says how far it came."""
+    shutil.copytree(trained.run, tmp_path / "run")
+    row = json.loads((tmp_path / "run" / "progress.json").read_text())
+    (tmp_path / "run" / "progress.json").write_text(json.dumps(row | {"epoch": 1}))
+    with pytest.raises(RecipeError, match="1 of 3 epochs"):
+        training_run.load_run(tmp_path / "run")
+
+
+def test_figures_of_another_model_never_get_into_a_card(trained: Trained, tmp_path: Path) -> None:
+    """Results name the model they were measured on."""
+    (tmp_path / "results.json").write_text(json.dumps({"model_sha256": "0" * 64, "bundle": "other"}))
+    with pytest.raises(DataError, match="another model"):
+        bundle_run(trained.run, tmp_path / "bundle", trained.manifest, "1", tmp_path / "results.json")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_damaged_bundle_is_refused(trained: Trained, tmp_path: Path) -> None:
+    """One flipped bit in the network, and the daemon says which file."""
+    shutil.copytree(trained.bundle, tmp_path / "bundle")
+    raw = bytearray((tmp_path / "bundle" / "model.tflite").read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (tmp_path / "bundle" / "model.tflite").write_bytes(raw)
+    with pytest.raises(BundleError, match=r"model\.tflite"):
+        load_bundle(tmp_path / "bundle")
+
+
+def test_every_figure_is_measured_and_reported(trained: Trained, tmp_path: Path) -> None:
+    """The results hold the keys that others read, and a page to look at is written."""
+    found = evaluate(load_bundle(trained.bundle), trained.manifest, trained.store, None, quick=True)
+    pixels = {row["picture"]: trained.store.pixels(row["picture"]) for row in found["offenders"]}
+    page = write_report(tmp_path / "report", "small", found, pixels)
+
+    assert found["official"]["correct"]["n"] == 24
+    assert {"recall", "right_label", "ece"} <= set(found["line"])
+    assert {"mean", "worst"} <= set(found["corruption"])
+    assert "false_alarms_per_10000" in found["clean"]
+    assert "<script" not in page.read_text()
+    assert json.loads((tmp_path / "report" / "results.json").read_text())["model_sha256"] == found["model_sha256"]
+
+
+def test_a_bundle_gives_back_its_float_network(trained: Trained) -> None:
+    """The kernels read from the int8 file decide as the float network they came from."""
+    recipe, labels, network = training_run.load_run(trained.run)
+    again = network_from_int8(recipe, labels, (trained.run / "model.tflite").read_bytes())
+    tiles = load_pixels(trained.store, trained.manifest.pictures[:30])
+    before = training_run.float_logits(network, tiles, recipe)
+    after = training_run.float_logits(again, tiles, recipe)
+
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.98
+
+
+def test_the_grey_stem_is_the_colour_stem_on_grey(tmp_path: Path) -> None:
+    """Summed over its channels, the stem gives on one channel what it gave on three equal ones."""
+    colour = keras.applications.MobileNetV2(input_shape=(64, 64, 3), include_top=False, alpha=0.35, weights=None)
+    grey = keras.applications.MobileNetV2(input_shape=(64, 64, 1), include_top=False, alpha=0.35, weights=None)
+    colour.save_weights(tmp_path / "a.weights.h5")
+    load_backbone(grey, 0.35, tmp_path / "a.weights.h5", grey=True)
+    tile = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 1)).astype(np.float32)
+    wanted = np.asarray(colour(np.repeat(tile, 3, axis=-1), training=False))
+
+    assert np.abs(np.asarray(grey(tile, training=False)) - wanted).max() < 1e-4
+
+
+def test_batch_norm_statistics_stay_while_weights_learn() -> None:
+    """Training moves kernels and leaves BatchNorm alone, whatever Keras is told about `training`."""
+    network = build_network(SMALL, ("a", "b"), None)
+    set_trainable(network, SMALL, "")
+    network.compile(optimizer="adam", loss=keras.losses.CategoricalCrossentropy(from_logits=True))
+    norm, kernel = network.get_layer("bn_Conv1"), network.get_layer("Conv1")
+    before, kernels = [value.copy() for value in norm.get_weights()], kernel.get_weights()[0].copy()
+    tiles = np.random.default_rng(0).uniform(-1, 1, (8, 64, 64, 1)).astype(np.float32)
+    network.train_on_batch(tiles, np.eye(2, dtype=np.float32)[[0, 1] * 4])
+
+    assert all(np.array_equal(a, b) for a, b in zip(before, norm.get_weights(), strict=True))
+    assert not np.array_equal(kernels, kernel.get_weights()[0])
+
+
+def test_wrong_weights_are_refused_by_name(tmp_path: Path) -> None:
+    """A missing file, a file of something else, and another width are named."""
+    with pytest.raises(WeightsError, match="no such file"):
+        build_network(SMALL, ("a", "b"), tmp_path / "absent.weights.h5")
+    (tmp_path / "text.weights.h5").write_text("text")
+    with pytest.raises(WeightsError, match=r"text\.weights\.h5 is no MobileNetV2 of width 0\.35"):
+        build_network(SMALL, ("a", "b"), tmp_path / "text.weights.h5")
+    wide = keras.applications.MobileNetV2(input_shape=(32, 32, 3), include_top=False, alpha=0.5, weights=None)
+    wide.save_weights(tmp_path / "wide.weights.h5")
+    with pytest.raises(WeightsError, match=r"width 0\.35"):
+        build_network(SMALL, ("a", "b"), tmp_path / "wide.weights.h5")
+
+
+def test_the_parity_gate_counts_and_lists_what_differs() -> None:
+    """One of 400 may differ, two may not; every larger shift is listed with its tile."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 0.1, (400, 2)) + np.eye(2)[rng.integers(0, 2, 400)] * 20
+    wanted = ["ab"[i] for i in logits.argmax(axis=1)]
+    names = [str(i) for i in range(400)]
+    for flips, refused in ((0, False), (1, False), (2, True)):
+        other = logits.copy()
+        other[:flips] = other[:flips, ::-1]
+        row = parity(logits, other, wanted, names, ("a", "b"))
+        assert bool(row.refusal) is refused
+        assert [entry["tile"] for entry in row.larger] == [str(i) for i in range(flips)]
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_every_configuration_loads_and_states_its_command(path: Path) -> None:
+    """A configuration says what it trains, what it costs, and how to run it."""
+    recipe = load_recipe(path.stem.replace("_", "-"))
+    text = path.read_text()
+
+    assert recipe.name.replace("-", "_") == path.stem
+    assert f"python -m training train {recipe.name} " in text
+    assert "Cost:" in text
+    assert "Claim:" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("name = 'a'\nwidht = 1.0\n", "widht"),
+        ("name = 'a'\nwidth = -1\ninput_px = 64\nstages = ({'epochs': 1, 'learning_rate': 1},)\n", "width"),
+        ("name = \n", "not a configuration"),
+        ("import absent_module\n", "not a configuration"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
+    """The error names the file and the setting."""
+    (tmp_path / "a.py").write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(tmp_path / "a.py"))
+
+    assert named in str(caught.value)
+    assert "a.py" in str(caught.value)
+
+
+def test_a_fold_counts_only_whole_and_of_its_configuration(tmp_path: Path) -> None:
+    """A half-written fold, or one of another configuration, is run again."""
+    (tmp_path / "whole.json").write_text(json.dumps({"digest": "a", "n": 1}))
+    (tmp_path / "half.json").write_text('{"digest": "a", "n"')
+
+    assert read_fold(tmp_path / "whole.json", "a") == {"digest": "a", "n": 1}
+    assert read_fold(tmp_path / "whole.json", "b") is None
+    assert read_fold(tmp_path / "half.json", "a") is None
+    assert read_fold(tmp_path / "absent.json", "a") is None
+
+
+def test_folds_are_pooled_into_one_row() -> None:
+    """Mean, worst fold, worst class and disagreements come out as counted by hand."""
+    fold = {"labels": ["a", "b"], "truth": ["a", "b"], "float": ["a", "b"], "pictures": ["1", "2"], "n": 2, "seed": 1}
+    rows = [
+        {**fold, "int8": ["a", "b"], "float_correct": 2, "int8_correct": 2, "disagreements": 0},
+        {**fold, "int8": ["a", "a"], "float_correct": 2, "int8_correct": 1, "disagreements": 1},
+    ]
+    row = summarize(rows, 2, 1)
+
+    assert row["int8"]["mean"] == 0.75
+    assert row["int8"]["worst_fold"] == 0.5
+    assert (row["int8"]["worst_class"], row["int8"]["worst_recall"]) == ("b", 0.5)
+    assert (row["disagreements"], row["net"]) == (1, -1)
+    assert row["errors"] == [{"picture": "2", "label": "b", "top": "a", "seed": 1}]

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inspector.strip import draw_tile
+from inspector.tiling import Box
+from training.augment import augment
+from training.corrupt import SUITE, corrupted
+from training.dataset import LabelledBox, Picture
+from training.generated import EVALUATION_SEED, TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
+from training.intervals import share
+from training.quilt import BLOCK_PX, find_ground, quilt
+from training.recipe import Augment
+from training.tiles import (
+    Placed,
+    compose_strip,
+    composed_tiles,
+    find_cutouts,
+    label_of_window,
+    texture_tiles,
+)
+
+WINDOW = Box(0, 0, 200, 200)
+
+
+def picture(label: str = "inclusion", boxes: tuple[LabelledBox, ...] = ()) -> Picture:
+    return Picture(f"{label}/{label}_1.jpg", label, "train", "", 200, 200, boxes, f"{label}_1")
+
+
+BOX = LabelledBox("inclusion", 20, 20, 60, 90)
+
+
+@pytest.mark.parametrize(
+    ("case", "placed", "expected"),
+    [
+        ("nothing near", [], "clean"),
+        ("far away", [Placed("scratches", Box(300, 0, 50, 50), "g")], "clean"),
+        ("whole", [Placed("scratches", Box(50, 50, 50, 50), "g")], "scratches"),
+        ("half of it", [Placed("scratches", Box(175, 50, 50, 50), "g")], "scratches"),
+        ("a sliver", [Placed("scratches", Box(196, 50, 50, 50), "g")], None),
+        ("its blended rim", [Placed("scratches", Box(203, 50, 50, 50), "g")], None),
+        ("a tenth that fills much of the tile", [Placed("crazing", Box(140, -100, 600, 300), "g")], "crazing"),
+        (
+            "one large, one small",
+            [Placed("crazing", Box(0, 0, 150, 150), "g"), Placed("scratches", Box(160, 160, 30, 30), "g")],
+            "crazing",
+        ),
+        (
+            "two alike",
+            [Placed("crazing", Box(0, 0, 90, 90), "g"), Placed("scratches", Box(100, 100, 90, 90), "g")],
+            None,
+        ),
+    ],
+)
+def test_what_a_window_shows(case: str, placed: list[Placed], expected: str | None) -> None:
+    """A window has a defect's label, is clean, or is left out where a person would not be sure."""
+    assert label_of_window(placed, WINDOW) == expected
+
+
+def test_ground_touches_no_box_and_quilting_keeps_its_greys() -> None:
+    """No block of ground holds a pixel of a box, and a quilted field holds only greys of the ground."""
+    pixels = np.random.default_rng(0).integers(100, 120, (200, 200)).astype(np.uint8)
+    pixels[20:90, 20:60] = 250
+    ground = find_ground(picture(boxes=(BOX,)), pixels)
+
+    assert ground is not None
+    assert all(pixels[y : y + BLOCK_PX, x : x + BLOCK_PX].max() < 250 for y, x in ground.places)
+    field = quilt(ground, 330, 450, np.random.default_rng(1))
+    assert field.shape == (330, 450)
+    assert 100 <= field.min() <= field.max() < 120
+    assert np.array_equal(field, quilt(ground, 330, 450, np.random.default_rng(1)))
+
+
+def test_a_picture_full_of_boxes_gives_no_ground() -> None:
+    """Where boxes leave no room there is no clean steel."""
+    full = LabelledBox("inclusion", 5, 5, 195, 195)
+
+    assert find_ground(picture(boxes=(full,)), np.zeros((200, 200), np.uint8)) is None
+
+
+def test_a_cutout_lands_where_it_says() -> None:
+    """The placed box holds the defect's pixels, the rest of the strip stays as it was, foreign boxes are not cut."""
+    pixels = np.full((200, 200), 110, np.uint8)
+    pixels[20:90, 20:60] = 20
+    foreign = LabelledBox("patches", 120, 120, 180, 180)
+    cutouts = find_cutouts(picture(boxes=(BOX, foreign)), pixels)
+    field = np.full((400, 400), 180, np.uint8)
+    strip = compose_strip(field, "g", cutouts, 50, np.random.default_rng(3))
+
+    assert [cutout.label for cutout in cutouts] == ["inclusion"]
+    (placed,) = strip.placed
+    box = placed.box
+    assert (box.width, box.height) == (40, 70)
+    assert strip.pixels[box.y + 15 : box.bottom - 15, box.x + 15 : box.right - 15].max() < 120
+    outside = np.ones(field.shape, bool)
+    outside[box.y - 8 : box.bottom + 8, box.x - 8 : box.right + 8] = False
+    assert (strip.pixels[outside] == 180).all()
+
+
+def test_composed_tiles_are_the_same_again_and_hold_both_kinds() -> None:
+    """The same seed gives the same tiles; clean and cut ones come as many as asked."""
+    pictures = [picture(boxes=(BOX,))]
+    pixels = [draw_tile("clean", 5, 200)]
+    pixels[0][20:90, 20:60] = 30
+    first, again = (composed_tiles(pictures, pixels, clean=6, cut=4, tile_px=200, seed=2) for _ in range(2))
+
+    assert sorted(first.labels) == ["clean"] * 6 + ["inclusion"] * 4
+    assert all(np.array_equal(a, b) for a, b in zip(first.pixels, again.pixels, strict=True))
+    assert {tile.shape for tile in first.pixels} == {(200, 200)}
+
+
+def test_generated_tiles_never_share_a_seed_between_sides() -> None:
+    """Training, validation and evaluation draw different pictures, and generated clean tiles are clean steel."""
+    sides = [generated_tiles(12, 200, seed) for seed in (TRAIN_SEED, VALIDATION_SEED, EVALUATION_SEED)]
+
+    assert len({tile.tobytes() for side in sides for tile in side.pixels}) == 36
+    clean = generated_clean_tiles(10, 200, TRAIN_SEED, per_strip=5)
+    assert clean.labels == ["clean"] * 10
+    assert max(float(tile.std()) for tile in clean.pixels) < 12
+
+
+@pytest.mark.parametrize("name", sorted(SUITE))
+@pytest.mark.parametrize("severity", [1, 2, 3])
+def test_corruptions_are_seeded_and_keep_the_form(name: str, severity: int) -> None:
+    """The same seed gives the same pixels, of the same shape, and something has changed."""
+    tile = draw_tile("scratches", 1, 200)
+    first, again = (corrupted(tile, name, severity, 4) for _ in range(2))
+
+    assert np.array_equal(first, again)
+    assert first.shape == tile.shape
+    assert first.dtype == np.uint8
+    assert not np.array_equal(first, tile)
+
+
+def test_augmentation_is_seeded_and_leaves_its_input_alone() -> None:
+    """One seed, one result; the tile that came in is unchanged."""
+    tile = draw_tile("crazing", 1, 200)
+    before = tile.copy()
+    rows = [augment(tile, np.random.default_rng((1, i)), Augment()) for i in (0, 0, 1)]
+
+    assert np.array_equal(rows[0], rows[1])
+    assert not np.array_equal(rows[0], rows[2])
+    assert np.array_equal(tile, before)
+    assert all(row.flags.c_contiguous for row in rows)
+
+
+def test_textures_are_tiles_of_every_brightness() -> None:
+    """Artificial surfaces differ in level, from dark to bright."""
+    means = [float(tile.mean()) for tile in texture_tiles(40, 64, 3).pixels]
+
+    assert min(means) < 80 < 150 < max(means)
+
+
+@pytest.mark.parametrize(("k", "n", "low", "high"), [(0, 0, 0, 1), (360, 360, 0.9894, 1), (0, 1000, 0, 0.0038)])
+def test_a_share_carries_its_bound(k: int, n: int, low: float, high: float) -> None:
+    """The 95 % Wilson interval stands beside every share."""
+    row = share(k, n)
+
+    assert (row["k"], row["n"]) == (k, n)
+    assert row["low"] == pytest.approx(low, abs=1e-4)
+    assert row["high"] == pytest.approx(high, abs=1e-4)
