@@ -1,16 +1,18 @@
 """The generator: a moving steel strip with the six defect kinds of NEU at known places, drawn, never photographed.
 
 What is drawn depends on the seed and the absolute line alone, not on how it is sliced into frames, so "drawn against
-found" can be counted. The strip is integer arithmetic on seeded noise: the same bytes on every machine. Pure: no I/O,
-clock or thread. Training uses other seeds of the same generator than the demo; see `TRAINING_SEEDS`.
+found" can be counted. Outside the boxes the strip is exactly the strip without defects. Pixels come from integers and
+exactly rounded float operations (no sine, logarithm or matrix product): the same bytes on every x86 machine. Pure: no
+clock or thread, and no I/O but `read_tiles`. Training uses other seeds of the same generator than the demo; see
+`TRAINING_SEEDS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from math import isqrt
 from pathlib import Path
 
 import cv2
@@ -30,19 +32,26 @@ TRAINING_SEEDS = 1_000_000
 """Training draws with seeds from here on, golden tiles from `GOLDEN_SEEDS` on; the demo and the tests stay below."""
 GOLDEN_SEEDS = 2_000_000
 
-MEAN_GREY = 128
-CELL_PX = 520
-"""Side of the cells that hold at most one defect each."""
-MAX_DEFECT_PX = 260
-"""Longest side of a defect; what is left of a cell keeps defects more than a tile of 200 px apart."""
-MIN_DEFECT_PX = 90
-CELL_SHARE = 0.3
-"""Share of cells with a defect: 3 cells a row, so about 100 defects in 15 s at 2 m/s."""
-_PERIODS = (1021, 769)
-"""Lines after which the two layers of texture repeat: primes, so that their sum does so after 785,149 lines."""
+DEFAULT_MM_PER_PX = 0.5
+MAX_DEFECT_TILES = 1.2
+"""Longest side of a defect, in tiles."""
+SAME_LABEL_GAP_TILES = 2
+"""Between any two boxes, across or along: tiles of one then never touch tiles of the other, wherever the grid lies."""
 
-Delta = npt.NDArray[np.int16]
+_ONE = 16
+"""Fractions of a grey level in which the strip is added up."""
+_CHUNK_LINES = 256
+"""Lines drawn at once (they stay in the cache), and the distance of the knots of the slow brightness."""
+_KNOT_PX = 200
+_MARK_LINES = 2048
+"""Length of a section with its own faint water marks."""
+
+_SURFACE, _LIGHT, _KNOTS, _MARKS, _ORDER, _DEFECT, _TILE = range(7)
+"""Independent random streams of one seed."""
+
 Ints = npt.NDArray[np.int32]
+Delta = npt.NDArray[np.int16]
+Mask = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,7 @@ class DrawnDefect:
     Attributes:
         label: One of `KINDS`, or the folder's name of a pasted picture.
         box: Tight, `y` in absolute lines.
-        ordinal: Number of its cell, counted along the strip.
+        ordinal: Counts the defects along the strip from 0.
     """
 
     label: str
@@ -68,27 +77,62 @@ class StripSpec:
         seed: What is drawn.
         width_px: Pixels across.
         mm_per_px: Scale, both ways.
+        defects_per_m: Defects on each metre of strip; 0 gives clean strip.
+        tile_px: Side of the tiles that will inspect it: defects measure 0.4 to 1.2 of it, gaps twice.
     """
 
     seed: int = DEMO_SEED
     width_px: int = 1600
-    mm_per_px: float = 0.5
+    mm_per_px: float = DEFAULT_MM_PER_PX
+    defects_per_m: float = 3.0
+    tile_px: int = 200
 
     def __post_init__(self) -> None:
-        if self.seed < 0 or self.width_px < CELL_PX or self.mm_per_px <= 0:
-            raise ConfigError(f"a strip needs seed >= 0, width >= {CELL_PX} px and a scale > 0: {self}")
+        if self.seed < 0 or self.mm_per_px <= 0 or self.defects_per_m < 0:
+            raise ConfigError(f"a strip needs seed >= 0, a scale > 0 and defects_per_m >= 0: {self}")
+        if self.tile_px < 64 or self.width_px < 1.5 * self.tile_px:
+            raise ConfigError(f"a strip needs tile_px >= 64 and a width of 1.5 tiles: {self.width_px} / {self.tile_px}")
+        if self.defects_per_m and self.bay_lines < self._least_bay_lines:
+            most = self.columns * 1000 / (self.mm_per_px * self._least_bay_lines)
+            raise ConfigError(f"defects would touch: at most {most:.2f} a metre fit: {self.defects_per_m}")
+
+    @property
+    def columns(self) -> int:
+        """Defects that lie beside each other."""
+        return max(1, int(self.width_px / ((MAX_DEFECT_TILES + SAME_LABEL_GAP_TILES) * self.tile_px)))
+
+    @property
+    def bay_lines(self) -> float:
+        """Length of a piece of strip that holds one defect in each column."""
+        return self.columns * 1000 / (self.defects_per_m * self.mm_per_px)
+
+    @property
+    def _least_bay_lines(self) -> int:
+        return int((MAX_DEFECT_TILES + SAME_LABEL_GAP_TILES + 0.3) * self.tile_px)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Patch:
-    """A defect ready to be laid on the strip: `delta` is added, or where `alpha` (0..256) is given, blended in."""
+class _Stamp:
+    """Something to be laid on the strip.
 
-    label: str
+    Attributes:
+        x: Left column.
+        y: Top line, absolute.
+        delta: (H, W), added; sixteenths of a grey level.
+        cover: (H, W), 0..256: how much of the strip's own texture is hidden below.
+        ink: (H, W), how plainly the defect itself shows in each pixel.
+    """
+
     x: int
     y: int
     delta: Delta
-    alpha: Ints | None
-    box: Box
+    cover: Delta
+    ink: Mask
+
+    @property
+    def box(self) -> Box:
+        height, width = self.delta.shape
+        return Box(self.x, self.y, width, height)
 
 
 class Strip:
@@ -96,71 +140,124 @@ class Strip:
 
     Args:
         spec: Geometry and seed.
-        tiles: Pictures by label, (H, W) uint8, pasted instead of drawn defects.
+        tiles: Pictures by label, (H, W) uint8 up to `MAX_DEFECT_TILES` a side, pasted instead of drawn defects.
     """
 
     def __init__(self, spec: StripSpec, tiles: Mapping[str, Sequence[Pixels]] | None = None) -> None:
         self.spec = spec
-        self._tiles = {label: list(pictures) for label, pictures in (tiles or {}).items()}
-        self._layers = [
-            _texture(_rng(spec.seed, 7, number), period, spec.width_px, number)
-            for number, period in enumerate(_PERIODS)
-        ]
-        self._light = _light(_rng(spec.seed, 8), spec.width_px)
-        self._columns = spec.width_px // CELL_PX
-        self._patch = lru_cache(maxsize=256)(self._make_patch)
+        self._tiles = {label: tuple(pictures) for label, pictures in (tiles or {}).items()}
+        self._labels = tuple(sorted(self._tiles)) or KINDS
+        most = int(MAX_DEFECT_TILES * spec.tile_px)
+        for label, pictures in self._tiles.items():
+            if largest := max((max(picture.shape) for picture in pictures if max(picture.shape) > most), default=0):
+                raise ConfigError(f"pictures of {label} exceed {most} px a side: {largest}")
+        self._level = _level(spec.seed)
+        self._light = _light(spec)
+        self._layers = _surface(spec.seed)
+        self._wide = lru_cache(maxsize=1)(self._widened)
+        self._stamp = lru_cache(maxsize=64)(self._make_stamp)
+        self._mark = lru_cache(maxsize=4)(self._make_marks)
 
     def lines(self, first_line: int, count: int) -> Pixels:
         """Return (count, width_px) uint8: the lines from `first_line` on, which may be any number >= 0."""
-        rows = np.arange(first_line, first_line + count)
-        grey = self._light + self._layers[0][rows % _PERIODS[0]]
-        grey += self._layers[1][rows % _PERIODS[1]]
-        for patch in self._patches(first_line, count):
-            top, bottom = max(patch.y, first_line), min(patch.y + len(patch.delta), first_line + count)
-            if top >= bottom:
-                continue
-            part = slice(top - patch.y, bottom - patch.y)
-            view = grey[top - first_line : bottom - first_line, patch.x : patch.x + patch.delta.shape[1]]
-            _lay(view, patch.delta[part], None if patch.alpha is None else patch.alpha[part])
-        return _to_pixels(grey)
+        if first_line < 0 or count < 0:
+            raise ValueError(f"lines are counted from 0: {first_line}, {count}")
+        return self._draw(Box(0, first_line, self.spec.width_px, count), self._wide())
 
     def defects(self, first_line: int, count: int) -> list[DrawnDefect]:
         """Return the defects whose box has a line among these, in the order of the strip."""
         found = []
-        for row, column in self._cells(first_line, count):
-            patch = self._patch(row, column)
-            if patch is not None and patch.box.y < first_line + count and patch.box.bottom > first_line:
-                found.append(DrawnDefect(patch.label, patch.box, row * self._columns + column))
+        for ordinal in self._ordinals(first_line, count):
+            label, stamp = self._stamp(ordinal)
+            if stamp.y < first_line + count and stamp.box.bottom > first_line:
+                found.append(DrawnDefect(label, stamp.box, ordinal))
         return found
 
-    def _cells(self, first_line: int, count: int) -> list[tuple[int, int]]:
-        rows = range(first_line // CELL_PX, (first_line + count - 1) // CELL_PX + 1)
-        return [(row, column) for row in rows for column in range(self._columns)]
+    def _region(self, box: Box) -> Pixels:
+        """Return the pixels of `box`, the same as `lines` has there, without drawing the whole width."""
+        return self._draw(box, self._widened(box.x, box.width))
 
-    def _patches(self, first_line: int, count: int) -> list[_Patch]:
-        patches = (self._patch(row, column) for row, column in self._cells(first_line, count))
-        return [patch for patch in patches if patch is not None]
+    def _widened(self, x: int = 0, width: int | None = None) -> list[Delta]:
+        """Return the layers of texture for these columns, darker where the light is."""
+        columns = np.arange(x, x + (self.spec.width_px if width is None else width))
+        gain = self._light[columns]
+        layers = (np.take(layer, columns % layer.shape[1], axis=1) * gain >> 8 for layer in self._layers)
+        return [np.ascontiguousarray(layer, np.int16) for layer in layers]
 
-    def _make_patch(self, row: int, column: int) -> _Patch | None:
-        rng = _rng(self.spec.seed, 9, row * self._columns + column)
-        if rng.random() >= CELL_SHARE:
-            return None
+    def _draw(self, box: Box, layers: list[Delta]) -> Pixels:
+        pixels = np.empty((box.height, box.width), np.uint8)
+        top = box.y
+        while top < box.bottom:
+            bottom = min(box.bottom, (top // _CHUNK_LINES + 1) * _CHUNK_LINES)
+            rows = np.arange(top, bottom)
+            grey = self._slow(top, bottom, box)
+            for layer in layers:
+                grey += np.take(layer, rows % layer.shape[0], axis=0)
+            for stamp in self._stamps(top, bottom - top):
+                _lay(grey, Box(box.x, top, box.width, bottom - top), stamp)
+            grey += _ONE // 2
+            grey >>= 4
+            np.clip(grey, 0, 255, out=grey)
+            pixels[top - box.y : bottom - box.y] = grey
+            top = bottom
+        return pixels
+
+    def _slow(self, top: int, bottom: int, box: Box) -> Delta:
+        """Return light and slow brightness, convex between two rows of knots: no step anywhere."""
+        knot, columns = top // _CHUNK_LINES, slice(box.x, box.right)
+        before, after = (_knots(self.spec, number)[columns] for number in (knot, knot + 1))
+        share = (np.arange(top, bottom) - knot * _CHUNK_LINES).astype(np.int16)[:, None]
+        slow = before * (_CHUNK_LINES - share) + after * share  # at most 120 * 256: fits 16 bits
+        slow >>= 8
+        slow += (self._light[columns] * self._level >> 8).astype(np.int16)
+        return slow
+
+    def _ordinals(self, first_line: int, count: int) -> range:
+        if not self.spec.defects_per_m or count <= 0:
+            return range(0)
+        bay, columns = self.spec.bay_lines, self.spec.columns
+        return range(int(first_line / bay) * columns, (int((first_line + count - 1) / bay) + 1) * columns)
+
+    def _stamps(self, first_line: int, count: int) -> list[_Stamp]:
+        sections = range(first_line // _MARK_LINES, (first_line + count - 1) // _MARK_LINES + 1)
+        marks = [mark for section in sections for mark in self._mark(section)]
+        return marks + [self._stamp(ordinal)[1] for ordinal in self._ordinals(first_line, count)]
+
+    def _make_marks(self, section: int) -> list[_Stamp]:
+        rng = _rng(self.spec.seed, _MARKS, section)
+        marks = []
+        for _ in range(int(rng.integers(0, 4))):
+            height, width = int(rng.integers(250, 700)), int(rng.integers(150, min(500, self.spec.width_px)))
+            delta = _water_mark(rng, height, width)
+            x = int(rng.integers(0, self.spec.width_px - width + 1))
+            y = section * _MARK_LINES + int(rng.integers(0, _MARK_LINES - height))
+            marks.append(_Stamp(x, y, delta, np.zeros_like(delta), np.zeros(delta.shape, np.uint8)))
+        return marks
+
+    def _make_stamp(self, ordinal: int) -> tuple[str, _Stamp]:
+        """Return a defect and its label. Every label comes once before one comes again."""
+        spec, labels = self.spec, self._labels
+        turn = _rng(spec.seed, _ORDER, ordinal // len(labels)).permutation(len(labels))
+        label = labels[int(turn[ordinal % len(labels)])]
+        rng = _rng(spec.seed, _DEFECT, ordinal)
         if self._tiles:
-            label = sorted(self._tiles)[int(rng.integers(len(self._tiles)))]
             pictures = self._tiles[label]
-            picture = pictures[int(rng.integers(len(pictures)))]
-            delta, alpha = picture.astype(np.int16), _feather(*picture.shape)
-            tight = Box(0, 0, picture.shape[1], picture.shape[0])
+            stamp = _pasted(pictures[int(rng.integers(len(pictures)))])
         else:
-            label = KINDS[int(rng.integers(len(KINDS)))]
-            delta, alpha = _draw(label, rng), None
-            tight = _tight(delta)
-        height, width = delta.shape
-        x, y = (
-            number * CELL_PX + int(rng.integers(CELL_PX - 200 - side + 1))
-            for number, side in ((column, width), (row, height))
-        )
-        return _Patch(label, x, y, delta, alpha, tight.moved(x, y))
+            stamp = _drawn(label, rng, spec.tile_px)
+        bay, column = divmod(ordinal, spec.columns)
+        height, width = stamp.delta.shape
+        gap = SAME_LABEL_GAP_TILES * spec.tile_px
+        left, right = (spec.width_px * number // spec.columns for number in (column, column + 1))
+        left += gap // 2 if column else 0
+        right -= gap // 2 if column + 1 < spec.columns else 0
+        top, bottom = int(bay * spec.bay_lines) + 1, int((bay + 1) * spec.bay_lines) - gap
+        x, y = int(rng.integers(left, right - width + 1)), int(rng.integers(top, bottom - height + 1))
+        light = int(self._light[x + width // 2]) * self._level // (130 * _ONE)
+        if not self._tiles:
+            light = (light + 256) // 2
+            stamp = replace(stamp, delta=((stamp.delta.astype(np.int32) * light) >> 8).astype(np.int16))
+        return label, replace(stamp, x=x, y=y)
 
 
 def open_strip(seed: int, mm_per_px: float | None, images: Path | None) -> Strip:
@@ -174,12 +271,13 @@ def open_strip(seed: int, mm_per_px: float | None, images: Path | None) -> Strip
     Raises:
         ConfigError: No label folder with a picture in `images`, or one that cannot be decoded.
     """
-    spec = StripSpec(seed) if mm_per_px is None else StripSpec(seed, mm_per_px=mm_per_px)
+    scale = DEFAULT_MM_PER_PX if mm_per_px is None else mm_per_px
+    spec = StripSpec(seed, mm_per_px=scale, defects_per_m=1.5 / scale)  # as many a frame at every scale
     return Strip(spec, None if images is None else read_tiles(images))
 
 
 def read_tiles(folder: Path) -> dict[str, list[Pixels]]:
-    """Return the pictures below `folder` by the name of their folder, at most `MAX_DEFECT_PX` a side.
+    """Return the pictures below `folder` by the name of their folder, at most 1.2 tiles a side.
 
     `clean` is left out: the strip's own surface is clean.
 
@@ -193,7 +291,7 @@ def read_tiles(folder: Path) -> dict[str, list[Pixels]]:
                 pixels = to_grey(decode_picture(read_picture_file(path, 64 << 20), name=str(path), max_px=10**8))
             except PictureError as exc:
                 raise ConfigError(f"source.images: {exc}") from exc
-            if max(pixels.shape) > MAX_DEFECT_PX:
+            if max(pixels.shape) > MAX_DEFECT_TILES * 200:
                 pixels = resize_tile(pixels, 200)
             tiles.setdefault(path.parent.name, []).append(pixels)
     if not tiles:
@@ -206,17 +304,16 @@ def draw_tile(label: str, seed: int, tile_px: int = 200) -> Pixels:
 
     Args:
         label: One of `KINDS`, or `clean`.
-        seed: Another seed, another picture.
+        seed: Of the strip that the tile is cut from: another seed, another strip.
         tile_px: Side.
     """
-    rng = _rng(seed, 11)
-    grey = _surface(rng, tile_px)
-    if label != CLEAN:
-        delta = _draw(label, rng)
-        height, width = delta.shape
-        y, x = (int(rng.integers(min(0, tile_px - side) - 10, max(0, tile_px - side) + 11)) for side in (height, width))
-        _lay_at(grey, delta, x, y)
-    return _to_pixels(grey)
+    rng = _rng(seed, _TILE, 0)
+    if label == CLEAN:
+        spec = StripSpec(seed, tile_px=tile_px, defects_per_m=0)
+        x, y = int(rng.integers(0, spec.width_px - tile_px + 1)), int(rng.integers(0, 20 * _MARK_LINES))
+        return Strip(spec)._region(Box(x, y, tile_px, tile_px))
+    strip, stamp = _defect_of(label, seed, tile_px)
+    return strip._region(_around(rng, strip, stamp))
 
 
 def draw_cut_tile(label: str, seed: int, tile_px: int = 200, min_visible: float = 0.25) -> tuple[Pixels, float]:
@@ -224,250 +321,396 @@ def draw_cut_tile(label: str, seed: int, tile_px: int = 200, min_visible: float 
 
     Args:
         label: One of `KINDS`.
-        seed: Another seed, another picture.
+        seed: Of the strip that the tile is cut from: another seed, another strip.
         tile_px: Side.
         min_visible: Least share of the defect's own pixels in the tile.
 
     Returns:
-        The tile, and the share that it shows, `min_visible` at least.
+        The tile, and the share that it shows: `min_visible` at least, and seldom more than 0.95.
     """
-    rng = _rng(seed, 12)
-    grey = _surface(rng, tile_px)
-    delta = _draw(label, rng)
-    mass = int(np.count_nonzero(delta))
-    height, width = delta.shape
-    x = y = (tile_px - max(height, width)) // 2
+    rng = _rng(seed, _TILE, 1)
+    strip, stamp = _defect_of(label, seed, tile_px)
+    total = int(stamp.ink.sum(dtype=np.int64))
+    best = _around(rng, strip, stamp)
     shown = 1.0
-    for _ in range(64):
-        x, y = int(rng.integers(-width + 8, tile_px - 8)), int(rng.integers(-height + 8, tile_px - 8))
-        part = delta[max(0, -y) : max(0, tile_px - y), max(0, -x) : max(0, tile_px - x)]
-        shown = np.count_nonzero(part) / mass
-        if min_visible <= shown < 0.95:
-            break
-    else:
-        x, y, shown = 0, 0, np.count_nonzero(delta[:tile_px, :tile_px]) / mass
-    _lay_at(grey, delta, x, y)
-    return _to_pixels(grey), float(shown)
+    for _ in range(200):
+        x = int(rng.integers(stamp.x - tile_px + 1, stamp.box.right))
+        y = int(rng.integers(stamp.y - tile_px + 1, stamp.box.bottom))
+        x, y = min(max(x, 0), strip.spec.width_px - tile_px), max(y, 0)
+        left, top = max(0, x - stamp.x), max(0, y - stamp.y)
+        part = stamp.ink[top : max(0, y + tile_px - stamp.y), left : max(0, x + tile_px - stamp.x)]
+        share = int(part.sum(dtype=np.int64)) / total
+        if share >= min_visible and (share < 0.95 or shown > share):
+            best, shown = Box(x, y, tile_px, tile_px), share
+            if share < 0.95:
+                break
+    return strip._region(best), shown
+
+
+def _defect_of(label: str, seed: int, tile_px: int) -> tuple[Strip, _Stamp]:
+    """Return the strip of that seed and its first defect of that kind, at y > 0 by at least a tile."""
+    strip = Strip(StripSpec(seed, width_px=8 * tile_px, tile_px=tile_px, defects_per_m=600 / tile_px))
+    found = (strip._stamp(ordinal) for ordinal in range(len(KINDS), 2 * len(KINDS)))
+    return strip, next(stamp for name, stamp in found if name == label)
+
+
+def _around(rng: np.random.Generator, strip: Strip, stamp: _Stamp) -> Box:
+    """Return a tile at any place that holds the defect, or as much as goes in."""
+    tile_px, box = strip.spec.tile_px, stamp.box
+    corner = []
+    for start, length in ((box.x, box.width), (box.y, box.height)):
+        ends = sorted((start, start + length - tile_px))
+        corner.append(int(rng.integers(ends[0], ends[1] + 1)))
+    return Box(min(max(corner[0], 0), strip.spec.width_px - tile_px), max(corner[1], 0), tile_px, tile_px)
 
 
 # --- Surface ------------------------------------------------------------------------------------------------------
-
-
-def _to_pixels(grey: Delta) -> Pixels:
-    return np.asarray(np.clip(grey, 0, 255), np.uint8)
 
 
 def _rng(*key: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
 
-def _smooth(noise: Ints, height: int, width: int) -> Ints:
-    """Return the box mean over `height` x `width`, wrapped around, in integers."""
-    out = noise
-    for axis, size in ((0, height), (1, width)):
-        if size > 1:
-            extent = out.shape[axis]
-            wrapped = out.take(range(-(size // 2) - 1, extent + size - size // 2 - 1), axis=axis, mode="wrap")
-            total = np.cumsum(wrapped, axis=axis, dtype=np.int64)
-            sums = total.take(range(size, size + extent), axis=axis) - total.take(range(extent), axis=axis)
-            out = (sums // size).astype(np.int32)
-    return out
+def _between(rng: np.random.Generator, low: float, high: float) -> float:
+    return low + (high - low) * float(rng.random())
 
 
-def _noise(rng: np.random.Generator, height: int, width: int) -> Ints:
-    return rng.integers(-4096, 4097, (height, width), dtype=np.int32)
+def _field(rng: np.random.Generator, height: int, width: int, boxes: Sequence[tuple[int, int]], spread: int) -> Ints:
+    """Return (height, width) noise, smoothed by boxes of (lines, columns), mean 0, standard deviation `spread`.
+
+    It wraps around on both axes. Sums of integers only, so every machine gives the same.
+    """
+    field = rng.integers(-128, 128, (height, width), dtype=np.int8).astype(np.int32)
+    for lines, columns in boxes:
+        pad_y, pad_x = lines // 2 + 1, columns // 2 + 1
+        padded = np.pad(field, ((pad_y, pad_y), (pad_x, pad_x)), mode="wrap")
+        summed = cv2.boxFilter(padded, cv2.CV_32S, (columns, lines), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        field = np.asarray(summed[pad_y:-pad_y, pad_x:-pad_x], np.int32) // max(1, isqrt(lines * columns) // 2)
+    field -= int(field.sum(dtype=np.int64)) // field.size
+    deviation = isqrt(int(np.square(field, dtype=np.int64).sum()) // field.size) or 1
+    return (field.astype(np.int64) * spread // deviation).astype(np.int32)
 
 
-def _scaled(field: Ints, deviation: int) -> Ints:
-    """Return `field` with about that deviation, grey levels times 16, by an integer gain."""
-    spread = int(np.abs(field - int(field.mean())).mean()) or 1
-    return ((field - int(field.mean())) * (deviation * 13)) // (spread * 16)
+@lru_cache(maxsize=2)
+def _surface(seed: int) -> tuple[Delta, ...]:
+    """Return three layers of texture, sixteenths of a grey level; they repeat only together.
+
+    Grain runs along the strip, roughness is the pickled or scaled skin, the last is the camera's noise. Their sides are
+    primes, so that the sum repeats after far more lines than a coil has.
+    """
+    rng = _rng(seed, _SURFACE, 0)
+    grain, skin, noise = (int(_ONE * _between(rng, *span)) for span in ((1.5, 4.5), (1.5, 4.5), (1.0, 2.5)))
+    length = int(rng.integers(15, 60))
+    streaks = _field(rng, 1021, 389, ((length, 1), (length, 2)), grain)
+    streaks += _field(rng, 1021, 389, ((7, 1),), grain // 2)
+    rough = _field(rng, 509, 487, ((3, 3), (2, 2)), skin) + _field(rng, 509, 487, ((9, 7), (9, 7)), skin // 2)
+    camera = _field(rng, 383, 521, (), noise)
+    return tuple(layer.astype(np.int16) for layer in (streaks, rough, camera))
 
 
-def _texture(rng: np.random.Generator, height: int, width: int, layer: int) -> Delta:
-    """Return one layer of rolled surface: grain along the strip, slow clouds, fine noise; grey levels around 0."""
-    grain = _scaled(_smooth(_noise(rng, height, width), 61, 2), 3 * 16)
-    clouds = _scaled(_smooth(_smooth(_noise(rng, height, width), 121, 91), 61, 61), 2 * 16)
-    fine = _scaled(_smooth(_noise(rng, height, width), 2, 2), (3 - layer) * 16)
-    return ((grain + clouds + fine) // 16).astype(np.int16)
+def _level(seed: int) -> int:
+    """Return the mean brightness of a strip, sixteenths of a grey level."""
+    return int(_ONE * _between(_rng(seed, _LIGHT, 0), 95, 160))
 
 
-def _light(rng: np.random.Generator, width: int) -> Delta:
-    """Return the brightness across the strip: fuller in the middle, tilted a little."""
-    across = np.linspace(-1, 1, width)
-    tilt, fall = rng.uniform(-8, 8), rng.uniform(6, 16)
-    return np.round(MEAN_GREY + rng.uniform(-10, 10) + tilt * across - fall * across**2).astype(np.int16)
+@lru_cache(maxsize=4)
+def _light(spec: StripSpec) -> Ints:
+    """Return the light across the strip, 256 for full: less at the edges, tilted, with faint bands of the rolls."""
+    rng = _rng(spec.seed, _LIGHT, 1)
+    across = np.arange(spec.width_px) * (2 / (spec.width_px - 1)) - 1
+    middle, fall, tilt = _between(rng, -0.3, 0.3), _between(rng, 0.08, 0.28), _between(rng, -0.08, 0.08)
+    light = 1 - fall * (across - middle) * (across - middle) + tilt * across
+    bands = _field(rng, 1, spec.width_px, ((1, 21), (1, 9)), 3)[0]
+    return np.asarray(np.floor(light * 256).astype(np.int32) + bands, np.int32)
 
 
-def _surface(rng: np.random.Generator, side: int) -> Delta:
-    height = width = side + 8
-    grey = _texture(rng, height, width, 0) + _texture(rng, height, width, 1)
-    light = _light(rng, 1600)
-    left = int(rng.integers(1600 - side))
-    return np.asarray(grey[:side, :side] + light[left : left + side], np.int16)
+@lru_cache(maxsize=16)
+def _knots(spec: StripSpec, number: int) -> Delta:
+    """Return one row of the slow brightness across the strip, sixteenths of a grey level, at most 120."""
+    columns = spec.width_px // _KNOT_PX + 2
+    rng = _rng(spec.seed, _KNOTS, number)
+    knots = rng.integers(-80, 81, columns).astype(np.int32) + int(rng.integers(-40, 41))
+    place = np.arange(spec.width_px)
+    left, share = place // _KNOT_PX, place % _KNOT_PX
+    return ((knots[left] * (_KNOT_PX - share) + knots[left + 1] * share) // _KNOT_PX).astype(np.int16)
 
 
-def _lay(view: Delta, delta: Delta, alpha: Ints | None) -> None:
-    if alpha is None:
-        view += delta
-    else:
-        view += ((delta.astype(np.int32) - view) * alpha // 256).astype(np.int16)
+def _water_mark(rng: np.random.Generator, height: int, width: int) -> Delta:
+    """Return a large soft stain with a slightly stronger rim: harmless."""
+    small = _rim_to_0(_blob(rng, height // 8, width // 8, 5, 0.0))
+    mask = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR_EXACT), np.int32)
+    rim = mask * (255 - mask) // 64
+    depth = int(_ONE * _between(rng, -4, 4))
+    return ((mask * depth + rim * depth // 2) // 255).astype(np.int16)
 
 
-def _lay_at(grey: Delta, delta: Delta, x: int, y: int) -> None:
-    height, width = grey.shape
-    part = delta[max(0, -y) : max(0, height - y), max(0, -x) : max(0, width - x)]
-    grey[max(0, y) : max(0, y) + part.shape[0], max(0, x) : max(0, x) + part.shape[1]] += part
+def _lay(grey: Delta, window: Box, stamp: _Stamp) -> None:
+    """Lay the part of `stamp` that lies in `window`, the place of `grey` on the strip."""
+    box = stamp.box
+    left, right = max(window.x, box.x), min(window.right, box.right)
+    top, bottom = max(window.y, box.y), min(window.bottom, box.bottom)
+    if left >= right or top >= bottom:
+        return
+    part = (slice(top - box.y, bottom - box.y), slice(left - box.x, right - box.x))
+    view = grey[top - window.y : bottom - window.y, left - window.x : right - window.x]
+    cover = stamp.cover[part].astype(np.int32)
+    if cover.any():
+        level = 130 * _ONE  # `delta` of a pasted picture counts from here as well
+        view -= ((view - level) * cover >> 8).astype(np.int16)
+    view += stamp.delta[part]
 
 
-def _feather(height: int, width: int, edge: int = 10) -> Ints:
-    ramp_y = np.minimum(np.arange(1, height + 1), np.arange(height, 0, -1))
-    ramp_x = np.minimum(np.arange(1, width + 1), np.arange(width, 0, -1))
-    return (np.minimum(np.minimum(ramp_y[:, None], ramp_x[None, :]), edge) * 256 // edge).astype(np.int32)
+def _pasted(picture: Pixels) -> _Stamp:
+    """Return a picture as a stamp: its own grey, faded into the strip over a few pixels."""
+    height, width = picture.shape
+    cover = _ramp(picture.shape, 8)
+    delta = (picture.astype(np.int32) - 130) * _ONE * cover >> 8
+    return _Stamp(0, 0, delta.astype(np.int16), cover.astype(np.int16), np.full((height, width), 255, np.uint8))
 
 
-def _tight(delta: Delta) -> Box:
-    ys, xs = np.nonzero(np.abs(delta) >= 12)
-    return Box(int(xs.min()), int(ys.min()), int(xs.max() - xs.min() + 1), int(ys.max() - ys.min() + 1))
+def _ramp(shape: tuple[int, ...], edge_px: int) -> Ints:
+    """Return 256 inside, falling over `edge_px` to nearly 0 at the rim."""
+    height, width = shape
+    down = np.minimum(np.arange(1, height + 1), np.arange(height, 0, -1))
+    across = np.minimum(np.arange(1, width + 1), np.arange(width, 0, -1))
+    nearest = np.minimum(np.minimum(down[:, None], across[None, :]), edge_px)
+    return (nearest * 256 // edge_px).astype(np.int32)
 
 
 # --- Defects ------------------------------------------------------------------------------------------------------
 
 
-def _draw(label: str, rng: np.random.Generator) -> Delta:
-    """Return the change of grey that a defect makes, (H, W) int16, 0 where there is none."""
-    height, width = (int(side) for side in rng.integers(MIN_DEFECT_PX, MAX_DEFECT_PX + 1, 2))
-    return _DRAW[label](rng, height, width)
+@dataclass(slots=True, eq=False)
+class _Sketch:
+    """A defect while it is drawn.
+
+    Attributes:
+        ink: (H, W) uint8, what makes the box.
+        marks: (H, W), change of grey where there is ink, sixteenths.
+        ground: (H, W), change of the surface around the ink, sixteenths; faded out towards the box.
+        cover: (H, W), 0..256: how much of the strip's texture is hidden.
+    """
+
+    ink: Mask
+    marks: Ints
+    ground: Ints
+    cover: Ints
 
 
-def _soften(mask: npt.NDArray[np.uint8]) -> Ints:
-    """Return a drawn mask (0..255) with edges of a pixel or two."""
-    return np.asarray(cv2.blur(mask, (3, 3), borderType=cv2.BORDER_CONSTANT), np.int32)
+def _drawn(label: str, rng: np.random.Generator, tile_px: int) -> _Stamp:
+    """Return a defect of that kind at no place yet, cropped to what shows."""
+    least, narrow = _SIZES[label]
+    height = int(tile_px * _between(rng, least, MAX_DEFECT_TILES))
+    width = int(tile_px * _between(rng, *narrow))
+    sketch = _DRAW[label](rng, height, width)
+    ys, xs = np.nonzero(sketch.ink >= 24)
+    part = (slice(int(ys.min()), int(ys.max()) + 1), slice(int(xs.min()), int(xs.max()) + 1))
+    ink = sketch.ink[part]
+    fade = _ramp(ink.shape, 24)
+    delta = sketch.marks[part] + (sketch.ground[part] * fade >> 8)
+    cover = sketch.cover[part] * fade >> 8
+    return _Stamp(0, 0, delta.astype(np.int16), cover.astype(np.int16), ink)
 
 
-def _envelope(rng: np.random.Generator, height: int, width: int) -> Ints:
-    """Return how strongly a texture-like defect shows, 0..256: full inside, fading over an irregular rim."""
-    across = np.linspace(-1, 1, width)[None, :] ** 4 + np.linspace(-1, 1, height)[:, None] ** 4
-    ragged = _scaled(_smooth(_smooth(_noise(rng, height, width), 25, 25), 15, 15), 60)
-    return np.asarray(np.clip(np.round(330 * (1.05 - across)).astype(np.int32) + ragged, 0, 256), np.int32)
+def _squares(height: int, width: int) -> npt.NDArray[np.float64]:
+    """Return 0 in the middle, 1 at the middle of each side: a rounded rectangle's distance."""
+    v = (np.arange(height) * 2 + 1) / height - 1
+    u = (np.arange(width) * 2 + 1) / width - 1
+    return np.asarray((v * v * v * v)[:, None] + (u * u * u * u)[None, :])
 
 
-def _shaped(rng: np.random.Generator, delta: Ints) -> Delta:
-    """Return `delta` under an envelope of its own size."""
-    return np.asarray(delta * _envelope(rng, *delta.shape) // 256, np.int16)
+def _blob(rng: np.random.Generator, height: int, width: int, size: int, bias: float) -> Mask:
+    """Return a ragged soft area (255 inside) that fills about the middle of the rectangle."""
+    field = _field(rng, height, width, ((size, size), (size, size)), 100)
+    inside = (1 - _squares(height, width)) * 220 + field + bias * 100 - 60
+    return np.clip(np.floor(inside * 2.2), 0, 255).astype(np.uint8)
 
 
-def _walk(
-    rng: np.random.Generator, start: tuple[float, float], angle: float, steps: int, step: float, wobble: float
-) -> Ints:
-    """Return the corners of a jagged line, (N, 2) x and y."""
-    x, y = start
-    points = [(x, y)]
-    for turn in rng.normal(0, wobble, steps):
-        angle += turn
-        x, y = x + step * np.cos(angle), y + step * np.sin(angle)
-        points.append((x, y))
-    return np.round(np.array(points)).astype(np.int32)
+def _rim_to_0(mask: Mask) -> Mask:
+    return ((mask.astype(np.int32) * _ramp(mask.shape, 4)) >> 8).astype(np.uint8)
 
 
-def _draw_crazing(rng: np.random.Generator, height: int, width: int) -> Delta:
-    """Many fine dark cracks, mostly across the strip, that branch and meet."""
-    mask = np.zeros((height, width), np.uint8)
-    lean = rng.uniform(-0.4, 0.4)
-    for _ in range(int(height * width / 420)):
-        start = (rng.uniform(0, width), rng.uniform(0, height))
-        steps = int(rng.integers(5, 16))
-        line = _walk(rng, start, lean + (rng.random() < 0.3) * rng.uniform(-1.2, 1.2), steps, 4.0, 0.45)
-        cv2.polylines(mask, [line], False, int(rng.integers(130, 256)), 1, cv2.LINE_8)
-    depth = int(rng.integers(46, 72))
-    return _shaped(rng, -(_soften(mask) * depth) // 140)
+def _soft(mask: Mask) -> Mask:
+    """Return `mask` as the lens shows it: edges of a pixel or two."""
+    return np.asarray(cv2.blur(mask, (2, 2), borderType=cv2.BORDER_CONSTANT), np.uint8)
 
 
-def _draw_inclusion(rng: np.random.Generator, height: int, width: int) -> Delta:
-    """A few dark, frayed streaks along the strip, and specks beside them."""
-    mask = np.zeros((height, width), np.uint8)
-    for _ in range(int(rng.integers(2, 6))):
-        x = rng.uniform(width * 0.15, width * 0.85)
-        length = int(rng.integers(height // 2, height))
-        start = (x, rng.uniform(0, height - length))
-        line = _walk(rng, start, np.pi / 2, length // 6, 6.0, 0.07)
-        for point, other in pairwise(line):
-            thickness = int(rng.integers(2, 9))
-            cv2.line(mask, point.tolist(), other.tolist(), int(rng.integers(170, 256)), thickness, cv2.LINE_8)
-    for _ in range(int(rng.integers(3, 14))):
-        centre = (int(rng.integers(width)), int(rng.integers(height)))
-        cv2.ellipse(mask, centre, (int(rng.integers(1, 4)), int(rng.integers(2, 10))), 0, 0, 360, 220, -1)
-    depth = int(rng.integers(56, 84))
-    return (-(_soften(mask) * depth) // 255).astype(np.int16)
+def _stroke(mask: Mask, start: tuple[float, float], end: tuple[float, float], ink: int, thickness: int) -> None:
+    points = [(int(x * 16), int(y * 16)) for x, y in (start, end)]
+    cv2.line(mask, points[0], points[1], ink, thickness, cv2.LINE_AA, 4)
 
 
-def _blobs(rng: np.random.Generator, height: int, width: int, size: int, share: float) -> npt.NDArray[np.uint8]:
-    """Return 255 on about `share` of the area, in blobs of about `size` pixels, fewer towards the rim."""
-    field = _smooth(_smooth(_noise(rng, height, width), size, size), size // 2 + 1, size // 2 + 1)
-    across = np.linspace(-1, 1, width)[None, :] ** 4 + np.linspace(-1, 1, height)[:, None] ** 4
-    spread = int(np.abs(field).mean()) or 1
-    field = field - np.round(across * 1.6 * spread).astype(np.int32)
-    order = np.sort(field, axis=None)
-    return np.where(field > order[int((1 - share) * (order.size - 1))], 255, 0).astype(np.uint8)
+def _crazing(rng: np.random.Generator, height: int, width: int) -> _Sketch:
+    """A net of fine dark cracks, mostly across the strip, that waver, fork and fade, on roughened skin."""
+    area = _rim_to_0(_blob(rng, height, width, 25, 0.6)).astype(np.int32)
+    ink = np.zeros((height, width), np.uint8)
+    slope = _between(rng, -0.35, 0.35)
+    for _ in range(int(height * width / _between(rng, 500, 1100))):
+        x, y = _between(rng, 0, width), _between(rng, 0, height)
+        upright = rng.random() < 0.2
+        way = _between(rng, -0.5, 0.5)
+        strength = _between(rng, 90, 255)
+        for _ in range(int(rng.integers(6, 26))):
+            along, aside = _between(rng, 0.6, 3.2), _between(rng, -2.2, 2.2) + way
+            way = min(max(way + _between(rng, -0.5, 0.5), -1.2), 1.2)
+            to = (x + aside, y + along) if upright else (x + along, y + aside + slope * along)
+            shown = int(strength * _between(rng, 0.35, 1.0))
+            _stroke(ink, (x, y), to, min(255, shown), 2 if rng.random() < 0.12 else 1)
+            x, y = to
+    ink = ((_soft(ink).astype(np.int32) * np.minimum(area * 2, 255)) // 255).astype(np.uint8)
+    depth = int(_ONE * _between(rng, 60, 105))
+    rough = _field(rng, height, width, ((2, 2),), int(_ONE * _between(rng, 11, 22)))
+    clouds = _field(rng, height, width, ((31, 31), (31, 31)), 6 * _ONE) + int(_ONE * _between(rng, 2, 26))
+    return _Sketch(ink, -(ink.astype(np.int32) * depth // 255), (rough + clouds) * area // 255, np.zeros_like(area))
 
 
-def _draw_patches(rng: np.random.Generator, height: int, width: int) -> Delta:
-    """Large irregular dark blotches with a mottled inside."""
-    mask = _soften(_blobs(rng, height, width, 29, rng.uniform(0.3, 0.5)))
-    inside = _scaled(_smooth(_noise(rng, height, width), 5, 5), 9)
-    depth = int(rng.integers(48, 70))
-    return (mask * (inside - depth) // 255).astype(np.int16)
+def _inclusion(rng: np.random.Generator, height: int, width: int) -> _Sketch:
+    """One to five dark ragged streaks along the strip that taper at both ends, with slivers beside them."""
+    ink = np.zeros((height, width), np.float64)
+    x = np.arange(width)[None, :]
+    count = int(rng.integers(1, 4))
+    for number in range(count + int(rng.integers(0, 5))):
+        main = number < count
+        length = int(height * (_between(rng, 0.5, 1.0) if main else _between(rng, 0.08, 0.3)))
+        if number == 0:
+            length = height
+        half = _between(rng, 3.5, 10.0) if main else _between(rng, 0.9, 2.4)
+        top = int(rng.integers(0, height - length + 1))
+        t = (np.arange(length) + 0.5) / length
+        drift = np.cumsum(_field(rng, length, 1, ((9, 1),), 16)[:, 0]) / 160
+        wide, fine = (_field(rng, length, 1, ((size, 1), (size, 1)), 100)[:, 0] for size in (max(5, length // 4), 3))
+        peak = _between(rng, 0.3, 0.7)
+        taper = np.where(t < peak, t / peak, (1 - t) / (1 - peak))
+        body = np.sqrt(taper) * half * np.maximum(wide / 250 + fine / 600 + 0.75, 0.12)
+        middle = _between(rng, 0.2, 0.8) * width + drift
+        shape = np.clip(body[:, None] - np.abs(x - middle[:, None]) + 0.5, 0, 1) * _between(rng, 0.7, 1.0)
+        ink[top : top + length] = np.maximum(ink[top : top + length], shape)
+    full = _soft(np.floor(ink * 255).astype(np.uint8))
+    depth = int(_ONE * _between(rng, 34, 62))
+    inside = _field(rng, height, width, ((9, 2), (3, 1)), 4 * _ONE)
+    marks = (full.astype(np.int32) * (inside - depth)) // 255
+    none = np.zeros_like(marks)
+    return _Sketch(full, marks, none, full.astype(np.int32) // 2)
 
 
-def _draw_pitted(rng: np.random.Generator, height: int, width: int) -> Delta:
-    """Many small dark pits, each with a bright lower rim."""
-    mask = np.zeros((height, width), np.uint8)
-    for _ in range(int(height * width / rng.uniform(170, 300))):
-        centre = (int(rng.integers(3, width - 3)), int(rng.integers(3, height - 3)))
-        axes = (int(rng.integers(1, 4)), int(rng.integers(1, 5)))
-        cv2.ellipse(mask, centre, axes, 0, 0, 360, int(rng.integers(120, 256)), -1)
-    pits = _soften(mask)
-    rim = np.zeros_like(pits)
-    rim[2:] = pits[:-2]
-    depth = int(rng.integers(62, 96))
-    return _shaped(rng, -(pits * depth) // 255 + np.clip(rim - pits, 0, 255) * 26 // 255)
+def _patches(rng: np.random.Generator, height: int, width: int) -> _Sketch:
+    """Large dark blotches with soft irregular edges on a brighter, rough ground, and a few black specks."""
+    size = int(min(height, width) * _between(rng, 0.16, 0.26)) | 1
+    large = _field(rng, height, width, ((size, size), (size, size)), 100)
+    fine = _field(rng, height, width, ((9, 5), (7, 3)), 20)
+    hill = 150 - _squares(height, width) * 330 + large + fine - _between(rng, 10, 90)
+    ink = _rim_to_0(np.clip(np.floor(hill * 2.2), 0, 255).astype(np.uint8))
+    ink = np.asarray(cv2.blur(ink, (5, 5), borderType=cv2.BORDER_CONSTANT), np.uint8)
+    if int(ink.max()) < 200:
+        ink = np.maximum(ink, _rim_to_0(_blob(rng, height, width, 15, -0.4)))
+    area = _rim_to_0(_blob(rng, height, width, 25, 0.6)).astype(np.int32)
+    depth = int(_ONE * _between(rng, 36, 66))
+    inside = _field(rng, height, width, ((2, 2), (3, 2)), int(_ONE * _between(rng, 6, 11)))
+    inside += _field(rng, height, width, ((19, 19), (19, 19)), 8 * _ONE)
+    marks = ink.astype(np.int32) * (inside - depth) // 255
+    specks = np.zeros_like(ink)
+    for _ in range(int(rng.integers(0, 14))):
+        at = (_between(rng, 0.2, 0.8) * width, _between(rng, 0.2, 0.8) * height)
+        _stroke(specks, at, (at[0] + _between(rng, -4, 4), at[1] + _between(rng, -2, 2)), 255, int(rng.integers(1, 4)))
+    specks = _rim_to_0(_soft(specks))
+    marks -= specks.astype(np.int32) * (30 * _ONE) // 255
+    bright = int(_ONE * _between(rng, 4, 24))
+    rough = _field(rng, height, width, ((2, 1), (2, 2)), int(_ONE * _between(rng, 4, 9)))
+    ground = (bright + rough) * area // 255 * (255 - ink.astype(np.int32)) // 255
+    return _Sketch(np.maximum(ink, specks), marks, ground, np.zeros_like(area))
 
 
-def _draw_scale(rng: np.random.Generator, height: int, width: int) -> Delta:
-    """Mottled flecks of scale, dark and bright beside each other, drawn out along the strip."""
-    dark = _soften(_stretched(rng, height, width, rng.uniform(0.2, 0.32)))
-    bright = _soften(_stretched(rng, height, width, rng.uniform(0.1, 0.2)))
-    depth = int(rng.integers(40, 60))
-    return _shaped(rng, (bright * (depth - 8) - dark * depth) // 255)
+def _pitted(rng: np.random.Generator, height: int, width: int) -> _Sketch:
+    """Many small dark pits, drawn out a little along the strip, on smooth bright ground."""
+    area = _rim_to_0(_blob(rng, height, width, 35, 0.7))
+    area = np.asarray(cv2.blur(area, (15, 15), borderType=cv2.BORDER_CONSTANT), np.uint8)
+    ink = np.zeros((height, width), np.uint8)
+    coarse = _between(rng, 0, 1)
+    for _ in range(int(height * width / (40 + 70 * coarse))):
+        x, y = _between(rng, 2, width - 2), _between(rng, 2, height - 2)
+        if _between(rng, 0, 255) > area[int(y), int(x)]:
+            continue
+        long = _between(rng, 0, 2.5 + 4 * coarse)
+        thickness = int(rng.integers(1, 3 + round(2 * coarse)))
+        lean = _between(rng, -0.3, 0.3) * long
+        _stroke(ink, (x, y), (x + lean, y + long), int(rng.integers(110, 256)), thickness)
+    ink = _rim_to_0(_soft(ink))
+    depth = int(_ONE * _between(rng, 34, 64))
+    bright = int(_ONE * _between(rng, 0, 12))
+    whole = area.astype(np.int32)
+    return _Sketch(ink, -(ink.astype(np.int32) * depth // 255), whole * bright // 255, whole * 100 // 255)
 
 
-def _stretched(rng: np.random.Generator, height: int, width: int, share: float) -> npt.NDArray[np.uint8]:
-    field = _smooth(_smooth(_noise(rng, height, width), 13, 5), 7, 3)
-    order = np.sort(field, axis=None)
-    return np.where(field > order[int((1 - share) * (order.size - 1))], 255, 0).astype(np.uint8)
+def _scale(rng: np.random.Generator, height: int, width: int) -> _Sketch:
+    """Clusters of dark slanting flecks of scale pressed into a mottled skin, bright chips between them."""
+    area = _rim_to_0(_blob(rng, height, width, 31, 0.5))
+    cluster = _field(rng, height, width, ((29, 41), (29, 41)), 100)
+    dark, chips = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
+    slope = _between(rng, -0.6, 0.3)
+    for _ in range(int(height * width / _between(rng, 90, 170))):
+        x, y = _between(rng, 3, width - 3), _between(rng, 3, height - 3)
+        if area[int(y), int(x)] < 120 or cluster[int(y), int(x)] < _between(rng, -120, 160):
+            continue
+        target = dark if rng.random() < 0.82 else chips
+        ink, thickness = int(rng.integers(120, 256)), int(rng.integers(1, 4))
+        for _ in range(int(rng.integers(1, 4))):
+            along = _between(rng, 2.0, 6.0)
+            to = (x + along, y + slope * along + _between(rng, -1.3, 1.3))
+            _stroke(target, (x, y), to, ink, max(1, thickness + int(rng.integers(-1, 2))))
+            x, y = to
+    dark, chips = _rim_to_0(_soft(dark)), _rim_to_0(_soft(chips))
+    depth, lift = int(_ONE * _between(rng, 30, 56)), int(_ONE * _between(rng, 8, 26))
+    marks = chips.astype(np.int32) * lift // 255 - dark.astype(np.int32) * depth // 255
+    mottle = _field(rng, height, width, ((11, 17), (11, 17)), int(_ONE * _between(rng, 4, 8)))
+    mottle += _field(rng, height, width, ((2, 5), (1, 3)), int(_ONE * _between(rng, 5, 9)))
+    return _Sketch(dark, marks, mottle * area.astype(np.int32) // 255, np.zeros_like(mottle))
 
 
-def _draw_scratches(rng: np.random.Generator, height: int, width: int) -> Delta:
-    """A few thin, bright, nearly straight lines, roughly in one direction."""
-    mask = np.zeros((height, width), np.uint8)
-    upright = rng.random() < 0.6
-    lean = rng.uniform(-0.25, 0.25)
-    for _ in range(int(rng.integers(1, 5))):
-        if upright:
-            start, angle, steps = (rng.uniform(width * 0.2, width * 0.8), rng.uniform(0, 12)), np.pi / 2, height // 8
-        else:
-            start, angle, steps = (rng.uniform(0, 12), rng.uniform(height * 0.2, height * 0.8)), 0.0, width // 8
-        line = _walk(rng, start, angle + lean + rng.normal(0, 0.04), int(steps * rng.uniform(0.7, 1.0)), 8.0, 0.01)
-        cv2.polylines(mask, [line], False, int(rng.integers(190, 256)), int(rng.integers(1, 4)), cv2.LINE_8)
-    height_of = int(rng.integers(76, 110))
-    return np.asarray(_soften(mask) * height_of // 200, np.int16)
+def _scratches(rng: np.random.Generator, height: int, width: int) -> _Sketch:
+    """One to four thin bright lines, nearly straight and parallel, that flare up and fade; seldom across the strip."""
+    turned = rng.random() < 0.2
+    if turned:
+        height, width = max(width, height // 3), height
+    ink = np.zeros((width, height) if turned else (height, width), np.uint8)
+    long, side = ink.shape
+    lean = _between(rng, -0.5, 0.5) * min(1.0, side / long)
+    if rng.random() < 0.6:
+        lean *= 0.15
+    for number in range(int(rng.integers(1, 5))):
+        length = int(long * (1.0 if number == 0 else _between(rng, 0.3, 1.0)))
+        top = int(rng.integers(0, long - length + 1))
+        x = _between(rng, 0.15, 0.85) * side - lean * length / 2
+        bend = _between(rng, -0.03, 0.03)
+        shine = _field(rng, length // 3 + 2, 1, ((5, 1), (3, 1)), 60)[:, 0] + int(rng.integers(120, 200))
+        thickness = 2 if rng.random() < 0.2 else 1
+        for step, value in enumerate(shine[: length // 3]):
+            to = x + (lean + bend) * 3 + _between(rng, -0.25, 0.25)
+            at = top + step * 3
+            _stroke(ink, (x, at), (to, at + 3), int(min(max(value, 45), 255)), thickness)
+            x = to
+    if turned:
+        ink = np.ascontiguousarray(ink.T)
+    ink = _soft(ink)
+    height_of = int(_ONE * _between(rng, 75, 140))
+    marks = ink.astype(np.int32) * height_of // 255
+    return _Sketch(ink, marks, np.zeros_like(marks), np.zeros_like(marks))
 
 
-_DRAW: Mapping[str, Callable[[np.random.Generator, int, int], Delta]] = {
-    "crazing": _draw_crazing,
-    "inclusion": _draw_inclusion,
-    "patches": _draw_patches,
-    "pitted_surface": _draw_pitted,
-    "rolled-in_scale": _draw_scale,
-    "scratches": _draw_scratches,
+_SIZES: Mapping[str, tuple[float, tuple[float, float]]] = {
+    "crazing": (0.6, (0.6, 1.2)),
+    "inclusion": (0.45, (0.15, 0.5)),
+    "patches": (0.5, (0.5, 1.1)),
+    "pitted_surface": (0.6, (0.6, 1.2)),
+    "rolled-in_scale": (0.6, (0.6, 1.2)),
+    "scratches": (0.6, (0.1, 0.6)),
+}
+"""Least length along the strip, and least and most width, in tiles; the length goes up to `MAX_DEFECT_TILES`."""
+
+_DRAW: Mapping[str, Callable[[np.random.Generator, int, int], _Sketch]] = {
+    "crazing": _crazing,
+    "inclusion": _inclusion,
+    "patches": _patches,
+    "pitted_surface": _pitted,
+    "rolled-in_scale": _scale,
+    "scratches": _scratches,
 }

@@ -152,3 +152,47 @@ def test_an_impossible_strip_is_refused(wrong: dict[str, int]) -> None:
     """A strip that cannot be drawn cannot be specified."""
     with pytest.raises(ConfigError, match="a strip needs"):
         StripSpec(**wrong)
+
+
+@pytest.mark.parametrize("label", KINDS)
+def test_a_defect_lies_exactly_in_its_box(label: str) -> None:
+    """Outside the boxes the strip is the clean strip; each side of a box has a changed pixel nearby."""
+    strip, clean = Strip(StripSpec(seed=77)), Strip(StripSpec(seed=77, defects_per_m=0))
+    drawn = strip.defects(0, 9000)
+    box = next(one.box for one in drawn if one.label == label)
+    first, count = max(0, box.y - 40), box.height + 80
+    change = np.abs(strip.lines(first, count).astype(np.int16) - clean.lines(first, count))
+    for one in strip.defects(first, count):
+        there = one.box.moved(dy=-first)
+        part = change[max(0, there.y) : max(0, there.bottom), there.x : there.right]
+        if one.box == box:
+            ys, xs = np.nonzero(part >= 3)
+            assert ys.min() <= 8
+            assert xs.min() <= 8
+            assert part.shape[0] - ys.max() <= 8
+            assert part.shape[1] - xs.max() <= 8
+        part[:] = 0
+
+    assert not change.any()
+
+
+@pytest.mark.parametrize("spec", [StripSpec(0), StripSpec(9, 1000, 0.4, 1.4), StripSpec(9, 2600, 0.5, 7.0)], ids=str)
+def test_tiles_of_two_defects_never_touch(spec: StripSpec) -> None:
+    """Boxes are two tiles apart: wherever the grid lies, a whole tile is between the tiles of one and of the other."""
+    drawn = Strip(spec).defects(0, 20_000)
+    near = [(a, b) for number, a in enumerate(drawn) for b in drawn[number + 1 : number + 12]]
+
+    assert min(gap_px(a, b) for a, b in near) >= 2 * spec.tile_px
+
+
+def test_every_six_defects_show_the_six_kinds() -> None:
+    """No kind is rare: each comes once before one comes again."""
+    labels = [one.label for one in sorted(STRIP.defects(0, 12_000), key=lambda one: one.ordinal)]
+
+    assert all(set(labels[number : number + 6]) == set(KINDS) for number in range(0, len(labels) - 5, 6))
+
+
+def test_defects_that_would_touch_are_refused() -> None:
+    """The message says how many fit."""
+    with pytest.raises(ConfigError, match=r"at most 5\.\d+ a metre"):
+        StripSpec(defects_per_m=9)
