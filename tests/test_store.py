@@ -234,6 +234,35 @@ def test_a_torn_list_of_files_in_work_is_read_as_far_as_it_goes(store: Store) ->
     assert suspects == {"a": 1}
 
 
+@pytest.mark.parametrize(
+    ("worked_on_later", "expected"),
+    [
+        pytest.param(False, {}, id="died before it was struck off"),
+        pytest.param(True, {"0.jpg": 1}, id="came again later"),
+    ],
+)
+def test_a_committed_file_is_not_blamed(
+    store: Store, clock: FakeClock, worked_on_later: bool, expected: dict[str, int]
+) -> None:
+    """A death between the commit and the list of files in work blames nobody; a new file of that name is blamed."""
+    path = store.folder / "in-work"
+    store.starting("0.jpg")
+    as_it_was = path.read_bytes()
+    clock.advance(1)
+    store.commit([entry(0)])
+    if worked_on_later:
+        clock.advance(1)
+        store.starting("0.jpg")
+        as_it_was = path.read_bytes()
+    store.close(clean=False)
+    path.write_bytes(as_it_was)
+    again = Store(store.folder, clock)
+    suspects = again.suspects()
+    again.close()
+
+    assert expected == suspects
+
+
 def test_the_list_of_files_in_work_stays_small(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """With always a file in work, as in a long backlog, the list does not grow, and a death finds that file alone."""
     monkeypatch.setattr(inspector.store._WorkList, "MAX_BYTES", 2000)
