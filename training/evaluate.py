@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.bundle import CLEAN, Bundle
-from inspector.classifier import open_model
+from inspector.classifier import Classifier, WorkerPool, check_golden
 from inspector.decision import DecisionRules
 from inspector.frame import Pixels
 from inspector.inspection import InspectRules
@@ -87,7 +87,8 @@ def evaluate(
         quick: A tenth of the clean strips and tiles, for a first look.
         say: Told what is measured now.
     """
-    pool, golden = open_model(bundle, workers=2)
+    classifiers = [Classifier(bundle) for _ in range(2)]
+    golden, pool = check_golden(classifiers[0]), WorkerPool(classifiers)
     rules = DecisionRules.of(bundle, {}, {}, RECORD_FLOOR)
     model = Model(pool, rules)
     tile_px = bundle.card.tile_px

@@ -2,7 +2,8 @@
 
 Efros and Freeman, "Image quilting for texture synthesis and transfer", SIGGRAPH 2001: blocks are laid one by one, each
 chosen among random candidates by how well its rim agrees with what lies there, and cut along the path of least
-difference. Pictures without enough surface outside every box give no ground.
+difference. Pictures without enough surface outside every box give no ground, nor do those whose surface has specks that
+stand out: about one scratches picture in seven hides unmarked ones.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import numpy.typing as npt
 
 from inspector.frame import Pixels
 from training.dataset import Picture
+from training.overlap import high_pass
 
 BLOCK_PX = 48
 RIM_PX = 16
 BOX_MARGIN_PX = 4
 MIN_PLACES = 200
+MAX_SPECK = 6.0
+"""Strongest speck of credible ground, in spreads of its grain: above lie unmarked scratches and inclusions (by eye)."""
 CANDIDATES = 24
 
 
@@ -50,7 +54,16 @@ def find_ground(picture: Picture, pixels: Pixels, block_px: int = BLOCK_PX) -> G
     side = block_px
     inside = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
     places = np.argwhere(inside == 0)
-    return Ground(pixels, places, picture.group, picture.label) if len(places) >= MIN_PLACES else None
+    if len(places) < MIN_PLACES or strongest_speck(pixels, taken == 0) > MAX_SPECK:
+        return None
+    return Ground(pixels, places, picture.group, picture.label)
+
+
+def strongest_speck(pixels: Pixels, where: npt.NDArray[np.bool_]) -> float:
+    """Return how far the brightest or darkest specks stand out of the grain: the 0.05 % tail over the robust spread."""
+    grain = cv2.GaussianBlur(high_pass(pixels), (0, 0), 1.0)[where]
+    spread = 1.4826 * float(np.median(np.abs(grain - np.median(grain)))) + 0.3
+    return max(float(np.quantile(grain, 0.9995)), -float(np.quantile(grain, 0.0005))) / spread
 
 
 def quilt(

@@ -54,12 +54,12 @@ class Augment(_Strict):
     gradient: float = 0.4
     light: Chance = 0.35
     blur_sigma_px: float = 2.0
-    motion_px: int = 10
-    blur: Chance = 0.25
-    noise_sigma: float = 20.0
-    noise: Chance = 0.3
-    jpeg_quality: int = 15
-    jpeg: Chance = 0.2
+    motion_px: int = 12
+    blur: Chance = 0.3
+    noise_sigma: float = 24.0
+    noise: Chance = 0.35
+    jpeg_quality: int = 10
+    jpeg: Chance = 0.3
 
 
 class Tiles(_Strict):

@@ -288,6 +288,12 @@ def texture(side: int, rng: np.random.Generator) -> Pixels:
     radius = np.sqrt((u * stretch) ** 2 + v**2) + 0.005
     spectrum = np.fft.rfft2(rng.normal(size=(side, side))) / radius**falloff
     noise = np.fft.irfft2(spectrum, s=(side, side))
+    if rng.random() < 0.3:  # ground or brushed: many streaks along the whole tile, some of them bright
+        streaks = np.cumsum(rng.normal(size=side)) * 0.02 + rng.gamma(rng.uniform(0.3, 2), 1.0, side) * rng.choice(
+            (-1, 1)
+        )
+        noise = 0.3 * noise / max(float(noise.std()), 1e-9) + (streaks - streaks.mean())[None, :]
+        noise = noise * (1 + 0.5 * np.cumsum(rng.normal(size=(side, 1)), axis=0) / side**0.5)
     noise = noise / max(float(noise.std()), 1e-9)
     level, spread = rng.uniform(30, 225), float(np.exp(rng.uniform(np.log(1.0), np.log(20))))
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]

@@ -19,7 +19,7 @@ l2 = 1e-4
 # -- data: beside the 1,440 training pictures
 tiles = {
     "clean_quilted": 400,
-    "clean_textures": 300,
+    "clean_textures": 350,
     "cut": 550,
     "generated_defects": 264,
     "generated_clean": 120,
