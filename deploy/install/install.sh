@@ -1,0 +1,83 @@
+#!/bin/sh
+# Install inspector where the Debian package does not fit: any Linux with systemd 252 and Python 3.11 or later.
+#
+#   sudo deploy/install/install.sh              install, or upgrade: stations that run go on with the new version
+#   sudo deploy/install/install.sh --uninstall  remove the program; configuration, state and pictures stay
+#   sudo deploy/install/install.sh --purge      remove configuration, state and secrets as well
+#
+# Wheels come from where pip is configured to look, each checked against its locked hash. Without a network: collect
+# them elsewhere with collect-wheels.sh, copy the folder, and set PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER.
+# PYTHON chooses the interpreter; it must stay on this machine.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+source=$(cd "$here/../.." && pwd)
+units=/usr/local/lib/systemd/system
+umask 022
+
+say() { printf '%s\n' "$*"; }
+fail() { say "install.sh: $*" >&2; exit 1; }
+
+[ "$(id -u)" = 0 ] || fail "root is needed (sudo)"
+running=$([ -d /run/systemd/system ] && echo yes || echo no)
+if command -v dpkg-query >/dev/null && dpkg-query -W -f='${Status}' inspector 2>/dev/null | grep -q 'ok installed'; then
+  fail "the Debian package is installed: use apt-get or dpkg"
+fi
+
+uninstall() {
+  if [ "$running" = yes ]; then
+    systemctl stop 'inspector@*.service' inspector.target 2>/dev/null || true
+    systemctl disable inspector.target 2>/dev/null || true
+  fi
+  rm -rf /opt/inspector /usr/local/share/inspector
+  rm -f /usr/local/bin/inspector "$units/inspector@.service" "$units/inspector.target" \
+    /etc/sysusers.d/inspector.conf /etc/tmpfiles.d/inspector.conf
+  if [ "$1" = --purge ]; then
+    rm -rf /etc/inspector /var/lib/inspector
+    rm -f /etc/credstore/inspector.* /etc/systemd/system/inspector.target.wants/inspector@*.service
+  fi
+  [ "$running" = no ] || systemctl daemon-reload
+  say "inspector is removed$([ "$1" = --purge ] || echo '; /etc/inspector and /var/lib/inspector stay')"
+}
+
+case ${1:-} in
+  --uninstall | --purge) uninstall "$1"; exit 0 ;;
+  '') ;;
+  *) fail "unknown option: $1" ;;
+esac
+
+if [ "$running" = yes ]; then
+  version=$(systemctl --version | sed -n 's/^systemd \([0-9]*\).*/\1/p')
+  [ "$version" -ge 252 ] || fail "systemd 252 or later is needed: $version"
+fi
+
+# The new environment is made beside the old one and takes its place at once; what runs is not disturbed until then.
+stage=/opt/inspector/.stage
+trap 'rm -rf "$stage"' EXIT
+rm -rf "$stage"
+mkdir -p "$stage"
+"$here/make-wheel.sh" "$stage/wheel"
+say "installing the locked requirements into /opt/inspector/venv"
+"$here/make-venv.sh" "$stage/root" "$stage"/wheel/inspector-*.whl
+"$stage/root/opt/inspector/venv/bin/python" -m compileall -q -j 0 -s "$stage/root" "$stage/root/opt/inspector/venv/lib" || true
+rm -rf /opt/inspector/venv.old
+[ ! -d /opt/inspector/venv ] || mv /opt/inspector/venv /opt/inspector/venv.old
+mv "$stage/root/opt/inspector/venv" /opt/inspector/venv
+rm -rf /opt/inspector/venv.old
+
+put() { install -D -m 644 "$1" "$2"; }
+mkdir -p /usr/local/bin
+ln -sfn /opt/inspector/venv/bin/inspector /usr/local/bin/inspector
+for file in "$source"/systemd/*.service "$source"/systemd/*.target; do put "$file" "$units/$(basename "$file")"; done
+for file in "$source"/systemd/drop-ins/*.conf; do put "$file" "/usr/local/share/inspector/systemd/$(basename "$file")"; done
+for file in "$here"/examples/*.toml; do put "$file" "/usr/local/share/inspector/examples/$(basename "$file")"; done
+put "$source/systemd/sysusers.conf" /etc/sysusers.d/inspector.conf
+put "$source/systemd/tmpfiles.conf" /etc/tmpfiles.d/inspector.conf
+[ -e /etc/inspector/demo.toml ] || put "$here/demo.toml" /etc/inspector/demo.toml
+systemd-sysusers inspector.conf
+systemd-tmpfiles --create inspector.conf || true
+if [ "$running" = yes ]; then
+  systemctl daemon-reload
+  systemctl enable --now inspector.target
+  systemctl try-restart 'inspector@*.service'
+fi
+say "installed: $(/usr/local/bin/inspector --version).  Try it:  systemctl start inspector@demo"
