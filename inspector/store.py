@@ -38,6 +38,8 @@ from inspector.messages import encode as encode_message
 
 APPLICATION_ID = 0x1A5BEC70
 SCHEMA_VERSION = 1
+"""Which programs can work with the file. A release may add tables, columns and indexes without touching it; it grows
+only when the release before knows the new number already, so that going back by one version always opens the store."""
 MAX_CANDIDATES = 1_000_000
 PRUNE_ROWS = 2000
 """Delivered rows removed at once, so that tidying never holds up a commit for long."""
@@ -68,6 +70,23 @@ CREATE TABLE configurations (
   fingerprint TEXT PRIMARY KEY, kind TEXT NOT NULL, first_ms INTEGER NOT NULL, text TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+
+# Columns by name: the next version may have added some, and this one must still work with its file (a downgrade).
+_PUT_META = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_COUNT_DEATH = (
+    "INSERT INTO deaths (source_key, times) VALUES (?, 1) ON CONFLICT (source_key) DO UPDATE SET times = times + 1"
+)
+_INSERT_RECORD = (
+    "INSERT INTO records (id, seq, kind, captured_ms, defect_id, label, severity, score, phase, alarm, payload)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_REPLACE_LEDGER = (
+    "INSERT OR REPLACE INTO ledger (source_key, size_bytes, mtime_ns, outcome, done_ms) VALUES (?, ?, ?, ?, ?)"
+)
+_INSERT_CANDIDATE = (
+    "INSERT INTO candidates (captured_ms, epoch, frame_id, source_key, label, score, x, y, width, height, bundle)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +251,7 @@ class Store:
 
     def _set_meta(self, key: str, value: Any) -> Any:
         with self._transaction() as db:
-            db.execute(
-                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value)
-            )
+            db.execute(_PUT_META, (key, value))
         return value
 
     # --- Counters -------------------------------------------------------------------------------------------------
@@ -257,7 +274,9 @@ class Store:
         """Keep a configuration or bundle card by its fingerprint: what messages name must be readable years later."""
         with self._transaction() as db:
             row = (fingerprint, kind, to_timestamp_ms(self._clock.now()), text)
-            db.execute("INSERT OR IGNORE INTO configurations VALUES (?, ?, ?, ?)", row)
+            db.execute(
+                "INSERT OR IGNORE INTO configurations (fingerprint, kind, first_ms, text) VALUES (?, ?, ?, ?)", row
+            )
 
     # --- Committing -----------------------------------------------------------------------------------------------
 
@@ -294,22 +313,20 @@ class Store:
                     seq += 1
                     body = numbered(draft, self.store_id, seq, entry.evidence.get(draft.body.id))
                     payload = encode_message(body)
-                    db.execute(
-                        "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _record(key, body, payload)
-                    )
+                    db.execute(_INSERT_RECORD, _record(key, body, payload))
                     row = (seq, draft.topic, payload, "frame" if isinstance(body, FrameMessage) else "event", now_ms)
-                    db.execute("INSERT INTO outbox VALUES (?, ?, ?, ?, ?)", row)
+                    db.execute("INSERT INTO outbox (seq, topic, payload, class, stored_ms) VALUES (?, ?, ?, ?, ?)", row)
                     bodies.append(body)
                     size += len(payload)
                 if entry.done is not None:
                     done = entry.done
                     db.execute(
-                        "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?)",
+                        _REPLACE_LEDGER,
                         (done.source_key, done.stamp.size_bytes, done.stamp.mtime_ns, done.outcome, now_ms),
                     )
                     db.execute("DELETE FROM deaths WHERE source_key = ?", (done.source_key,))
                 db.executemany(
-                    "INSERT INTO candidates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    _INSERT_CANDIDATE,
                     [
                         (c.captured_ms, c.epoch, c.frame_id, c.source_key, c.label, c.score, c.x, c.y, c.width,
                          c.height, c.bundle)
@@ -317,9 +334,7 @@ class Store:
                     ],
                 )  # fmt: skip
             if seq != first:
-                db.execute(
-                    "INSERT INTO meta VALUES ('seq', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (seq,)
-                )
+                db.execute(_PUT_META, ("seq", seq))
             crash_point("commit.inside")
         return bodies, size
 
@@ -349,9 +364,7 @@ class Store:
                 done = db.execute("SELECT done_ms FROM ledger WHERE source_key = ?", (key,)).fetchone()
                 if done is not None and done[0] >= started_ms:
                     continue  # committed; the process died before it could strike the file off the list
-                db.execute(
-                    "INSERT INTO deaths VALUES (?, 1) ON CONFLICT (source_key) DO UPDATE SET times = times + 1", (key,)
-                )
+                db.execute(_COUNT_DEATH, (key,))
         self._work.clear()
 
     # --- Outbox (`sinks.base.Outbox`) -----------------------------------------------------------------------------
@@ -377,7 +390,8 @@ class Store:
             waiting = self._waiting.pop(sink, None)
             with self._transaction() as db:
                 db.execute(
-                    "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (sink) DO UPDATE SET seq = excluded.seq", (sink, seq)
+                    "INSERT INTO cursors (sink, seq) VALUES (?, ?) ON CONFLICT (sink) DO UPDATE SET seq = excluded.seq",
+                    (sink, seq),
                 )
                 if waiting is not None and seq >= waiting.cursor:
                     count, size = db.execute(
