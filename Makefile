@@ -15,6 +15,12 @@ schemas:  ## write inspector/schemas from inspector/messages.py
 lock:  ## resolve requirements/*.txt anew: hashes, no index addresses
 	scripts/lock
 
-.PHONY: monitoring image
+.PHONY: monitoring image test-deploy
 monitoring:  ## write alert rules, dashboards and the tables of docs/monitoring.md from the code
 	.venv/bin/python -m deploy.monitoring.generate
+
+image:  ## build the container image with docker, podman or buildah
+	deploy/docker/build.sh
+
+test-deploy:  ## the slow tests of deploy/: image, Node-RED, Grafana's types, the compose schema (root, npm, debootstrap, buildah)
+	.venv/bin/python -m pytest -m slow tests/deploy
