@@ -424,7 +424,9 @@ class Station:
         self._dropped_share = gone / new if new else 0.0
         try:
             self.store.heartbeat()
-            lost = self.store.prune(SINK, self.settings.mqtt.resend_horizon_s) if self.publisher else None
+            if self.publisher is None:  # nobody waits for them: the records stay
+                self.store.acknowledge(SINK, self.store.outbox_state(SINK).last_seq)
+            lost = self.store.prune(SINK, self.settings.mqtt.resend_horizon_s)
             if self.evidence is not None:
                 self.evidence.tidy()
         except (OSError, sqlite3.OperationalError) as exc:

@@ -342,8 +342,10 @@ def _parse_bmp(data: bytes) -> _Header:
 # TIFF ----------------------------------------------------------------------------------------------------------------
 
 _TIFF_TYPE_BYTES = {1: 1, 3: 2, 4: 4}
-_TIFF_LAYOUT = (273, 278, 279, 317, 322, 323, 324, 325)
-"""Strip offsets, rows per strip, strip byte counts, predictor, tile width, height, offsets, byte counts."""
+_TIFF_STRIPS = (273, 278, 279, 317)
+"""Strip offsets, rows per strip, strip byte counts, predictor."""
+_TIFF_TILES = (317, 322, 323, 324, 325)
+"""Predictor, tile width, height, offsets, byte counts."""
 
 
 def _parse_tiff(data: bytes) -> _Header:
@@ -381,7 +383,7 @@ def _parse_tiff(data: bytes) -> _Header:
         return tags.with_directory(
             {256: width, 257: height, 259: compression, 262: 1 if samples == 1 else 2, 277: samples, 284: 1},
             {258: [max(bits)] * samples} | ({338: [0]} if samples == 4 else {}),
-            _TIFF_LAYOUT,
+            _TIFF_TILES if tags.has(324) else _TIFF_STRIPS,
         )
 
     return _Header(width, height, coded, finish=finish)

@@ -101,17 +101,13 @@ def score(ledger: Ledger, drawn: Sequence[DrawnDefect], all_near: Sequence[Drawn
         alarmed = set(ledger.alarmed)
     found = right = 0
     for defect in drawn:
-        labels = {label for boxes in told.values() for label, box in boxes if _overlap(box, defect.box)}
+        labels = {label for boxes in told.values() for label, box in boxes if box.shared_px(defect.box)}
         found += bool(labels)
         right += defect.label in labels
     false_alarms = sum(
-        not any(_overlap(box, defect.box) for _, box in told.get(name, []) for defect in all_near) for name in alarmed
+        not any(box.shared_px(defect.box) for _, box in told.get(name, []) for defect in all_near) for name in alarmed
     )
     return Score(len(drawn), found, right, false_alarms)
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return a.x < b.right and b.x < a.right and a.y < b.bottom and b.y < a.bottom
 
 
 def run_demo(seconds: float | None, headless: bool, broker: str | None, images: Path | None) -> int:
@@ -132,7 +128,8 @@ def run_demo(seconds: float | None, headless: bool, broker: str | None, images: 
         overrides: dict[str, Any] = {
             "station.site": "demo", "station.line": "strip", "station.name": "cam1", "source.kind": "demo",
             "mqtt.host": host, "mqtt.port": port, "mqtt.protocol": "3.1.1" if own else "auto",
-            "store.path": folder, "http.port": 0, "source.mm_per_px": 0.5, "events.alarm_limit": 1000,
+            "store.path": folder, "http.port": 0, "source.mm_per_px": 0.5, "tiling.overlap_px": 50,
+            "events.alarm_limit": 1000,
         }  # fmt: skip
         if host not in ("127.0.0.1", "localhost"):
             overrides["mqtt.tls"] = False

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from inspector.bundle import CLEAN, UNKNOWN
 from inspector.classifier import Classify
-from inspector.decision import DecisionRules, Verdict, decide
+from inspector.decision import SEVERITIES, DecisionRules, Verdict, decide
 from inspector.frame import Cause, Frame, Pixels
 from inspector.preprocess import to_grey
 from inspector.tiling import Box, TilingRules, cut_tiles, plan_tiles
+
+SAME_PLACE_SHARE = 0.2
+"""Defects of two labels that share this much of the smaller box are one: tiles must overlap for that."""
+MAX_COMPARED = 100
+"""In a frame with more defects than this, further ones are not compared: it is lost anyway, and time is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +156,40 @@ def merge_tiles(boxes: Sequence[Box], verdicts: Sequence[Verdict], rules: Decisi
             defects.append(
                 Defect(label, box, verdict.score, verdict.runner_up, verdict.runner_up_score, len(group), candidate)
             )
-    weight = {"minor": 0, "major": 1, "critical": 2}
+    rank = {label: SEVERITIES.index(severity) for label, severity in rules.severity.items()}
+    defects.sort(key=lambda defect: (defect.candidate, -rank[defect.label], -defect.score * defect.tiles))
     return tuple(
         sorted(
-            defects,
+            _one_per_place(defects),
             key=lambda defect: (
-                defect.candidate, -weight[rules.severity[defect.label]], -defect.score, defect.box.y, defect.box.x,
-                defect.label,
+                defect.candidate, -rank[defect.label], -defect.score, defect.box.y, defect.box.x, defect.label,
             ),
         )
     )  # fmt: skip
+
+
+def _one_per_place(defects: Sequence[Defect]) -> list[Defect]:
+    """Return the defects without those that a weightier, at least as severe one of another label lies over.
+
+    Overlapping tiles show one defect several times, and a piece of it may be named wrongly: that is one event. The
+    weight is score times tiles, so three tiles overrule one.
+
+    Args:
+        defects: Most severe first, then weightiest.
+    """
+    kept: list[Defect] = []
+    for defect in defects:
+        for number, other in enumerate(kept[:MAX_COMPARED]):
+            if (
+                other.candidate == defect.candidate
+                and other.score * other.tiles >= defect.score * defect.tiles
+                and other.box.shared_px(defect.box) >= SAME_PLACE_SHARE * min(other.box.area_px, defect.box.area_px)
+            ):
+                kept[number] = replace(other, box=other.box.union(defect.box), tiles=other.tiles + defect.tiles)
+                break
+        else:
+            kept.append(defect)
+    return kept
 
 
 def _touching(members: Sequence[int], boxes: Sequence[Box]) -> list[list[int]]:

@@ -54,6 +54,17 @@ class Box:
         dy = min(self.bottom, other.bottom) - max(self.y, other.y) + margin_px
         return dx >= 0 and dy >= 0 and (dx > 0 or dy > 0)
 
+    @property
+    def area_px(self) -> int:
+        """Pixels inside."""
+        return self.width * self.height
+
+    def shared_px(self, other: Box) -> int:
+        """Return how many pixels both boxes cover."""
+        width = min(self.right, other.right) - max(self.x, other.x)
+        height = min(self.bottom, other.bottom) - max(self.y, other.y)
+        return max(0, width) * max(0, height)
+
     def moved(self, dx: int = 0, dy: int = 0) -> Box:
         """Return the box shifted by `dx`, `dy` pixels."""
         return Box(self.x + dx, self.y + dy, self.width, self.height)

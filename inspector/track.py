@@ -226,10 +226,8 @@ def _stream(state: TrackState, inspection: Inspection, rules: TrackRules) -> tup
 def _continues(known: OpenDefect, defect: Defect, extent: Box) -> bool:
     if known.best.label == defect.label and known.extent.touches(extent):
         return True
-    width = min(known.extent.right, extent.right) - max(known.extent.x, extent.x)
-    height = min(known.extent.bottom, extent.bottom) - max(known.extent.y, extent.y)
-    smaller = min(known.extent.width * known.extent.height, extent.width * extent.height)
-    return width > 0 and height > 0 and width * height >= SAME_PLACE_SHARE * smaller
+    smaller = min(known.extent.area_px, extent.area_px)
+    return known.extent.shared_px(extent) >= SAME_PLACE_SHARE * smaller
 
 
 def _continue(

@@ -14,7 +14,7 @@ from strategies import boxes
 
 from inspector.bundle import CLEAN, UNKNOWN
 from inspector.classifier import Predictions
-from inspector.decision import Verdict
+from inspector.decision import DecisionRules, Verdict
 from inspector.errors import ConfigError
 from inspector.frame import Cause, Pixels
 from inspector.inspection import (
@@ -258,3 +258,26 @@ def test_deciding_costs_little_beside_the_network() -> None:
         spent_s.append(time.process_time() - started)
 
     assert min(spent_s) / 100 < 60e-6
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        pytest.param(("rust", 0.95, 0), ("hole", 0.7, 150), ["rust"], id="the weaker one is a piece of the stronger"),
+        pytest.param(("rust", 0.95, 0), ("hole", 0.7, 180), ["rust", "hole"], id="hardly any overlap"),
+        pytest.param(("rust", 0.95, 0), ("hole", 0.7, 200), ["rust", "hole"], id="edge to edge"),
+    ],
+)
+def test_overlapping_tiles_of_two_labels_are_one_defect(
+    first: tuple[str, float, int], second: tuple[str, float, int], expected: list[str]
+) -> None:
+    """Tiles that overlap by a fifth and disagree show one defect under its stronger name; a more severe one stays."""
+    tiles = [Box(x, 0, 200, 200) for _, _, x in (first, second)]
+    verdicts = [Verdict(label, score, label, "clean", 0.01) for label, score, _ in (first, second)]
+    for severity, names in (
+        ({"rust": "major", "hole": "major"}, expected),
+        ({"rust": "minor", "hole": "critical"}, None),
+    ):
+        rules = DecisionRules(LABELS, 1.0, {}, {**dict.fromkeys(LABELS, "minor"), **severity}, 0.2)  # type: ignore[dict-item]
+        found = [defect.label for defect in merge_tiles(tiles, verdicts, rules)]
+        assert sorted(names or ["hole", "rust"]) == sorted(found)

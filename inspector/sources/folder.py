@@ -106,18 +106,18 @@ class FolderSource:
         if os.path.realpath(values.path) in self._away:
             raise ConfigError(f"source.finished_dir and source.refused_dir must not be source.path: {values.path}")
 
-        self._changed = threading.Condition()  # guards what other threads touch: the four fields below
+        self._changed = threading.Condition()  # guards what other threads touch: the five fields below
         self._hints: dict[str, None] = {}
         self._in_work: dict[tuple[str, FileStamp], tuple[str, str]] = {}  # root and path below it
+        self._deaths: dict[str, int] = {}
         self._closed = False
         self._observer: InotifyObserver | None = None
 
         self._root = ""
         self._root_id: tuple[int, int] | None = None
-        self._was_mount = False
+        self._mount = ""
         self._epoch = self._next_frame_id = 0
         self._alone: tuple[str, FileStamp] | None = None
-        self._deaths: dict[str, int] = {}
         self._waiting: dict[str, _Waiting] = {}
         self._ready: list[tuple[int, int, str]] = []
         self._settling: deque[tuple[float, str]] = deque()
@@ -162,6 +162,7 @@ class FolderSource:
             self._put_away(*place, item.file_stamp, refused=isinstance(item, Gap))
         with self._changed:
             self._in_work.pop(work, None)
+            self._deaths.pop(item.source_key, None)
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -179,8 +180,8 @@ class FolderSource:
             found = Path(path).stat()
             if not stat.S_ISDIR(found.st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-            if self._was_mount and not os.path.ismount(path):
-                raise FileNotFoundError(errno.ENOENT, "not mounted any more")
+            if self._mount and not os.path.ismount(self._mount):  # what lies under a mount point is another folder
+                raise FileNotFoundError(errno.ENOENT, f"{self._mount} is not mounted any more")
             root_id = (found.st_dev, found.st_ino)
             if self._root_id is None:
                 os.scandir(path).close()
@@ -195,7 +196,7 @@ class FolderSource:
 
     def _open(self, root_id: tuple[int, int]) -> None:
         self._root = os.path.realpath(self._values.path)
-        self._was_mount = os.path.ismount(self._root)
+        self._mount = next(str(place) for place in (Path(self._root), *Path(self._root).parents) if place.is_mount())
         self._epoch = self._context.next_epoch()
         self._next_frame_id = 0
         self._deaths = self._ledger.suspects()

@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from inspector.clock import Clock
 from inspector.errors import ConfigError, SourceError
 from inspector.frame import Cause, Frame, Gap, Pixels
 from inspector.settings import Source
@@ -129,7 +130,7 @@ class LinesSource:
 
     def _play(self, channel: _Channel) -> Items:
         """Yield the frames of one writer, None while it is silent, and raise at its end."""
-        incoming = _Incoming(channel)
+        incoming = _Incoming(channel, self._context.clock)
         if not (yield from incoming.wait()):
             raise self._end(incoming, "nobody writes to it" if channel.is_fifo else "the stream ended")
         strip = _Strip(self._values, self._context, channel)
@@ -393,10 +394,15 @@ class _Channel:
 
 
 class _Incoming:
-    """Takes bytes from a channel; each method is to be used with `yield from` and yields None while nothing comes."""
+    """Takes bytes from a channel; each method is to be used with `yield from`.
 
-    def __init__(self, channel: _Channel) -> None:
+    They yield None while nothing comes, and once in `READ_TIMEOUT_S` while bytes trickle in: a slow line is not stuck.
+    """
+
+    def __init__(self, channel: _Channel, clock: Clock) -> None:
         self.channel = channel
+        self._clock = clock
+        self._spoke_s = clock.monotonic()
         self.failure: OSError | None = None  # why the stream ended, if it was no plain end
         self._ahead = bytearray()  # read while looking for the end of a header
 
@@ -410,6 +416,9 @@ class _Incoming:
             if not count:
                 break
             at += count
+            if self._clock.monotonic() - self._spoke_s >= READ_TIMEOUT_S:
+                self._spoke_s = self._clock.monotonic()
+                yield None
         return at
 
     def _receive(self, view: memoryview) -> Generator[Item, None, int]:
