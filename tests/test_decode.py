@@ -112,6 +112,20 @@ def tiff(
     return head + directory + pixels if directory_first else head + pixels + b"\0" * (len(pixels) % 2) + directory
 
 
+def tiled_tiff(samples: Samples, side: int) -> bytes:
+    """Tiles of `side` pixels a side, the last ones padded."""
+    height, width = samples.shape
+    full = np.pad(samples, ((0, -height % side), (0, -width % side)))
+    across, down = full.shape[1] // side, full.shape[0] // side
+    tiles = full.reshape(down, side, across, side).swapaxes(1, 2).reshape(-1, side)
+    count, size = across * down, side * side * samples.itemsize
+    layout = {322: (3, [side]), 323: (3, [side]), 325: (4, [size] * count)}
+    unknown = [0x7E57_0000 + number for number in range(count)]  # where the tiles begin is known afterwards
+    data = tiff(tiles, 1, layout | {256: (3, [width]), 257: (3, [height]), 324: (4, unknown)})
+    known = range(len(data) - tiles.nbytes, len(data), size)
+    return data.replace(struct.pack(f"<{count}I", *unknown), struct.pack(f"<{count}I", *known))
+
+
 def pack_tiff(raw: bytes, compression: int) -> bytes:
     if compression == 8:
         return zlib.compress(raw)
@@ -174,6 +188,8 @@ TAKEN: dict[str, tuple[bytes, Samples]] = {
     "TIFF 16-bit colour": (tiff(rgb(COLOUR_16), 2), COLOUR_16 >> 8),
     "TIFF colour with alpha": (tiff(np.dstack([rgb(COLOUR), ALPHA]), 2, {338: (3, [2])}), COLOUR),
     "TIFF palette": (tiff(GREY, 3, TIFF_PALETTE), rgb(PALETTE[GREY])),
+    "TIFF tiles": (tiled_tiff(GREY, 32), GREY),
+    "TIFF 16-bit tiles": (tiled_tiff(GREY_16, 32), GREY_16 >> 8),
     "TIFF deflated": (tiff(GREY, 1, compression=8, strips=3), GREY),
     "TIFF PackBits": (tiff(GREY, 1, compression=32773, strips=3), GREY),
     "TIFF LZW by OpenCV": (encode(".tif", GREY), GREY),
@@ -211,6 +227,17 @@ def test_decodes_jpeg_as_opencv_does(option: str, pixels: Samples) -> None:
 
     expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(decode(data), expected)
+
+
+def test_decodes_jpeg_without_its_tables() -> None:
+    """Some motion JPEG leaves the standard Huffman tables out."""
+    data = encode(".jpg", GREY)
+    at = data.index(b"\xff\xc4")
+    while data[at : at + 2] == b"\xff\xc4":
+        data = data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4]) :]
+
+    assert b"\xff\xc4" not in data
+    np.testing.assert_array_equal(decode(data), decode(encode(".jpg", GREY)))
 
 
 def test_ignores_exif_orientation_of_jpeg() -> None:

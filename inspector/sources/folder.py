@@ -1,9 +1,9 @@
 """Stills from a watched folder: every finished file exactly once, oldest first.
 
-A file is ready when the kernel says that its writer closed it or moved it in, or when two looks `settle_s` apart saw
-the same size and time. Events (inotify) only make it fast: file systems that send none (NFS, SMB), queues that overflow
-and watches that cannot be had are covered by scans. The ledger says what is finished, so neither a restart nor a second
-event repeats or skips a file; a file that is written again under its name is another picture.
+A file is ready a moment after the kernel said that its writer closed it or moved it in, or when two looks `settle_s`
+apart saw the same size and time. Events (inotify) only make it fast: file systems that send none (NFS, SMB), queues
+that overflow and watches that cannot be had are covered by scans. The ledger says what is finished, so neither a
+restart nor a second event repeats or skips a file; a file that is written again under its name is another picture.
 
 Links to files are followed, links to folders never. Hidden files and folders, and names that uploads use until they are
 complete (`.tmp`, `.part`, `.filepart`), are left alone, and so are the folders for finished and refused files.
@@ -21,7 +21,6 @@ import re
 import shutil
 import stat
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -46,6 +45,8 @@ SCAN_SLICE_S = 0.2
 """Longest stretch of scanning inside one `read`."""
 SCAN_SHARE = 0.1
 """Most of the time that may be spent scanning: a folder with very many files is scanned less often."""
+CLOSED_SETTLE_S = 0.1
+"""Pause after a writer closed a file: many set its time only then, and another time would be another picture."""
 MAX_TRIES = 3
 """Failed reads (not missing, not damaged: refused by the system) after which a file is given up."""
 UNFINISHED = (".tmp", ".part", ".filepart")
@@ -120,7 +121,7 @@ class FolderSource:
         self._alone: tuple[str, FileStamp] | None = None
         self._waiting: dict[str, _Waiting] = {}
         self._ready: list[tuple[int, int, str]] = []
-        self._settling: deque[tuple[float, str]] = deque()
+        self._settling: list[tuple[float, str]] = []
         self._known_done: set[int] = set()
         self._scan: Iterator[None] | None = None
         self._scan_due_s = self._scan_spent_s = 0.0
@@ -279,9 +280,9 @@ class FolderSource:
         for path in hints:
             self._take_hint(path, now_s)
         while self._settling and self._settling[0][0] <= now_s:
-            _, key = self._settling.popleft()
+            _, key = heapq.heappop(self._settling)
             file = self._waiting.get(key)
-            if file is not None and not file.closed and file.ready_s <= now_s:
+            if file is not None and file.ready_s <= now_s:
                 self._push_ready(key, file)
         if self._scan is None and (now_s >= self._scan_due_s or (self._more and not self._waiting)):
             self._scan, self._scan_spent_s = self._scan_in_steps(), 0.0
@@ -317,8 +318,8 @@ class FolderSource:
         if known is None and len(self._waiting) >= 2 * MAX_WAITING:
             self._more = True
             return
-        self._waiting[key] = file = _Waiting(relative, stamp, now_s, closed=True, tries=known.tries if known else 0)
-        self._push_ready(key, file)
+        file = _Waiting(relative, stamp, now_s, tries=known.tries if known else 0)
+        self._settle(key, file, stamp, closed=True)
 
     def _push_ready(self, key: str, file: _Waiting) -> None:
         heapq.heappush(self._ready, (_SUSPECT if key in self._deaths else _OTHER, file.stamp.mtime_ns, key))
@@ -375,13 +376,12 @@ class FolderSource:
                 waiting.setdefault(key, file)
         self._waiting = waiting
         self._ready = []
-        self._settling = deque()
+        self._settling = []
         for key, file in waiting.items():
-            if file.closed or file.ready_s <= now_s:
+            if file.ready_s <= now_s:
                 self._push_ready(key, file)
             else:
-                self._settling.append((file.ready_s, key))
-        self._settling = deque(sorted(self._settling))
+                heapq.heappush(self._settling, (file.ready_s, key))
 
     def _files(self) -> Iterator[tuple[str, str]]:
         """Yield absolute path and path below the root of each wanted file."""
@@ -427,7 +427,8 @@ class FolderSource:
         if stamp is None or self._is_taken(key, stamp):
             return None
         if stamp != file.stamp:
-            self._wait_again(key, file, stamp)
+            touched = file.closed and stamp.size_bytes == file.stamp.size_bytes
+            self._settle(key, file, stamp, closed=touched)
             return None
         deaths = self._deaths.get(key, 0)
         if deaths >= 2:
@@ -440,7 +441,7 @@ class FolderSource:
                 return None
             return self._refuse(key, file, exc, None)
         if _look_at(path) != stamp or len(data) != stamp.size_bytes:
-            self._wait_again(key, file, _look_at(path) or stamp)
+            self._settle(key, file, _look_at(path) or stamp)
             return None
         self._ledger.starting(key)
         crash_point("file.started")
@@ -451,7 +452,7 @@ class FolderSource:
             )
         except PictureError as exc:
             if file.closed and exc.reason == Cause.UNREADABLE:
-                self._wait_again(key, file, stamp)  # some writers close a file more than once
+                self._settle(key, file, stamp)  # some writers close a file more than once
                 return None
             return self._refuse(key, file, exc, digest)
         captured_at = _moment(stamp.mtime_ns)
@@ -469,20 +470,22 @@ class FolderSource:
 
     def _is_given_up(self, key: str, file: _Waiting, exc: OSError) -> bool:
         if exc.errno in _OUT_OF_RESOURCES:
-            self._wait_again(key, file, file.stamp)
+            self._settle(key, file, file.stamp)
             raise SourceError(f"folder cannot be read: {self._values.path}: {exc.strerror}") from exc
         if exc.errno in _VANISHED:
             return False
         file.tries += 1
         if exc.errno != errno.ELOOP and file.tries < MAX_TRIES:  # its writer may still hold a lock on it
-            self._wait_again(key, file, file.stamp)
+            self._settle(key, file, file.stamp)
             return False
         return True
 
-    def _wait_again(self, key: str, file: _Waiting, stamp: FileStamp) -> None:
-        file.stamp, file.closed, file.ready_s = stamp, False, self._clock.monotonic() + self._values.settle_s
+    def _settle(self, key: str, file: _Waiting, stamp: FileStamp, *, closed: bool = False) -> None:
+        """Look at the file again when it has had time to change."""
+        settle_s = min(CLOSED_SETTLE_S, self._values.settle_s) if closed else self._values.settle_s
+        file.stamp, file.closed, file.ready_s = stamp, closed, self._clock.monotonic() + settle_s
         self._waiting[key] = file
-        self._settling.append((file.ready_s, key))
+        heapq.heappush(self._settling, (file.ready_s, key))
 
     def _refuse(self, key: str, file: _Waiting, exc: PictureError, digest: str | None) -> Gap:
         moment = _moment(file.stamp.mtime_ns)

@@ -246,7 +246,7 @@ def test_many_files_are_taken_in_order_with_a_bounded_list(
 
 
 # --- When a file is finished ------------------------------------------------------------------------------------------
-def test_an_event_makes_a_file_ready_at_once(folder: Path, opened: Open) -> None:
+def test_an_event_makes_a_file_ready_in_a_moment(folder: Path, opened: Open) -> None:
     """A closed file, and one moved in, need no scan: the next one would be an hour away."""
     source = make_source(folder, rescan_s=3600, settle_s=3600)
     opened(source)
@@ -261,6 +261,22 @@ def test_an_event_makes_a_file_ready_at_once(folder: Path, opened: Open) -> None
 
     write(folder.parent / "c.jpg", 3).rename(folder / "c.jpg")
     assert keys(read_items(source, 1)) == ["c.jpg"]
+
+
+def test_a_time_that_is_set_after_the_close_makes_no_second_picture(folder: Path, opened: Open) -> None:
+    """`shutil.copy2`, some FTP and SMB servers: write, close, then give the file the time of the original."""
+    ledger = MemoryLedger()
+    original = write(folder.parent / "original.jpg", 3)
+    source = make_source(folder, ledger, settle_s=1, finished="delete")
+    opened(source)
+    source.read()
+
+    shutil.copy2(original, folder / "a.jpg")
+    items = drain(source, ledger, 1)
+
+    assert items[0].file_stamp == FileStamp(original.stat().st_size, original.stat().st_mtime_ns)
+    assert_silent(source)
+    assert names(folder) == []
 
 
 def test_a_file_that_is_still_written_is_not_read(folder: Path, opened: Open) -> None:
@@ -546,6 +562,22 @@ def test_suspects_come_first_and_alone(folder: Path, opened: Open) -> None:
     assert keys(read_items(source, 2)) == ["a.jpg", "b.jpg"]
 
 
+def test_a_new_picture_under_a_deadly_name_is_no_suspect(folder: Path, opened: Open) -> None:
+    """The next picture with the name of one that was set aside is inspected, and not alone."""
+    ledger = MemoryLedger(deaths={"a.jpg": 2})
+    write(folder / "a.jpg", 1, age_s=20)
+    source = make_source(folder, ledger)
+    opened(source)
+    drain(source, ledger, 1)
+
+    write(folder / "a.jpg", 2, age_s=10)
+    write(folder / "b.jpg", 3, age_s=5)
+    items = read_items(source, 2)
+
+    assert keys(items) == ["a.jpg", "b.jpg"]
+    assert all(isinstance(item, Frame) for item in items)
+
+
 def test_done_of_a_suspect_wakes_the_reader(folder: Path, opened: Open) -> None:
     """`done` comes from another thread, while `read` waits."""
     ledger = MemoryLedger(deaths={"a.jpg": 1})
@@ -619,7 +651,9 @@ def test_a_mount_that_went_is_not_mistaken_for_an_empty_folder(
 ) -> None:
     """Under a mount point lies an empty folder: being blind must not look like being idle."""
     mounted = [True]
-    monkeypatch.setattr(os.path, "ismount", lambda path: mounted[0])
+    ismount = os.path.ismount
+    monkeypatch.setattr(os.path, "ismount", lambda path: mounted[0] if path == str(folder.parent) else ismount(path))
+    monkeypatch.setattr(Path, "is_mount", lambda path: os.path.ismount(str(path)))
     source = make_source(folder)
     opened(source)
     assert source.read() is None

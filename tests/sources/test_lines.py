@@ -380,6 +380,33 @@ def test_a_silent_writer_is_idle_and_not_down(peer: Peer, opened: Open) -> None:
     thread.join()
 
 
+def test_a_slow_line_is_not_stuck(tmp_path: Path, opened: Open) -> None:
+    """While bytes trickle in, `read` answers in time, and the frame comes whole in the end."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, theirs.makefile("rb", buffering=0) as stdin, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", stdin)
+        source = make_source("-")
+        opened(source)
+        enough = threading.Event()
+        data = strip(LINES).tobytes()
+
+        def trickle() -> None:
+            for at in range(len(data)):
+                ours.sendall(data[at : at + 1])
+                enough.wait(0.01)
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        started_s = time.monotonic()
+        assert source.read() is None
+        assert time.monotonic() - started_s < 1.5
+        enough.set()
+        (frame,) = only_frames(read_items(source, 1))
+        thread.join()
+
+    np.testing.assert_array_equal(frame.pixels, strip(LINES))
+
+
 def test_a_reader_that_does_not_read_makes_the_writer_wait(peer: Peer, opened: Open) -> None:
     """Back-pressure: nothing is dropped, however late it is read."""
     pixels = np.resize(np.arange(251, dtype=np.uint8), (40_000, 400))
