@@ -1,0 +1,1 @@
+"""The Debian package under a real systemd, booted in a container."""
