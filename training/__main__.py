@@ -108,7 +108,7 @@ def quantize(
     result = signoff.sign_off(network, course_of(recipe, store, manifest), recipe, gate=False)
     signoff.save(run, result)
     parity = result.parity
-    table = Table("figure", "value", title=f"{run}: float against int8 over {parity.tiles} validation tiles")
+    table = Table("figure", "value", title=f"float against int8 over {parity.tiles} validation pictures")
     for name in ("agreement", "float_accuracy", "int8_accuracy", "p99_shift"):
         table.add_row(name, f"{getattr(parity, name):.4f}")
     table.add_row("larger shifts", str(len(parity.larger)))

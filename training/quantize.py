@@ -25,7 +25,7 @@ from training.recipe import Recipe
 from training.tiles import TileSet
 from training.unknown import FeatureHead
 
-REPRESENTATIVE_PER_LABEL = 30
+REPRESENTATIVE_PER_LABEL = 100
 MIN_AGREEMENT = 0.999
 MAX_P99_SHIFT = 0.03
 LISTED_SHIFT = 0.03

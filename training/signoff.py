@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ class SignedOff:
     unknown_threshold: float
     false_unknown_rate: float
     parity: Parity
+    """Over whole validation pictures: the gate. A tile cut at its edge may lie on the fence for both networks."""
+    parity_tiles: Parity
+    """Over all validation tiles, cut and composed ones too."""
 
 
 def sign_off(
@@ -64,9 +68,14 @@ def sign_off(
     scored = int8(held.pixels)
     temperature = choose_temperature(scored["logits"], held.labels, course.labels)
     names = [f"{origin}:{group}:{i}" for i, (origin, group) in enumerate(zip(held.origins, held.groups, strict=True))]
-    compared = parity(
-        float_logits(network, held.pixels, recipe), scored["logits"], held.labels, names, course.labels, temperature
-    )
+    floats = float_logits(network, held.pixels, recipe)
+
+    def compare(chosen: Sequence[int]) -> Parity:
+        wanted = [held.labels[i] for i in chosen]
+        ints = scored["logits"][chosen]
+        return parity(floats[chosen], ints, wanted, [names[i] for i in chosen], course.labels, temperature)
+
+    compared = compare([i for i, origin in enumerate(held.origins) if origin == "picture"])
     if gate and compared.refusal:
         raise GateError(f"quantize: int8 is not float: {compared.refusal}")
     scores = softmax(scored["logits"], temperature)
@@ -76,7 +85,8 @@ def sign_off(
     near = [i for i, origin in enumerate(held.origins) if origin != "clean_textures"]
     return SignedOff(
         model, temperature, choose_thresholds(scores, held.labels, course.labels), distance,
-        threshold_for(distance(scored["features"][near]), false_unknown_rate), false_unknown_rate, compared,
+        threshold_for(distance(scored["features"][near]), false_unknown_rate), false_unknown_rate,
+        compared, compare(range(len(held))),
     )  # fmt: skip
 
 
@@ -85,15 +95,19 @@ def save(run: Path, result: SignedOff) -> None:
     write_bytes(run / "model.tflite", result.model)
     np.savez_compressed(run / "partial-unknown.npz", means=result.distance.means, whitening=result.distance.whitening)
     (run / "partial-unknown.npz").replace(run / "unknown.npz")
-    parity_row = {name: getattr(result.parity, name) for name in Parity.__slots__}
     write_json(
         run / "signoff.json",
         {
             "temperature": result.temperature, "thresholds": result.thresholds,
             "unknown_threshold": result.unknown_threshold, "false_unknown_rate": result.false_unknown_rate,
-            "parity": {**parity_row, "larger": list(result.parity.larger)},
+            "parity": parity_row(result.parity), "parity_tiles": parity_row(result.parity_tiles),
         },
     )  # fmt: skip
+
+
+def parity_row(compared: Parity) -> dict[str, Any]:
+    """Return a comparison fit for JSON."""
+    return {name: getattr(compared, name) for name in Parity.__slots__} | {"larger": list(compared.larger)}
 
 
 def load(run: Path) -> SignedOff:
@@ -101,8 +115,8 @@ def load(run: Path) -> SignedOff:
     row = json.loads((run / "signoff.json").read_text())
     with np.load(run / "unknown.npz", allow_pickle=False) as arrays:
         distance = Distance(arrays["means"], arrays["whitening"])
-    compared = Parity(**{**row["parity"], "larger": tuple(row["parity"]["larger"])})
+    compared, tiles = (Parity(**{**row[k], "larger": tuple(row[k]["larger"])}) for k in ("parity", "parity_tiles"))
     return SignedOff(
         (run / "model.tflite").read_bytes(), row["temperature"], row["thresholds"], distance,
-        row["unknown_threshold"], row["false_unknown_rate"], compared,
+        row["unknown_threshold"], row["false_unknown_rate"], compared, tiles,
     )  # fmt: skip

@@ -21,7 +21,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from inspector.bundle import CLEAN
 from inspector.frame import Pixels
 from training.dataset import Picture, Store, load_pixels
-from training.errors import RecipeError
+from training.errors import DataError, RecipeError
 from training.feed import stacked_input, steps_per_epoch, training_batches
 from training.files import write_json
 from training.generated import TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
@@ -47,9 +47,18 @@ class Course:
 
 
 def carve_validation(pictures: Sequence[Picture], seed: int = 0) -> tuple[list[int], list[int]]:
-    """Split pictures into (train, validation) indices by group, stratified by label."""
-    folds = StratifiedGroupKFold(VALIDATION_FOLDS, shuffle=True, random_state=seed)
+    """Split pictures into (train, validation) indices by group, stratified by label.
+
+    Raises:
+        DataError: A label has all its pictures in one group, so that nothing of it could be held out.
+    """
     labels, groups = [picture.label for picture in pictures], [picture.group for picture in pictures]
+    groups_of = {label: {picture.group for picture in pictures if picture.label == label} for label in set(labels)}
+    fewest = min(groups_of, key=lambda label: (len(groups_of[label]), label))
+    if len(groups_of[fewest]) < 2:
+        raise DataError(f"validation: all pictures of {fewest!r} are views of one surface: nothing could be held out")
+    parts = min(VALIDATION_FOLDS, len(groups_of[fewest]))
+    folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
     kept, held = next(iter(folds.split(np.zeros(len(pictures)), labels, groups)))
     return kept.tolist(), held.tolist()
 

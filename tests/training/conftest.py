@@ -39,6 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.training)
+            if item.get_closest_marker("timeout") is None:  # building graphs takes minutes on a busy machine
+                item.add_marker(pytest.mark.timeout(900))
             for warning in FOREIGN_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 

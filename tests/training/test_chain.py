@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from training.evaluate import evaluate
 from training.explain import agreement, grad_cam
 from training.feed import preprocess_in_graph
 from training.network import build_network, load_backbone, set_trainable
-from training.own import network_from_int8
+from training.own import fine_tune, network_from_int8
 from training.prepare import Manifest, build_manifest
 from training.quantize import Int8Network, parity
 from training.recipe import CONFIGS, Recipe, load_recipe
@@ -204,6 +205,36 @@ def test_a_bundle_gives_back_its_float_network(trained: Trained) -> None:
     after = training_run.float_logits(again, tiles, recipe)
 
     assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.98
+
+
+def test_own_pictures_make_the_next_model(trained: Trained, tmp_path: Path) -> None:
+    """A folder with a new label fine-tunes a bundle and is compared with it on the same held-out tiles."""
+    for label, drawn in (("dent", "patches"), ("scratches", "scratches"), ("clean", "clean")):
+        (tmp_path / "own" / label).mkdir(parents=True)
+        for number in range(6):
+            pixels = draw_tile(drawn, 500 + number, 200)
+            cv2.imwrite(str(tmp_path / "own" / label / f"{label}_{number}.png"), pixels)
+    store = Store(tmp_path / "own")
+    recipe = SMALL.changed(name="own", tiles={}, stages=[{"epochs": 2, "learning_rate": 0.001}], batch=8)
+    told = fine_tune(recipe, trained.bundle, store, build_manifest(store), tmp_path / "run")
+    row = json.loads((tmp_path / "run" / "comparison.json").read_text())
+    labels = json.loads((tmp_path / "run" / "run.json").read_text())["labels"]
+
+    assert labels == ["dent", "scratches", "clean"]
+    assert row["in_service"]["n"] == row["new"]["n"] >= 3
+    assert any(verdict in told for verdict in ("no difference is shown", "is better"))
+
+
+def test_pictures_of_one_surface_cannot_be_held_out(tmp_path: Path) -> None:
+    """All views of a label overlap: the error says so before anything is trained."""
+    for label, seed in (("a", 1), ("b", 2)):
+        (tmp_path / label).mkdir()
+        for number in range(3):
+            pixels = draw_tile("crazing", seed if label == "a" else 10 * seed + number, 200)
+            cv2.imwrite(str(tmp_path / label / f"{label}_{number}.png"), pixels)
+    store = Store(tmp_path)
+    with pytest.raises(DataError, match="all pictures of 'a' are views of one surface"):
+        training_run.course_of(SMALL, store, build_manifest(store))
 
 
 def test_the_grey_stem_is_the_colour_stem_on_grey(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_a_sheet_a_label_is_written(small_data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_groups_found_agree_with_the_supplied_list(data_folder: Path) -> None:
     """Of the list's picture pairs at most five are missed; ours are more, and each of those correlates by over 0.8."""
     manifest = build_manifest(Store(data_folder / "neu-det"))

@@ -1,0 +1,92 @@
+"""What is committed under `training/results` and `inspector/bundles` says what others read from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import training
+from inspector.bundle import SHIPPED, load_bundle
+from inspector.classifier import open_model
+from inspector.decision import DecisionRules
+from training.bundle import golden_tiles
+from training.dataset import NEU_LABELS, Store, find_pictures, load_pixels
+from training.measures import Model, official
+
+RESULTS = Path(training.__file__).parent / "results"
+BUNDLES = sorted(path.parent.name for path in SHIPPED.glob("*/card.json"))
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_shipped_bundle_is_small_whole_and_says_where_it_is_from(name: str) -> None:
+    """Under 4 MB, labels in order, citation and licence stated, golden tiles from the generator alone."""
+    loaded = load_bundle(SHIPPED / name)
+    card = loaded.card
+
+    assert sum(path.stat().st_size for path in (SHIPPED / name).iterdir()) < 4 * 2**20
+    assert card.labels == (*NEU_LABELS, "clean")
+    assert "ask to be cited" in card.description
+    assert card.data["manifest_sha256"]
+    assert {row["name"] for row in card.data["sets"]} <= {"NEU-DET", "generated strip of this product"}
+    assert loaded.golden.tiles.shape == (16, card.tile_px, card.tile_px)
+    assert len(golden_tiles(card.labels, card.tile_px)) == 16
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("evaluate-*.json")), ids=lambda path: path.stem)
+def test_results_hold_what_others_read(path: Path) -> None:
+    """Each figure stands under its name, with command, commit, data and date."""
+    row = json.loads(path.read_text())
+
+    assert row["official"]["correct"]["n"] == 360
+    assert row["clean"]["false_alarms_per_10000"] >= 0
+    assert 0 <= row["line"]["recall"] <= 1
+    assert 0 <= row["line"]["right_label"] <= 1
+    assert row["foreign"]
+    assert 0 <= row["corruption"]["worst"] <= row["corruption"]["mean"] <= 1
+    assert 0 <= row["cam"]["pointing"] <= 1
+    assert row["ece"] >= 0
+    assert row["command"].startswith("python -m training evaluate")
+    assert {"commit", "date", "data_manifest"} <= set(row["provenance"])
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("evaluate-*.json")), ids=lambda path: path.stem)
+def test_results_are_of_the_model_that_ships(path: Path) -> None:
+    """The figures are those of the committed network, not of one before it."""
+    name = path.stem.removeprefix("evaluate-")
+    if name not in BUNDLES:
+        pytest.skip(f"{name} is measured for comparison and does not ship")
+    card = load_bundle(SHIPPED / name).card
+
+    assert json.loads(path.read_text())["model_sha256"] == card.files[card.main.file]
+
+
+def test_cross_validation_says_how_it_was_done() -> None:
+    """Grouped folds, their number, both networks, and a bound."""
+    path = RESULTS / "crossval.json"
+    if not path.is_file():
+        pytest.skip("no fold has been run yet: python -m training crossval neu-fast")
+    for row in json.loads(path.read_text()).values():
+        assert row["grouped"] is True
+        assert {"folds", "seeds", "folds_done", "command", "data_manifest", "recipe"} <= set(row)
+        assert {"mean", "sd", "worst_fold", "worst_recall", "wilson95"} <= set(row["int8"])
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_shipped_bundle_scores_what_its_results_say(name: str, data_folder: Path) -> None:
+    """The 360 official test pictures: at least 98 % by arg-max on this machine, as committed."""
+    loaded = load_bundle(SHIPPED / name)
+    store = Store(data_folder / "neu-det")
+    pictures = [picture for picture in find_pictures(store) if picture.split == "validation"]
+    pool, _ = open_model(loaded, workers=2)
+    try:
+        found = dict(
+            official(Model(pool, DecisionRules.of(loaded, {}, {}, 0.2)), pictures, load_pixels(store, pictures))
+        )
+    finally:
+        pool.close()
+
+    assert found["correct"]["n"] == 360
+    assert found["accuracy"] >= 0.98
