@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -82,7 +82,8 @@ class Committer:
         self._clock = clock
         self._metrics = metrics
         self._committed = committed
-        self._state = TrackState()
+        self._state = TrackState(coil_id=store.coil()[0])
+        self._coils: deque[str | None] = deque()
         self._open_evidence: dict[str, Evidence] = {}
         self._extra: deque[Draft] = deque()
         self._abandon = threading.Event()
@@ -106,6 +107,10 @@ class Committer:
             self._thread.join(RETRY_S * 2)
         return not self._thread.is_alive()
 
+    def change_coil(self, coil_id: str | None) -> None:
+        """Name this coil in messages from the next frame on."""
+        self._coils.append(coil_id)
+
     def report_gap(self, gap: Gap, lost: tuple[int, int] | None = None) -> None:
         """Have a gap published that no source delivers: the process was down, or messages were lost."""
         cause = "messages_lost" if lost else None
@@ -116,6 +121,8 @@ class Committer:
             while True:
                 self.progress_mono_s = self._clock.monotonic()
                 results = self._dispatcher.take(MAX_ENTRIES, TICK_S)
+                while self._coils:
+                    self._state = replace(self._state, coil_id=self._coils.popleft())
                 if results:
                     self._commit([self._enter(result) for result in results], results)
                 elif self._dispatcher.finished and self._dispatcher.idle:

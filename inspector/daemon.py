@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ from typing import Literal
 
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
+from pydantic import ValidationError
 
 import inspector
 from inspector.bundle import Bundle, find_bundle, load_bundle
@@ -35,7 +36,7 @@ from inspector.frame import Cause, Gap
 from inspector.health import Facts, HealthBoard, judge_health
 from inspector.http import HttpOptions, HttpServer, make_app, read_token
 from inspector.inspection import InspectRules, QualityRules
-from inspector.messages import MESSAGE_TYPES, AboutMessage, Body, Ids, encode
+from inspector.messages import MESSAGE_TYPES, AboutMessage, Body, CoilCommand, CoilMessage, Ids, ReplyMessage, encode
 from inspector.metrics import Metrics
 from inspector.notify import Notifier
 from inspector.pipeline import Dispatcher
@@ -218,7 +219,10 @@ class Station:
         )  # fmt: skip
         self.publisher: MqttPublisher | None = None
         if settings.mqtt.enabled:
-            self.publisher = MqttPublisher(options, self.store, clock, self.metrics, self._retained, self._on_lost)
+            self.publisher = MqttPublisher(
+                options, self.store, clock, self.metrics, self._retained, self._on_lost, self._obey,
+                settings.mqtt.commands,
+            )  # fmt: skip
         self.http = self._make_http() if settings.http.enabled else None
         self._show_static(settings, brain)
         if self.http is not None:
@@ -500,7 +504,24 @@ class Station:
         self.committer.report_gap(Gap(Cause.DROPPED, now, now, 0, count, detail=reason), (first, last))
 
     def _retained(self) -> Mapping[str, bytes]:
-        return {"about": encode(self.about()), "health": encode(self.health.message())}
+        coil_id, since_ms = self.store.coil()
+        since = datetime.fromtimestamp(since_ms / 1000, tz=UTC)
+        coil = CoilMessage(station=self.settings.station.text, coil_id=coil_id, since=to_rfc3339(since), report=None)
+        return {"about": encode(self.about()), "health": encode(self.health.message()), "coil": encode(coil)}
+
+    def _obey(self, command: str, payload: bytes) -> ReplyMessage:
+        """Take a command of the plant; runs on the publisher's thread."""
+        try:
+            wanted = CoilCommand.model_validate_json(payload)
+        except ValidationError as exc:
+            detail = f"not understood: {exc.errors(include_url=False, include_input=False)[0]['msg']}"
+            _log.warning("command_refused", command=command, detail=detail)
+            return ReplyMessage(command=command, accepted=False, detail=detail)
+        if wanted.coil_id != self.store.coil()[0]:
+            self.store.set_coil(wanted.coil_id)
+            self.committer.change_coil(wanted.coil_id)
+            _log.info("coil", coil_id=wanted.coil_id)
+        return ReplyMessage(command=command, accepted=True, detail=f"coil {wanted.coil_id or 'ended'}")
 
     def about(self) -> AboutMessage:
         """Return what runs here."""

@@ -206,8 +206,35 @@ class MarkMessage(_Flat):
     seq: Count
 
 
+class CoilMessage(_Flat):
+    """Which coil or batch runs, as the plant said on `cmd/coil`. Retained."""
+
+    schema_: Literal["inspector/coil/1"] = Field(default="inspector/coil/1", alias="schema")
+    station: str
+    coil_id: str | None = Field(description="Null between coils.")
+    since: Moment
+    report: str | None = Field(description="Reference of the report of the coil that ended; null while there is none.")
+
+
+class ReplyMessage(_Flat):
+    """The answer to a command."""
+
+    schema_: Literal["inspector/reply/1"] = Field(default="inspector/reply/1", alias="schema")
+    command: str
+    accepted: bool
+    detail: str
+
+
+class CoilCommand(BaseModel):
+    """What the plant sends on `cmd/coil`: the coil that begins, or null at its end."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    coil_id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")] | None
+
+
 Body = DefectMessage | FrameMessage | AlarmMessage | CoverageMessage
-State = HealthMessage | AboutMessage | MarkMessage
+State = HealthMessage | AboutMessage | MarkMessage | CoilMessage | ReplyMessage
 
 MESSAGE_TYPES: Mapping[str, type[BaseModel]] = {
     "defect": DefectMessage,
@@ -217,6 +244,8 @@ MESSAGE_TYPES: Mapping[str, type[BaseModel]] = {
     "health": HealthMessage,
     "about": AboutMessage,
     "mark": MarkMessage,
+    "coil": CoilMessage,
+    "reply": ReplyMessage,
 }
 """Message type by topic below the root."""
 

@@ -209,6 +209,9 @@ class Mqtt(_Section):
     keepalive_s: int = Field(
         default=10, ge=2, le=3600, description="Silence after which the broker publishes the will."
     )
+    commands: tuple[Literal["coil"], ...] = Field(
+        default=("coil",), description="Topics below cmd/ that the plant may write to; coil: which coil runs."
+    )
     window: int = Field(default=20, ge=1, le=100, description="Unacknowledged messages on the way.")
     resend_horizon_s: float = Field(
         default=3600, ge=0, le=604800, description="Delivered messages kept for a broker that loses its memory."

@@ -270,6 +270,15 @@ class Store:
         value = self._meta("alive_ms")
         return None if value is None else int(value)
 
+    def coil(self) -> tuple[str | None, int]:
+        """Return the coil that runs, or None, and since when (ms since 1970; 0: never said)."""
+        coil_id, since_ms = json.loads(self._meta("coil") or "[null, 0]")
+        return coil_id, int(since_ms)
+
+    def set_coil(self, coil_id: str | None) -> None:
+        """Remember the coil that runs, over restarts."""
+        self._set_meta("coil", json.dumps([coil_id, to_timestamp_ms(self._clock.now())]))
+
     def remember(self, kind: str, fingerprint: str, text: str) -> None:
         """Keep a configuration or bundle card by its fingerprint: what messages name must be readable years later."""
         with self._transaction() as db:

@@ -24,11 +24,13 @@ from inspector.frame import Cause
 from inspector.messages import (
     MESSAGE_TYPES,
     AboutMessage,
+    CoilMessage,
     Draft,
     Evidence,
     HealthMessage,
     Ids,
     MarkMessage,
+    ReplyMessage,
     canonical_json,
     encode,
     numbered,
@@ -57,6 +59,11 @@ def examples() -> dict[str, list[Any]]:
         HealthMessage(station="a/b/c", state="blind", reason="store: full", since=moment, valid_until=moment),
         HealthMessage(station="a/b/c", state="ok", reason=None, since=moment, valid_until=moment),
     ]
+    by_topic["coil"] = [
+        CoilMessage(station="a/b/c", coil_id="C-1234", since=moment, report=None),
+        CoilMessage(station="a/b/c", coil_id=None, since=moment, report=None),
+    ]
+    by_topic["reply"] = [ReplyMessage(command="coil", accepted=False, detail="not understood: Field required")]
     by_topic["mark"] = [MarkMessage(store_id="x", seq=3)]
     by_topic["about"] = [
         AboutMessage(

@@ -16,7 +16,7 @@ import queue
 import random
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,7 @@ from prometheus_client import CollectorRegistry
 from inspector.clock import Clock, SystemClock, to_timestamp_ms
 from inspector.errors import BrokerError, ConfigError
 from inspector.faults import crash_point
-from inspector.messages import MarkMessage, encode
+from inspector.messages import MarkMessage, ReplyMessage, encode
 from inspector.metrics import Metrics
 from inspector.sinks.base import Outbox
 from inspector.store import OutboxRow, OutboxState
@@ -120,6 +120,8 @@ class MqttPublisher:
         metrics: Where connects, refusals and acknowledgements are counted.
         retained: Gives the retained payloads (`about`, `health`) by topic below the root, as of now.
         on_lost: Told of a message that the broker refused for good: `seq` and reason.
+        on_command: Given the last level of a `cmd/...` topic and its payload; returns the reply.
+        commands: Which of those topics are subscribed.
     """
 
     def __init__(
@@ -130,6 +132,8 @@ class MqttPublisher:
         metrics: Metrics,
         retained: Callable[[], Mapping[str, bytes]],
         on_lost: Callable[[int, str], None],
+        on_command: Callable[[str, bytes], ReplyMessage] | None = None,
+        commands: Sequence[str] = (),
     ) -> None:
         self._options = options
         self._outbox = outbox
@@ -137,6 +141,8 @@ class MqttPublisher:
         self._metrics = metrics
         self._retained = retained
         self._on_lost = on_lost
+        self._on_command = on_command
+        self._commands = commands
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._stop_by_mono_s = 0.0
@@ -235,6 +241,8 @@ class MqttPublisher:
             _log.info("broker_connected", broker=self._options.address, protocol=self.status.protocol,
                       from_seq=session.position + 1)  # fmt: skip
             self._publish_state(session, {"status": b"online"})
+            if self._commands:
+                client.subscribe([(f"{self._options.root}/cmd/{name}", 1) for name in self._commands])
             self._pump(session)
             if self._stopping.is_set():
                 self._say_goodbye(session)
@@ -383,12 +391,22 @@ class MqttPublisher:
                     raise BrokerError(f"broker {self._options.address} closed the connection: {event[1]}")
                 if event[0] == "puback":
                     self._take_ack(session, event[1], event[2])
+                elif event[0] == "message":
+                    self._obey(session, event[1], event[2])
                 try:
                     event = self._events.get_nowait()
                 except queue.Empty:
                     break
             self._advance(session)
             self._refresh_state(session)
+
+    def _obey(self, session: _Session, topic: str, payload: bytes) -> None:
+        if self._on_command is None or "/cmd/" not in topic:
+            return
+        reply = self._on_command(topic.rpartition("/")[2], payload)
+        session.client.publish(f"{self._options.root}/reply", encode(reply), qos=1)
+        if reply.accepted:
+            self._publish_state(session, {})
 
     def _send(self, session: _Session, row: OutboxRow) -> None:
         properties = None

@@ -116,6 +116,10 @@ class Listener:
         """Return how many messages of a topic came, repeats included."""
         return sum(topic.endswith(f"/{kind}") for topic, _ in self.messages)
 
+    def publish(self, topic: str, payload: str) -> None:
+        """Say something, as the plant would."""
+        self._client.publish(topic, payload, qos=1)
+
     def close(self) -> None:
         """Disconnect."""
         self._client.disconnect()

@@ -121,6 +121,41 @@ def test_replays_are_byte_identical(tmp_path: Path, neu_pictures: dict[str, Path
     assert [first] * 3 == [output.read_bytes() for output in outputs]
 
 
+@pytest.mark.data
+def test_the_coil_that_runs_is_named_in_every_message(
+    tmp_path: Path, neu_pictures: dict[str, Path], listener: Listener, make_daemon: MakeDaemon
+) -> None:
+    """`cmd/coil` starts a coil; messages carry it over a restart, until the plant ends it; nonsense is refused."""
+    folder, source = watched(tmp_path)
+    pictures = list(neu_pictures.values())
+    daemon = make_daemon(source)
+    daemon.start()
+    root = "inspector/test/line/cam"
+    listener.wait(lambda: listener.count("coil") >= 1, "the retained state")
+
+    def say(payload: str) -> None:
+        replies = listener.count("reply")
+        listener.publish(f"{root}/cmd/coil", payload)
+        listener.wait(lambda: listener.count("reply") > replies, "the reply")
+
+    say('{"coil_id": "C-7"}')
+    say('{"coil": "C-8"}')
+    shutil.copyfile(pictures[0], folder / "one.jpg")
+    listener.wait(lambda: len(listener.of("frame")) == 1, "the first frame")
+    assert daemon.stop() == 0
+    daemon.start()
+    shutil.copyfile(pictures[1], folder / "two.jpg")
+    listener.wait(lambda: len(listener.of("frame")) == 2, "the frame after the restart")
+    say('{"coil_id": null}')
+    shutil.copyfile(pictures[2], folder / "three.jpg")
+    listener.wait(lambda: len(listener.of("frame")) == 3, "the frame after the coil")
+    assert daemon.stop() == 0
+
+    assert [frame["coil_id"] for frame in listener.of("frame")] == ["C-7", "C-7", None]
+    replies = [json.loads(payload)["accepted"] for topic, payload in listener.messages if topic.endswith("/reply")]
+    assert replies == [True, False, True]
+
+
 def test_a_picture_is_classified_the_same_on_the_command_line_and_over_http(
     tmp_path: Path, make_daemon: MakeDaemon
 ) -> None:
