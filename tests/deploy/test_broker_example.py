@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -17,75 +15,17 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from e2e.peers import Daemon, free_port, wait_for
+from e2e.peers import Daemon, wait_for
 from monitors import find_program
+from secured import CAM, OTHER, PLANT, SECRET, SecuredBroker, certificates, secured_station
 
 from inspector.messages import MESSAGE_TYPES
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 EXAMPLE = REPOSITORY / "deploy/mosquitto"
-CAM, OTHER, PLANT = "test/line/cam", "test/line/other", "plant"
-SECRET = "correct horse"  # noqa: S105 - of a broker that lives as long as its test
 OWN_TOPICS = ("status", "coil", "reply", *MESSAGE_TYPES)
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
-
-
-def certificates(*arguments: str | Path) -> None:
-    subprocess.run(["sh", EXAMPLE / "certificates.sh", *arguments], check=True, capture_output=True, text=True)
-
-
-class SecuredBroker:
-    """mosquitto with the example: only the paths and the port differ."""
-
-    def __init__(self, folder: Path, by_certificate: bool = False) -> None:
-        find_program("openssl", "openssl")
-        self.folder = folder
-        self.port = free_port()
-        certificates("ca", folder)
-        certificates("server", folder, "broker", "localhost", "127.0.0.1")
-        shutil.copyfile(EXAMPLE / "acl", folder / "acl")
-        passwords = folder / "passwords"
-        passwords.touch(0o600)
-        for user in (CAM, OTHER, PLANT):
-            subprocess.run(
-                [find_program("mosquitto_passwd", "mosquitto"), "-b", passwords, user, SECRET], check=True,
-                capture_output=True,
-            )  # fmt: skip
-        text = (EXAMPLE / "inspector.conf").read_text()
-        assert "listener 8883" in text
-        text = text.replace("/etc/mosquitto/inspector/", f"{folder}/").replace("8883", f"{self.port} 127.0.0.1")
-        if by_certificate:
-            text = re.sub(r"^#(require_certificate|use_identity)", r"\1", text, flags=re.MULTILINE)
-            text = re.sub(r"^password_file.*$", "", text, flags=re.MULTILINE)
-        (folder / "conf.d").mkdir()
-        (folder / "conf.d/inspector.conf").write_text(text)
-        (folder / "mosquitto.conf").write_text(f"user root\nlog_dest stderr\ninclude_dir {folder / 'conf.d'}\n")
-        with (folder / "log.txt").open("wb") as log:
-            self._process = subprocess.Popen(
-                [find_program("mosquitto", "mosquitto"), "-c", folder / "mosquitto.conf"], stdout=log, stderr=log
-            )
-        wait_for(self._listens, f"mosquitto, see {folder / 'log.txt'}")
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def reload(self) -> None:
-        self._process.send_signal(signal.SIGHUP)
-
-    def shown_serial(self) -> int:
-        """Serial number of the certificate that the broker shows now."""
-        context = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
-        with (
-            socket.create_connection(("127.0.0.1", self.port), 5) as plain,
-            context.wrap_socket(plain, server_hostname="127.0.0.1") as secured,
-        ):
-            return int(secured.getpeercert()["serialNumber"], 16)  # type: ignore[index, arg-type]
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 class Client:
@@ -266,16 +206,9 @@ def test_the_daemon_delivers_everything_and_reads_its_mark_back(
     broker: SecuredBroker, connect: Callable[..., Client], tmp_path: Path, make_station: Callable[..., Daemon]
 ) -> None:
     """`inspector run` with user and password: all its topics arrive, nothing is refused, the mark is readable."""
-    password = tmp_path / "password"
-    password.write_text(SECRET + "\n")
     plant = connect(PLANT)
     plant.subscribe("inspector/#")
-    station = make_station("cam", free_port(), broker.port, 'kind = "demo"\nspeed_m_s = 0.5')
-    text = station.config.read_text().replace(
-        "[mqtt]",
-        f'[mqtt]\ntls = true\nca_file = "{broker.folder}/ca.crt"\nusername = "{CAM}"\npassword_file = "{password}"',
-    )
-    station.config.write_text(text)
+    station = secured_station(make_station, broker, tmp_path, "")
     for _ in range(2):
         station.start()
         plant.wait(*(f"inspector/{CAM}/{topic}" for topic in ("status", "about", "health", "mark", "defect", "alarm")))
