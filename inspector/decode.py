@@ -12,7 +12,6 @@ without a word; only PNG and deflated TIFF carry checksums.
 from __future__ import annotations
 
 import os
-import re
 import stat
 import struct
 import zlib
@@ -201,7 +200,8 @@ def _grey_of_16_bit(full_scale: int | None) -> Pixels:
 
 # JPEG ----------------------------------------------------------------------------------------------------------------
 
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+_JPEG_NO_MARKER = frozenset((0x00, 0xFF, *range(0xD0, 0xD8)))
+"""After 0xFF: a byte of pixels that is 0xFF itself, fill, restarts within a scan."""
 _JPEG_PADDING = b"\xff\x00" * 8
 """Coded bytes of ones, which no code word is: enough for libjpeg to look ahead, too few to draw anything."""
 
@@ -248,10 +248,10 @@ def _parse_jpeg(data: bytes) -> _Header:
 
 
 def _next_jpeg_marker(data: bytes, at: int) -> tuple[int, int]:
-    found = _JPEG_MARKER.search(data, at)
-    if found is None:
-        raise _unreadable("truncated JPEG: it has no end marker")
-    return found[1][0], found.end()
+    while at := data.find(b"\xff", at) + 1:
+        if at < len(data) and data[at] not in _JPEG_NO_MARKER:
+            return data[at], at + 1
+    raise _unreadable("truncated JPEG: it has no end marker")
 
 
 def _parse_jpeg_frame(marker: int, body: bytes) -> tuple[int, int, int]:
@@ -417,13 +417,10 @@ def _is_whole_raw(part: bytes, raw_size: int) -> bool:
 
 
 def _is_whole_lzw(part: bytes, _raw_size: int) -> bool:
-    # The end code 257, 9 to 12 bits wide, then less than a byte of zeros; a pad byte may follow.
+    # It ends with the code 257 in 9 to 12 bits, and zeros up to a whole byte or word.
     tail = int.from_bytes(part[-5:])
-    return any(
-        tail & ((1 << pad) - 1) == 0 and (tail >> pad) & ((1 << bits) - 1) == 257
-        for pad in range(16)
-        for bits in (9, 10, 11, 12)
-    )
+    lowest_bit = tail & -tail
+    return 0 < lowest_bit < 1 << 16 and tail // lowest_bit & 0x1FF == 257
 
 
 def _is_whole_deflate(part: bytes, raw_size: int) -> bool:
@@ -503,21 +500,23 @@ class _TiffTags:
 
     def with_directory(self, single: dict[int, int], several: dict[int, list[int]], copied: tuple[int, ...]) -> bytes:
         """Return the file under another directory, put at its end: new numbers, and copies of some entries."""
-        data = self._data + b"\0" * (len(self._data) % 2)
+        data = self._data
         extra = b""
+        end = len(data) + len(data) % 2
         entries = {tag: self._entries[tag] for tag in copied if tag in self._entries}
         for tag, value in single.items():
             entries[tag] = struct.pack(self._order + "HHII", tag, 4, 1, value)
         for tag, values in several.items():
             body = struct.pack(f"{self._order}{len(values)}H", *values)
             if len(body) > 4:
-                where, body = len(data) + len(extra), body + b"\0" * (len(body) % 2)
+                where, body = end + len(extra), body + b"\0" * (len(body) % 2)
                 extra += body
                 body = struct.pack(self._order + "I", where)
             entries[tag] = struct.pack(self._order + "HHI", tag, 3, len(values)) + body.ljust(4, b"\0")
         directory = struct.pack(self._order + "H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries))
-        start = struct.pack(self._order + "I", len(data) + len(extra))
-        return data[:4] + start + data[8:] + extra + directory + b"\0\0\0\0"
+        start = struct.pack(self._order + "I", end + len(extra))
+        pad = b"\0" * (end - len(data))
+        return b"".join((data[:4], start, memoryview(data)[8:], pad, extra, directory, b"\0\0\0\0"))
 
 
 _KINDS = (
