@@ -1,0 +1,76 @@
+"""The demo is the product's first five minutes: it must find what it draws, with its own broker and with a real one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import cv2
+import pytest
+
+from e2e.peers import PROGRAM, Broker, Listener
+from inspector.strip import KINDS, draw_tile
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]
+
+
+def run_demo(*options: str | Path) -> tuple[int, dict[str, float]]:
+    done = subprocess.run([*PROGRAM, "demo", "--headless", *options], capture_output=True, text=True, check=False)
+    assert len(done.stdout.splitlines()) == 1, done.stdout + done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_demo_finds_what_it_draws() -> None:
+    """Of what was drawn 95 % are found and 90 % rightly named, without a false alarm; a slow machine draws less."""
+    code, report = run_demo("--seconds", "15")
+
+    assert set(report) == {
+        "drawn", "found", "right_label", "false_alarms", "frames", "tiles", "tiles_per_s", "delivered"
+    }  # fmt: skip
+    assert code == 0, report
+    assert report["drawn"] >= 20
+    assert report["found"] >= 0.95 * report["drawn"]
+    assert report["right_label"] >= 0.90 * report["drawn"]
+    assert report["false_alarms"] == 0
+    assert report["delivered"] > report["drawn"]
+
+
+def test_the_demo_speaks_to_a_real_broker(broker: Broker, listener: Listener) -> None:
+    """With --broker everything that was stored is delivered there, marked as simulated."""
+    _, report = run_demo("--seconds", "6", "--broker", f"127.0.0.1:{broker.port}")
+    listener.wait(lambda: listener.messages[-1][1] == b"stopped", "the last word")
+
+    defects = listener.of("defect")
+    assert defects
+    assert all(defect["simulated"] for defect in defects)
+    told = [message["seq"] for kind in ("defect", "alarm", "coverage") for message in listener.of(kind)]
+    assert sorted(told) == list(range(1, int(report["delivered"]) + 1))
+
+
+def test_the_demo_composes_the_strip_from_real_tiles(tmp_path: Path) -> None:
+    """With --images the strip shows the pictures of DIR/<label>/, and they are found."""
+    for label in KINDS:
+        (tmp_path / label).mkdir()
+        for seed in range(3):
+            cv2.imwrite(str(tmp_path / label / f"{seed}.png"), draw_tile(label, 500 + seed))
+    _, report = run_demo("--seconds", "8", "--images", tmp_path)
+
+    assert report["drawn"] >= 8
+    assert report["found"] >= 0.9 * report["drawn"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "named"),
+    [
+        pytest.param(["--broker", "nowhere"], 78, "--broker", id="no address"),
+        pytest.param(["--images", "/nowhere"], 78, "/nowhere", id="no pictures"),
+        pytest.param(["--speed", "3"], 2, "--speed", id="unknown option"),
+    ],
+)
+def test_wrong_use_is_named(options: list[str], code: int, named: str) -> None:
+    """A wrong command line ends with 2, a refused value with 78, and each names what is wrong."""
+    done = subprocess.run([*PROGRAM, "demo", "--headless", *options], capture_output=True, text=True, check=False)
+
+    assert code == done.returncode
+    assert named in done.stderr
