@@ -63,6 +63,7 @@ class Panel:
         unit: Grafana's unit id.
         size: Columns (of 24) and rows.
         limits: Values at which the colour turns orange and red; falling when the second is smaller.
+        signed: Values may be negative.
         states: Values are state codes.
         colours: Fixed colours by series name.
     """
@@ -75,6 +76,7 @@ class Panel:
     size: tuple[int, int] = (8, 7)
     limits: tuple[float, float] | None = None
     top: float | None = None
+    signed: bool = False
     states: bool = False
     colours: tuple[tuple[str, str], ...] = ()
 
@@ -301,7 +303,7 @@ STATION = Board(
                   "lines",
                   (Query(f"{_here('station_label:inspector_tile_score:mean1h')} - "
                          f"avg_over_time({_here('station_label:inspector_tile_score:mean1h')}[7d])", "{{label}}"),),
-                  "percentunit"),
+                  "percentunit", signed=True),
             Panel("Unknown tiles", "Share of the tiles of the last 15 minutes that the model does not know.", "lines",
                   (Query(_here("station:inspector_unknown_tiles:ratio15m"), "unknown"),), "percentunit",
                   limits=(0.2, 0.5)),
@@ -421,6 +423,9 @@ def render(board: Board) -> str:
             builder = builder.with_panel(_build(panel).grid_pos(position))
             top = max(top, position.y + position.h)
     built = json.loads(JSONEncoder(sort_keys=True).encode(builder.build()))
+    for variable in built["templating"]["list"]:
+        for key in ("id", "auto", "auto_min", "auto_count"):  # of other kinds of variables: the SDK writes them all
+            variable.pop(key, None)
     for number, panel_json in enumerate(built["panels"], start=1):
         panel_json["id"] = number
     for shown, annotation in zip(built["annotations"]["list"], board.annotations, strict=True):
@@ -540,10 +545,9 @@ def _lines(panel: Panel) -> Any:
         )
         .color_scheme(_colour_by(model.FieldColorModeId.PALETTE_CLASSIC))
         .show_points(common_model.VisibilityMode.NEVER)
-        .min(0)
     )
-    if panel.title.startswith("Drift"):
-        builder = timeseries.Panel().color_scheme(_colour_by(model.FieldColorModeId.PALETTE_CLASSIC))
+    if not panel.signed:
+        builder = builder.min(0)
     if panel.top is not None:
         builder = builder.max(panel.top)
     if panel.kind != "lines":
@@ -569,6 +573,7 @@ def _heatmap(panel: Panel) -> Any:
         .y_axis(heatmap.YAxisConfig().unit(panel.unit))
         .cell_gap(1)
         .show_legend()
+        .show_tooltip()
     )
 
 
@@ -593,7 +598,7 @@ def _table(panel: Panel) -> Any:
     values = [f"Value #{letter}" for letter in "ABCD"]
     hidden = dict.fromkeys(("Time", "Value", *values, "__name__", "job", "exported_site", "exported_line"), True)
     organise = model.DataTransformerConfig(id_val="organize", options={"excludeByName": hidden})
-    builder = table.Panel()
+    builder = table.Panel().show_header(True)
     if len(panel.queries) > 1:
         builder = builder.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
     return builder.with_transformation(organise)
