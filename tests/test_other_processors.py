@@ -1,0 +1,38 @@
+"""The same scores on other processors: the golden check under an emulator, from AVX-512 down to SSE4."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from inspector.bundle import SHIPPED
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from inspector.bundle import load_bundle
+from inspector.classifier import Classifier, check_golden
+print(check_golden(Classifier(load_bundle(Path(sys.argv[1])))).agreement)
+"""
+
+
+@pytest.mark.real
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("processor", ["Haswell", "SandyBridge", "Nehalem"])
+@pytest.mark.parametrize("bundle", sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
+def test_golden_scores_hold_on_older_processors(bundle: str, processor: str) -> None:
+    """Bit-identical logits on processors without AVX-512, without AVX2, and without AVX."""
+    emulator = shutil.which("qemu-x86_64")
+    if emulator is None or platform.machine() != "x86_64":
+        pytest.skip("no emulator: sudo apt-get install qemu-user (on x86-64)")
+    done = subprocess.run(
+        [emulator, "-cpu", processor, sys.executable, "-c", SCRIPT, SHIPPED / bundle],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "exact"
