@@ -79,9 +79,12 @@ def test_probe_shows_what_a_folder_delivers(tmp_path: Path) -> None:
     result = json.loads(done.stdout)
 
     assert done.returncode == 0
-    assert tuple(
-        result[key] for key in ("frames", "sizes_px", "channels", "policy")
-    ) == (3, "200x200", "grey", "lossless")
+    assert tuple(result[key] for key in ("frames", "sizes_px", "channels", "policy")) == (
+        3,
+        "200x200",
+        "grey",
+        "lossless",
+    )
     assert len(list(folder.iterdir())) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["frames", "station.toml"]
 
