@@ -24,3 +24,16 @@ image:  ## build the container image with docker, podman or buildah
 
 test-deploy:  ## the slow tests of deploy/: image, Node-RED, Grafana's types, the compose schema (root, npm, debootstrap, buildah)
 	.venv/bin/python -m pytest -m slow tests/deploy
+
+.PHONY: wheel deb sbom test-systemd
+wheel:  ## dist/*.whl, the same bytes for the same files
+	deploy/install/make-wheel.sh
+
+deb:  ## dist/*.deb for the release this runs on, the same bytes for the same files
+	file=$$(deploy/deb/build.sh) && echo $$file && { ! command -v lintian >/dev/null || lintian --allow-root $$file; }
+
+sbom:  ## dist/*.cdx.json: everything that the package installs, and what is inside of it
+	deploy/deb/sbom.sh
+
+test-systemd:  ## build the package and boot a real systemd with it (root, debootstrap, systemd-nspawn)
+	.venv/bin/python -m pytest tests/test_units.py tests/test_deb.py tests/systemd

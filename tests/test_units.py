@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import re
 import shutil
@@ -141,3 +142,19 @@ def test_every_drop_in_says_what_it_is_for(drop_in: Path) -> None:
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string(drop_in.read_text())
     assert "Service" in parser
+
+
+def test_the_operations_page_explains_every_event_of_the_log() -> None:
+    """No event is logged that `docs/operations.md` does not list, and none is listed that is never logged."""
+    logged = set()
+    for file in (REPOSITORY / "inspector").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="_log")), args=[ast.Constant(value=str(event)), *_]):
+                    logged.add(event)
+    page = (REPOSITORY / "docs/operations.md").read_text("utf-8").split("## Every event of the log")[1]
+    listed = {
+        name for row in page.splitlines() if row.startswith("| `") for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
+
+    assert listed == logged

@@ -6,7 +6,7 @@
 #   PYTHON          the release's own interpreter (default /usr/bin/python3)
 #   DEB_VERSION     version of the package (default VERSION-1~RELEASE)
 #   DEB_MAINTAINER  "Name <mail>"
-#   DEB_COMPRESS    options of dpkg-deb (default "-Zzstd -z10", 10 s and 76 MB; "-Zxz" takes 2 minutes and 63 MB)
+#   DEB_COMPRESS    options of dpkg-deb (default "-Zxz": 63 MB in a minute or two; "-Zzstd -z1" is quick and 90 MB)
 # Wheels come from where pip is configured to look; with PIP_NO_INDEX=1 and PIP_FIND_LINKS=FOLDER from a folder.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -73,5 +73,5 @@ find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 file=$into/inspector_${version}_$arch.deb
 # shellcheck disable=SC2086  # a list of words
-dpkg-deb --root-owner-group --threads-max=1 ${DEB_COMPRESS:--Zzstd -z10} --build "$root" "$file" >&2
+dpkg-deb --root-owner-group --threads-max=1 ${DEB_COMPRESS:--Zxz} --build "$root" "$file" >&2
 echo "$file"

@@ -28,19 +28,38 @@ def missing() -> str:
 @lru_cache(maxsize=1)
 def this_package() -> Path:
     """Return the package of this tree, built once a run."""
+    return build(_scratch() / "out", tree(), DEB_COMPRESS=QUICK)
+
+
+@lru_cache(maxsize=1)
+def tree() -> Path:
+    """Return a copy of this tree as it is now: what is built twice is the same, whoever edits beside."""
+    listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    names = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split("\0")
+    folder = _scratch() / "tree"
+    for name in names:
+        if name and (REPOSITORY / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, folder / name)
+    return folder
+
+
+@lru_cache(maxsize=1)
+def _scratch() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="inspector-deb-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return build(folder, DEB_COMPRESS=QUICK)
+    return folder
 
 
-def build(folder: Path, script: str = "deploy/deb/build.sh", umask: int = 0o022, **environ: str) -> Path:
-    """Run one of the build scripts and return the file that it made."""
+def build(into: Path, source: Path, script: str = "deploy/deb/build.sh", umask: int = 0o022, **environ: str) -> Path:
+    """Run one of the build scripts of a source tree and return the file that it made."""
+    fixed = {"PYTHON": "/usr/bin/python3", "SOURCE_DATE_EPOCH": "1790000000"}
     done = subprocess.run(
-        (REPOSITORY / script, folder), env={**os.environ, "PYTHON": "/usr/bin/python3", **environ}, umask=umask,
-        capture_output=True, text=True, check=False,
+        (source / script, into), env={**os.environ, **fixed, **environ}, umask=umask, capture_output=True, text=True,
+        check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    (made,) = folder.iterdir()
+    (made,) = into.iterdir()
     return made
 
 
