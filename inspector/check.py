@@ -143,6 +143,10 @@ class NoLedger:
         """Say no."""
         return False
 
+    def was_refused(self, source_key: str) -> bool:
+        """Say no."""
+        return False
+
     def suspects(self) -> dict[str, int]:
         """Know of none."""
         return {}

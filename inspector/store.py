@@ -23,7 +23,7 @@ from typing import Any
 from inspector.clock import Clock, to_timestamp_ms
 from inspector.errors import StoreError
 from inspector.faults import crash_point
-from inspector.frame import FileStamp
+from inspector.frame import Cause, FileStamp
 from inspector.messages import (
     AlarmMessage,
     Body,
@@ -40,6 +40,8 @@ APPLICATION_ID = 0x1A5BEC70
 SCHEMA_VERSION = 1
 """Which programs can work with the file. A release may add tables, columns and indexes without touching it; it grows
 only when the release before knows the new number already, so that going back by one version always opens the store."""
+REFUSED_OUTCOMES = frozenset({Cause.UNREADABLE, Cause.UNSUPPORTED, Cause.TOO_LARGE, Cause.DEADLY})
+"""What the ledger calls a file that was never a picture to inspect."""
 MAX_CANDIDATES = 1_000_000
 PRUNE_ROWS = 2000
 """Delivered rows removed at once, so that tidying never holds up a commit for long."""
@@ -356,6 +358,12 @@ class Store:
                 "SELECT size_bytes, mtime_ns FROM ledger WHERE source_key = ?", (source_key,)
             ).fetchone()
         return bool(row == (size_bytes, mtime_ns))
+
+    def was_refused(self, source_key: str) -> bool:
+        """Say whether the finished file of this name could not be inspected."""
+        with self._guard:
+            row = self._db.execute("SELECT outcome FROM ledger WHERE source_key = ?", (source_key,)).fetchone()
+        return row is not None and row[0] in REFUSED_OUTCOMES
 
     def suspects(self) -> dict[str, int]:
         """Return the files that were in work when the process died, and how often that happened."""

@@ -109,10 +109,14 @@ class MemoryLedger:
     def __init__(self, deaths: Mapping[str, int] | None = None) -> None:
         self.finished: set[tuple[str, int, int]] = set()
         self.started: list[str] = []
+        self.refused: set[str] = set()
         self._deaths = dict(deaths or {})
 
     def is_done(self, source_key: str, size_bytes: int, mtime_ns: int) -> bool:
         return (source_key, size_bytes, mtime_ns) in self.finished
+
+    def was_refused(self, source_key: str) -> bool:
+        return source_key in self.refused
 
     def suspects(self) -> dict[str, int]:
         return dict(self._deaths)

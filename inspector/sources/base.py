@@ -36,6 +36,10 @@ class Ledger(Protocol):
         """Say whether this very file, at this size and time, has been committed before."""
         ...
 
+    def was_refused(self, source_key: str) -> bool:
+        """Say whether the finished file of this name could not be inspected."""
+        ...
+
     def suspects(self) -> dict[str, int]:
         """Return the files that were in work when the process died, and how often that happened."""
         ...

@@ -345,6 +345,8 @@ class FolderSource:
                 mark = hash((key, stamp))  # 64 bits: enough to tell files from each other, small for very many
                 if mark in self._known_done or self._is_taken(key, stamp):
                     if (key, stamp) not in self._in_work:
+                        if mark not in self._known_done:  # finished by a process that died before it put it away
+                            self._put_away(self._root, relative, stamp, refused=self._ledger.was_refused(key))
                         known_done.add(mark)
                 else:
                     found.append((stamp.mtime_ns, key, relative, stamp.size_bytes))

@@ -486,6 +486,28 @@ def test_moves_where_files_cannot_be_linked(
             shutil.rmtree(target, ignore_errors=True)
 
 
+def test_what_a_dead_process_left_is_put_away(folder: Path, opened: Open, tmp_path: Path) -> None:
+    """Committed, and then the process died before it moved the files: the next one does, and reads none again."""
+    ledger = MemoryLedger()
+    for name in ("a.jpg", "b.jpg"):
+        write(folder / name, 1, age_s=60)
+        found = (folder / name).stat()
+        ledger.finished.add((name, found.st_size, found.st_mtime_ns))
+    ledger.refused.add("b.jpg")
+    write(folder / "c.jpg", 3)
+    source = make_source(
+        folder, ledger, finished="move", finished_dir=tmp_path / "ok", refused="move", refused_dir=tmp_path / "bad"
+    )
+    opened(source)
+
+    (frame,) = drain(source, ledger, 1)
+
+    assert frame.source_key == "c.jpg"
+    assert names(folder) == []
+    assert names(tmp_path / "ok") == ["a.jpg", "c.jpg"]
+    assert names(tmp_path / "bad") == ["b.jpg"]
+
+
 def test_what_cannot_be_put_away_stays_and_is_not_read_again(folder: Path, opened: Open, tmp_path: Path) -> None:
     (tmp_path / "ok").write_bytes(b"a file where a folder should be")
     ledger = MemoryLedger()
