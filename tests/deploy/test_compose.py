@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -65,9 +66,17 @@ def mosquitto(tmp_path: Path, secrets: Path) -> Iterator[int]:
         [find_program("mosquitto", "mosquitto"), "-c", tmp_path / "mosquitto.conf"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    yield port
-    process.kill()
-    process.wait()
+
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        wait_for(listens, "mosquitto")
+        yield port
+    finally:
+        process.kill()
+        process.wait()
 
 
 def health_command() -> list[str]:
@@ -107,7 +116,7 @@ def test_station_broker_and_prometheus_work_with_the_secrets_that_setup_makes(
     plant.on_message = lambda _c, _u, message: topics.add(message.topic.rpartition("/")[2])
     url = f"https://127.0.0.1:{port}/healthz"
     try:
-        wait_for(lambda: plant.connect("localhost", mosquitto) == 0, "the broker")
+        plant.connect("localhost", mosquitto)
         plant.loop_start()
         station.start(CREDENTIALS_DIRECTORY=str(secrets / "station"), STATE_DIRECTORY=str(tmp_path / "state"))
         station.started()
