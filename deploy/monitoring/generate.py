@@ -27,12 +27,14 @@ _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL
 
 
 def files() -> dict[Path, str]:
-    """Return every generated file with its text."""
+    """Return every generated file with its text; needs Grafana's SDK, as nothing else of the pack does."""
+    from deploy.monitoring import grafana
+
     return {
         HERE / "prometheus/rules/inspector-records.yml": rules.render_records(),
         HERE / "prometheus/rules/inspector-alerts.yml": rules.render_alerts(),
         HERE / "prometheus/targets/twenty-stations.json": targets.render(targets.collect(_example_stations())),
-        **{HERE / f"grafana/dashboards/{board.uid}.json": dashboards.render(board) for board in dashboards.BOARDS},
+        **{HERE / f"grafana/dashboards/{board.uid}.json": grafana.render(board) for board in dashboards.BOARDS},
         DOCUMENT: fill(DOCUMENT.read_text(encoding="utf-8")),
     }
 

@@ -14,9 +14,11 @@ import pytest
 from e2e.peers import Broker, Daemon, free_port, wait_for
 from monitors import Alertmanager, Prometheus, Webhook, find_program
 
+from deploy.monitoring import targets
 from deploy.monitoring.dashboards import BOARDS, queries
 from deploy.monitoring.rules import ALERTS, RECORDS
 from inspector.bundle import DEFAULT_BUNDLE, find_bundle
+from inspector.settings import load_settings
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -47,7 +49,8 @@ def test_every_query_of_the_pack_returns_data(
     port = free_port()
     station = make_station("cam", port, plain_broker.port, 'kind = "demo"\nspeed_m_s = 0.5')
     prometheus = make_prometheus()
-    prometheus.watch({"cam": port})
+    entries = targets.collect([load_settings(station.config).settings])
+    (prometheus.folder / "targets/stations.json").write_text(targets.render(entries))
     prometheus.start()
     station.start()
     station.started()
