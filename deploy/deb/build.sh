@@ -6,7 +6,7 @@
 #   PYTHON          the release's own interpreter (default /usr/bin/python3)
 #   DEB_VERSION     version of the package (default VERSION-1~RELEASE)
 #   DEB_MAINTAINER  "Name <mail>"
-#   DEB_COMPRESS    options of dpkg-deb (default "-Zxz": 63 MB in a minute or two; "-Zzstd -z1" is quick and 90 MB)
+#   DEB_COMPRESS    options of dpkg-deb (default "-Zxz": 63 MB in a few minutes; "-Zzstd -z1" is quick and 90 MB)
 # Wheels come from where pip is configured to look; with PIP_NO_INDEX=1 and PIP_FIND_LINKS=FOLDER from a folder.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,4 +1,4 @@
-"""The dashboards as JSON that Grafana provisions, built by its own Foundation SDK: looks are decided here, no content."""
+"""The dashboards as JSON that Grafana provisions, built by its own Foundation SDK: only looks are decided here."""
 
 from __future__ import annotations
 

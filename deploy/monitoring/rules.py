@@ -186,10 +186,10 @@ ALERTS = (
     Alert(
         "CoverageLow", "warning", "5m",
         f"{recorded('station:inspector_coverage:ratio15m')} < {SHARE_LOW}\nand\n"
-        f"{_by_station(_increase(select(M.frames, outcome='!=inspected'), '15m'))} > {MISSED_FRAMES}",
+        f"{_by_station(_increase(select(M.frames, outcome='!~inspected|paused'), '15m'))} > {MISSED_FRAMES}",
         "{{ $labels.station }} inspected only {{ $value | humanizePercentage }} of its frames",
-        f"Of the frames of the last 15 minutes more than {1 - SHARE_LOW:.0%}, and more than {MISSED_FRAMES}, were not"
-        " inspected.",
+        f"Of the frames of the last 15 minutes more than {1 - SHARE_LOW:.0%} were not inspected, and more than"
+        f" {MISSED_FRAMES} of them for another cause than that somebody paused the station.",
         "Look at the panel 'Frames not inspected, by cause': the cause says whether it is camera, light or load.",
     ),
     Alert(
