@@ -90,6 +90,12 @@ def test_telegraf_asks_for_what_the_schemas_promise(topic: str) -> None:
         assert parser["timestamp_format"] == "unix_ms"
 
 
+def test_no_variable_of_a_consumer_stops_a_station_on_the_same_machine() -> None:
+    """A station refuses every INSPECTOR_ variable that it does not know."""
+    for path in INTEGRATIONS.rglob("*"):
+        assert path.is_dir() or not re.search(r"INSPECTOR_\w", path.read_text(encoding="utf-8")), path.name
+
+
 def test_telegraf_has_a_durable_session_of_its_own_for_each_topic_and_no_secret() -> None:
     ids = [entry["client_id"] for entry in INPUTS.values()]
 
@@ -196,8 +202,8 @@ def test_node_red_writes_each_message_of_the_daemon_once_and_as_the_schema_says(
         ' disableEditor: true, telemetry: {enabled: false}, logging: {console: {level: "info"}}};\n'
     )
     environ = {
-        **os.environ, "INSPECTOR_BROKER": "localhost", "INSPECTOR_BROKER_PORT": str(secured_broker.port),
-        "INSPECTOR_CA": str(secured_broker.folder / "ca.crt"), "INSPECTOR_OUTPUT": str(output),
+        **os.environ, "PLANT_BROKER": "localhost", "PLANT_BROKER_PORT": str(secured_broker.port),
+        "PLANT_CA": str(secured_broker.folder / "ca.crt"), "PLANT_OUTPUT": str(output),
     }  # fmt: skip
     log = tmp_path / "node-red.log"
     with log.open("wb") as out:
