@@ -174,8 +174,9 @@ OVERVIEW = Board(
                   size=(5, 4)),
             Panel("Defects in the last hour", "All labels and stations together.", "stat",
                   (Query(f"sum(increase({select(M.defects, station=HERE)}[1h]))", "defects"),), "short", size=(5, 4)),
-            Panel("Health", "One row a station: what it said about itself; dark red: it did not answer.", "timeline",
-                  (Query(_here("station:inspector_health:code")),), states=True, size=(24, 9)),
+            Panel("Health", "One row a station: what it said about itself; dark red: it did not answer. A click leads"
+                  " to the station.", "timeline",
+                  (Query(_here("station:inspector_health:code")),), states=True, size=(24, 12)),
         )),
         Row("Stations", (
             Panel("Coverage", "Share of the frames of the last 15 minutes that were inspected.", "lines",

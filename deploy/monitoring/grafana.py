@@ -22,7 +22,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heatmap_model
 from grafana_foundation_sdk.models import prometheus as prometheus_model
 
-from deploy.monitoring.dashboards import Board, Kind, Panel, Query
+from deploy.monitoring.dashboards import STATION, Board, Kind, Panel, Query
 from deploy.monitoring.rules import STATE_CODES
 from deploy.monitoring.series import JOB
 
@@ -61,7 +61,7 @@ def render(board: Board) -> str:
         builder = builder.with_row(dashboard.Row(row.title).grid_pos(_at(0, top, COLUMNS, 1)))
         top += 1
         for panel, position in _place(row.panels, top):
-            builder = builder.with_panel(_build(panel).grid_pos(position))
+            builder = builder.with_panel(_build(panel, board.many).grid_pos(position))
             top = max(top, position.y + position.h)
     built = json.loads(JSONEncoder(sort_keys=True).encode(builder.build()))
     for variable in built["templating"]["list"]:
@@ -101,7 +101,7 @@ def _place(panels: Sequence[Panel], top: int) -> Iterator[tuple[Panel, model.Gri
         x, tallest = x + width, max(tallest, height)
 
 
-def _build(panel: Panel) -> Any:
+def _build(panel: Panel, linked: bool) -> Any:
     builder = {
         "stat": _stat, "lines": _lines, "stacked": _lines, "bars": _lines, "heatmap": _heatmap,
         "timeline": _timeline, "table": _table,
@@ -111,12 +111,21 @@ def _build(panel: Panel) -> Any:
         builder = builder.unit(panel.unit).thresholds(_thresholds(panel.limits))
         if panel.states:
             builder = builder.mappings([_state_mapping()])
+    if linked and panel.kind not in ("stat", "table"):
+        builder = builder.data_links([_to_station()])
     for name, colour in panel.colours:
         fixed = model.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour})
         builder = builder.override_by_name(name, [fixed])
     for letter, query in zip("ABCD", panel.queries, strict=False):
         builder = builder.with_target(_target(letter, query, panel.kind))
     return builder
+
+
+def _to_station() -> dashboard.DashboardLink:
+    address = (
+        f"/d/{STATION.uid}?var-station=${{__field.labels.station}}&${{datasource:queryparam}}&${{__url_time_range}}"
+    )
+    return dashboard.DashboardLink("Show ${__field.labels.station}").type(model.DashboardLinkType.LINK).url(address)
 
 
 def _target(letter: str, query: Query, kind: Kind) -> prometheus.Dataquery:
