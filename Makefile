@@ -36,4 +36,4 @@ sbom:  ## dist/*.cdx.json: everything that the package installs, and what is ins
 	deploy/deb/sbom.sh
 
 test-systemd:  ## build the package and boot a real systemd with it (root, debootstrap, systemd-nspawn)
-	.venv/bin/python -m pytest tests/test_units.py tests/test_deb.py tests/systemd
+	.venv/bin/python -m pytest -m 'slow or not slow' tests/test_units.py tests/test_deb.py tests/systemd

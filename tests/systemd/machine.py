@@ -21,7 +21,10 @@ from pathlib import Path
 from typing import Any
 
 SUITE = "bookworm"
-PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "mosquitto", "mosquitto-clients", "iproute2", "procps")
+PACKAGES = (
+    "systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "mosquitto", "mosquitto-clients", "iproute2",
+    "procps",
+)  # fmt: skip
 TOOLS = ("debootstrap", "systemd-nspawn", "nsenter", "dpkg-deb")
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin"
 DEADLINE_S = 60.0
@@ -50,7 +53,7 @@ def base_system() -> Path:
     Raises:
         subprocess.CalledProcessError: debootstrap could not make it, as a rule for want of a mirror.
     """
-    root = cache_folder() / f"{SUITE}-{'-'.join(PACKAGES[3:])}"
+    root = cache_folder() / f"{SUITE}-systemd-{len(PACKAGES)}"
     with (cache_folder() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.is_dir():
@@ -174,10 +177,12 @@ class Machine:
         return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
     def stop(self) -> None:
-        """Switch it off."""
-        self._nspawn.send_signal(signal.SIGTERM)
+        """Pull the plug: nothing of it is kept."""
+        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
+        for leader in children.read_text().split() if self._nspawn.poll() is None else ():
+            os.kill(int(leader), signal.SIGKILL)  # its first process; the others go with it
         try:
-            self._nspawn.wait(30)
+            self._nspawn.wait(20)
         except subprocess.TimeoutExpired:
             self._nspawn.kill()
             self._nspawn.wait()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from systemd import packages
 from systemd.machine import Lines, Machine, event, realtime_s, says
 
 pytestmark = [pytest.mark.systemd, pytest.mark.timeout(600)]
@@ -364,3 +368,32 @@ def wait_until_stored(machine: Machine, name: str) -> None:
             return
         pause.wait(0.1)
     raise AssertionError(f"not inspected within 60 s: {machine.run(*left).stdout}")
+
+
+@pytest.mark.slow
+def test_the_plain_script_installs_upgrades_and_uninstalls(
+    boot: Callable[[], Machine], shared: Path, tmp_path: Path
+) -> None:
+    """`install.sh` without a network, from collected wheels: the demo runs, goes on after an upgrade, and all goes."""
+    script = packages.REPOSITORY / "deploy/install/collect-wheels.sh"
+    collected = subprocess.run((script, shared / "wheels"), capture_output=True, text=True, check=False)
+    assert collected.returncode == 0, collected.stderr
+    shutil.copytree(packages.tree(), shared / "tree")
+    pc = boot()
+    pc.run("cp", "--recursive", "/mnt/tree", "/root/tree")
+    install = ("env", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/mnt/wheels", "/root/tree/deploy/install/install.sh")
+    pc.run(*install)
+    pc.run("systemctl", "start", "inspector@demo")
+    with subscribed(pc, "demo", "-t", "inspector/site/demo/demo/#") as lines:
+        assert payloads(lines, "defect", 1)
+    before = pc.shows("inspector@demo", "MainPID")
+    pc.run(*install)
+    assert pc.shows("inspector@demo", "ActiveState") == {"ActiveState": "active"}
+    assert pc.shows("inspector@demo", "MainPID") != before
+
+    pc.run(*install, "--uninstall")
+    assert pc.shows("inspector@demo", "ActiveState") == {"ActiveState": "inactive"}
+    assert pc.run("ls", "/etc/inspector", "/var/lib/inspector").stdout.split().count("demo") == 1
+    pc.run(*install, "--purge")
+    left = pc.run("ls", "-d", "/etc/inspector", "/var/lib/inspector", "/opt/inspector", check=False).stdout
+    assert left == ""
