@@ -141,7 +141,7 @@ def test_real_trouble_raises_the_right_alerts(
     wait_for(
         lambda: not has_data(prometheus, "sum(increase(inspector_tiles_total[10s])) > 0"), "the others to pass", 60, 0.5
     )
-    for path in scratches:
+    for path in scratches[:40]:  # over 20, and per tile well over five times the share among all pictures
         shutil.copyfile(path, frames / path.name)
     fires("DefectBurst cam1")
 
@@ -173,7 +173,7 @@ def test_real_trouble_raises_the_right_alerts(
     wait_for(lambda: "DefectBurst cam1" in webhook.told("/quality"), "word to quality")
     assert "BrokerAway cam2" not in webhook.told()
     assert {name.split()[0] for name in fired} <= {alert.name for alert in ALERTS}
-    unexpected = {"NotProgressing", "SelfTestStale", "OffDomain", "FallingBehind"}
+    unexpected = {"SelfTestStale", "OffDomain", "FallingBehind"}  # NotProgressing leans on its waiting time at a start
     assert not {name for name in fired if name.split()[0] in unexpected}
 
 
