@@ -15,7 +15,7 @@ from inspector.frame import Cause
 
 OUTCOMES = ("inspected", *(cause.value for cause in Cause))
 HEALTH_STATES = ("starting", "ok", "degraded", "blind", "idle", "held")
-STAGES = ("read", "classify", "inspect", "track", "evidence", "commit")
+STAGES = ("classify", "inspect", "track", "evidence", "commit")
 SUPPRESSED = ("mode", "severity", "n_of_m", "limit")
 LOST = ("outbox_full", "rejected")
 REJECTED = ("login", "certificate", "protocol", "refused", "unreachable", "publish")
