@@ -6,6 +6,7 @@ The layers are not nested: Keras 3 hands the outer `training=True` into a nested
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,9 @@ def load_backbone(backbone: Any, width: float, weights: Path, *, grey: bool) -> 
         raise WeightsError(f"weights: no such file: {weights}")
     source = keras.applications.MobileNetV2(input_shape=(96, 96, 3), include_top=False, alpha=width, weights=None)
     try:
-        source.load_weights(weights)
+        with warnings.catch_warnings():  # Keras warns of every layer before it raises for all of them
+            warnings.simplefilter("ignore")
+            source.load_weights(weights)
     except (ValueError, OSError, KeyError) as exc:
         first = str(exc).strip().splitlines()[0]
         raise WeightsError(f"weights: {weights} is no MobileNetV2 of width {width} without its head: {first}") from exc

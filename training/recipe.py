@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from training.errors import RecipeError
 
@@ -99,6 +99,12 @@ class Recipe(_Strict):
     """Epochs without a better validation loss after which a stage ends."""
     seed: int = 1
 
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        if self.stages[-1].input_px not in (None, self.input_px):
+            raise ValueError(f"stages: the last one must run at input_px, where it is judged: {self.input_px}")
+        return self
+
     @property
     def digest(self) -> str:
         """sha256 over every setting: names the recipe in runs, cards and results."""
@@ -136,6 +142,7 @@ def load_recipe(name_or_path: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
+        # A misspelt name comes first: it is why another one is missing.
+        first = min(exc.errors(include_url=False), key=lambda row: row["type"] != "extra_forbidden")
         where = ".".join(str(part) for part in first["loc"])
         raise RecipeError(f"{path}: {where}: {first['msg']}") from exc

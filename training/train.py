@@ -30,6 +30,8 @@ from training.prepare import Manifest
 from training.recipe import Recipe
 from training.tiles import ARTIFICIAL_GROUND, TileSet, composed_tiles, picture_tiles, sum_tiles, texture_tiles
 
+VALIDATION_CLEAN = 4
+"""So many times as many clean tiles for each held-out picture: a threshold needs rare false alarms to be seen."""
 VALIDATION_FOLDS = 8
 """One part in eight of the training split, whole groups, is held out to stop early and to set thresholds."""
 
@@ -73,7 +75,7 @@ def assemble(recipe: Recipe, pictures: Sequence[Picture], pixels: Sequence[Pixel
     """Return the tiles of a run; `pictures` are those it may learn from, held-out test pictures are not among them."""
     kept, held = carve_validation(pictures)
     sides = []
-    for part, (side, share) in enumerate(((kept, 1.0), (held, 1 / (VALIDATION_FOLDS - 1)))):
+    for part, (side, share) in enumerate(((kept, 1.0), (held, len(held) / len(kept)))):
         theirs, their_pixels = [pictures[i] for i in side], [pixels[i] for i in side]
         sides.append(companions(recipe, theirs, their_pixels, share, seed=1000 * recipe.seed + part))
     labels = tuple(sorted({picture.label for picture in pictures} - {CLEAN}))
@@ -88,20 +90,20 @@ def companions(
     """Return the pictures as tiles, with the recipe's clean, cut and generated tiles made from these pictures alone."""
     wanted = recipe.tiles
 
-    def count(number: int) -> int:
-        return round(number * share)
+    def count(number: int, times: int = 1) -> int:
+        return round(number * share * (times if share < 1 else 1))
 
     parts = [picture_tiles(pictures, pixels)]
     if wanted.clean_quilted or wanted.cut:
         made = composed_tiles(
-            pictures, pixels, clean=count(wanted.clean_quilted), cut=count(wanted.cut),
+            pictures, pixels, clean=count(wanted.clean_quilted, VALIDATION_CLEAN), cut=count(wanted.cut),
             tile_px=recipe.tile_px, seed=seed, artificial=ARTIFICIAL_GROUND,
         )  # fmt: skip
         parts.append(made)
     parts.append(texture_tiles(count(wanted.clean_textures), recipe.tile_px, seed))
     drawn = seed % 1000 * (VALIDATION_SEED - TRAIN_SEED) + TRAIN_SEED + seed // 1000 * 10_000
     parts.append(generated_tiles(count(wanted.generated_defects), recipe.tile_px, drawn))
-    parts.append(generated_clean_tiles(count(wanted.generated_clean), recipe.tile_px, drawn))
+    parts.append(generated_clean_tiles(count(wanted.generated_clean, VALIDATION_CLEAN), recipe.tile_px, drawn))
     return sum_tiles(parts)
 
 

@@ -41,7 +41,11 @@ SMALL = Recipe.model_validate(
         "tiles": {
             "clean_quilted": 14, "clean_textures": 14, "cut": 14, "generated_defects": 14, "generated_clean": 14,
         },
-        "stages": [{"epochs": 1, "learning_rate": 0.003, "input_px": 32}, {"epochs": 2, "learning_rate": 0.003}],
+        "stages": [
+            {"epochs": 1, "learning_rate": 0.001, "input_px": 32},
+            {"epochs": 1, "learning_rate": 0.001},
+            {"epochs": 1, "learning_rate": 0.001, "train_from": "head"},
+        ],
         "batch": 16,
     }
 )  # fmt: skip
@@ -110,13 +114,15 @@ def test_grad_cam_agrees_with_the_int8_map(trained: Trained) -> None:
     """Float Grad-CAM and the map of the int8 network show the same places."""
     recipe, labels, network = training_run.load_run(trained.run)
     int8 = Int8Network((trained.run / "model.tflite").read_bytes())
-    rows = []
-    for label in ("scratches", "patches", "inclusion"):
-        tile = draw_tile(label, 8, 200)
-        index = labels.index(label)
-        rows.append(agreement(grad_cam(network, recipe, tile, index), int8([tile])["cam"][0][:, :, index]))
+    floats, ints = [], []
+    for drawn in ("scratches", "patches", "inclusion", "clean"):
+        tile = draw_tile(drawn, 8, 200)
+        cam = int8([tile])["cam"][0]
+        floats += [grad_cam(network, recipe, tile, index) for index in range(len(labels))]
+        ints += [cam[:, :, index] for index in range(len(labels))]
 
-    assert min(rows) > 0.8
+    # A network that has hardly learned is rounded roughly, so one 2x2 map says little; all of them say enough.
+    assert agreement(np.stack(floats), np.stack(ints)) > 0.9
 
 
 @pytest.mark.parametrize("side", [128, 200, 224])
@@ -132,19 +138,19 @@ def test_preprocessing_gives_the_same_bytes_everywhere(trained: Trained, side: i
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(trained: Trained, weights: Path, tmp_path: Path) -> None:
-    """A run that was stopped after its first epoch ends with the history of one that was not."""
+    """A run that was stopped after its second epoch ends with the history of one that was not."""
     shutil.copytree(trained.run, tmp_path / "run")
-    first = SMALL.changed(stages=SMALL.stages[:1])
+    first = SMALL.changed(stages=SMALL.stages[:2])
     training_run.train(first, trained.course, tmp_path / "short", weights, {"data": trained.manifest.sha256})
     rows = [json.loads(line) for line in (trained.run / "history.jsonl").read_text().splitlines()]
 
     assert [row["epoch"] for row in rows] == [1, 2, 3]
-    for name in ("state.weights.h5", "progress.json"):
+    for name in ("state.weights.h5", "best.weights.h5", "progress.json"):
         shutil.copy(tmp_path / "short" / name, tmp_path / "run" / name)
     (tmp_path / "run" / "history.jsonl").unlink()
     training_run.train(SMALL, trained.course, tmp_path / "run", weights, {"data": trained.manifest.sha256})
     resumed = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in resumed] == [2, 3]
+    assert [row["epoch"] for row in resumed] == [3]
 
 
 def test_a_run_of_another_configuration_is_refused(trained: Trained) -> None:
@@ -308,6 +314,10 @@ def test_every_configuration_loads_and_states_its_command(path: Path) -> None:
         ("name = 'a'\nwidht = 1.0\n", "widht"),
         ("name = 'a'\nwidth = -1\ninput_px = 64\nstages = ({'epochs': 1, 'learning_rate': 1},)\n", "width"),
         ("name = \n", "not a configuration"),
+        (
+            "name = 'a'\nwidth = 1\ninput_px = 64\nstages = ({'epochs': 1, 'learning_rate': 1, 'input_px': 32},)\n",
+            "the last one must run at input_px",
+        ),
         ("import absent_module\n", "not a configuration"),
     ],
 )

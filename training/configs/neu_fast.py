@@ -15,17 +15,25 @@ l2 = 1e-4
 
 # -- data: beside the 1,440 training pictures
 tiles = {
-    "clean_quilted": 500,
-    "clean_textures": 450,
-    "cut": 750,
-    "generated_defects": 360,
-    "generated_clean": 160,
+    "clean_quilted": 700,
+    "clean_textures": 500,
+    "cut": 900,
+    "generated_defects": 480,
+    "generated_clean": 240,
+}
+augment = {
+    "blur": 0.25,
+    "motion_px": 10,
+    "noise": 0.3,
+    "noise_sigma": 20.0,
+    "jpeg": 0.2,
+    "jpeg_quality": 15,
 }
 
 # -- course
 stages = (
     {"epochs": 1, "learning_rate": 3e-3, "train_from": "head"},
-    {"epochs": 17, "learning_rate": 1.5e-3},
+    {"epochs": 25, "learning_rate": 1.5e-3},
 )
 batch = 32
 label_smoothing = 0.05
