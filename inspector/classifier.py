@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 import queue
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, Protocol
@@ -88,6 +91,26 @@ def load_runtime(name: str | None = None) -> tuple[str, Callable[..., Any]]:
     raise BundleError(f"no inference runtime: install ai-edge-litert (or tflite-runtime): {name or 'none found'}")
 
 
+@contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Keep the runtime's "INFO: Created ... delegate" off standard error; everything else written meanwhile comes out.
+
+    LiteRT writes it past every log level (`TFLITE_LOG_PROD_ONCE` in its XNNPACK delegate provider).
+    """
+    sys.stderr.flush()
+    kept, held = os.dup(2), os.memfd_create("stderr")
+    os.dup2(held, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        with os.fdopen(held, "r+b") as file:
+            file.seek(0)
+            os.write(2, b"".join(line for line in file if not line.startswith(b"INFO: Created TensorFlow Lite")))
+        os.close(kept)
+
+
 class Classifier:
     """One interpreter, one thread at a time.
 
@@ -106,8 +129,9 @@ class Classifier:
         path = bundle.model_path()
         self.runtime, interpreter_class = load_runtime(runtime)
         try:
-            interpreter = interpreter_class(model_path=str(path), num_threads=1)
-            interpreter.allocate_tensors()
+            with _without_greeting():
+                interpreter = interpreter_class(model_path=str(path), num_threads=1)
+                interpreter.allocate_tensors()
             details = interpreter.get_signature_runner().get_output_details()
         except Exception as exc:  # runtimes raise ValueError, RuntimeError and others
             raise BundleError(f"{path}: {self.runtime} cannot run this model: {exc}") from exc

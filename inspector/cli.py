@@ -30,17 +30,24 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable outpu
 
 def set_up_logging(environ: dict[str, str] | None = None) -> None:
     """Log one line per event to standard error: for people on a terminal, JSON elsewhere."""
-    pretty = sys.stderr.isatty() and "JOURNAL_STREAM" not in (environ or os.environ)
+    journal = "JOURNAL_STREAM" in (environ or os.environ)
+    pretty = sys.stderr.isatty() and not journal
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info if not pretty else _unchanged,
             structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(sort_keys=True),
+            _with_priority if journal else _unchanged,
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
+
+
+def _with_priority(_: Any, method: str, line: Any) -> Any:
+    """Put the priority that the journal reads before a line (sd-daemon(3)), so that `journalctl -p warning` works."""
+    return {"warning": "<4>", "error": "<3>", "exception": "<3>", "critical": "<2>"}.get(method, "<6>") + str(line)
 
 
 def _unchanged(_: Any, __: str, event: Any) -> Any:
@@ -116,7 +123,8 @@ def probe(
         _say(json.dumps(result.as_dict(), sort_keys=True))
     else:
         for key, value in result.as_dict().items():
-            _say(f"{key}: {value}")
+            if value not in (None, "", {}):
+                _say(f"{key}: {json.dumps(value) if isinstance(value, dict) else value}")
     raise typer.Exit(EXIT_OK if result.frames else EXIT_FAILURE)
 
 

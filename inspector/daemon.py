@@ -6,6 +6,7 @@ in the item queue, the dispatcher and the store.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sqlite3
@@ -30,7 +31,7 @@ from inspector.classify import classify_pixels
 from inspector.clock import Clock, SystemClock, to_rfc3339
 from inspector.committer import Committer, CommitterOptions
 from inspector.decision import DecisionRules
-from inspector.errors import EXIT_FAILURE, EXIT_OK, BundleError, InspectorError, RefusedError, WorkerError
+from inspector.errors import EXIT_FAILURE, EXIT_OK, BundleError, InspectorError, RefusedError, SourceError, WorkerError
 from inspector.evidence import EvidenceFolder
 from inspector.frame import Cause, Gap
 from inspector.health import Facts, HealthBoard, judge_health
@@ -57,6 +58,7 @@ SELFTEST_S = 3600.0
 STUCK_AFTER_S = 30.0
 """A part without progress for this long, and with something to do, is stuck: the watchdog is not fed any more."""
 PUBLISH_AT_STOP_S = 3.0
+STOP_LIMIT_S = 60
 
 _log = structlog.get_logger("daemon")
 
@@ -205,7 +207,7 @@ class Station:
                 folder / "evidence", clock, kept.evidence_limit_bytes, kept.evidence_max_age_days * 86400,
                 kept.free_floor_bytes, kept.evidence_px,
             )  # fmt: skip
-        context = SourceContext(clock, self.store.next_epoch, self.store.store_id)
+        context = SourceContext(clock, self._next_epoch, self.store.store_id)
         self.source: FrameSource = open_source(settings.source, context, self.store)
         live = self.source.policy is Policy.LIVE
         self._items: ItemQueue = Mailbox() if live else FrameQueue(2 * brain.pool.workers)
@@ -227,6 +229,12 @@ class Station:
         self._show_static(settings, brain)
         if self.http is not None:
             self.http.start()
+
+    def _next_epoch(self) -> int:
+        try:
+            return self.store.next_epoch()
+        except sqlite3.OperationalError as exc:
+            raise SourceError(f"the store in {self.store.folder} refuses: {exc}") from exc
 
     def _make_http(self) -> HttpServer:
         http, source = self.settings.http, self.settings.source
@@ -279,8 +287,12 @@ class Station:
         metrics.workers.set(brain.pool.workers)
         metrics.outbox_limit.set(settings.store.outbox_limit_bytes)
         metrics.selftest.set(self._clock.now().timestamp())
-        self.store.remember("configuration", settings.fingerprint(), settings.model_dump_json())
-        self.store.remember("bundle", brain.bundle.fingerprint, (brain.bundle.root / "card.json").read_text("utf-8"))
+        card_text = (brain.bundle.root / "card.json").read_text("utf-8")
+        try:
+            self.store.remember("configuration", settings.fingerprint(), settings.model_dump_json())
+            self.store.remember("bundle", brain.bundle.fingerprint, card_text)
+        except sqlite3.OperationalError as exc:
+            _log.warning("housekeeping_failed", reason=str(exc))
 
     # --- Running --------------------------------------------------------------------------------------------------
 
@@ -324,13 +336,19 @@ class Station:
                 if self._verb == "reload":
                     self._verb = None
                     following = reload()
+                    if following is not None and self._verb == "stop":  # came while the reload was checked
+                        following[1].pool.close()
+                        following = None
                 else:
                     self._watch(until)
             failed = False
         finally:
             if following is None:
                 self._notifier.stopping()
-            self._stop("offline" if failed else "stopped")
+            ended = threading.Event()
+            threading.Thread(target=self._ping_while_stopping, args=(ended,), name="stopping", daemon=True).start()
+            self._stop("offline" if failed else "stopped", failed)
+            ended.set()
         return following
 
     def _watch(self, until: Callable[[], bool]) -> None:
@@ -396,6 +414,9 @@ class Station:
         elif self._broker_gone_mono_s is None:
             self._broker_gone_mono_s = now
         gone = self._broker_gone_mono_s is not None and now - self._broker_gone_mono_s > BROKER_GRACE_S
+        broker_reason = broker.trouble if broker is not None else None
+        if broker is not None and gone:
+            broker_reason = broker_reason or broker.reason or "not connected"
         busy = not self.dispatcher.idle
         return Facts(
             started=self.reader.started,
@@ -405,7 +426,7 @@ class Station:
             missed_frames=self.committer.missed_frames,
             missed_cause=self.committer.missed_cause,
             store_reason=self.committer.store_reason,
-            broker_reason=(broker.reason or "not connected") if broker is not None and gone else None,
+            broker_reason=broker_reason,
             outbox_share=self._outbox_share,
             unknown_share=sum(list(recent)) / len(recent) if recent else 0.0,
             recent_tiles=len(recent),
@@ -469,9 +490,15 @@ class Station:
             since = min(now, datetime.fromtimestamp(alive_ms / 1000, tz=now.tzinfo))
             if now - since > timedelta(seconds=1):
                 self.committer.report_gap(Gap(Cause.PROCESS_DOWN, since, now, 0))
-        self.store.heartbeat()
 
-    def _stop(self, status: Literal["stopped", "offline"]) -> None:
+    def _ping_while_stopping(self, ended: threading.Event) -> None:
+        """Keep the watchdog quiet for as long as a stop, or a change of stations, may take."""
+        for _ in range(STOP_LIMIT_S):
+            if ended.wait(1.0):
+                return
+            self._notifier.alive()
+
+    def _stop(self, status: Literal["stopped", "offline"], failed: bool) -> None:
         self.reader.stop()
         self.dispatcher.drain()
         clean = self.committer.join(30.0)
@@ -485,7 +512,7 @@ class Station:
             self.store.heartbeat()
         except sqlite3.OperationalError as exc:
             _log.warning("last_heartbeat_not_stored", reason=str(exc))
-        self.store.close(clean)
+        self.store.close(clean and not failed)
         _log.info("stopped", station=self.settings.station.text)
 
     # --- Callbacks ------------------------------------------------------------------------------------------------
@@ -518,7 +545,10 @@ class Station:
             _log.warning("command_refused", command=command, detail=detail)
             return ReplyMessage(command=command, accepted=False, detail=detail)
         if wanted.coil_id != self.store.coil()[0]:
-            self.store.set_coil(wanted.coil_id)
+            try:
+                self.store.set_coil(wanted.coil_id)
+            except sqlite3.OperationalError as exc:
+                return ReplyMessage(command=command, accepted=False, detail=f"the store refuses: {exc}")
             self.committer.change_coil(wanted.coil_id)
             _log.info("coil", coil_id=wanted.coil_id)
         return ReplyMessage(command=command, accepted=True, detail=f"coil {wanted.coil_id or 'ended'}")
@@ -551,17 +581,15 @@ def run_daemon(config: Path) -> int:
     Raises:
         RefusedError: The configuration or bundle does not let it start.
     """
-    notifier, clock = Notifier(), SystemClock()
+    faulthandler.enable()  # a watchdog's SIGABRT leaves all stacks in the journal
+    notifier, clock, wishes = Notifier(), SystemClock(), _Wishes()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, wishes.take)
     loaded = load_settings(config)
     brain = open_brain(loaded.settings)
     station = Station(loaded.settings, brain, clock, notifier)
-
-    def on_signal(number: int, _: FrameType | None) -> None:
-        station.request("reload" if number == signal.SIGHUP else "stop")
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, on_signal)
     while True:
+        wishes.hand_to(station)
         try:
             reloaded = station.run(reload=partial(_check_reload, config, station, notifier))
         except WorkerError as exc:
@@ -579,6 +607,27 @@ def run_daemon(config: Path) -> int:
             loaded, brain = before, open_brain(before.settings)
             station = Station(loaded.settings, brain, clock, notifier)
             station.metrics.reload_ok.set(0)
+
+
+class _Wishes:
+    """Signals, whoever runs when they come: a wish to stop is never forgotten, not between two stations either."""
+
+    def __init__(self) -> None:
+        self._station: Station | None = None
+        self._stop = False
+
+    def take(self, number: int, _: FrameType | None) -> None:
+        """Note a signal; the handler."""
+        verb: Verb = "reload" if number == signal.SIGHUP else "stop"
+        self._stop = self._stop or verb == "stop"
+        if self._station is not None:
+            self._station.request(verb)
+
+    def hand_to(self, station: Station) -> None:
+        """Tell this station from now on, and at once of a wish to stop."""
+        self._station = station
+        if self._stop:
+            station.request("stop")
 
 
 def _check_reload(config: Path, station: Station, notifier: Notifier) -> tuple[Loaded, Brain] | None:

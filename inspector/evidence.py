@@ -83,6 +83,7 @@ class EvidenceFolder:
         Raises:
             OSError: The disk refused; the caller counts it and goes on without.
         """
+        self._folder.mkdir(parents=True, exist_ok=True)  # somebody may have cleared it away
         if self._limit_bytes == 0 or shutil.disk_usage(self._folder).free < self._free_floor_bytes:
             return None
         data = draw_evidence(picture, self._longest_px)

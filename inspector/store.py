@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.clock import Clock, to_timestamp_ms
-from inspector.errors import StoreError
+from inspector.errors import StoreError, WorkerError
 from inspector.faults import crash_point
 from inspector.frame import Cause, FileStamp
 from inspector.messages import (
@@ -188,8 +188,10 @@ class Store:
             self.store_id = str(self._meta("store_id") or self._set_meta("store_id", str(uuid.uuid4())))
             self._work = _WorkList(folder / "in-work")
             self._blame_files_in_work()
-        except BaseException:
+        except BaseException as exc:
             os.close(self._lock_fd)
+            if isinstance(exc, (sqlite3.OperationalError, OSError)):  # no room, or a broken disk: waiting may mend it
+                raise WorkerError(f"store.path: {folder} cannot be written: {exc}") from exc
             raise
 
     # --- Opening and closing --------------------------------------------------------------------------------------
@@ -217,7 +219,7 @@ class Store:
                 )
         except BaseException as exc:
             db.close()
-            if isinstance(exc, sqlite3.DatabaseError):
+            if isinstance(exc, sqlite3.DatabaseError) and not isinstance(exc, sqlite3.OperationalError):
                 raise StoreError(f"{path}: cannot be opened: {exc}") from exc
             raise
         return db

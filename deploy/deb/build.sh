@@ -41,10 +41,13 @@ for file in "$source"/systemd/drop-ins/*.conf; do put "$file" "usr/share/inspect
 put "$source/deploy/install/demo.toml" etc/inspector/demo.toml
 doc=usr/share/doc/inspector
 for file in "$source"/deploy/install/examples/*.toml; do put "$file" "$doc/examples/$(basename "$file")"; done
-for file in install operations security supply-chain monitoring; do
+for file in install operations security supply-chain monitoring runbook; do
   [ ! -f "$source/docs/$file.md" ] || put "$source/docs/$file.md" "$doc/$file.md"
 done
 put "$source/CHANGELOG.md" "$doc/CHANGELOG.md"
+(cd "$source/deploy/monitoring" && find grafana prometheus alertmanager -type f | sort) | while read -r file; do
+  put "$source/deploy/monitoring/$file" "usr/share/inspector/monitoring/$file"
+done
 put "$here/debian/copyright" "$doc/copyright"
 put "$here/debian/lintian-overrides" usr/share/lintian/overrides/inspector
 mkdir -p "$root/usr/bin"

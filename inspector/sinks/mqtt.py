@@ -14,8 +14,10 @@ from __future__ import annotations
 import json
 import queue
 import random
+import sqlite3
 import ssl
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,6 +47,8 @@ HISTORICAL_AFTER_S = 60.0
 """A message older than this carries the user property `historical=1`."""
 HANDSHAKE_TIMEOUT_S = 10.0
 MARK_TIMEOUT_S = 1.0
+MANY_LOSSES = 4
+LOSSES_WITHIN_S = 60.0
 _BACKOFF_S = (0.2, 10.0)
 _NO_SUBSCRIBERS = 0x10
 _LOGIN_CODES = {4, 5, 0x86, 0x87, 0x8A, 0x8C}
@@ -85,6 +89,7 @@ class BrokerStatus:
     connected: bool = False
     reason: str | None = None
     protocol: str | None = None
+    trouble: str | None = None
 
 
 @dataclass(slots=True)
@@ -150,6 +155,8 @@ class MqttPublisher:
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._refusals: dict[int, int] = {}
         self._matched: set[str] = set()
+        self._denied: set[str] = set()
+        self._lost_mono_s: deque[float] = deque(maxlen=MANY_LOSSES)
         self._fallback = False
         self.status = BrokerStatus()
         self.progress_mono_s = clock.monotonic()
@@ -215,6 +222,8 @@ class MqttPublisher:
                     self.status.reason = str(exc)
                 finally:
                     was = self.status.connected
+                    if was and not self._stopping.is_set():
+                        self._note_loss()
                     self.status.connected = False
                     self._metrics.mqtt_connected.set(0)
                     tries = 0 if was else tries + 1
@@ -223,6 +232,21 @@ class MqttPublisher:
         except BaseException as exc:  # noqa: BLE001 - the thread's outermost function: the daemon reads it
             self.failure = exc
             _log.exception("publisher_failed")
+
+    def _note_loss(self) -> None:
+        """Notice a connection that does not last: most often another client that uses the same id."""
+        now = self._clock.monotonic()
+        self._lost_mono_s.append(now)
+        if len(self._lost_mono_s) == MANY_LOSSES and now - self._lost_mono_s[0] < LOSSES_WITHIN_S:
+            self.status.trouble = (
+                f"the connection is lost again and again: does another station use the topics {self._options.root}"
+                f" or the client id {self._options.client_id}?"
+            )
+            _log.warning(
+                "connection_unstable", losses=MANY_LOSSES, within_s=LOSSES_WITHIN_S, reason=self.status.trouble
+            )
+        elif not self._denied:
+            self.status.trouble = None
 
     # --- Connecting -----------------------------------------------------------------------------------------------
 
@@ -348,7 +372,7 @@ class MqttPublisher:
         return _Session(client, version, self._clock.monotonic(), start, start)
 
     def _read_mark(self, client: paho.Client) -> int | None:
-        """Return the broker's mark; 0 when it has none of ours; None when it may not be read."""
+        """Return the broker's mark; 0 when it has none; None when it may not be read, or is another store's."""
         topic = f"{self._options.root}/mark"
         result, _ = client.subscribe(topic, qos=1)
         kind, _, codes = self._wait_for({"suback"}, HANDSHAKE_TIMEOUT_S)
@@ -364,7 +388,10 @@ class MqttPublisher:
         except ValueError:
             _log.warning("mark_not_understood", topic=topic, payload=payload[:200])
             return 0
-        return mark.seq if mark.store_id == self._outbox.store_id else 0
+        if mark.store_id != self._outbox.store_id:
+            _log.warning("mark_of_another_store", topic=topic, store_id=mark.store_id)
+            return None  # somebody else publishes here, or did: what we sent is no less there for it
+        return mark.seq
 
     # --- Delivering -----------------------------------------------------------------------------------------------
 
@@ -433,13 +460,16 @@ class MqttPublisher:
         if code.is_failure:
             self._metrics.mqtt_rejected.labels("publish").inc()
             self._refusals[seq] = self._refusals.get(seq, 0) + 1
-            if self._refusals[seq] < MAX_REFUSALS:
+            if self._refusals[seq] < MAX_REFUSALS and row.topic not in self._denied:
                 _log.warning("message_refused", seq=seq, topic=row.topic, reason=str(code), tries=self._refusals[seq])
                 self._rewind(session, now + 0.2 * 2 ** self._refusals[seq])
                 return
             del self._refusals[seq]
+            self._denied.add(row.topic)  # what follows on this topic is tried once: alarms must not wait behind it
+            self.status.trouble = f"the broker refuses the topic {row.topic}: {code}"
             self._metrics.outbox_lost.labels("rejected").inc()
-            self._on_lost(seq, f"refused by the broker: {code}")
+            if row.topic != "coverage":  # a refused report of a loss is not reported again, without end
+                self._on_lost(seq, f"refused by the broker: {code}")
         elif code.value == _NO_SUBSCRIBERS and row.topic in self._matched:
             if now - session.started_mono_s < self._options.subscriber_grace_s:
                 self._rewind(session, now + 0.5)
@@ -447,6 +477,9 @@ class MqttPublisher:
             self._matched.discard(row.topic)
         elif code.value == 0:
             self._matched.add(row.topic)
+        if not code.is_failure and row.topic in self._denied:
+            self._denied.discard(row.topic)
+            self.status.trouble = None
         session.arrived.add(seq)
         wall_ms = to_timestamp_ms(self._clock.now())
         self._metrics.last_puback.set(wall_ms / 1000)
@@ -472,7 +505,10 @@ class MqttPublisher:
             session.arrived = {seq for seq in session.arrived if seq > reached}
             if reached > self._outbox.cursor(SINK):
                 crash_point("cursor.before")
-                self._outbox.acknowledge(SINK, reached)
+                try:
+                    self._outbox.acknowledge(SINK, reached)
+                except sqlite3.OperationalError as exc:  # the disk is full: sent again after a restart, at worst
+                    _log.warning("cursor_not_stored", seq=reached, reason=str(exc))
         if session.mark_mid is None and session.acknowledged > session.marked:
             mark = MarkMessage(store_id=self._outbox.store_id, seq=session.acknowledged)
             info = session.client.publish(f"{self._options.root}/mark", encode(mark), qos=1, retain=True)
@@ -487,6 +523,8 @@ class MqttPublisher:
         if now - session.looked_mono_s < 0.2:
             return
         session.looked_mono_s = now
+        if not self._denied and now - session.started_mono_s > LOSSES_WITHIN_S:
+            self.status.trouble = None
         health = self._retained().get("health", b"")
         if now - session.told_mono_s >= STATE_PERIOD_S or _without_expiry(health) != session.told_health:
             self._publish_retained(session, "health", health)

@@ -17,15 +17,6 @@ from e2e.peers import Broker, Daemon, station_toml  # noqa: E402
 from monitors import Alertmanager, Prometheus, Webhook, find_program  # noqa: E402
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave slow tests out of the ordinary run: `pytest -m slow tests/deploy`, or `make test-deploy`, runs them."""
-    if "slow" not in str(config.getoption("-m")):
-        here = Path(__file__).parent
-        slow = [item for item in items if here in item.path.parents and item.get_closest_marker("slow")]
-        items[:] = [item for item in items if item not in slow]
-        config.hook.pytest_deselected(items=slow)
-
-
 @pytest.fixture
 def deploy() -> Path:
     """The folder with everything that is installed beside the program."""

@@ -19,15 +19,6 @@ EACH = 3
 """Pictures of each kind."""
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave slow tests out of the ordinary run; `make test-systemd` has them."""
-    if "slow" not in str(config.getoption("-m")):
-        here = Path(__file__).parent
-        slow = [item for item in items if here in item.path.parents and item.get_closest_marker("slow")]
-        items[:] = [item for item in items if item not in slow]
-        config.hook.pytest_deselected(items=slow)
-
-
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that machines see at /mnt: this tree's package, one of the next version, and pictures with defects."""

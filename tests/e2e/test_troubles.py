@@ -1,0 +1,158 @@
+"""What a line PC goes through at three in the morning: signals at the wrong time, full disks, brokers that refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.peers import Broker, Daemon, Listener, station_toml, wait_for
+from e2e.test_attacks import write_tiles
+from e2e.test_line import watched
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+
+MakeDaemon = Callable[..., Daemon]
+
+
+def test_a_stop_during_a_reload_is_obeyed(tmp_path: Path, make_daemon: MakeDaemon) -> None:
+    """SIGHUP and at once SIGTERM: exit 0, whatever the reload was doing."""
+    _, source = watched(tmp_path)
+    daemon = make_daemon(source)
+    daemon.start()
+    daemon.started()
+    daemon.hang_up()
+
+    assert daemon.stop() == 0
+
+
+def test_a_stop_before_the_start_is_complete_is_obeyed(tmp_path: Path, make_daemon: MakeDaemon) -> None:
+    """SIGTERM while the model is loaded: exit 0, as soon as it is."""
+    _, source = watched(tmp_path)
+    daemon = make_daemon(source)
+    daemon.start()
+    process = daemon._process
+    assert process is not None
+    handled = Path(f"/proc/{process.pid}/status")
+    # Bit 14 of the caught signals: Python's handler for SIGTERM is there.
+    wait_for(lambda: int(handled.read_text().partition("SigCgt:\t")[2][:16], 16) >> 14 & 1, "the handler", every_s=0.01)
+
+    assert daemon.stop() == 0
+
+
+def test_evidence_returns_after_its_folder_was_cleared_away(
+    tmp_path: Path, listener: Listener, make_daemon: MakeDaemon
+) -> None:
+    """Somebody removes the evidence folder while it runs: the next defect has its picture again."""
+    folder, source = watched(tmp_path)
+    daemon = make_daemon(source)
+    daemon.start()
+    daemon.started()
+    shutil.rmtree(daemon.folder / "state" / "evidence")
+    write_tiles(folder, 3)
+    listener.wait(lambda: bool(listener.of("defect")) and len(listener.of("frame")) == 3, "a defect")
+    defect = listener.of("defect")[0]
+
+    assert defect["evidence"]["sha256"]
+    assert daemon.get(defect["evidence"]["url"])[:2] == b"\xff\xd8"
+    assert daemon.stop() == 0
+
+
+def test_a_topic_that_the_broker_denies_holds_up_no_alarm(tmp_path: Path) -> None:
+    """`frame` denied by the ACL: defects and alarms arrive, losses are counted, health says which topic."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    acl = folder / "acl"
+    acl.write_text("topic readwrite #\ntopic deny inspector/test/line/cam/frame\n")
+    acl.chmod(0o644)
+    broker = Broker(folder, f"allow_anonymous true\nacl_file {acl}\n")
+    broker.start()
+    listener = Listener(broker.port)
+    frames, source = watched(tmp_path)
+    daemon = Daemon(tmp_path, station_toml(tmp_path, broker.port, source))
+    daemon.start()
+    try:
+        names = write_tiles(frames, 12)
+        wait_for(lambda: daemon.metrics()['inspector_frames_total{outcome="inspected"}'] == len(names), "inspection")
+        stored = sum(v for k, v in daemon.metrics().items() if k.startswith("inspector_defects_total"))
+        assert stored > 0
+        listener.wait(lambda: len(listener.of("defect")) == stored, "every defect", timeout_s=30)
+        lost = 'inspector_outbox_lost_total{reason="rejected"}'
+        wait_for(lambda: daemon.metrics()[lost] == len(names), "the losses", timeout_s=30)
+        wait_for(lambda: "refuses the topic frame" in daemon.get("/healthz").decode(), "health with the topic")
+        assert daemon.stop() == 0
+    finally:
+        daemon.end()
+        listener.close()
+        broker.kill()
+
+
+def test_two_stations_with_one_root_say_so(tmp_path: Path, listener: Listener, make_daemon: MakeDaemon) -> None:
+    """Both use one client id and throw each other off the broker: health names the cause."""
+    _, source = watched(tmp_path)
+    stations = [make_daemon(source), make_daemon(source, name="second")]
+    for station in stations:
+        station.start()
+
+    def told() -> bool:
+        return any(b"another station" in station.get("/healthz") for station in stations)
+
+    wait_for(told, "health with the cause", timeout_s=60, every_s=0.5)
+    for station in stations:
+        assert station.stop() == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=3m", "tmpfs", mount]
+    if os.geteuid() != 0 or subprocess.run(["mount", *options], capture_output=True, check=False).returncode:
+        pytest.skip("no small file system: mount needs root")
+    yield mount
+    subprocess.run(["umount", "-l", mount], check=True)
+
+
+def test_a_full_disk_makes_it_blind_until_there_is_room(
+    tmp_path: Path, small_disk: Path, listener: Listener, broker: Broker
+) -> None:
+    """No room for the store: it stays up, blind, and everything arrives once there is room again."""
+    frames, source = watched(tmp_path)
+    toml = station_toml(tmp_path, broker.port, source).replace(
+        f'path = "{tmp_path / "state"}"', f'path = "{small_disk}"\nevidence = "off"'
+    )
+    daemon = Daemon(tmp_path, toml)
+    daemon.start()
+    daemon.started()
+    try:
+        ballast = small_disk / "ballast"
+        with ballast.open("wb", buffering=0) as file:
+            try:
+                while file.write(bytes(4096)):
+                    pass
+            except OSError:
+                pass
+        names = write_tiles(frames, 20)
+        wait_for(lambda: json.loads(health(daemon))["state"] == "blind", "blind")
+        assert json.loads(health(daemon))["reason"].startswith(("store", "source_down"))
+        ballast.unlink()
+        listener.wait(lambda: len(listener.of("frame")) == len(names), "everything")
+        assert daemon.stop() == 0
+    finally:
+        daemon.end()
+
+
+def health(daemon: Daemon) -> str:
+    """Return the body of /healthz, whatever its status."""
+    import urllib.error
+
+    try:
+        return daemon.get("/healthz").decode()
+    except urllib.error.HTTPError as exc:
+        return exc.read().decode()
