@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -159,8 +160,11 @@ def test_the_same_defect_again_replaces_its_picture(tmp_path: Path, clock: FakeC
 
 
 def test_a_disk_that_refuses_is_the_callers_business(tmp_path: Path, clock: FakeClock) -> None:
-    """A folder that has gone raises OSError, which the caller counts; no other error leaves."""
+    """A folder that has gone is made again; one that cannot be made raises OSError, which the caller counts."""
     folder = open_folder(tmp_path / "gone", clock)
     (tmp_path / "gone").rmdir()
+    assert folder.keep("d0", PICTURE) is not None
+    shutil.rmtree(tmp_path / "gone")
+    (tmp_path / "gone").write_text("a file where the folder was")
     with pytest.raises(OSError, match="gone"):
         folder.keep("d1", PICTURE)
