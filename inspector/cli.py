@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -167,6 +168,19 @@ def replay(
 
     count = replay_path(path, config, output)
     typer.echo(f"{count} messages written to {output}", err=True)
+
+
+@app.command()
+def forget(
+    config: ConfigOption,
+    since: Annotated[datetime, typer.Option("--from", help="Start, UTC.", show_default=False)],
+    until: Annotated[datetime, typer.Option("--to", help="End, UTC, not included.", show_default=False)],
+) -> None:
+    """Delete what a stopped station stored of a time: records, delivered messages, candidates, pictures."""
+    from inspector.forget import forget_period
+
+    records, pictures = forget_period(config, since.replace(tzinfo=UTC), until.replace(tzinfo=UTC))
+    _say(json.dumps({"records": records, "pictures": pictures}))
 
 
 @app.command()

@@ -106,6 +106,14 @@ class EvidenceFolder:
         except FileNotFoundError:
             return None
 
+    def delete(self, defect_id: str) -> bool:
+        """Delete one picture; returns whether there was one."""
+        with self._guard:
+            known = defect_id in self._sizes
+            self._forget(defect_id)
+            (self._folder / f"{defect_id}.jpg").unlink(missing_ok=True)
+        return known
+
     def tidy(self) -> int:
         """Delete what is too old or too much; returns how many pictures went."""
         oldest = self._clock.now().timestamp() - self._max_age_s

@@ -489,6 +489,26 @@ class Store:
             self._waiting[sink] = _Waiting(waiting.cursor, waiting.messages - len(lost), waiting.bytes - size)
         return len(lost), min(lost)[0], max(lost)[0]
 
+    def forget(self, from_ms: int, to_ms: int) -> tuple[int, list[str]]:
+        """Delete records, delivered messages and candidates captured in [from_ms, to_ms); what waits for a sink stays.
+
+        Returns:
+            How many records went, and the defects whose pictures are to go with them.
+        """
+        with self._transaction() as db:
+            waiting_from = db.execute("SELECT coalesce(min(seq), 0) FROM cursors").fetchone()[0]
+            chosen = "captured_ms >= ? AND captured_ms < ? AND seq <= ?"
+            span = (from_ms, to_ms, waiting_from)
+            defects = db.execute(f"SELECT DISTINCT defect_id FROM records WHERE kind = 'defect' AND {chosen}", span)  # noqa: S608
+            names = [str(uuid.UUID(bytes=row[0])) for row in defects.fetchall()]
+            db.execute(f"DELETE FROM outbox WHERE seq IN (SELECT seq FROM records WHERE {chosen})", span)  # noqa: S608
+            count = db.execute(f"DELETE FROM records WHERE {chosen}", span).rowcount  # noqa: S608
+            db.execute("DELETE FROM candidates WHERE captured_ms >= ? AND captured_ms < ?", (from_ms, to_ms))
+        with self._guard:
+            self._db.execute("VACUUM")  # deleted rows must not be readable in the file
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return count, names
+
     # --- Reading back ---------------------------------------------------------------------------------------------
 
     def recent_defects(self, limit: int, before_ms: int | None = None) -> list[dict[str, Any]]:

@@ -1,0 +1,80 @@
+"""`inspector forget` leaves nothing of the time it is given, and everything else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import NOON, FakeClock, make_frame, track_rules
+
+from inspector.errors import ConfigError, StoreError
+from inspector.evidence import EvidenceFolder
+from inspector.forget import forget_period
+from inspector.inspection import Defect, Inspection
+from inspector.messages import DefectMessage, Picture
+from inspector.store import Entry, Store
+from inspector.tiling import Box
+from inspector.track import TrackState, track
+
+
+@pytest.fixture
+def config(tmp_path: Path, clock: FakeClock) -> Path:
+    """A station that found one defect an hour, three hours long; the last is not delivered."""
+    state = tmp_path / "state"
+    store = Store(state, clock)
+    pictures = EvidenceFolder(state / "evidence", clock, 1 << 30, 1e9, 0, 640)
+    for hour in range(3):
+        frame = make_frame(hour, captured_at=NOON + timedelta(hours=hour), independent=True, identity=f"secret-{hour}")
+        defect = Defect("rust", Box(0, 0, 20, 20), 0.9, "clean", 0.05, 1)
+        drafts = track(TrackState(), Inspection(frame, None, (defect.box,), (), (defect,)), track_rules())[1]
+        for body in store.commit([Entry(drafts, {})]):
+            if isinstance(body, DefectMessage):
+                pictures.keep(body.defect_id, Picture(np.full((40, 40), 128, np.uint8), defect.box))
+        if hour < 2:
+            store.acknowledge("mqtt", store.outbox_state("mqtt").last_seq)
+    store.close()
+    path = tmp_path / "station.toml"
+    path.write_text(
+        '[station]\nsite = "s"\nline = "l"\nname = "n"\n[source]\nkind = "folder"\npath = "/frames"\n'
+        f'[store]\npath = "{state}"\n'
+    )
+    return path
+
+
+def hours(config: Path, clock: FakeClock) -> list[int]:
+    store = Store(config.parent / "state", clock)
+    found = sorted(
+        (message["timestamp_ms"] - int(NOON.timestamp() * 1000)) // 3_600_000 for message in store.recent_defects(9)
+    )
+    store.close()
+    return found
+
+
+def test_only_the_time_that_is_named_goes(config: Path, clock: FakeClock) -> None:
+    """The middle hour goes with its record and picture, and is in no file any more; its neighbours stay."""
+    records, pictures = forget_period(config, NOON + timedelta(minutes=30), NOON + timedelta(minutes=90))
+
+    assert (records > 0, pictures) == (True, 1)
+    assert hours(config, clock) == [0, 2]
+    assert len(list((config.parent / "state" / "evidence").iterdir())) == 2
+    gone = (NOON + timedelta(hours=1)).isoformat(timespec="milliseconds")[:19].encode()
+    assert not any(gone in path.read_bytes() for path in (config.parent / "state").glob("inspector.sqlite3*"))
+
+
+def test_what_waits_for_the_broker_stays(config: Path, clock: FakeClock) -> None:
+    """Forgetting everything leaves the message that was not delivered, so that its delivery is not lost."""
+    forget_period(config, NOON - timedelta(days=1), NOON + timedelta(days=1))
+
+    assert hours(config, clock) == [2]
+
+
+def test_a_running_station_and_an_empty_time_are_refused(config: Path, clock: FakeClock) -> None:
+    """The store of a running station is locked; a time that ends before it begins is no time."""
+    running = Store(config.parent / "state", clock)
+    with pytest.raises(StoreError, match="in use"):
+        forget_period(config, NOON, NOON + timedelta(hours=1))
+    running.close()
+    with pytest.raises(ConfigError, match="--to must lie after"):
+        forget_period(config, NOON, NOON)
