@@ -28,7 +28,7 @@ GROUPS = {
     "sinks": "sinks sinks.base sinks.mqtt",
     "run": "queues reader pipeline committer",
     "daemon": "daemon",
-    "commands": "check probe replay bench demo cli __main__",
+    "commands": "check probe replay forget bench demo cli __main__",
 }
 """All modules of the package; a new one is put where it belongs."""
 
