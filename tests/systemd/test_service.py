@@ -380,8 +380,8 @@ def test_the_plain_script_installs_upgrades_and_uninstalls(
     assert collected.returncode == 0, collected.stderr
     shutil.copytree(packages.tree(), shared / "tree")
     pc = boot()
-    pc.run("cp", "--recursive", "/mnt/tree", "/root/tree")
-    install = ("env", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/mnt/wheels", "/root/tree/deploy/install/install.sh")
+    pc.run("cp", "--recursive", "/mnt/tree", "/srv/tree")
+    install = ("env", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/mnt/wheels", "/srv/tree/deploy/install/install.sh")
     pc.run(*install)
     pc.run("systemctl", "start", "inspector@demo")
     with subscribed(pc, "demo", "-t", "inspector/site/demo/demo/#") as lines:
