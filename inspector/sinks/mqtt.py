@@ -496,8 +496,6 @@ class MqttPublisher:
 
     def _advance(self, session: _Session) -> None:
         """Move the cursor over everything that has arrived without a hole, and leave the mark."""
-        if not session.arrived:
-            return
         waiting = min(session.in_flight, default=session.position + 1)
         reached = max((seq for seq in session.arrived if seq < waiting), default=session.acknowledged)
         if reached > session.acknowledged:
@@ -539,6 +537,7 @@ class MqttPublisher:
         session.client.publish(f"{self._options.root}/{topic}", payload, qos=1, retain=True)
 
     def _say_goodbye(self, session: _Session) -> None:
+        session.mark_mid = None  # whether or not the one before has arrived: the last word counts
         self._advance(session)
         info = session.client.publish(f"{self._options.root}/status", self._goodbye, qos=1, retain=True)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -72,6 +73,9 @@ def test_every_file_gives_one_frame_message_and_the_right_defect(
     )
     assert daemon.stop() == 0
     assert seqs_without_gap(listener)
+    listener.wait(lambda: listener.messages[-1][1] == b"stopped", "the last word")
+    marks = [json.loads(payload)["seq"] for topic, payload in listener.messages if topic.endswith("/mark")]
+    assert marks[-1] == max(message["seq"] for kind in ("frame", "defect", "alarm") for message in listener.of(kind))
 
 
 def test_a_killed_daemon_loses_and_repeats_nothing(
