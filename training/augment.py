@@ -18,7 +18,14 @@ from training.recipe import Augment
 
 def augment(tile: Pixels, rng: np.random.Generator, policy: Augment) -> Pixels:
     """Return a changed copy of a square uint8 grey tile, same size."""
-    changed = _pose(tile, rng, policy)
+    return augment_marked(tile, None, rng, policy)[0]
+
+
+def augment_marked(
+    tile: Pixels, marked: Pixels | None, rng: np.random.Generator, policy: Augment
+) -> tuple[Pixels, Pixels | None]:
+    """Return a changed copy of a tile, and the mask `marked` of the same size turned and moved with it."""
+    changed, marked = _pose(tile, marked, rng, policy)
     if rng.random() < policy.light:
         changed = light_gradient(changed, rng.uniform(0, 2 * np.pi), rng.uniform(0, policy.gradient))
     if rng.random() < policy.exposure:
@@ -37,32 +44,38 @@ def augment(tile: Pixels, rng: np.random.Generator, policy: Augment) -> Pixels:
         changed = add_noise(changed, rng.uniform(1, max(1.1, policy.noise_sigma)), rng)
     if rng.random() < policy.jpeg:
         changed = jpeg(changed, int(rng.integers(policy.jpeg_quality, 91)))
-    return np.ascontiguousarray(changed)
+    return np.ascontiguousarray(changed), marked
 
 
-def _pose(tile: Pixels, rng: np.random.Generator, policy: Augment) -> Pixels:
-    changed = tile
+def _pose(
+    tile: Pixels, marked: Pixels | None, rng: np.random.Generator, policy: Augment
+) -> tuple[Pixels, Pixels | None]:
+    changed = [tile] if marked is None else [tile, marked]
     if rng.random() < policy.flip:
-        changed = changed[:, ::-1]
+        changed = [each[:, ::-1] for each in changed]
     if rng.random() < policy.flip:
-        changed = changed[::-1]
+        changed = [each[::-1] for each in changed]
     if rng.random() < policy.quarter_turn:
-        changed = np.rot90(changed)
+        changed = [np.rot90(each) for each in changed]
     if rng.random() < policy.affine:
         side = tile.shape[0]
         turn = rng.uniform(-policy.rotate_deg, policy.rotate_deg)
         scale = 1 + rng.uniform(-policy.zoom, policy.zoom)
         matrix = cv2.getRotationMatrix2D((side / 2, side / 2), turn, scale)
         matrix[:, 2] += rng.uniform(-policy.translate, policy.translate, 2) * side
-        warped = cv2.warpAffine(
-            np.ascontiguousarray(changed),
-            matrix,
-            (side, side),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REFLECT_101,
-        )
-        changed = np.asarray(warped, np.uint8)
-    return changed
+        changed = [_warp(each, matrix) for each in changed]
+    return changed[0], None if marked is None else np.ascontiguousarray(changed[1])
+
+
+def _warp(pixels: Pixels, matrix: npt.NDArray[Any]) -> Pixels:
+    warped = cv2.warpAffine(
+        np.ascontiguousarray(pixels),
+        matrix,
+        pixels.shape[::-1],
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    return np.asarray(warped, np.uint8)
 
 
 def to_bytes(values: npt.NDArray[Any]) -> Pixels:

@@ -9,16 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from inspector.frame import Pixels
 from inspector.preprocess import to_input
-from training.augment import augment
+from inspector.tiling import Box
+from training.augment import augment_marked
 from training.network import float_input
 from training.recipe import Recipe
 from training.tiles import TileSet
+
+MAP_STRIDE = 32
+"""Input pixels between two cells of MobileNetV2's last feature map."""
+LEAST_SHOWN = 0.02
 
 
 def steps_per_epoch(tiles: TileSet, recipe: Recipe) -> int:
@@ -29,30 +35,59 @@ def steps_per_epoch(tiles: TileSet, recipe: Recipe) -> int:
 def training_batches(
     tiles: TileSet, labels: Sequence[str], recipe: Recipe, *, input_px: int, first_epoch: int, epochs: int
 ) -> Any:
-    """Return a dataset of (float tiles, one-hot labels) for `epochs` epochs from `first_epoch` on."""
+    """Return a dataset of (float tiles, {`logits`: one-hot labels, `cam`: see `shown_cells`}) of `epochs` epochs.
+
+    It starts with epoch `first_epoch`.
+    """
+    cells = -(-input_px // MAP_STRIDE)
     steps, index_of = steps_per_epoch(tiles, recipe), {label: i for i, label in enumerate(labels)}
     targets = np.array([index_of[label] for label in tiles.labels])
 
-    def draw(step: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def draw(step: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], ...]:
         epoch, place = divmod(int(step), steps)
         order = np.random.default_rng((recipe.seed, epoch)).permutation(len(tiles))
         chosen = order[place * recipe.batch : (place + 1) * recipe.batch]
         rngs = [np.random.default_rng((recipe.seed, epoch, int(index))) for index in chosen]
-        changed = [augment(tiles.pixels[i], rng, recipe.augment) for i, rng in zip(chosen, rngs, strict=True)]
-        batch = np.stack([to_input(tile, input_px) for tile in changed])
-        return float_input(batch, recipe), np.eye(len(labels), dtype=np.float32)[targets[chosen]]
+        one_hot = np.eye(len(labels), dtype=np.float32)[targets[chosen]]
+        shown = np.zeros((len(chosen), cells, cells, len(labels)), np.float32)
+        batch = []
+        for place, (i, rng) in enumerate(zip(chosen, rngs, strict=True)):
+            marked = mask_of(tiles.boxes[i], tiles.pixels[i].shape) if recipe.pointing and tiles.boxes[i] else None
+            tile, marked = augment_marked(tiles.pixels[i], marked, rng, recipe.augment)
+            batch.append(to_input(tile, input_px))
+            if marked is not None:
+                shown[place] = shown_cells(marked, cells)[..., None] * one_hot[place]
+        return float_input(np.stack(batch), recipe), one_hot, shown
 
     channels = 1 if recipe.colour == "grey" else 3
     size = min(recipe.batch, len(tiles))
 
     def load(step: Any) -> Any:
-        batch, wanted = tf.numpy_function(draw, [step], (tf.float32, tf.float32))
+        batch, wanted, shown = tf.numpy_function(draw, [step], (tf.float32, tf.float32, tf.float32))
         batch.set_shape((size, input_px, input_px, channels))
         wanted.set_shape((size, len(labels)))
-        return batch, wanted
+        shown.set_shape((size, cells, cells, len(labels)))
+        return batch, {"logits": wanted, "cam": shown}
 
     dataset = tf.data.Dataset.range(first_epoch * steps, (first_epoch + epochs) * steps)
     return dataset.map(load, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+
+def mask_of(boxes: Sequence[Box], shape: tuple[int, ...]) -> Pixels:
+    """Return a mask of `shape`, 255 inside the boxes."""
+    mask = np.zeros(shape, np.uint8)
+    for box in boxes:
+        mask[box.y : box.bottom, box.x : box.right] = 255
+    return mask
+
+
+def shown_cells(marked: Pixels, cells: int) -> npt.NDArray[np.float32]:
+    """Return (cells, cells): the share of each cell of the last feature map that is marked, over the largest share.
+
+    All zero when hardly anything is marked: a turn or shift has moved the defect out of the tile.
+    """
+    shares = cv2.resize(marked, (cells, cells), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    return np.asarray(shares / shares.max() if shares.max() >= LEAST_SHOWN else np.zeros_like(shares), np.float32)
 
 
 def preprocess_in_graph(pixels: Pixels, input_px: int) -> Pixels:

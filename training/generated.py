@@ -37,7 +37,7 @@ def generated_tiles(count: int, tile_px: int, seed: int) -> TileSet:
 def generated_clean_tiles(count: int, tile_px: int, seed: int, per_strip: int = 40) -> TileSet:
     """Return `count` windows of drawn strips that touch no defect, at most `per_strip` of one strip."""
     rng = np.random.default_rng(seed)
-    tiles = TileSet([], [], [], [])
+    tiles = TileSet([], [], [], [], [])
     number = 0
     while len(tiles) < count:
         strip = Strip(StripSpec(seed + number))

@@ -56,6 +56,30 @@ def build_network(recipe: Recipe, labels: Sequence[str], weights: Path | None, i
     return keras.Model(backbone.input, logits, name=recipe.name.replace("-", "_").replace(".", "_"))
 
 
+def with_map(network: Any) -> Any:
+    """Return the network with two outputs, sharing its weights: `logits`, and `cam` (N, h, w, C) with that mean."""
+    head, final = network.get_layer("logits"), network.get_layer(FINAL_MAP).output
+    return keras.Model(network.input, {"logits": network.output, "cam": head(final)}, name=f"{network.name}_map")
+
+
+def pointing_loss(shown: Any, cam: Any) -> Any:
+    """Return (N,) losses: how much of the softmax over a label's map lies outside the boxes, as -log of what is inside.
+
+    Only places are compared with places, so the pooled logits stay free. After the energy-based pointing of Rao et al.,
+    "Studying how to efficiently and effectively guide models with explanations", ICCV 2023.
+
+    Args:
+        shown: (N, h, w, C), share of each cell that boxes of the tile's label cover, 0 to 1; all zero: nobody knows.
+        cam: (N, h, w, C).
+    """
+    count, labels = keras.ops.shape(cam)[0], cam.shape[-1]
+    wanted = keras.ops.reshape(shown, (count, -1, labels))
+    spread = keras.ops.softmax(keras.ops.reshape(cam, (count, -1, labels)), axis=1)
+    inside = keras.ops.sum(spread * wanted, axis=1)
+    known = keras.ops.cast(keras.ops.max(wanted, axis=1) > 0, inside.dtype)
+    return -keras.ops.sum(known * keras.ops.log(inside + 1e-4), axis=-1)
+
+
 def load_backbone(backbone: Any, width: float, weights: Path, *, grey: bool) -> None:
     """Put ImageNet weights into `backbone`; a grey stem's kernel is the RGB kernel summed over its three channels.
 

@@ -36,6 +36,8 @@ class Stage(_Strict):
     input_px: int | None = None
     """Side of the input in this stage; None: the recipe's. Small first, full size last costs a third."""
     schedule: Literal["cosine", "constant"] = "cosine"
+    quantization_aware: bool = False
+    """Round as the int8 file will while learning (see `rounding`); the best weights are then of this stage."""
 
 
 class Augment(_Strict):
@@ -95,6 +97,8 @@ class Recipe(_Strict):
     stages: tuple[Stage, ...] = Field(min_length=1)
     batch: int = 32
     label_smoothing: Chance = 0.05
+    pointing: float = Field(default=0.0, ge=0)
+    """Weight of the loss that asks the label's activation map to peak inside its boxes (see `network`)."""
     patience: int = 100
     """Epochs without a better validation loss after which a stage ends."""
     seed: int = 1

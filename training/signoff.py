@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from inspector.frame import Pixels
+from training.augment import augment
 from training.errors import GateError
 from training.files import write_bytes, write_json
 from training.operating import choose_temperature, choose_thresholds
@@ -59,7 +61,8 @@ def sign_off(
     """
     rng = np.random.default_rng(recipe.seed)
     fit = course.train.pick(sorted(rng.permutation(len(course.train))[:FIT_TILES].tolist()))
-    feature_head = fit_feature_head(pooled_maps(network, taps, fit.pixels, recipe), taps)
+    seen = fit.pixels + lit_otherwise(fit.pixels, recipe, rng)
+    feature_head = fit_feature_head(pooled_maps(network, taps, seen, recipe), taps)
     with tempfile.TemporaryDirectory() as temporary:
         chosen = representative_tiles(course.train, recipe.seed)
         model = convert(network, feature_head, recipe, chosen, Path(temporary))
@@ -81,13 +84,20 @@ def sign_off(
     scores = softmax(scored["logits"], temperature)
     # Artificial surfaces stand for other mills: what is like them is not thereby known.
     known = fit.pick([i for i, origin in enumerate(fit.origins) if origin != "clean_textures"])
-    distance = fit_distance(int8(known.pixels)["features"], known.labels)
+    seen = known.pixels + lit_otherwise(known.pixels, recipe, rng)
+    distance = fit_distance(int8(seen)["features"], known.labels * 2)
     near = [i for i, origin in enumerate(held.origins) if origin != "clean_textures"]
+    lit = int8(lit_otherwise([held.pixels[i] for i in near], recipe, rng))["features"]
+    distances = distance(np.concatenate([scored["features"][near], lit]))
     return SignedOff(
         model, temperature, choose_thresholds(scores, held.labels, course.labels), distance,
-        threshold_for(distance(scored["features"][near]), false_unknown_rate), false_unknown_rate,
-        compared, compare(range(len(held))),
+        threshold_for(distances, false_unknown_rate), false_unknown_rate, compared, compare(range(len(held))),
     )  # fmt: skip
+
+
+def lit_otherwise(tiles: Sequence[Pixels], recipe: Recipe, rng: np.random.Generator) -> list[Pixels]:
+    """Return the tiles as training changes them: light and focus of another day do not make steel unknown."""
+    return [augment(tile, rng, recipe.augment) for tile in tiles]
 
 
 def save(run: Path, result: SignedOff) -> None:

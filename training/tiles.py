@@ -25,6 +25,8 @@ CREDIBLE_GROUND = ("inclusion", "scratches")
 """Labels whose pictures show clean steel outside their boxes; on the others the defect's texture goes on there."""
 ARTIFICIAL_GROUND = 0.3
 """Share of training strips whose ground is artificial: a defect must not be known by the mill it lies on."""
+GROUND_SHARE = 0.4
+"""Share of artificial surfaces that are ground or brushed."""
 WINDOWS_PER_STRIP = 12
 MIN_VISIBLE_SHARE = 0.25
 MIN_VISIBLE_PX = 400
@@ -39,12 +41,14 @@ class TileSet:
         labels: N label names.
         origins: N words: where each tile comes from (`picture`, `clean_quilted`, `cut`, `generated`, ...).
         groups: N group names; tiles of one group never stand on both sides of a split.
+        boxes: N tuples: where the tile's own label shows, tile pixels; empty where nobody knows.
     """
 
     pixels: list[Pixels]
     labels: list[str]
     origins: list[str]
     groups: list[str]
+    boxes: list[tuple[Box, ...]]
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -52,25 +56,36 @@ class TileSet:
     def __add__(self, other: TileSet) -> TileSet:
         return TileSet(
             self.pixels + other.pixels, self.labels + other.labels,
-            self.origins + other.origins, self.groups + other.groups,
+            self.origins + other.origins, self.groups + other.groups, self.boxes + other.boxes,
         )  # fmt: skip
 
     def pick(self, keep: Sequence[int]) -> TileSet:
         """Return the tiles at `keep`, in that order."""
         return TileSet(
             [self.pixels[i] for i in keep], [self.labels[i] for i in keep],
-            [self.origins[i] for i in keep], [self.groups[i] for i in keep],
+            [self.origins[i] for i in keep], [self.groups[i] for i in keep], [self.boxes[i] for i in keep],
         )  # fmt: skip
 
     @staticmethod
-    def of(pixels: Sequence[Pixels], labels: Sequence[str], origin: str, groups: Sequence[str]) -> TileSet:
+    def of(
+        pixels: Sequence[Pixels],
+        labels: Sequence[str],
+        origin: str,
+        groups: Sequence[str],
+        boxes: Sequence[tuple[Box, ...]] | None = None,
+    ) -> TileSet:
         """Return tiles of one origin."""
-        return TileSet(list(pixels), list(labels), [origin] * len(pixels), list(groups))
+        known: list[tuple[Box, ...]] = [()] * len(pixels) if boxes is None else list(boxes)
+        return TileSet(list(pixels), list(labels), [origin] * len(pixels), list(groups), known)
 
 
 def picture_tiles(pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> TileSet:
     """Return one tile a picture, whole."""
-    return TileSet.of(pixels, [picture.label for picture in pictures], "picture", [p.group for p in pictures])
+    boxes = [
+        tuple(Box(b.x, b.y, b.right - b.x, b.bottom - b.y) for b in picture.boxes if b.label == picture.label)
+        for picture in pictures
+    ]
+    return TileSet.of(pixels, [picture.label for picture in pictures], "picture", [p.group for p in pictures], boxes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,9 +204,10 @@ def label_of_window(placed: Sequence[Placed], window: Box) -> str | None:
 
 def strip_windows(
     pictures: Sequence[Picture], pixels: Sequence[Pixels], tile_px: int, seed: int, artificial: float = 0.0
-) -> Iterator[tuple[Pixels, str, str]]:
-    """Yield (tile, label, group) without end: windows at random phases of strips composed from `pictures`.
+) -> Iterator[tuple[Pixels, str, str, tuple[Box, ...]]]:
+    """Yield (tile, label, group, boxes of that label) without end: windows of strips composed from `pictures`.
 
+    Windows lie at random phases.
     A share `artificial` of the strips has artificial ground; only windows with a defect are taken from those.
     """
     rng = np.random.default_rng(seed)
@@ -218,7 +234,14 @@ def strip_windows(
             label = label_of_window(strip.placed, window)
             if label is not None and not (label == CLEAN and group == "artificial"):
                 tile = strip.pixels[window.y : window.bottom, window.x : window.right].copy()
-                yield tile, label, group
+                boxes = tuple(_within(each.box, window) for each in strip.placed if each.label == label)
+                yield tile, label, group, tuple(box for box in boxes if box.width > 0 and box.height > 0)
+
+
+def _within(box: Box, window: Box) -> Box:
+    x, y = max(box.x, window.x), max(box.y, window.y)
+    right, bottom = min(box.right, window.right), min(box.bottom, window.bottom)
+    return Box(x - window.x, y - window.y, right - x, bottom - y)
 
 
 def find_grounds(pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> list[Ground]:
@@ -242,27 +265,29 @@ def composed_tiles(
     artificial: float = 0.0,
 ) -> TileSet:
     """Return `clean` clean windows and `cut` windows with a defect, of strips composed from `pictures`."""
-    kept: dict[str, list[tuple[Pixels, str, str]]] = {"clean_quilted": [], "cut": []}
+    kept: dict[str, list[tuple[Pixels, str, str, tuple[Box, ...]]]] = {"clean_quilted": [], "cut": []}
     wanted = {"clean_quilted": clean, "cut": cut}
     per_label = {picture.label: 0 for picture in pictures}
     quota = -(-cut // max(1, len(per_label)))
-    for drawn, (tile, label, group) in enumerate(strip_windows(pictures, pixels, tile_px, seed, artificial)):
+    for drawn, (tile, label, group, boxes) in enumerate(strip_windows(pictures, pixels, tile_px, seed, artificial)):
         origin = "clean_quilted" if label == CLEAN else "cut"
         fits = len(kept[origin]) < wanted[origin] and (label == CLEAN or per_label[label] < quota)
         if fits:
-            kept[origin].append((tile, label, group))
+            kept[origin].append((tile, label, group, boxes))
             per_label[label] = per_label.get(label, 0) + 1
         if all(len(kept[key]) >= wanted[key] for key in wanted) or drawn > 40 * (clean + cut):
             break
     return sum_tiles(
-        TileSet.of([t for t, _, _ in rows], [label for _, label, _ in rows], origin, [group for _, _, group in rows])
+        TileSet.of(
+            [row[0] for row in rows], [row[1] for row in rows], origin, [r[2] for r in rows], [r[3] for r in rows]
+        )
         for origin, rows in kept.items()
     )
 
 
 def sum_tiles(sets: Iterator[TileSet] | Sequence[TileSet]) -> TileSet:
     """Join tile sets in order."""
-    total = TileSet([], [], [], [])
+    total = TileSet([], [], [], [], [])
     for tiles in sets:
         total = total + tiles
     return total
@@ -280,6 +305,8 @@ def texture_tiles(count: int, tile_px: int, seed: int) -> TileSet:
 
 def texture(side: int, rng: np.random.Generator) -> Pixels:
     """Return one artificial clean surface, (side, side) uint8."""
+    if rng.random() < GROUND_SHARE:
+        return ground_surface(side, rng)
     falloff = rng.uniform(0.0, 1.8)
     stretch = float(np.exp(rng.uniform(0, 4))) if rng.random() < 0.6 else 1.0
     fy, fx = np.meshgrid(np.fft.fftfreq(side), np.fft.rfftfreq(side), indexing="ij")
@@ -305,4 +332,29 @@ def texture(side: int, rng: np.random.Generator) -> Pixels:
         surface[:, :edge] = to_bytes(rng.normal(rng.uniform(0, 25), 2, (side, edge)))
     if rng.random() < 0.3:
         surface = blur(surface, rng.uniform(0.5, 2.5))
+    return np.ascontiguousarray(np.rot90(surface, int(rng.integers(4))))
+
+
+def ground_surface(side: int, rng: np.random.Generator) -> Pixels:
+    """Return a ground or brushed surface, (side, side) uint8: streaks without number, dark and bright, short and long.
+
+    Layers of noise drawn out along one direction, some bent to a heavy tail (glints), over a slow profile across.
+    """
+    field = np.zeros((side, side), np.float32)
+    for _ in range(int(rng.integers(2, 5))):
+        across, along = rng.uniform(0.3, 2.0), float(np.exp(rng.uniform(np.log(6), np.log(300))))
+        layer = rng.normal(size=(side, side)).astype(np.float32)
+        layer = np.asarray(cv2.GaussianBlur(layer, (0, 0), sigmaX=across, sigmaY=min(along, side)), np.float32)
+        layer /= max(float(layer.std()), 1e-9)
+        field += rng.uniform(0.2, 1.0) * np.sign(layer) * np.abs(layer) ** rng.uniform(1.0, 1.8)
+    field /= max(float(field.std()), 1e-9)
+    profile = np.cumsum(rng.normal(size=side))
+    profile = (profile - profile.mean()) / max(float(np.abs(profile).max()), 1e-9)
+    spread, level = float(np.exp(rng.uniform(np.log(2.0), np.log(28)))), rng.uniform(40, 215)
+    light = np.linspace(-1, 1, side)[:, None] * rng.uniform(-0.25, 0.25)
+    surface = level * (1 + light) + spread * field + rng.uniform(0, 45) * profile[None, :]
+    if rng.random() < 0.25:  # the end of the piece, and dark beyond it
+        edge = int(rng.integers(2, side // 4))
+        surface[:, :edge] = rng.uniform(0, 30) + rng.normal(0, 2, (side, edge))
+    surface = to_bytes(surface + rng.normal(0, rng.uniform(0, 4), (side, side)))
     return np.ascontiguousarray(np.rot90(surface, int(rng.integers(4))))

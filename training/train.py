@@ -25,9 +25,11 @@ from training.errors import DataError, RecipeError
 from training.feed import stacked_input, steps_per_epoch, training_batches
 from training.files import write_json
 from training.generated import TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
-from training.network import build_network, float_input, set_trainable
+from training.network import build_network, float_input, pointing_loss, set_trainable, with_map
 from training.prepare import Manifest
+from training.quantize import representative_tiles
 from training.recipe import Recipe
+from training.rounding import simulate_int8
 from training.tiles import ARTIFICIAL_GROUND, TileSet, composed_tiles, picture_tiles, sum_tiles, texture_tiles
 
 VALIDATION_CLEAN = 4
@@ -136,24 +138,36 @@ def train(recipe: Recipe, course: Course, run: Path, weights: Path | None, prove
         elif (run / "init.weights.h5").is_file():
             network.load_weights(run / "init.weights.h5")
         learns = set_trainable(network, recipe, stage.train_from)
-        network.compile(
+        if stage.quantization_aware:
+            chosen = representative_tiles(course.train, recipe.seed)
+            simulate_int8(network, float_input(stacked_input(chosen, side), recipe))
+            if progress.epoch == first_epoch:
+                progress.best_loss = float("inf")
+        learner = with_map(network)
+        learner.compile(
             optimizer=keras.optimizers.Adam(stage.learning_rate),
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing),
-            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            loss={
+                "logits": keras.losses.CategoricalCrossentropy(True, label_smoothing=recipe.label_smoothing),
+                "cam": pointing_loss,
+            },
+            loss_weights={"logits": 1.0, "cam": recipe.pointing},
+            metrics={"logits": [keras.metrics.CategoricalAccuracy(name="accuracy")]},
             jit_compile=False,
         )
         told = f"stage {number + 1}/{len(recipe.stages)}: {learns:,} weights learn at {side} px"
         print(f"{told} from {len(course.train):,} tiles, epochs {progress.epoch + 1} to {last_epoch}", flush=True)
         steps = steps_per_epoch(course.train, recipe)
-        keeper = _Keeper(run, progress, held if side == recipe.input_px else None, wanted, recipe, course.labels)
+        judged = held if side == recipe.input_px else None
+        keeper = _Keeper(run, progress, network, judged, wanted, recipe)
         rate = _Rate(stage.learning_rate, stage.schedule, steps, stage.epochs, (progress.epoch - first_epoch) * steps)
         callbacks = [rate, keeper, keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False)]
-        network.fit(
+        learner.fit(
             training_batches(
                 course.train, course.labels, recipe,
                 input_px=side, first_epoch=progress.epoch, epochs=last_epoch - progress.epoch,
             ),
             initial_epoch=progress.epoch, epochs=last_epoch, steps_per_epoch=steps, callbacks=callbacks, verbose=0,
+            shuffle=False,
         )  # fmt: skip
         progress.epoch, first_epoch = last_epoch, last_epoch
         _save_state(network, run, progress)
@@ -225,29 +239,27 @@ class _Rate(keras.callbacks.Callback):  # type: ignore[misc]
 class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
     """After each epoch: validates, keeps the best weights and the state, writes one line of history, stops early."""
 
-    def __init__(
-        self, run: Path, progress: _Progress, held: Any, wanted: Any, recipe: Recipe, labels: Sequence[str]
-    ) -> None:
+    def __init__(self, run: Path, progress: _Progress, network: Any, held: Any, wanted: Any, recipe: Recipe) -> None:
         super().__init__()
         self._run, self._progress, self._held, self._wanted = run, progress, held, wanted
-        self._recipe, self._labels, self._started = recipe, labels, time.monotonic()
+        self._network, self._recipe, self._started = network, recipe, time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         progress, row = self._progress, {"epoch": epoch + 1, **{k: round(float(v), 5) for k, v in (logs or {}).items()}}
         progress.epoch = epoch + 1
         if self._held is not None:
-            logits = np.concatenate([self.model.predict_on_batch(part) for part in _chunks(self._held, 64)])
+            logits = np.concatenate([self._network.predict_on_batch(part) for part in _chunks(self._held, 64)])
             shifted = logits - logits.max(axis=1, keepdims=True)
             log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
             loss = float(-log_p[np.arange(len(log_p)), self._wanted].mean())
             row |= {"val_loss": round(loss, 5), "val_accuracy": float((logits.argmax(axis=1) == self._wanted).mean())}
             if loss < progress.best_loss:
                 progress.best_loss, progress.best_epoch = loss, epoch
-                _replace_weights(self.model, self._run / "best.weights.h5")
+                _replace_weights(self._network, self._run / "best.weights.h5")
             elif epoch - progress.best_epoch >= self._recipe.patience:
                 self.model.stop_training = True
         row["seconds"] = round(time.monotonic() - self._started, 1)
-        _save_state(self.model, self._run, progress)
+        _save_state(self._network, self._run, progress)
         with (self._run / "history.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
         print("  " + "  ".join(f"{key} {value}" for key, value in row.items()), flush=True)

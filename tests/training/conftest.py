@@ -15,8 +15,6 @@ THERE = all(find_spec(name) for name in ("tensorflow", "sklearn", "matplotlib"))
 collect_ignore_glob = [] if THERE else ["test_*.py"]
 
 FOREIGN_WARNINGS = (
-    # Keras tells that a tf.data set shuffles itself; ours is in seeded order already.
-    "ignore:.*shuffle=True.*:UserWarning",
     # TensorFlow's converter calls its own interpreter, which it announces to move to LiteRT.
     r"ignore:\s*Warning. tf.lite.Interpreter is deprecated:UserWarning",
     # protobuf, absl and the converter's bindings, seen with TensorFlow 2.21 on Python 3.11 to 3.13.

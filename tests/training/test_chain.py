@@ -17,6 +17,7 @@ from inspector.classifier import Classifier, check_golden, open_model
 from inspector.errors import BundleError
 from inspector.preprocess import to_input
 from inspector.strip import KINDS, draw_tile
+from inspector.tiling import Box
 from training import signoff
 from training import train as training_run
 from training.bundle import bundle_run
@@ -25,8 +26,8 @@ from training.dataset import Store
 from training.errors import DataError, RecipeError, WeightsError
 from training.evaluate import evaluate
 from training.explain import agreement, grad_cam
-from training.feed import preprocess_in_graph
-from training.network import build_network, load_backbone, set_trainable
+from training.feed import mask_of, preprocess_in_graph, shown_cells
+from training.network import build_network, load_backbone, pointing_loss, set_trainable
 from training.own import fine_tune, open_start
 from training.prepare import Manifest, build_manifest
 from training.quantize import Int8Network, parity
@@ -47,6 +48,7 @@ SMALL = Recipe.model_validate(
             {"epochs": 1, "learning_rate": 0.001, "train_from": "head"},
         ],
         "batch": 16,
+        "pointing": 0.3,
     }
 )  # fmt: skip
 
@@ -108,6 +110,27 @@ def test_the_class_activation_map_averages_to_the_logits(trained: Trained) -> No
     assert predictions.cam is not None
     spread = float(np.abs(predictions.logits).max()) or 1.0
     assert np.abs(predictions.cam.mean(axis=(1, 2)) - predictions.logits).max() < 0.15 * spread + 0.1
+
+
+def test_the_pointing_loss_falls_as_the_map_peaks_inside_the_box() -> None:
+    """A peak inside costs nothing, one outside much, and a tile whose places nobody knows nothing at all."""
+    shown = np.zeros((3, 4, 4, 2), np.float32)
+    shown[:2, 1, 2, 0] = 1
+    cam = np.zeros((3, 4, 4, 2), np.float32)
+    cam[0, 1, 2, 0] = cam[1, 3, 0, 0] = cam[2, 0, 0, 1] = 12
+    inside, outside, unknown = np.asarray(pointing_loss(shown, cam))
+
+    assert inside < 0.01 < 5 < outside
+    assert unknown == 0
+
+
+def test_marked_cells_are_shares_of_the_largest() -> None:
+    """A box over one cell and half of the next gives 1 and 0.5; hardly a pixel gives nothing to learn from."""
+    cells = shown_cells(mask_of([Box(50, 0, 75, 50)], (200, 200)), 4)
+
+    assert cells[0].tolist() == [0, 1, pytest.approx(0.5, abs=0.02), 0]
+    assert not cells[1:].any()
+    assert not shown_cells(mask_of([Box(0, 0, 3, 3)], (200, 200)), 4).any()
 
 
 def test_grad_cam_agrees_with_the_int8_map() -> None:

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from inspector.frame import Pixels
 from inspector.strip import draw_tile
 from inspector.tiling import Box
-from training.augment import augment
+from training.augment import augment, augment_marked
 from training.corrupt import SUITE, corrupted
 from training.dataset import LabelledBox, Picture
 from training.generated import EVALUATION_SEED, TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
@@ -17,6 +18,7 @@ from training.tiles import (
     compose_strip,
     composed_tiles,
     find_cutouts,
+    ground_surface,
     label_of_window,
     texture_tiles,
 )
@@ -29,6 +31,13 @@ def picture(label: str = "inclusion", boxes: tuple[LabelledBox, ...] = ()) -> Pi
 
 
 BOX = LabelledBox("inclusion", 20, 20, 60, 90)
+
+
+def composed_from() -> tuple[list[Picture], list[Pixels]]:
+    """Return one picture with one inclusion on clean ground."""
+    pixels = draw_tile("clean", 5, 200)
+    pixels[20:90, 20:60] -= 14
+    return [picture(boxes=(BOX,))], [pixels]
 
 
 @pytest.mark.parametrize(
@@ -100,9 +109,7 @@ def test_a_cutout_lands_where_it_says() -> None:
 
 def test_composed_tiles_are_the_same_again_and_hold_both_kinds() -> None:
     """The same seed gives the same tiles; clean and cut ones come as many as asked."""
-    pictures = [picture(boxes=(BOX,))]
-    pixels = [draw_tile("clean", 5, 200)]
-    pixels[0][20:90, 20:60] -= 14
+    pictures, pixels = composed_from()
     first, again = (composed_tiles(pictures, pixels, clean=6, cut=4, tile_px=200, seed=2) for _ in range(2))
 
     assert sorted(first.labels) == ["clean"] * 6 + ["inclusion"] * 4
@@ -143,6 +150,37 @@ def test_augmentation_is_seeded_and_leaves_its_input_alone() -> None:
     assert not np.array_equal(rows[0], rows[2])
     assert np.array_equal(tile, before)
     assert all(row.flags.c_contiguous for row in rows)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_mask_of_a_defect_moves_with_its_tile(seed: int) -> None:
+    """Whatever turns, flips and shifts a tile, its mask lies on the same pixels."""
+    tile = np.full((200, 200), 50, np.uint8)
+    tile[30:70, 110:180] = 200
+    moves = Augment(light=0, exposure=0, blur=0, noise=0, jpeg=0)
+    changed, marked = augment_marked(tile, (tile == 200).astype(np.uint8) * 255, np.random.default_rng(seed), moves)
+
+    assert marked is not None
+    assert ((changed > 125) == (marked > 127)).mean() > 0.998
+    assert np.array_equal(changed, augment(tile, np.random.default_rng(seed), moves))
+
+
+def test_composed_tiles_know_where_their_defect_shows() -> None:
+    """A cut tile's boxes lie inside it and show its own label; a clean one has none."""
+    pictures, pixels = composed_from()
+    tiles = composed_tiles(pictures, pixels, clean=4, cut=8, tile_px=200, seed=3)
+
+    for label, boxes in zip(tiles.labels, tiles.boxes, strict=True):
+        assert bool(boxes) == (label != "clean")
+        assert all(0 <= b.x < b.right <= 200 and 0 <= b.y < b.bottom <= 200 for b in boxes)
+
+
+def test_ground_surfaces_have_streaks_one_way() -> None:
+    """A ground surface changes more across its streaks than along them."""
+    for seed in range(8):
+        tile = ground_surface(128, np.random.default_rng(seed)).astype(float)[40:, 40:]
+        across, along = sorted((np.abs(np.diff(tile, axis=0)).mean(), np.abs(np.diff(tile, axis=1)).mean()))[::-1]
+        assert across > 1.1 * along
 
 
 def test_textures_are_tiles_of_every_brightness() -> None:

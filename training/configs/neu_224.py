@@ -18,18 +18,31 @@ l2 = 1e-4
 
 # -- data: beside the 1,440 training pictures
 tiles = {
-    "clean_quilted": 400,
-    "clean_textures": 350,
-    "cut": 550,
-    "generated_defects": 264,
-    "generated_clean": 120,
+    "clean_quilted": 500,
+    "clean_textures": 500,
+    "cut": 700,
+    "generated_defects": 300,
+    "generated_clean": 150,
+}
+augment = {
+    "exposure": 0.5,
+    "contrast": 0.5,
+    "brightness": 25.0,
+    "gamma": 0.5,
+    "light": 0.25,
+    "blur": 0.2,
+    "noise": 0.2,
+    "jpeg": 0.15,
 }
 
 # -- course
 stages = (
-    {"epochs": 6, "learning_rate": 7e-4, "input_px": 128},
-    {"epochs": 2, "learning_rate": 2e-4, "train_from": "block_3_expand"},
+    {"epochs": 1, "learning_rate": 1e-3, "train_from": "head", "input_px": 128},
+    {"epochs": 12, "learning_rate": 3e-4, "input_px": 128},
+    {"epochs": 4, "learning_rate": 1.5e-4},
+    {"epochs": 2, "learning_rate": 3e-5, "quantization_aware": True},
 )
 batch = 32
 label_smoothing = 0.05
+pointing = 0.3
 seed = 1

@@ -16,25 +16,29 @@ l2 = 1e-4
 # -- data: beside the 1,440 training pictures
 tiles = {
     "clean_quilted": 700,
-    "clean_textures": 500,
+    "clean_textures": 800,
     "cut": 900,
     "generated_defects": 480,
     "generated_clean": 240,
 }
 augment = {
-    "blur": 0.25,
-    "motion_px": 10,
-    "noise": 0.3,
-    "noise_sigma": 20.0,
-    "jpeg": 0.2,
-    "jpeg_quality": 15,
+    "exposure": 0.5,
+    "contrast": 0.5,
+    "brightness": 25.0,
+    "gamma": 0.5,
+    "light": 0.25,
+    "blur": 0.2,
+    "noise": 0.2,
+    "jpeg": 0.15,
 }
 
 # -- course
 stages = (
     {"epochs": 1, "learning_rate": 3e-3, "train_from": "head"},
-    {"epochs": 25, "learning_rate": 1.5e-3},
+    {"epochs": 27, "learning_rate": 5e-4},
+    {"epochs": 6, "learning_rate": 1e-4, "quantization_aware": True},
 )
 batch = 32
 label_smoothing = 0.05
+pointing = 0.3
 seed = 1
