@@ -110,7 +110,8 @@ def _int8_weights(raw: bytes) -> tuple[list[tuple[_Floats, _Floats]], list[tuple
         if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
             convolutions.append((value(int(inputs[1])), value(int(inputs[2]))))
         elif name == "FULLY_CONNECTED":
-            heads.append((value(int(inputs[1])), value(int(inputs[2]))))
+            kernel = value(int(inputs[1]))
+            heads.append((kernel, value(int(inputs[2])) if inputs[2] >= 0 else np.zeros(len(kernel))))
     return convolutions, heads
 
 

@@ -29,6 +29,7 @@ REPRESENTATIVE_PER_LABEL = 100
 MIN_AGREEMENT = 0.999
 MAX_P99_SHIFT = 0.03
 LISTED_SHIFT = 0.03
+RELU_CEILING = 6.0
 
 
 def export_outputs(network: Any, feature_head: FeatureHead) -> tuple[Callable[[Any], dict[str, Any]], Any]:
@@ -36,8 +37,10 @@ def export_outputs(network: Any, feature_head: FeatureHead) -> tuple[Callable[[A
     taps = [network.get_layer(name).output for name in feature_head.taps]
     inner = keras.Model(network.input, [network.get_layer(FINAL_MAP).output, *taps])
     kernel, bias = network.get_layer("logits").get_weights()
-    projection = tf.constant(feature_head.projection.astype(np.float32))
-    offset = tf.constant(feature_head.offset.astype(np.float32))
+    # As a matrix product with ReLU6 behind it, choosing and cutting off is one int8 operator.
+    selection = np.zeros((feature_head.size, len(feature_head.channels)), np.float32)
+    selection[feature_head.channels, np.arange(len(feature_head.channels))] = RELU_CEILING / feature_head.ceiling
+    choose = tf.constant(selection)
 
     def serve(tile: Any) -> dict[str, Any]:
         final, *maps = inner(tile, training=False)
@@ -45,7 +48,7 @@ def export_outputs(network: Any, feature_head: FeatureHead) -> tuple[Callable[[A
         logits = tf.nn.bias_add(tf.matmul(pooled, kernel), bias)
         cam = tf.nn.bias_add(tf.nn.conv2d(final, kernel[None, None], 1, "VALID"), bias)
         tapped = tf.concat([tf.reduce_mean(each, axis=[1, 2]) for each in maps], axis=1)
-        features = tf.nn.bias_add(tf.matmul(tapped, projection), offset)
+        features = tf.nn.relu6(tf.matmul(tapped, choose))
         return {"logits": logits, "cam": cam, "features": features}
 
     return serve, inner

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import matplotlib as mpl
 
+from inspector.bundle import CLEAN, UNKNOWN
 from inspector.frame import Pixels
 from training.files import write_bytes, write_json
 
@@ -23,7 +24,9 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; margin: 1em 0; }
 td, th { border: 1px solid #ccc; padding: .25em .6em; text-align: left; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; } figure { display: inline-block; margin: .4em; }
+td.n { text-align: right; font-variant-numeric: tabular-nums; }
+p img { max-width: 100%; }
+figure { display: inline-block; margin: .4em; vertical-align: top; }
 figcaption { font-size: 12px; max-width: 140px; } h1 { font-size: 1.5em; } pre { background: #f5f5f5; padding: .6em; }
 """
 
@@ -49,10 +52,14 @@ def write_report(folder: Path, title: str, results: Mapping[str, Any], pictures:
         parts += ["<h2>Corruptions</h2>", _plot(_corruption(results["corruption"]))]
     if "costs" in results and "roc" in results["costs"]:
         parts += ["<h2>A miss against a false alarm</h2>", _plot(_curves(results["costs"]))]
-        parts.append(_table(("cost", "threshold, recall, false alarms"), results["costs"]["threshold_by_cost"].items()))
+        by_cost = results["costs"]["threshold_by_cost"]
+        rows = [(cost, row["threshold"], row["recall"], row["false_alarm_rate"]) for cost, row in by_cost.items()]
+        parts.append(_table(("cost", "threshold", "recall", "false alarms"), rows))
+    if "line" in results:
+        parts += ["<h2>The line</h2>", _line(results["line"])]
     if "foreign" in results:
-        rows = [(name, row.get("verdicts", row)) for name, row in results["foreign"].items() if name != "unknown_curve"]
-        parts += ["<h2>Other mills and materials</h2>", _table(("set", "verdicts"), rows)]
+        parts += ["<h2>Other mills and materials</h2>", _plot(_verdicts(results["foreign"]))]
+        parts.append(_unknown(results["foreign"].get("unknown_curve", {})))
     if results.get("offenders"):
         parts += ["<h2>Worst offenders</h2>", *_offenders(results["offenders"], pictures)]
     plain = {key: value for key, value in results.items() if key not in ("offenders", "costs")}
@@ -94,6 +101,40 @@ def _table(head: Sequence[str], rows: Any) -> str:
     return f"<table><tr>{cells}</tr>{body}</table>"
 
 
+def _line(line: Mapping[str, Any]) -> str:
+    rows = [(label, _of(line["per_label"][label]), _of(r)) for label, r in line["right_label_per_label"].items()]
+    return f"<p>{html.escape(line['protocol'])}</p>" + _table(("label", "found", "of these rightly named"), rows)
+
+
+def _verdicts(foreign: Mapping[str, Any]) -> Any:
+    """Draw what becomes of each foreign set: calm colours for clean and unknown, warm ones for what alarms."""
+    rows = {name: row["verdicts"] for name, row in foreign.items() if "verdicts" in row}
+    labels = sorted({label for verdicts in rows.values() for label in verdicts} - {CLEAN, UNKNOWN})
+    warm = plt.get_cmap("YlOrRd", len(labels) + 2)
+    colours = {CLEAN: "#8fbf8f", UNKNOWN: "#c8c8c8"} | {label: warm(i + 2) for i, label in enumerate(labels)}
+    figure, axes = plt.subplots(figsize=(8, 0.4 * len(rows) + 1))
+    done = [0.0] * len(rows)
+    for label in (CLEAN, UNKNOWN, *labels):
+        shares = [100 * verdicts.get(label, 0) / max(1, sum(verdicts.values())) for verdicts in rows.values()]
+        axes.barh(list(rows), shares, left=done, label=label, color=colours[label])
+        done = [before + share for before, share in zip(done, shares, strict=True)]
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("verdicts, % of tiles")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    return figure
+
+
+def _unknown(curve: Mapping[str, Any]) -> str:
+    rates = [name for name in curve if name.startswith("at_")]
+    rows = [
+        (name, area, *(f"{100 * curve[rate][name]['unknown']['share']:.0f} %" for rate in rates))
+        for name, area in curve.get("auroc", {}).items()
+    ]
+    heads = [f"unknown when {100 * float(rate.removeprefix('at_')):g} % of NEU are" for rate in rates]
+    return _table(("set", "AUROC of the distance", *heads), rows) if rows else ""
+
+
 def _per_class(official: Mapping[str, Any]) -> str:
     rows = [(label, r["precision"], r["recall"], r["f1"], r["n"]) for label, r in official["per_class"].items()]
     return _table(("label", "precision", "recall", "F1", "n"), rows)
@@ -122,7 +163,7 @@ def _corruption(corruption: Mapping[str, Any]) -> Any:
     axes.set_xticks(range(len(names)), names, rotation=20)
     axes.set_ylim(max(0, 100 * corruption["worst"] - 5), 100)
     axes.set_ylabel("right, %")
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
 
 

@@ -25,7 +25,7 @@ from training.recipe import Recipe
 from training.train import Course, float_logits
 from training.unknown import DEFAULT_TAPS, Distance, fit_distance, fit_feature_head, pooled_maps, threshold_for
 
-FALSE_UNKNOWN_RATE = 0.005
+FALSE_UNKNOWN_RATE = 0.01
 FIT_TILES = 3000
 
 
