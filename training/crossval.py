@@ -18,6 +18,7 @@ import numpy as np
 
 from training import signoff
 from training.dataset import Store, load_pixels
+from training.evaluate import provenance
 from training.files import write_json
 from training.intervals import share
 from training.measures import classification
@@ -32,8 +33,12 @@ FOLD_SCHEMA = "inspector/fold/1"
 def cross_validate(
     recipe: Recipe, store: Store, manifest: Manifest, weights: Path | None, *, folds: int, seeds: int, output: Path
 ) -> dict[str, Any]:
-    """Run what is missing and return the summary, which is also written to `crossval.json` beside other recipes'."""
-    rows = []
+    """Run what is missing and return the summary of all folds.
+
+    After each fold the summary of those that are there goes to `crossval.json`, beside other recipes'; `folds_done`
+    tells how many they are.
+    """
+    rows, summary = [], {}
     for seed in range(1, seeds + 1):
         seeded = recipe.changed(seed=seed)
         splits = list(group_folds(manifest.pictures, seed, folds))
@@ -50,13 +55,18 @@ def cross_validate(
             told = f"seed {seed} fold {number}: int8 {row['int8_correct']} of {row['n']}"
             print(f"{told}, float {row['float_correct']}", flush=True)
             rows.append(row)
-    summary = summarize(rows, folds, seeds)
-    summary |= {"command": f"python -m training crossval {recipe.name} --data DATA/neu-det --seeds {seeds}"}
-    summary |= {"recipe": recipe.digest, "data_manifest": manifest.sha256}
-    path = output / "crossval.json"
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    write_json(path, {**known, recipe.name: summary})
+            summary = summarize(rows, folds, seeds)
+            summary |= {"command": f"python -m training crossval {recipe.name} --data DATA/neu-det --seeds {seeds}"}
+            summary |= {"recipe": recipe.digest, **provenance(manifest)}
+            known = read_summaries(output)
+            write_json(output / "crossval.json", {**known, recipe.name: summary})
     return summary
+
+
+def read_summaries(output: Path) -> dict[str, Any]:
+    """Return what `crossval.json` holds, by recipe."""
+    path = output / "crossval.json"
+    return dict(json.loads(path.read_text())) if path.is_file() else {}
 
 
 def fold_digest(recipe: Recipe, manifest: Manifest, folds: int, seed: int, number: int) -> str:
