@@ -74,7 +74,8 @@ def pointing_loss(shown: Any, cam: Any) -> Any:
     """
     count, labels = keras.ops.shape(cam)[0], cam.shape[-1]
     wanted = keras.ops.reshape(shown, (count, -1, labels))
-    spread = keras.ops.softmax(keras.ops.reshape(cam, (count, -1, labels)), axis=1)
+    places = keras.ops.reshape(cam, (count, -1, labels))
+    spread = keras.ops.exp(places - keras.ops.logsumexp(places, axis=1, keepdims=True))
     inside = keras.ops.sum(spread * wanted, axis=1)
     known = keras.ops.cast(keras.ops.max(wanted, axis=1) > 0, inside.dtype)
     return -keras.ops.sum(known * keras.ops.log(inside + 1e-4), axis=-1)
