@@ -148,7 +148,7 @@ def evaluate(
     quick: Annotated[bool, typer.Option(help="A tenth of the line benchmark.")] = False,
 ) -> None:
     """Measure a bundle: official test, corruptions, clean steel, the line, other mills, localisation."""
-    from inspector.bundle import find_bundle, load_bundle
+    from inspector.bundle import SHIPPED, find_bundle, load_bundle
     from training.evaluate import evaluate as measure
     from training.files import write_json
     from training.report import write_report
@@ -156,7 +156,8 @@ def evaluate(
     store, manifest = open_data(data, manifest_path)
     loaded = load_bundle(find_bundle(bundle_name))
     found = measure(loaded, manifest, store, foreign, quick=quick, say=lambda text: console.print(f"  {text}"))
-    found["command"] = f"python -m training evaluate {loaded.card.name} --data DATA/neu-det --foreign DATA"
+    named = loaded.card.name if (SHIPPED / loaded.card.name).is_dir() else f"FOLDER_OF_{loaded.card.name}"
+    found["command"] = f"python -m training evaluate {named} --data DATA/neu-det --foreign DATA"
     pictures = {row["picture"]: store.pixels(row["picture"]) for row in found["offenders"]}
     page = write_report(output or Path("runs") / f"evaluate-{loaded.card.name}", loaded.short, found, pictures)
     if results is not None:

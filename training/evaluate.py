@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from inspector.bundle import CLEAN, Bundle
+from inspector.bundle import Bundle
 from inspector.classifier import Classifier, WorkerPool, check_golden
 from inspector.decision import DecisionRules
 from inspector.frame import Pixels
@@ -37,7 +37,7 @@ from training.measures import (
     unknown_curve,
 )
 from training.prepare import Manifest
-from training.tiles import composed_tiles
+from training.tiles import composed_tiles, find_grounds
 
 UNKNOWN_RATES = (0.003, 0.01, 0.05)
 CLEAN_STRIPS = 160
@@ -107,21 +107,20 @@ def evaluate(
         results["corruption"] = dict(corruption(model, side.pictures, side.pixels))
         say("localisation")
         results["cam"] = dict(localisation(model, side.pictures, side.pixels))
-        if CLEAN in bundle.card.labels:
+        if find_grounds(apart, apart_pixels):
             say("line benchmark")
             strips = compose_benchmark(apart, apart_pixels, clean_strips=CLEAN_STRIPS // scale)
-            inspect_rules = InspectRules(TilingRules(tile_px), rules)
-            results["line"] = run_benchmark(strips, pool, inspect_rules)
+            results["line"] = run_benchmark(strips, pool, InspectRules(TilingRules(tile_px), rules))
             results["ece"] = results["line"]["ece"]
             say("clean tiles")
             results["clean"] = _clean(model, apart, apart_pixels, tile_px, CLEAN_TILES // scale)
             results["clean"]["false_alarms_per_10000"] = results["line"]["false_alarms_per_10000"]
-            windows = composed_tiles(
-                apart, apart_pixels, clean=300 // scale, cut=600 // scale, tile_px=tile_px, seed=11
-            )
-            results["costs"] = dict(
-                costs(model, windows.pixels + side.pixels, windows.labels + [p.label for p in side.pictures])
-            )
+            clean, cut = 300 // scale, 600 // scale
+            windows = composed_tiles(apart, apart_pixels, clean=clean, cut=cut, tile_px=tile_px, seed=11)
+            truth = windows.labels + [picture.label for picture in side.pictures]
+            results["costs"] = dict(costs(model, windows.pixels + side.pixels, truth))
+        else:
+            say("line benchmark left out: no test picture shows enough clean surface outside its boxes")
         if foreign_root is not None:
             say("other mills and materials")
             results["foreign"] = _foreign(model, list(foreign_sets(foreign_root, tile_px)), side.pixels)

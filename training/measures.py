@@ -187,8 +187,10 @@ def _without_unknown(model: Model, tiles: Sequence[Pixels]) -> list[Verdict]:
 def localisation(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Iterator[Row]:
     """Pointing game and box IoU of the class activation map, on pictures whose boxes cover less than half of them."""
     chosen = [i for i, picture in enumerate(pictures) if 0 < covered_share(picture) < COVERED_SHARE]
+    if not chosen:
+        return
     predictions = model.classify([pixels[i] for i in chosen])
-    if predictions.cam is None or not chosen:
+    if predictions.cam is None:
         return
     strict = tolerant = localised = 0
     overlaps = []

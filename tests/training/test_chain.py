@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -221,6 +222,17 @@ def test_every_figure_is_measured_and_reported(trained: Trained, tmp_path: Path)
     assert "false_alarms_per_10000" in found["clean"]
     assert "<script" not in page.read_text()
     assert json.loads((tmp_path / "report" / "results.json").read_text())["model_sha256"] == found["model_sha256"]
+
+
+def test_pictures_without_boxes_are_measured_but_for_the_line(trained: Trained) -> None:
+    """A user's data set has no boxes: no strip can be composed, which is said, and the rest is measured."""
+    bare = Manifest(tuple(replace(picture, boxes=()) for picture in trained.manifest.pictures), ())
+    told: list[str] = []
+    found = evaluate(load_bundle(trained.bundle), bare, trained.store, None, quick=True, say=told.append)
+
+    assert found["official"]["correct"]["n"] == 24
+    assert "line" not in found
+    assert any("line benchmark left out" in text for text in told)
 
 
 def test_a_bundle_gives_back_its_float_network() -> None:
