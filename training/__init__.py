@@ -2,6 +2,6 @@
 
 The data's way, one module a station::
 
-    dataset → overlap → prepare → (quilt, tiles) → augment → network → train → quantize → unknown → bundle
-                                                                            ↘ evaluate, line, crossval, explain
+    dataset → overlap → prepare → (quilt, tiles) → augment → feed → network → train → quantize → unknown → bundle
+                                                                    rounding ↗       ↘ evaluate, line, crossval, explain
 """

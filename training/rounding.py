@@ -41,8 +41,9 @@ def simulate_int8(network: Any, inputs: npt.NDArray[np.float32]) -> None:
 
 def _is_stored(layer: Any) -> bool:
     """Whether the int8 file holds this layer's output as a tensor of its own: what follows it is not fused into it."""
+    # The head's own output stays as it is: the same layer gives the map, whose range is wider than the logits'.
     kinds = (keras.layers.ReLU, keras.layers.Add, keras.layers.GlobalAveragePooling2D)
-    return isinstance(layer, kinds) or layer.name.endswith("project_BN") or layer.name == "logits"
+    return isinstance(layer, kinds) or layer.name.endswith("project_BN")
 
 
 def activation_ranges(

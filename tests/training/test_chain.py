@@ -27,13 +27,14 @@ from training.dataset import Store
 from training.errors import DataError, RecipeError, WeightsError
 from training.evaluate import evaluate
 from training.explain import agreement, grad_cam
-from training.feed import mask_of, preprocess_in_graph, shown_cells
-from training.network import build_network, load_backbone, pointing_loss, set_trainable
+from training.feed import mask_of, preprocess_in_graph, shown_cells, stacked_input
+from training.network import build_network, float_input, load_backbone, pointing_loss, set_trainable, with_map
 from training.own import fine_tune, open_start
 from training.prepare import Manifest, build_manifest
 from training.quantize import Int8Network, parity
 from training.recipe import CONFIGS, Recipe, load_recipe
 from training.report import write_report
+from training.rounding import simulate_int8
 
 SMALL = Recipe.model_validate(
     {
@@ -46,7 +47,7 @@ SMALL = Recipe.model_validate(
         "stages": [
             {"epochs": 1, "learning_rate": 0.001, "input_px": 32},
             {"epochs": 1, "learning_rate": 0.001},
-            {"epochs": 1, "learning_rate": 0.001, "train_from": "head"},
+            {"epochs": 1, "learning_rate": 0.001, "train_from": "head", "quantization_aware": True},
         ],
         "batch": 16,
         "pointing": 0.3,
@@ -111,6 +112,20 @@ def test_the_class_activation_map_averages_to_the_logits(trained: Trained) -> No
     assert predictions.cam is not None
     spread = float(np.abs(predictions.logits).max()) or 1.0
     assert np.abs(predictions.cam.mean(axis=(1, 2)) - predictions.logits).max() < 0.15 * spread + 0.1
+
+
+def test_simulated_int8_rounds_and_leaves_the_map_its_range() -> None:
+    """Rounding changes what the network computes by a little, and clips no peak of the map to the logits' range."""
+    start = open_start(Path("neu-fast"))
+    inputs = float_input(stacked_input([draw_tile(label, 3, 200) for label in KINDS], 128), start.recipe)
+    before = with_map(start.network).predict_on_batch(inputs)
+    simulate_int8(start.network, inputs)
+    after = with_map(start.network).predict_on_batch(inputs)
+
+    for name in ("logits", "cam"):
+        spread = float(before[name].max() - before[name].min())
+        assert 0 < np.abs(after[name] - before[name]).max() < 0.2 * spread
+    assert np.abs(after["cam"]).max() > 1.2 * np.abs(after["logits"]).max()
 
 
 def test_the_pointing_loss_falls_as_the_map_peaks_inside_the_box() -> None:
