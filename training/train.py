@@ -74,15 +74,19 @@ def course_of(recipe: Recipe, store: Store, manifest: Manifest) -> Course:
 
 
 def assemble(recipe: Recipe, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Course:
-    """Return the tiles of a run; `pictures` are those it may learn from, held-out test pictures are not among them."""
+    """Return the tiles of a run; `pictures` are those it may learn from, held-out test pictures are not among them.
+
+    Generated tiles join for the labels that the pictures have, and for `clean`.
+    """
+    labels = tuple(sorted({picture.label for picture in pictures} - {CLEAN}))
+    if recipe.clean or any(picture.label == CLEAN for picture in pictures):
+        labels = (*labels, CLEAN)
     kept, held = carve_validation(pictures)
     sides = []
     for part, (side, share) in enumerate(((kept, 1.0), (held, len(held) / len(kept)))):
         theirs, their_pixels = [pictures[i] for i in side], [pixels[i] for i in side]
-        sides.append(companions(recipe, theirs, their_pixels, share, seed=1000 * recipe.seed + part))
-    labels = tuple(sorted({picture.label for picture in pictures} - {CLEAN}))
-    if recipe.clean or any(picture.label == CLEAN for picture in pictures):
-        labels = (*labels, CLEAN)
+        tiles = companions(recipe, theirs, their_pixels, share, seed=1000 * recipe.seed + part)
+        sides.append(tiles.pick([i for i, label in enumerate(tiles.labels) if label in labels]))
     return Course(labels, *sides)
 
 

@@ -268,7 +268,8 @@ def test_own_pictures_make_the_next_model(trained: Trained, tmp_path: Path) -> N
             pixels = draw_tile(drawn, 500 + number, 200)
             cv2.imwrite(str(tmp_path / "own" / label / f"{label}_{number}.png"), pixels)
     store = Store(tmp_path / "own")
-    recipe = SMALL.changed(name="own", tiles={}, stages=[{"epochs": 2, "learning_rate": 0.001}], batch=8)
+    tiles = {"generated_defects": 12, "clean_textures": 4, "cut": 4}  # of six labels, of which one is ours
+    recipe = SMALL.changed(name="own", tiles=tiles, stages=[{"epochs": 2, "learning_rate": 0.001}], batch=8)
     told = fine_tune(recipe, trained.bundle, store, build_manifest(store), tmp_path / "run")
     row = json.loads((tmp_path / "run" / "comparison.json").read_text())
     labels = json.loads((tmp_path / "run" / "run.json").read_text())["labels"]
