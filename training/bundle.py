@@ -45,7 +45,10 @@ NEU_NOTICE = (
     "Backbone: MobileNetV2, ImageNet weights (Sandler et al., CVPR 2018; Google, Apache-2.0)."
 )
 
-OWN_NOTICE = "Trained on a user's own pictures. Backbone: MobileNetV2, ImageNet weights (Google, Apache-2.0)."
+OWN_NOTICE = (
+    "Trained on a user's own pictures. Backbone: MobileNetV2, ImageNet weights (Google, Apache-2.0). "
+    "Where it was fine-tuned from another bundle, that bundle's card tells what its weights come from."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +67,8 @@ class Parts:
     metrics: Mapping[str, Any]
     training: Mapping[str, Any]
     data: Mapping[str, Any]
+    own: bool
+    """Trained on a user's pictures, not on NEU-DET."""
 
 
 def bundle_run(run: Path, root: Path, manifest: Manifest, version: str, results: Path | None) -> Card:
@@ -80,7 +85,17 @@ def bundle_run(run: Path, root: Path, manifest: Manifest, version: str, results:
         if row["model_sha256"] != hashlib.sha256(signed.model).hexdigest():
             raise DataError(f"{results}: figures of another model: {row['bundle']}")
         figures = card_figures(row)
-    sets = [{"name": "NEU-DET", "role": "training split", "licence": "none stated by its authors, who ask to be cited"}]
+    start = identity.get("init")
+    own = start is not None or not set(labels) <= {*SEVERITY, CLEAN}
+    if own:
+        sets = [{"name": "the user's own pictures", "role": "training", "licence": "the user's"}]
+    else:
+        stated = "none stated by its authors, who ask to be cited"
+        sets = [{"name": "NEU-DET", "role": "training split", "licence": stated}]
+    if start is not None:
+        sets.append(
+            {"name": Path(start).name, "role": "bundle or run it was fine-tuned from", "licence": "see its card"}
+        )
     if recipe.tiles.generated_defects or recipe.tiles.generated_clean:
         sets.append({"name": "generated strip of this product", "role": "training, own seeds", "licence": "Apache-2.0"})
     parts = Parts(
@@ -91,9 +106,13 @@ def bundle_run(run: Path, root: Path, manifest: Manifest, version: str, results:
                 name: getattr(signed.parity, name)
                 for name in ("tiles", "agreement", "float_accuracy", "int8_accuracy", "p99_shift")
             },
-            "command": f"python -m training train {recipe.name} --data DATA/neu-det --weights DATA/mobilenetv2/FILE",
+            "command": (
+                f"python -m training train {recipe.name} --data FOLDER --init {Path(start).name}"
+                if start is not None
+                else f"python -m training train {recipe.name} --data DATA/neu-det --weights DATA/mobilenetv2/FILE"
+            ),
         },
-        {"sets": sets, "manifest_sha256": manifest.sha256},
+        {"sets": sets, "manifest_sha256": manifest.sha256}, own,
     )  # fmt: skip
     return write_bundle(root, parts, version)
 
@@ -183,7 +202,7 @@ def _fill(folder: Path, parts: Parts, version: str) -> Card:
             "name": recipe.name,
             "version": version,
             "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "description": NEU_NOTICE if set(parts.labels) <= {*SEVERITY, CLEAN} else OWN_NOTICE,
+            "description": OWN_NOTICE if parts.own else NEU_NOTICE,
             "models": [
                 {"role": "main", "file": "model.tflite", "outputs": {name: name for name in sorted(network.outputs)}}
             ],

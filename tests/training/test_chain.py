@@ -278,6 +278,11 @@ def test_own_pictures_make_the_next_model(trained: Trained, tmp_path: Path) -> N
     assert row["in_service"]["n"] == row["new"]["n"] >= 3
     assert any(verdict in told for verdict in ("no difference is shown", "is better"))
 
+    card = bundle_run(tmp_path / "run", tmp_path / "bundle", build_manifest(store), "1.0.0", None)
+    assert "user's own pictures" in card.description
+    assert "NEU-DET" not in {row["name"] for row in card.data["sets"]}
+    assert trained.bundle.name in {row["name"] for row in card.data["sets"]}
+
 
 def test_pictures_of_one_surface_cannot_be_held_out(tmp_path: Path) -> None:
     """All views of a label overlap: the error says so before anything is trained."""
