@@ -109,7 +109,8 @@ def bundle_run(run: Path, root: Path, manifest: Manifest, version: str, results:
             "command": (
                 f"python -m training train {recipe.name} --data FOLDER --init {Path(start).name}"
                 if start is not None
-                else f"python -m training train {recipe.name} --data DATA/neu-det --weights DATA/mobilenetv2/FILE"
+                else f"python -m training train {recipe.name} --data {'FOLDER' if own else 'DATA/neu-det'}"
+                " --weights DATA/mobilenetv2/FILE"
             ),
         },
         {"sets": sets, "manifest_sha256": manifest.sha256}, own,
