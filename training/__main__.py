@@ -105,7 +105,7 @@ def quantize(
 
     store, manifest = open_data(data, manifest_path)
     recipe, _, network = load_run(run)
-    result = signoff.sign_off(network, course_of(recipe, store, manifest), recipe, gate=False)
+    result = signoff.sign_off(network, course_of(recipe, store, manifest), recipe, run, gate=False)
     signoff.save(run, result)
     parity = result.parity
     table = Table("figure", "value", title=f"float against int8 over {parity.tiles} validation pictures")
@@ -172,6 +172,7 @@ def crossval(
     weights: Weights = None,
     folds: Annotated[int, typer.Option(min=2)] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 1 on.")] = 1,
+    fold: Annotated[list[int] | None, typer.Option(help="Run this fold only, from 0 on; may be given again.")] = None,
     output: Annotated[Path, typer.Option(help="Where the JSON lies.")] = Path("training/results"),
     manifest_path: ManifestFile = MANIFEST,
 ) -> None:
@@ -183,7 +184,9 @@ def crossval(
     recipe = load_recipe(recipe_name)
     store, manifest = open_data(data, manifest_path)
     chosen = weights or imagenet_weights(recipe.width, Path("cache"))
-    row = cross_validate(recipe, store, manifest, chosen, folds=folds, seeds=seeds, output=output)
+    row = cross_validate(
+        recipe, store, manifest, chosen, folds=folds, seeds=seeds, output=output, only=tuple(fold or ())
+    )
     console.print(row)
 
 

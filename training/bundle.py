@@ -78,7 +78,7 @@ def bundle_run(run: Path, root: Path, manifest: Manifest, version: str, results:
         DataError: The results are of another model.
     """
     identity = json.loads((run / "run.json").read_text())
-    signed, recipe, labels = signoff.load(run), Recipe.model_validate(identity["recipe"]), tuple(identity["labels"])
+    signed, recipe, labels = signoff.load(run), Recipe.of_another_version(identity["recipe"]), tuple(identity["labels"])
     figures: dict[str, Any] = {}
     if results is not None:
         row = json.loads(results.read_text())

@@ -31,9 +31,20 @@ FOLD_SCHEMA = "inspector/fold/1"
 
 
 def cross_validate(
-    recipe: Recipe, store: Store, manifest: Manifest, weights: Path | None, *, folds: int, seeds: int, output: Path
+    recipe: Recipe,
+    store: Store,
+    manifest: Manifest,
+    weights: Path | None,
+    *,
+    folds: int,
+    seeds: int,
+    output: Path,
+    only: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Run what is missing and return the summary of all folds.
+
+    Folds not in `only` are read where their file stands and left out where not; empty: all are run. So several
+    processes, or machines that share `output`, take a part of the folds each.
 
     After each fold the summary of those that are there goes to `crossval.json`, beside other recipes'; `folds_done`
     tells how many they are.
@@ -46,6 +57,8 @@ def cross_validate(
             path = output / "crossval" / recipe.name / f"seed-{seed}-fold-{number}.json"
             digest = fold_digest(seeded, manifest, folds, seed, number)
             row = read_fold(path, digest)
+            if row is None and only and number not in only:
+                continue
             if row is None:
                 run = Path("runs") / "crossval" / f"{recipe.name}-{seed}-{number}-{digest[:8]}"
                 row = run_fold(seeded, store, manifest, weights, kept, held, run)
@@ -98,7 +111,7 @@ def run_fold(
     pictures = [manifest.pictures[i] for i in kept]
     course = assemble(recipe, pictures, load_pixels(store, pictures))
     network = train(recipe, course, run, weights, {"data": manifest.sha256, "held_out": [int(i) for i in held]})
-    signed = signoff.sign_off(network, course, recipe, gate=False)
+    signed = signoff.sign_off(network, course, recipe, run, gate=False)
     tested = [manifest.pictures[i] for i in held]
     pixels = load_pixels(store, tested)
     floats, ints = float_logits(network, pixels, recipe), Int8Network(signed.model)(pixels)["logits"]

@@ -2,7 +2,7 @@
 
 The exported graph has three outputs: `logits`, `cam` (the head's kernel at every place of the last feature map, whose
 mean is the logits) and `features` (see `unknown`). Input: uint8 grey tiles, scale 1/128, zero point 128, so the daemon
-hands pixels in untouched. All-black and all-white tiles are in the representative set: they pin that scale.
+hands pixels in untouched. Ranges are those of `rounding`, carried into the graph: the file is what was simulated.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import tensorflow as tf
 from inspector.frame import Pixels
 from training.errors import GateError
 from training.feed import stacked_input
-from training.network import FINAL_MAP, float_input
+from training.network import FINAL_MAP, float_input, scale_input
 from training.recipe import Recipe
+from training.rounding import RELU_CEILING, Ranges, round_kernel, simulate_int8
 from training.tiles import TileSet
 from training.unknown import FeatureHead
 
@@ -29,61 +30,91 @@ REPRESENTATIVE_PER_LABEL = 100
 MIN_AGREEMENT = 0.999
 MAX_P99_SHIFT = 0.03
 LISTED_SHIFT = 0.03
-RELU_CEILING = 6.0
 
 
-def export_outputs(network: Any, feature_head: FeatureHead) -> tuple[Callable[[Any], dict[str, Any]], Any]:
-    """Return the function of one tile to `logits`, `cam` and `features`, and the model whose weights it uses."""
-    taps = [network.get_layer(name).output for name in feature_head.taps]
-    inner = keras.Model(network.input, [network.get_layer(FINAL_MAP).output, *taps])
-    kernel, bias = network.get_layer("logits").get_weights()
+def export_outputs(
+    network: Any, ranges: Ranges, feature_head: FeatureHead, recipe: Recipe, inputs: npt.NDArray[np.float32]
+) -> tuple[Callable[[Any], dict[str, Any]], Any]:
+    """Return the function of one tile to `logits`, `cam` and `features`, and the model whose weights it uses.
+
+    Every tensor in it that the file stores is rounded, so the converter takes its range from there.
+
+    Args:
+        network: Whose weights are taken; it is not changed.
+        ranges: See `rounding.calibrate`.
+        feature_head: What `features` is.
+        recipe: Whose scaling the input has.
+        inputs: (N, S, S, C) representative float input, for the ranges of the outputs.
+    """
+    twin = keras.models.clone_model(network)
+    twin.set_weights(network.get_weights())
+    simulate_int8(twin, ranges)
+    inner = keras.Model(twin.input, [twin.get_layer(FINAL_MAP).output, twin.get_layer("pool").output])
+    kernel, bias = twin.get_layer("logits").get_weights()
+    kernel = round_kernel(tf.constant(kernel)).numpy()
     # As a matrix product with ReLU6 behind it, choosing and cutting off is one int8 operator.
-    selection = np.zeros((feature_head.size, len(feature_head.channels)), np.float32)
-    selection[feature_head.channels, np.arange(len(feature_head.channels))] = RELU_CEILING / feature_head.ceiling
-    choose = tf.constant(selection)
+    choose = np.zeros((feature_head.size, len(feature_head.channels)), np.float32)
+    choose[feature_head.channels, np.arange(len(feature_head.channels))] = RELU_CEILING / feature_head.ceiling
+    rounded = tf.quantization.fake_quant_with_min_max_args
+    black, white = (float(scale_input(grey, recipe.scaling)) for grey in (0, 255))
+
+    def outputs(tile: Any) -> dict[str, Any]:
+        final, pooled = inner(rounded(tile, black, white), training=False)
+        return {
+            "logits": tf.nn.bias_add(tf.matmul(pooled, kernel), bias),
+            "cam": tf.nn.bias_add(tf.nn.conv2d(final, kernel[None, None], 1, "VALID"), bias),
+            "features": tf.nn.relu6(tf.matmul(pooled, choose)),
+        }
+
+    seen = [outputs(tf.constant(part)) for part in np.array_split(inputs, -(-len(inputs) // 64))]
+    reach = {"features": (0.0, RELU_CEILING)}
+    for name in ("logits", "cam"):
+        low, high = min(float(tf.reduce_min(o[name])) for o in seen), max(float(tf.reduce_max(o[name])) for o in seen)
+        reach[name] = (min(0.0, low), max(0.0, high))
 
     def serve(tile: Any) -> dict[str, Any]:
-        final, *maps = inner(tile, training=False)
-        pooled = tf.reduce_mean(final, axis=[1, 2])
-        logits = tf.nn.bias_add(tf.matmul(pooled, kernel), bias)
-        cam = tf.nn.bias_add(tf.nn.conv2d(final, kernel[None, None], 1, "VALID"), bias)
-        tapped = tf.concat([tf.reduce_mean(each, axis=[1, 2]) for each in maps], axis=1)
-        features = tf.nn.relu6(tf.matmul(tapped, choose))
-        return {"logits": logits, "cam": cam, "features": features}
+        return {name: rounded(value, *reach[name]) for name, value in outputs(tile).items()}
 
     return serve, inner
 
 
 def convert(
-    network: Any, feature_head: FeatureHead, recipe: Recipe, representative: Sequence[Pixels], folder: Path
+    network: Any,
+    ranges: Ranges,
+    feature_head: FeatureHead,
+    recipe: Recipe,
+    representative: Sequence[Pixels],
+    folder: Path,
 ) -> bytes:
-    """Return the int8 file; the input's scale and zero point are asserted.
+    """Return the int8 file.
 
     Args:
-        network: The float network.
+        network: The network whose weights go into it.
+        ranges: What each stored tensor can hold.
         feature_head: What `features` is.
         recipe: Whose `input_px` and scaling the tiles get.
-        representative: Whole tiles, any size; black and white ones are added.
+        representative: Whole tiles, any size.
         folder: Where the intermediate graph may be written.
+
+    Raises:
+        GateError: The file is not int8 throughout, or its input does not take pixels untouched.
     """
-    serve, inner = export_outputs(network, feature_head)
+    inputs = float_input(stacked_input(representative, recipe.input_px), recipe)
+    serve, inner = export_outputs(network, ranges, feature_head, recipe, inputs)
     saved = folder / "graph"
     archive = keras.export.ExportArchive()
     archive.track(inner)
     shape = (1, *network.input.shape[1:])
     archive.add_endpoint("serving_default", serve, [tf.TensorSpec(shape, tf.float32, name="tile")])
     archive.write_out(str(saved), verbose=False)
-    side = recipe.input_px
-    extremes = [np.zeros((side, side), np.uint8), np.full((side, side), 255, np.uint8)]
-    inputs = float_input(stacked_input([*extremes, *representative], side), recipe)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ({"tile": each[None]} for each in inputs)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.uint8
     converter.inference_output_type = tf.int8
     raw = bytes(converter.convert())
     tflite = Int8Network(raw)
+    if tflite.float_tensors:
+        raise GateError(f"quantize: not int8 throughout: {', '.join(tflite.float_tensors)}")
     if recipe.scaling == "centred" and tflite.input_quantization != (1 / 128, 128):
         raise GateError(f"quantize: the input is not (1/128, 128) but {tflite.input_quantization}")
     return raw
@@ -111,6 +142,10 @@ class Int8Network:
         self.input = self._interpreter.get_input_details()[0]
         scale, zero = self.input["quantization"]
         self.input_quantization: tuple[float, int] = (float(scale), int(zero))
+        self.float_tensors = [
+            detail["name"] for detail in self._interpreter.get_tensor_details()
+            if np.issubdtype(detail["dtype"], np.floating)
+        ]  # fmt: skip
 
     def __call__(self, tiles: Sequence[Pixels]) -> dict[str, npt.NDArray[np.float64]]:
         """Return the dequantized outputs by name, one row a tile."""

@@ -7,6 +7,7 @@ Two recipes with equal `digest` train the same network from the same tiles.
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 import json
 import runpy
@@ -36,8 +37,13 @@ class Stage(_Strict):
     input_px: int | None = None
     """Side of the input in this stage; None: the recipe's. Small first, full size last costs a third."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    quantization_aware: bool = False
-    """Round as the int8 file will while learning (see `rounding`); the best weights are then of this stage."""
+
+
+class Rounding(_Strict):
+    """How long the int8 network learns to follow the float one where plain quantization does not pass the gate."""
+
+    epochs: int = Field(default=8, ge=0)
+    learning_rate: float = Field(default=1e-4, gt=0)
 
 
 class Augment(_Strict):
@@ -49,19 +55,23 @@ class Augment(_Strict):
     zoom: float = 0.12
     translate: float = 0.06
     affine: Chance = 0.5
-    contrast: float = 0.55
-    brightness: float = 30.0
-    gamma: float = 0.7
-    exposure: Chance = 0.7
+    contrast: float = 0.5
+    brightness: float = 25.0
+    gamma: float = 0.5
+    exposure: Chance = 0.5
     gradient: float = 0.4
-    light: Chance = 0.35
+    light: Chance = 0.25
     blur_sigma_px: float = 2.0
     motion_px: int = 12
-    blur: Chance = 0.3
+    blur: Chance = 0.2
     noise_sigma: float = 24.0
-    noise: Chance = 0.35
+    noise: Chance = 0.2
     jpeg_quality: int = 10
-    jpeg: Chance = 0.3
+    jpeg: Chance = 0.15
+    clean_mix: Chance = 0.0
+    """Chance that a clean tile is mixed with another clean one, and that it is drawn at another scale."""
+    clean_scale: float = Field(default=2.0, ge=1)
+    """Largest factor by which a clean tile may grow or shrink, along each side by itself."""
 
 
 class Tiles(_Strict):
@@ -99,6 +109,7 @@ class Recipe(_Strict):
     label_smoothing: Chance = 0.05
     pointing: float = Field(default=0.0, ge=0)
     """Weight of the loss that asks the label's activation map to peak inside its boxes (see `network`)."""
+    rounding: Rounding = Rounding()
     patience: int = 100
     """Epochs without a better validation loss after which a stage ends."""
     seed: int = 1
@@ -114,6 +125,25 @@ class Recipe(_Strict):
         """sha256 over every setting: names the recipe in runs, cards and results."""
         text = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @staticmethod
+    def of_another_version(row: Any) -> Recipe:
+        """Return the recipe in a card or run: settings that this version does not have are left out.
+
+        Raises:
+            ValidationError: Something else is wrong with it.
+        """
+        try:
+            return Recipe.model_validate(row)
+        except ValidationError as exc:
+            unknown = [error["loc"] for error in exc.errors() if error["type"] == "extra_forbidden"]
+        row = copy.deepcopy(row)
+        for *path, name in unknown:
+            place = row
+            for step in path:
+                place = place[step]
+            del place[name]
+        return Recipe.model_validate(row)
 
     def changed(self, **values: Any) -> Recipe:
         """Return a copy with other values, validated again."""

@@ -1,14 +1,15 @@
 """From a trained run to an int8 network with its operating point: what `quantize` does and `bundle` packs.
 
-Order: fit `features` on training tiles, convert, compare int8 with float over validation tiles (the gate), calibrate
-temperature, choose thresholds, fit the unknown rule. Nothing here has seen a test picture.
+Order: fit `features` on training tiles, convert, compare int8 with float over validation tiles (the gate); where that
+asks for it, let the rounded network follow the float one and convert again; calibrate temperature, choose thresholds,
+fit the unknown rule. Nothing here has seen a test picture.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ import numpy as np
 from inspector.frame import Pixels
 from training.augment import augment
 from training.errors import GateError
+from training.feed import stacked_input
 from training.files import write_bytes, write_json
+from training.network import float_input
 from training.operating import choose_temperature, choose_thresholds
 from training.quantize import Int8Network, Parity, convert, parity, representative_tiles, softmax
 from training.recipe import Recipe
+from training.rounding import calibrate, follow
 from training.train import Course, float_logits
-from training.unknown import DEFAULT_TAPS, Distance, fit_distance, fit_feature_head, pooled_maps, threshold_for
+from training.unknown import Distance, fit_distance, fit_feature_head, pooled_map, threshold_for
 
 FALSE_UNKNOWN_RATE = 0.01
 FIT_TILES = 3000
@@ -49,12 +53,20 @@ def sign_off(
     network: Any,
     course: Course,
     recipe: Recipe,
+    run: Path,
     *,
-    taps: tuple[str, ...] = DEFAULT_TAPS,
     false_unknown_rate: float = FALSE_UNKNOWN_RATE,
     gate: bool = True,
 ) -> SignedOff:
     """Quantize and choose the operating point.
+
+    Args:
+        network: The float network.
+        course: Its tiles.
+        recipe: Its recipe.
+        run: Keeps the state of the rounded network's own training, where the gate asks for one.
+        false_unknown_rate: Share of known validation tiles that may come out as unknown.
+        gate: Refuse an int8 network that is not the float one.
 
     Raises:
         GateError: The int8 network is not the float network.
@@ -62,25 +74,36 @@ def sign_off(
     rng = np.random.default_rng(recipe.seed)
     fit = course.train.pick(sorted(rng.permutation(len(course.train))[:FIT_TILES].tolist()))
     seen = fit.pixels + lit_otherwise(fit.pixels, recipe, rng)
-    feature_head = fit_feature_head(pooled_maps(network, taps, seen, recipe), taps)
-    with tempfile.TemporaryDirectory() as temporary:
-        chosen = representative_tiles(course.train, recipe.seed)
-        model = convert(network, feature_head, recipe, chosen, Path(temporary))
-    int8 = Int8Network(model)
+    feature_head = fit_feature_head(pooled_map(network, seen, recipe))
+    representative = representative_tiles(course.train, recipe.seed)
+    ranges = calibrate(network, float_input(stacked_input(representative, recipe.input_px), recipe))
     held = course.validation
-    scored = int8(held.pixels)
-    temperature = choose_temperature(scored["logits"], held.labels, course.labels)
+    whole = [i for i, origin in enumerate(held.origins) if origin == "picture"]
     names = [f"{origin}:{group}:{i}" for i, (origin, group) in enumerate(zip(held.origins, held.groups, strict=True))]
     floats = float_logits(network, held.pixels, recipe)
 
-    def compare(chosen: Sequence[int]) -> Parity:
-        wanted = [held.labels[i] for i in chosen]
-        ints = scored["logits"][chosen]
-        return parity(floats[chosen], ints, wanted, [names[i] for i in chosen], course.labels, temperature)
+    def attempt(rounded: Any) -> tuple[bytes, dict[str, Any], float, Callable[[Sequence[int]], Parity]]:
+        with tempfile.TemporaryDirectory() as temporary:
+            model = convert(rounded, ranges, feature_head, recipe, representative, Path(temporary))
+        scored = Int8Network(model)(held.pixels)
+        temperature = choose_temperature(scored["logits"], held.labels, course.labels)
 
-    compared = compare([i for i, origin in enumerate(held.origins) if origin == "picture"])
+        def compare(chosen: Sequence[int]) -> Parity:
+            wanted, ints = [held.labels[i] for i in chosen], scored["logits"][chosen]
+            return parity(floats[chosen], ints, wanted, [names[i] for i in chosen], course.labels, temperature)
+
+        return model, scored, temperature, compare
+
+    model, scored, temperature, compare = attempt(network)
+    compared = compare(whole)
+    if compared.refusal and recipe.rounding.epochs:
+        print(f"plain int8 is not float: {compared.refusal}", flush=True)
+        rounded = follow(network, course.train, course.labels, recipe, ranges, run / "rounded")
+        model, scored, temperature, compare = attempt(rounded)
+        compared = compare(whole)
     if gate and compared.refusal:
         raise GateError(f"quantize: int8 is not float: {compared.refusal}")
+    int8 = Int8Network(model)
     scores = softmax(scored["logits"], temperature)
     # Artificial surfaces stand for other mills: what is like them is not thereby known.
     known = fit.pick([i for i, origin in enumerate(fit.origins) if origin != "clean_textures"])

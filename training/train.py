@@ -20,6 +20,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from inspector.bundle import CLEAN
 from inspector.frame import Pixels
+from training.checkpoint import Progress, Rate, replace_weights, save_state
 from training.dataset import Picture, Store, load_pixels
 from training.errors import DataError, RecipeError
 from training.feed import stacked_input, steps_per_epoch, training_batches
@@ -27,9 +28,7 @@ from training.files import write_json
 from training.generated import TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
 from training.network import build_network, float_input, pointing_loss, set_trainable, with_map
 from training.prepare import Manifest
-from training.quantize import representative_tiles
 from training.recipe import Recipe
-from training.rounding import simulate_int8
 from training.tiles import ARTIFICIAL_GROUND, TileSet, composed_tiles, picture_tiles, sum_tiles, texture_tiles
 
 VALIDATION_CLEAN = 4
@@ -125,7 +124,7 @@ def train(recipe: Recipe, course: Course, run: Path, weights: Path | None, prove
     run.mkdir(parents=True, exist_ok=True)
     identity = {"recipe": recipe.model_dump(), "digest": recipe.digest, "labels": list(course.labels), **provenance}
     _claim(run, json.loads(json.dumps(identity)))
-    progress = _Progress.load(run)
+    progress = Progress.load(run)
     held = float_input(stacked_input(course.validation.pixels, recipe.input_px), recipe)
     wanted = np.array([course.labels.index(label) for label in course.validation.labels])
     network = None
@@ -142,11 +141,6 @@ def train(recipe: Recipe, course: Course, run: Path, weights: Path | None, prove
         elif (run / "init.weights.h5").is_file():
             network.load_weights(run / "init.weights.h5")
         learns = set_trainable(network, recipe, stage.train_from)
-        if stage.quantization_aware:
-            chosen = representative_tiles(course.train, recipe.seed)
-            simulate_int8(network, float_input(stacked_input(chosen, side), recipe))
-            if progress.epoch == first_epoch:
-                progress.best_loss = float("inf")
         learner = with_map(network)
         learner.compile(
             optimizer=keras.optimizers.Adam(stage.learning_rate),
@@ -163,7 +157,7 @@ def train(recipe: Recipe, course: Course, run: Path, weights: Path | None, prove
         steps = steps_per_epoch(course.train, recipe)
         judged = held if side == recipe.input_px else None
         keeper = _Keeper(run, progress, network, judged, wanted, recipe)
-        rate = _Rate(stage.learning_rate, stage.schedule, steps, stage.epochs, (progress.epoch - first_epoch) * steps)
+        rate = Rate(stage.learning_rate, stage.schedule, steps, stage.epochs, (progress.epoch - first_epoch) * steps)
         callbacks = [rate, keeper, keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False)]
         learner.fit(
             training_batches(
@@ -174,7 +168,7 @@ def train(recipe: Recipe, course: Course, run: Path, weights: Path | None, prove
             shuffle=False,
         )  # fmt: skip
         progress.epoch, first_epoch = last_epoch, last_epoch
-        _save_state(network, run, progress)
+        save_state(network, run, progress)
     network = build_network(recipe, course.labels, None)
     network.load_weights(run / "best.weights.h5")
     return network
@@ -188,10 +182,10 @@ def load_run(run: Path) -> tuple[Recipe, tuple[str, ...], Any]:
     """
     try:
         identity = json.loads((run / "run.json").read_text())
-        recipe, labels = Recipe.model_validate(identity["recipe"]), tuple(identity["labels"])
+        recipe, labels = Recipe.of_another_version(identity["recipe"]), tuple(identity["labels"])
     except (OSError, ValueError, KeyError) as exc:
         raise RecipeError(f"{run}: not a run folder: {exc}") from exc
-    done, wanted = _Progress.load(run).epoch, sum(stage.epochs for stage in recipe.stages)
+    done, wanted = Progress.load(run).epoch, sum(stage.epochs for stage in recipe.stages)
     if done < wanted or not (run / "best.weights.h5").is_file():
         raise RecipeError(f"{run}: interrupted, run train again: {done} of {wanted} epochs")
     network = build_network(recipe, labels, None)
@@ -211,39 +205,10 @@ def float_logits(network: Any, tiles: Sequence[Pixels], recipe: Recipe) -> npt.N
 # -- keeping what was done ---------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Progress:
-    epoch: int = 0
-    best_loss: float = float("inf")
-    best_epoch: int = -1
-
-    @staticmethod
-    def load(run: Path) -> _Progress:
-        path = run / "progress.json"
-        if not (path.is_file() and (run / "state.weights.h5").is_file()):
-            return _Progress()
-        return _Progress(**json.loads(path.read_text()))
-
-
-class _Rate(keras.callbacks.Callback):  # type: ignore[misc]
-    """Sets the learning rate before every batch, so that an interrupted stage goes on with the right one."""
-
-    def __init__(self, peak: float, schedule: str, steps: int, epochs: int, done: int) -> None:
-        super().__init__()
-        self._peak, self._schedule, self._total, self._step = peak, schedule, steps * epochs, done
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        part = self._step / self._total
-        warm = min(1.0, (self._step + 1) / min(50, self._total))
-        bend = 0.5 * (1 + np.cos(np.pi * part)) if self._schedule == "cosine" else 1.0
-        self.model.optimizer.learning_rate = self._peak * (0.01 + 0.99 * bend) * warm
-        self._step += 1
-
-
 class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
     """After each epoch: validates, keeps the best weights and the state, writes one line of history, stops early."""
 
-    def __init__(self, run: Path, progress: _Progress, network: Any, held: Any, wanted: Any, recipe: Recipe) -> None:
+    def __init__(self, run: Path, progress: Progress, network: Any, held: Any, wanted: Any, recipe: Recipe) -> None:
         super().__init__()
         self._run, self._progress, self._held, self._wanted = run, progress, held, wanted
         self._network, self._recipe, self._started = network, recipe, time.monotonic()
@@ -259,11 +224,11 @@ class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
             row |= {"val_loss": round(loss, 5), "val_accuracy": float((logits.argmax(axis=1) == self._wanted).mean())}
             if loss < progress.best_loss:
                 progress.best_loss, progress.best_epoch = loss, epoch
-                _replace_weights(self._network, self._run / "best.weights.h5")
+                replace_weights(self._network, self._run / "best.weights.h5")
             elif epoch - progress.best_epoch >= self._recipe.patience:
                 self.model.stop_training = True
         row["seconds"] = round(time.monotonic() - self._started, 1)
-        _save_state(self._network, self._run, progress)
+        save_state(self._network, self._run, progress)
         with (self._run / "history.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
         print("  " + "  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
@@ -271,17 +236,6 @@ class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
 
 def _chunks(values: Any, size: int) -> list[Any]:
     return [values[start : start + size] for start in range(0, len(values), size)]
-
-
-def _replace_weights(network: Any, path: Path) -> None:
-    partial = path.with_name(f"partial-{path.name}")
-    network.save_weights(partial)
-    partial.replace(path)
-
-
-def _save_state(network: Any, run: Path, progress: _Progress) -> None:
-    _replace_weights(network, run / "state.weights.h5")
-    write_json(run / "progress.json", {name: getattr(progress, name) for name in progress.__slots__})
 
 
 def _claim(run: Path, identity: dict[str, Any]) -> None:

@@ -25,44 +25,39 @@ from training.recipe import Recipe
 MAX_FEATURES = 256
 CEILING = 1.0
 """Where means of activations (0 to 6) are cut off; 0.3 to 1 serve alike, uncut ones much worse (`LOG.md`)."""
-DEFAULT_TAPS = ("out_relu",)
 
 _Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureHead:
-    """What the output `features` computes: chosen channels of the means of the tapped maps, cut off at `ceiling`.
+    """What the output `features` computes: chosen channels of the means of the last map, cut off at `ceiling`.
 
     Attributes:
-        taps: Layer names of the backbone.
-        channels: (K,) places among the D joined means.
+        channels: (K,) places among the D means.
         size: D.
-        ceiling: In units of the maps.
+        ceiling: In units of the map.
     """
 
-    taps: tuple[str, ...]
     channels: npt.NDArray[np.intp]
     size: int
     ceiling: float = CEILING
 
 
-def pooled_maps(network: Any, taps: Sequence[str], tiles: Sequence[Pixels], recipe: Recipe) -> _Floats:
-    """Return (N, D): the means of the tapped maps of the float network."""
-    pooled = [keras.layers.GlobalAveragePooling2D()(network.get_layer(name).output) for name in taps]
-    model = keras.Model(network.input, pooled)
-    rows = []
-    for start in range(0, len(tiles), 64):
-        batch = float_input(stacked_input(tiles[start : start + 64], recipe.input_px), recipe)
-        maps = model.predict_on_batch(batch)
-        rows.append(np.concatenate(maps if isinstance(maps, list) else [maps], axis=1))
+def pooled_map(network: Any, tiles: Sequence[Pixels], recipe: Recipe) -> _Floats:
+    """Return (N, D): the means of the last feature map of the float network."""
+    model = keras.Model(network.input, network.get_layer("pool").output)
+    rows = [
+        model.predict_on_batch(float_input(stacked_input(tiles[start : start + 64], recipe.input_px), recipe))
+        for start in range(0, len(tiles), 64)
+    ]
     return np.concatenate(rows).astype(np.float64)
 
 
-def fit_feature_head(pooled: _Floats, taps: Sequence[str], size: int = MAX_FEATURES) -> FeatureHead:
+def fit_feature_head(pooled: _Floats, size: int = MAX_FEATURES) -> FeatureHead:
     """Return the at most `size` channels that vary most over the training tiles, once cut off."""
     spread = np.minimum(pooled, CEILING).std(axis=0)
-    return FeatureHead(tuple(taps), np.sort(np.argsort(-spread, kind="stable")[:size]), pooled.shape[1])
+    return FeatureHead(np.sort(np.argsort(-spread, kind="stable")[:size]), pooled.shape[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

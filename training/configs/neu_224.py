@@ -24,24 +24,15 @@ tiles = {
     "generated_defects": 300,
     "generated_clean": 150,
 }
-augment = {
-    "exposure": 0.5,
-    "contrast": 0.5,
-    "brightness": 25.0,
-    "gamma": 0.5,
-    "light": 0.25,
-    "blur": 0.2,
-    "noise": 0.2,
-    "jpeg": 0.15,
-}
+augment = {"clean_mix": 0.7}
 
 # -- course
 stages = (
     {"epochs": 1, "learning_rate": 1e-3, "train_from": "head", "input_px": 128},
     {"epochs": 12, "learning_rate": 3e-4, "input_px": 128},
     {"epochs": 4, "learning_rate": 1.5e-4},
-    {"epochs": 2, "learning_rate": 3e-5, "quantization_aware": True},
 )
+rounding = {"epochs": 3, "learning_rate": 1e-4}
 batch = 32
 label_smoothing = 0.05
 pointing = 0.3

@@ -21,22 +21,12 @@ tiles = {
     "generated_defects": 480,
     "generated_clean": 240,
 }
-augment = {
-    "exposure": 0.5,
-    "contrast": 0.5,
-    "brightness": 25.0,
-    "gamma": 0.5,
-    "light": 0.25,
-    "blur": 0.2,
-    "noise": 0.2,
-    "jpeg": 0.15,
-}
+augment = {"clean_mix": 0.7}
 
 # -- course
 stages = (
     {"epochs": 1, "learning_rate": 3e-3, "train_from": "head"},
     {"epochs": 27, "learning_rate": 5e-4},
-    {"epochs": 6, "learning_rate": 1e-4, "quantization_aware": True},
 )
 batch = 32
 label_smoothing = 0.05

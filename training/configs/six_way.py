@@ -13,6 +13,16 @@ input_px = 128
 
 # -- data: the pictures alone
 clean = False
+augment = {
+    "exposure": 0.7,
+    "contrast": 0.55,
+    "brightness": 30.0,
+    "gamma": 0.7,
+    "light": 0.35,
+    "blur": 0.3,
+    "noise": 0.35,
+    "jpeg": 0.3,
+}
 
 # -- course
 stages = (

@@ -1,0 +1,65 @@
+"""What a run keeps so that it can stop at any moment and go on: weights and epochs done, each replaced in one step."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from training.files import write_json
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        epoch: Epochs done.
+        best_loss: Smallest validation loss so far.
+        best_epoch: Where it was, -1: nowhere yet.
+    """
+
+    epoch: int = 0
+    best_loss: float = float("inf")
+    best_epoch: int = -1
+
+    @staticmethod
+    def load(folder: Path) -> Progress:
+        """Return what `save_state` wrote into `folder`, or a beginning."""
+        path = folder / "progress.json"
+        if not (path.is_file() and (folder / "state.weights.h5").is_file()):
+            return Progress()
+        return Progress(**json.loads(path.read_text()))
+
+
+def save_state(network: Any, folder: Path, progress: Progress) -> None:
+    """Write the network's weights and the progress, so that `Progress.load` finds both or neither."""
+    replace_weights(network, folder / "state.weights.h5")
+    write_json(folder / "progress.json", {name: getattr(progress, name) for name in progress.__slots__})
+
+
+def replace_weights(network: Any, path: Path) -> None:
+    """Write weights beside `path` and rename: a half-written file is never taken for a whole one."""
+    partial = path.with_name(f"partial-{path.name}")
+    network.save_weights(partial)
+    partial.replace(path)
+
+
+class Rate(keras.callbacks.Callback):  # type: ignore[misc]
+    """Sets the learning rate before every batch, so that an interrupted stage goes on with the right one."""
+
+    def __init__(self, peak: float, schedule: str, steps: int, epochs: int, done: int) -> None:
+        super().__init__()
+        self._peak, self._schedule, self._total, self._step = peak, schedule, steps * epochs, done
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Set the rate; Keras calls it."""
+        part = self._step / self._total
+        warm = min(1.0, (self._step + 1) / min(50, self._total))
+        bend = 0.5 * (1 + np.cos(np.pi * part)) if self._schedule == "cosine" else 1.0
+        self.model.optimizer.learning_rate = self._peak * (0.01 + 0.99 * bend) * warm
+        self._step += 1
