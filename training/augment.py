@@ -47,6 +47,39 @@ def augment_marked(
     return np.ascontiguousarray(changed), marked
 
 
+def vary_clean(tile: Pixels, other: Pixels, rng: np.random.Generator, policy: Augment) -> Pixels:
+    """Return another clean surface: the tile mixed with `other`, stretched; what shows no defect shows none after that.
+
+    Args:
+        tile: (H, W) uint8, without a defect.
+        other: (H, W) uint8, without a defect.
+        rng: Decides what happens.
+        policy: How often (`clean_mix`) and how far (`clean_scale`).
+    """
+    if rng.random() < policy.clean_mix:
+        share = rng.uniform(0.2, 0.8)
+        mixed = share * tile + (1 - share) * _turned(other, rng)
+        mean = mixed.mean()
+        tile = to_bytes(mean + (mixed - mean) * rng.uniform(1.0, 1.6))
+    if rng.random() < policy.clean_mix:
+        tile = stretch(tile, *np.exp(rng.uniform(-1, 1, 2) * np.log(policy.clean_scale)))
+    return tile
+
+
+def _turned(tile: Pixels, rng: np.random.Generator) -> Pixels:
+    turns = int(rng.integers(4))
+    return np.rot90(tile, turns if tile.shape[0] == tile.shape[1] else turns // 2 * 2)
+
+
+def stretch(tile: Pixels, across: float, along: float) -> Pixels:
+    """Return the tile's middle drawn larger by these factors; where they are below one, its mirror images join."""
+    height, width = tile.shape
+    matrix = np.array([[across, 0, (1 - across) * width / 2], [0, along, (1 - along) * height / 2]])
+    # Shrunk without smoothing, grain would turn into specks.
+    smooth = tile if min(across, along) >= 1 else blur(tile, 0.4 / min(across, along))
+    return _warp(smooth, matrix)
+
+
 def _pose(
     tile: Pixels, marked: Pixels | None, rng: np.random.Generator, policy: Augment
 ) -> tuple[Pixels, Pixels | None]:

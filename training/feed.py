@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from inspector.bundle import CLEAN
 from inspector.frame import Pixels
 from inspector.preprocess import to_input
 from inspector.tiling import Box
-from training.augment import augment_marked
+from training.augment import augment_marked, vary_clean
 from training.network import float_input
 from training.recipe import Recipe
 from training.tiles import TileSet
@@ -43,6 +44,16 @@ def training_batches(
     steps, index_of = steps_per_epoch(tiles, recipe), {label: i for i, label in enumerate(labels)}
     targets = np.array([index_of[label] for label in tiles.labels])
 
+    clean = [place for place, label in enumerate(tiles.labels) if label == CLEAN]
+
+    def varied(place: int, rng: np.random.Generator) -> Pixels:
+        """Return a tile, a clean one mixed with another clean one of its size."""
+        tile = tiles.pixels[place]
+        if tiles.labels[place] != CLEAN or not recipe.augment.clean_mix:
+            return tile
+        other = tiles.pixels[clean[int(rng.integers(len(clean)))]]
+        return vary_clean(tile, other if other.shape == tile.shape else tile, rng, recipe.augment)
+
     def draw(step: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], ...]:
         epoch, place = divmod(int(step), steps)
         order = np.random.default_rng((recipe.seed, epoch)).permutation(len(tiles))
@@ -53,7 +64,7 @@ def training_batches(
         batch = []
         for place, (i, rng) in enumerate(zip(chosen, rngs, strict=True)):
             marked = mask_of(tiles.boxes[i], tiles.pixels[i].shape) if recipe.pointing and tiles.boxes[i] else None
-            tile, marked = augment_marked(tiles.pixels[i], marked, rng, recipe.augment)
+            tile, marked = augment_marked(varied(i, rng), marked, rng, recipe.augment)
             batch.append(to_input(tile, input_px))
             if marked is not None:
                 shown[place] = shown_cells(marked, cells)[..., None] * one_hot[place]

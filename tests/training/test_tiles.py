@@ -6,7 +6,7 @@ import pytest
 from inspector.frame import Pixels
 from inspector.strip import draw_tile
 from inspector.tiling import Box
-from training.augment import augment, augment_marked
+from training.augment import augment, augment_marked, stretch, vary_clean
 from training.corrupt import SUITE, corrupted
 from training.dataset import LabelledBox, Picture
 from training.generated import EVALUATION_SEED, TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
@@ -198,3 +198,28 @@ def test_a_share_carries_its_bound(k: int, n: int, low: float, high: float) -> N
     assert (row["k"], row["n"]) == (k, n)
     assert row["low"] == pytest.approx(low, abs=1e-4)
     assert row["high"] == pytest.approx(high, abs=1e-4)
+
+
+def test_a_clean_tile_is_mixed_and_stretched_without_an_edge() -> None:
+    """Two even surfaces of one grey stay even, whatever is drawn; of two grains, something of both remains."""
+    policy = Augment(clean_mix=1.0, clean_scale=2.0)
+    even = np.full((64, 64), 90, np.uint8)
+    for seed in range(8):
+        assert np.ptp(vary_clean(even, even, np.random.default_rng(seed), policy)) == 0
+    rows, columns = (np.indices((64, 64)) // 8 % 2 * 100 + 50).astype(np.uint8)
+    mixed = vary_clean(rows, columns, np.random.default_rng(1), policy).astype(float)
+    assert mixed.std(axis=0).mean() > 5
+    assert mixed.std(axis=1).mean() > 5
+    assert np.array_equal(vary_clean(rows, columns, np.random.default_rng(1), Augment()), rows)
+
+
+def test_stretching_keeps_the_middle_and_the_grey_level() -> None:
+    """A bar twice as wide after stretching across, as high as before; shrinking smooths before it samples."""
+    tile = np.full((100, 100), 50, np.uint8)
+    tile[40:60, 45:55] = 200
+    wide = stretch(tile, 2.0, 1.0)
+
+    assert np.count_nonzero(wide[50] > 125) == pytest.approx(20, abs=2)
+    assert np.count_nonzero(wide[:, 50] > 125) == pytest.approx(20, abs=2)
+    noise = np.random.default_rng(0).normal(128, 20, (100, 100)).astype(np.uint8)
+    assert stretch(noise, 0.5, 0.5).std() < 0.8 * noise.std()
