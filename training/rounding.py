@@ -96,7 +96,7 @@ def follow(network: Any, tiles: TileSet, labels: Sequence[str], recipe: Recipe, 
         RecipeError: `folder` follows another network.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    bare = recipe.changed(dropout=0.0, l2=0.0)
+    bare = recipe.changed(dropout=0.0, l2=0.0, freeze_batch_norm=True)
     student = build_network(bare, labels, None)
     student.set_weights(network.get_weights())
     _claim(folder, recipe, student)
