@@ -168,7 +168,7 @@ def _corruption(corruption: Mapping[str, Any]) -> Any:
 
 
 def _curves(costs: Mapping[str, Any]) -> Any:
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
     left.plot(costs["roc"]["false_alarm"], costs["roc"]["recall"])
     left.set_xlabel("false alarms")
     left.set_ylabel("recall")

@@ -49,16 +49,15 @@ def calibrate(network: Any, inputs: npt.NDArray[np.float32], seed: int = 0) -> R
     """
     stored = [layer for layer in network.layers if _is_stored(layer)]
     chosen = inputs[np.random.default_rng(seed).permutation(len(inputs))[:CALIBRATION_TILES]]
-    ranges = {}
-    for layer in stored:  # one after the other: all values of all layers at once fill the memory
-        if isinstance(layer, keras.layers.ReLU):
-            ranges[layer.name] = (0.0, RELU_CEILING)
-            continue
-        model = keras.Model(network.input, layer.output)
-        values = np.concatenate([model.predict_on_batch(part).ravel() for part in np.array_split(chosen, 8)])
-        low, high = np.quantile(values, [OUTERMOST, 1 - OUTERMOST])
+    bounded = {layer.name: (0.0, RELU_CEILING) for layer in stored if isinstance(layer, keras.layers.ReLU)}
+    free = [layer for layer in stored if layer.name not in bounded]
+    model = keras.Model(network.input, [layer.output for layer in free])
+    batches = [model.predict_on_batch(part) for part in np.array_split(chosen, -(-len(chosen) // 32))]
+    ranges: Ranges = {}
+    for layer, parts in zip(free, zip(*batches, strict=True), strict=True):
+        low, high = np.quantile(np.concatenate(parts), [OUTERMOST, 1 - OUTERMOST])
         ranges[layer.name] = (min(0.0, float(low)), max(1e-3, float(high)))
-    return ranges
+    return bounded | ranges
 
 
 def simulate_int8(network: Any, ranges: Ranges) -> None:

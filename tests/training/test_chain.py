@@ -24,7 +24,7 @@ from inspector.tiling import Box
 from training import signoff
 from training import train as training_run
 from training.bundle import bundle_run
-from training.crossval import read_fold, summarize
+from training.crossval import cross_validate, fold_digest, read_fold, summarize
 from training.dataset import Store
 from training.errors import DataError, RecipeError, WeightsError
 from training.evaluate import evaluate
@@ -474,6 +474,23 @@ def test_a_fold_counts_only_whole_and_of_its_configuration(tmp_path: Path) -> No
     assert read_fold(tmp_path / "whole.json", "b") is None
     assert read_fold(tmp_path / "half.json", "a") is None
     assert read_fold(tmp_path / "absent.json", "a") is None
+
+
+def test_a_process_that_takes_one_fold_leaves_the_others_alone(trained: Trained, tmp_path: Path) -> None:
+    """Folds that stand are summed up, those that are missing and somebody else's are neither run nor counted."""
+    manifest = trained.manifest
+    fold = {"labels": ["a", "b"], "truth": ["a", "b"], "float": ["a", "b"], "int8": ["a", "a"], "pictures": ["1", "2"]}
+    row = {**fold, "n": 2, "seed": 1, "float_correct": 2, "int8_correct": 1, "disagreements": 1}
+    row["digest"] = fold_digest(SMALL, manifest, 3, 1, 2)
+    path = tmp_path / "crossval" / "small" / "seed-1-fold-2.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(row))
+    found = cross_validate(SMALL, trained.store, manifest, None, folds=3, seeds=1, output=tmp_path, only=(2,))
+
+    assert found["folds_done"] == 1
+    assert found["int8"]["k"] == 1
+    assert json.loads((tmp_path / "crossval.json").read_text())["small"]["folds"] == 3
+    assert [each.name for each in path.parent.iterdir()] == ["seed-1-fold-2.json"]
 
 
 def test_folds_are_pooled_into_one_row() -> None:
