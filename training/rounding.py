@@ -115,11 +115,14 @@ def follow(network: Any, tiles: TileSet, labels: Sequence[str], recipe: Recipe, 
         jit_compile=False,
     )
     print(f"rounding: {len(tiles):,} tiles, epochs {progress.epoch + 1} to {course.epochs}", flush=True)
-    trained = sum(stage.epochs for stage in recipe.stages)
+
+    def answered(batch: Any, _: Any) -> Any:
+        return batch, teacher(batch, training=False)
+
+    trained, left = sum(stage.epochs for stage in recipe.stages), course.epochs - progress.epoch
     batches = training_batches(
-        tiles, labels, recipe, input_px=recipe.input_px, first_epoch=trained + progress.epoch,
-        epochs=course.epochs - progress.epoch,
-    ).map(lambda batch, _: (batch, teacher(batch, training=False)))  # fmt: skip
+        tiles, labels, recipe, input_px=recipe.input_px, first_epoch=trained + progress.epoch, epochs=left
+    ).map(answered)
     callbacks = [
         Rate(course.learning_rate, "cosine", steps, course.epochs, progress.epoch * steps),
         _Keeper(student, folder, progress),

@@ -176,7 +176,7 @@ def test_the_rounded_network_learns_to_follow_the_float_one(tmp_path: Path) -> N
     recipe = recipe.changed(rounding={"epochs": 2, "learning_rate": 1e-4}, batch=6, augment={})
     tiles, inputs = drawn_course(recipe)
     labels = [label for label in (*KINDS, "clean") for _ in range(6)]
-    course = TileSet.of(tiles * 4, labels * 4, "generated", [""] * 4 * len(tiles))
+    course = TileSet.of(tiles * 2, labels * 2, "generated", [""] * 2 * len(tiles))
     floats = network.predict_on_batch(inputs)
     ranges = {name: (8 * low, 8 * high) for name, (low, high) in calibrate(network, inputs).items()}  # coarse steps
 
