@@ -40,6 +40,8 @@ from training.rounding import calibrate, follow, simulate_int8
 from training.tiles import TileSet
 from training.unknown import fit_feature_head, pooled_map
 
+pytestmark = pytest.mark.timeout(300)  # the first test that needs a trained network waits for its training
+
 SMALL = Recipe.model_validate(
     {
         "name": "small",
