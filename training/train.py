@@ -194,7 +194,7 @@ def load_run(run: Path) -> tuple[Recipe, tuple[str, ...], Any]:
 
 
 def float_logits(network: Any, tiles: Sequence[Pixels], recipe: Recipe) -> npt.NDArray[np.float64]:
-    """Return the float network's (N, C) logits of whole tiles."""
+    """Return the (N, C) output of a float network, its logits as a rule, for whole tiles."""
     rows = [
         network.predict_on_batch(float_input(stacked_input(tiles[start : start + 64], recipe.input_px), recipe))
         for start in range(0, len(tiles), 64)

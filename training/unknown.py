@@ -18,9 +18,8 @@ import numpy.typing as npt
 from sklearn.covariance import LedoitWolf
 
 from inspector.frame import Pixels
-from training.feed import stacked_input
-from training.network import float_input
 from training.recipe import Recipe
+from training.train import float_logits
 
 MAX_FEATURES = 256
 CEILING = 1.0
@@ -46,12 +45,7 @@ class FeatureHead:
 
 def pooled_map(network: Any, tiles: Sequence[Pixels], recipe: Recipe) -> _Floats:
     """Return (N, D): the means of the last feature map of the float network."""
-    model = keras.Model(network.input, network.get_layer("pool").output)
-    rows = [
-        model.predict_on_batch(float_input(stacked_input(tiles[start : start + 64], recipe.input_px), recipe))
-        for start in range(0, len(tiles), 64)
-    ]
-    return np.concatenate(rows).astype(np.float64)
+    return float_logits(keras.Model(network.input, network.get_layer("pool").output), tiles, recipe)
 
 
 def fit_feature_head(pooled: _Floats, size: int = MAX_FEATURES) -> FeatureHead:

@@ -15,9 +15,9 @@ trap 'rm -rf "$work"' EXIT
 
 "$source/deploy/install/make-wheel.sh" "$work/wheel"
 wheel=$(echo "$work"/wheel/inspector-*.whl)
-"$source/deploy/install/make-venv.sh" "$work/root" "$wheel"
+"$source/deploy/install/make-venv.sh" "$work/tree" "$wheel"
 "$PYTHON" -m venv "$work/tool"
 "$work/tool/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$here/sbom.txt"
 file=$into/inspector-$(basename "$wheel" | cut -d- -f2).cdx.json
-"$work/tool/bin/python" "$here/sbom.py" "$work/root/opt/inspector/venv" "$file"
+"$work/tool/bin/python" "$here/sbom.py" "$work/tree/opt/inspector/venv" "$file"
 echo "$file"

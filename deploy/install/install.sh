@@ -57,11 +57,11 @@ rm -rf "$stage"
 mkdir -p "$stage"
 "$here/make-wheel.sh" "$stage/wheel"
 say "installing the locked requirements into /opt/inspector/venv"
-"$here/make-venv.sh" "$stage/root" "$stage"/wheel/inspector-*.whl
-"$stage/root/opt/inspector/venv/bin/python" -m compileall -q -j 0 -s "$stage/root" "$stage/root/opt/inspector/venv/lib" || true
+"$here/make-venv.sh" "$stage/tree" "$stage"/wheel/inspector-*.whl
+"$stage/tree/opt/inspector/venv/bin/python" -m compileall -q -j 0 -s "$stage/tree" "$stage/tree/opt/inspector/venv/lib" || true
 rm -rf /opt/inspector/venv.old
 [ ! -d /opt/inspector/venv ] || mv /opt/inspector/venv /opt/inspector/venv.old
-mv "$stage/root/opt/inspector/venv" /opt/inspector/venv
+mv "$stage/tree/opt/inspector/venv" /opt/inspector/venv
 rm -rf /opt/inspector/venv.old
 
 put() { install -D -m 644 "$1" "$2"; }
