@@ -40,8 +40,6 @@ from training.rounding import calibrate, follow, simulate_int8
 from training.tiles import TileSet
 from training.unknown import fit_feature_head, pooled_map
 
-pytestmark = pytest.mark.timeout(300)  # the first test that needs a trained network waits for its training
-
 SMALL = Recipe.model_validate(
     {
         "name": "small",
@@ -55,7 +53,7 @@ SMALL = Recipe.model_validate(
             {"epochs": 1, "learning_rate": 0.001},
             {"epochs": 1, "learning_rate": 0.001, "train_from": "head"},
         ],
-        "rounding": {"epochs": 1},
+        "rounding": {"epochs": 0},
         "batch": 16,
         "pointing": 0.3,
     }
@@ -352,7 +350,8 @@ def test_own_pictures_make_the_next_model(trained: Trained, tmp_path: Path) -> N
             cv2.imwrite(str(tmp_path / "own" / label / f"{label}_{number}.png"), pixels)
     store = Store(tmp_path / "own")
     tiles = {"generated_defects": 12, "clean_textures": 4, "cut": 4}  # of six labels, of which one is ours
-    recipe = SMALL.changed(name="own", tiles=tiles, stages=[{"epochs": 2, "learning_rate": 0.001}], batch=8)
+    stages, rounding = [{"epochs": 2, "learning_rate": 0.001}], {"epochs": 1}
+    recipe = SMALL.changed(name="own", tiles=tiles, stages=stages, rounding=rounding, batch=8)
     told = fine_tune(recipe, trained.bundle, store, build_manifest(store), tmp_path / "run")
     row = json.loads((tmp_path / "run" / "comparison.json").read_text())
     labels = json.loads((tmp_path / "run" / "run.json").read_text())["labels"]
