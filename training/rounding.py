@@ -26,7 +26,7 @@ from training.checkpoint import Progress, Rate, save_state
 from training.errors import RecipeError
 from training.feed import steps_per_epoch, training_batches
 from training.files import write_json
-from training.network import build_network, set_trainable, with_map
+from training.network import build_network, fold_batch_norm, set_trainable, with_map
 from training.recipe import Recipe
 from training.tiles import TileSet
 
@@ -107,7 +107,10 @@ def follow(network: Any, tiles: TileSet, labels: Sequence[str], recipe: Recipe, 
         return student
     set_trainable(student, bare, "")
     simulate_int8(student, ranges)
-    teacher, learner, steps = with_map(network), with_map(student), steps_per_epoch(tiles, recipe)
+    quick = build_network(bare, labels, None)
+    quick.set_weights(network.get_weights())
+    fold_batch_norm(quick)
+    teacher, learner, steps = with_map(quick), with_map(student), steps_per_epoch(tiles, recipe)
     learner.compile(
         optimizer=keras.optimizers.Adam(course.learning_rate),
         loss={"logits": "mse", "cam": "mse"},

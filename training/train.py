@@ -26,7 +26,7 @@ from training.errors import DataError, RecipeError
 from training.feed import stacked_input, steps_per_epoch, training_batches
 from training.files import write_json
 from training.generated import TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
-from training.network import build_network, float_input, pointing_loss, set_trainable, with_map
+from training.network import build_network, float_input, fold_batch_norm, pointing_loss, set_trainable, with_map
 from training.prepare import Manifest
 from training.recipe import Recipe
 from training.tiles import ARTIFICIAL_GROUND, TileSet, composed_tiles, picture_tiles, sum_tiles, texture_tiles
@@ -141,6 +141,8 @@ def train(recipe: Recipe, course: Course, run: Path, weights: Path | None, prove
         elif (run / "init.weights.h5").is_file():
             network.load_weights(run / "init.weights.h5")
         learns = set_trainable(network, recipe, stage.train_from)
+        if recipe.freeze_batch_norm:
+            fold_batch_norm(network)
         learner = with_map(network)
         learner.compile(
             optimizer=keras.optimizers.Adam(stage.learning_rate),

@@ -12,6 +12,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from pydantic import ValidationError
 
 from inspector.bundle import load_bundle
@@ -30,7 +31,15 @@ from training.errors import DataError, RecipeError, WeightsError
 from training.evaluate import evaluate
 from training.explain import agreement, grad_cam
 from training.feed import mask_of, preprocess_in_graph, shown_cells, stacked_input
-from training.network import build_network, float_input, load_backbone, pointing_loss, set_trainable, with_map
+from training.network import (
+    build_network,
+    float_input,
+    fold_batch_norm,
+    load_backbone,
+    pointing_loss,
+    set_trainable,
+    with_map,
+)
 from training.own import fine_tune, open_start
 from training.prepare import Manifest, build_manifest
 from training.quantize import Int8Network, convert, parity
@@ -402,6 +411,29 @@ def test_batch_norm_statistics_stay_while_weights_learn() -> None:
 
     assert all(np.array_equal(a, b) for a, b in zip(before, norm.get_weights(), strict=True))
     assert not np.array_equal(kernels, kernel.get_weights()[0])
+
+
+def test_folded_norms_change_neither_answers_nor_gradients(weights: Path) -> None:
+    """Convolutions that do their norm's work answer and learn as before, to the last digits of float32."""
+    network = build_network(SMALL, ("a", "b"), weights)
+    set_trainable(network, SMALL, "")
+    tiles = np.random.default_rng(0).uniform(-1, 1, (4, 64, 64, 1)).astype(np.float32)
+
+    def answers() -> tuple[np.ndarray, list[np.ndarray]]:
+        with tf.GradientTape() as tape:
+            logits = network(tiles, training=False)
+            loss = tf.reduce_sum(logits**2)
+        return logits.numpy(), [each.numpy() for each in tape.gradient(loss, network.trainable_variables)]
+
+    logits, gradients = answers()
+    fold_batch_norm(network)
+    folded_logits, folded_gradients = answers()
+
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) and layer.trainable for layer in network.layers)
+    assert np.abs(folded_logits - logits).max() < 1e-4 * np.abs(logits).max()
+    assert len(gradients) == len(folded_gradients) == len(network.trainable_variables)
+    for before, after in zip(gradients, folded_gradients, strict=True):
+        assert np.abs(after - before).max() < 1e-3 * np.abs(before).max()
 
 
 def test_wrong_weights_are_refused_by_name(tmp_path: Path) -> None:
