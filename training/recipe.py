@@ -80,6 +80,7 @@ class Tiles(_Strict):
     clean_quilted: int = 0
     clean_textures: int = 0
     cut: int = 0
+    cut_pictures: int = 0
     generated_defects: int = 0
     generated_clean: int = 0
 

@@ -23,6 +23,8 @@ from training.quilt import Ground, find_ground, quilt
 FEATHER_PX = 8
 CREDIBLE_GROUND = ("inclusion", "scratches")
 """Labels whose pictures show clean steel outside their boxes; on the others the defect's texture goes on there."""
+BOUNDLESS = ("crazing", "rolled-in_scale")
+"""Labels whose texture goes on beside the boxes all over the picture."""
 ARTIFICIAL_GROUND = 0.3
 """Share of training strips whose ground is artificial: a defect must not be known by the mill it lies on."""
 GROUND_SHARE = 0.4
@@ -81,11 +83,13 @@ class TileSet:
 
 def picture_tiles(pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> TileSet:
     """Return one tile a picture, whole."""
-    boxes = [
-        tuple(Box(b.x, b.y, b.right - b.x, b.bottom - b.y) for b in picture.boxes if b.label == picture.label)
-        for picture in pictures
-    ]
+    boxes = [own_boxes(picture) for picture in pictures]
     return TileSet.of(pixels, [picture.label for picture in pictures], "picture", [p.group for p in pictures], boxes)
+
+
+def own_boxes(picture: Picture) -> tuple[Box, ...]:
+    """Return the boxes of a picture that carry its own label."""
+    return tuple(Box(b.x, b.y, b.right - b.x, b.bottom - b.y) for b in picture.boxes if b.label == picture.label)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -283,6 +287,66 @@ def composed_tiles(
         )
         for origin, rows in kept.items()
     )
+
+
+def cut_picture_tiles(
+    pictures: Sequence[Picture], pixels: Sequence[Pixels], count: int, tile_px: int, seed: int
+) -> TileSet:
+    """Return windows over the edge of a whole picture that lies on clean ground, every label as often.
+
+    Cut-outs of boxes do not teach what a texture without an end looks like where the tile shows a part of it. Half of
+    the pictures keep their own grey level, so that their edge is a step; half of the ground is artificial.
+    """
+    rng = np.random.default_rng(seed)
+    grounds = find_grounds(pictures, pixels)
+    of_label: dict[str, list[int]] = {}
+    for place, picture in enumerate(pictures):
+        if picture.boxes:
+            of_label.setdefault(picture.label, []).append(place)
+    labels = sorted(set(of_label) - {CLEAN})
+    rows: list[tuple[Pixels, str, str, tuple[Box, ...]]] = []
+    for drawn in range(20 * count if labels else 0):
+        if len(rows) == count:
+            break
+        label = labels[drawn % len(labels)]
+        chosen = of_label[label][int(rng.integers(len(of_label[label])))]
+        picture, its_pixels = pictures[chosen], pixels[chosen]
+        height, width = its_pixels.shape
+        y, x = (int(rng.integers(tile_px // 8 - side, tile_px - tile_px // 8 + 1)) for side in (height, width))
+        window = Box(-x, -y, tile_px, tile_px)
+        shown = window.shared_px(Box(0, 0, width, height))
+        own = own_boxes(picture)
+        defects = (Box(0, 0, width, height),) if label in BOUNDLESS else own
+        placed = [Placed(label, box, picture.group) for box in defects]
+        if shown * 8 < tile_px**2 or shown == tile_px**2 or label_of_window(placed, window) != label:
+            continue
+        if grounds and rng.random() < 0.5:
+            field = quilt(grounds[int(rng.integers(len(grounds)))], tile_px, tile_px, rng)
+        else:
+            field = texture(tile_px, rng)
+        boxes = tuple(_within(box, window) for box in own)
+        tile = _lay(field, its_pixels, x, y, rng)
+        rows.append((tile, label, picture.group, tuple(box for box in boxes if box.width > 0 and box.height > 0)))
+    return TileSet.of(
+        [row[0] for row in rows], [row[1] for row in rows], "cut_picture", [r[2] for r in rows], [r[3] for r in rows]
+    )
+
+
+def _lay(field: Pixels, picture: Pixels, x: int, y: int, rng: np.random.Generator) -> Pixels:
+    """Return the field with the picture's top left corner at (x, y), faded in over a few pixels."""
+    height, width = field.shape
+    canvas = np.zeros((height, width), np.float32)
+    alpha = np.zeros((height, width), np.float32)
+    top, left, bottom, right = max(0, y), max(0, x), min(height, y + picture.shape[0]), min(width, x + picture.shape[1])
+    over = picture[top - y : bottom - y, left - x : right - x].astype(np.float32)
+    if rng.random() < 0.5:
+        over += float(field.mean()) - float(picture.mean())
+    canvas[top:bottom, left:right] = over
+    down = np.minimum(np.arange(1, picture.shape[0] + 1), np.arange(picture.shape[0], 0, -1))
+    across = np.minimum(np.arange(1, picture.shape[1] + 1), np.arange(picture.shape[1], 0, -1))
+    fade = np.clip(np.minimum(down[:, None], across[None, :]) / rng.uniform(1, 2 * FEATHER_PX), 0, 1)
+    alpha[top:bottom, left:right] = fade[top - y : bottom - y, left - x : right - x]
+    return to_bytes(alpha * canvas + (1 - alpha) * field)
 
 
 def sum_tiles(sets: Iterator[TileSet] | Sequence[TileSet]) -> TileSet:

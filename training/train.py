@@ -29,7 +29,15 @@ from training.generated import TRAIN_SEED, VALIDATION_SEED, generated_clean_tile
 from training.network import build_network, float_input, fold_batch_norm, pointing_loss, set_trainable, with_map
 from training.prepare import Manifest
 from training.recipe import Recipe
-from training.tiles import ARTIFICIAL_GROUND, TileSet, composed_tiles, picture_tiles, sum_tiles, texture_tiles
+from training.tiles import (
+    ARTIFICIAL_GROUND,
+    TileSet,
+    composed_tiles,
+    cut_picture_tiles,
+    picture_tiles,
+    sum_tiles,
+    texture_tiles,
+)
 
 VALIDATION_CLEAN = 4
 """So many times as many clean tiles for each held-out picture: a threshold needs rare false alarms to be seen."""
@@ -105,6 +113,7 @@ def companions(
             tile_px=recipe.tile_px, seed=seed, artificial=ARTIFICIAL_GROUND,
         )  # fmt: skip
         parts.append(made)
+    parts.append(cut_picture_tiles(pictures, pixels, count(wanted.cut_pictures), recipe.tile_px, seed + 500))
     parts.append(texture_tiles(count(wanted.clean_textures), recipe.tile_px, seed))
     drawn = seed % 1000 * (VALIDATION_SEED - TRAIN_SEED) + TRAIN_SEED + seed // 1000 * 10_000
     parts.append(generated_tiles(count(wanted.generated_defects), recipe.tile_px, drawn))

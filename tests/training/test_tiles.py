@@ -17,6 +17,7 @@ from training.tiles import (
     Placed,
     compose_strip,
     composed_tiles,
+    cut_picture_tiles,
     find_cutouts,
     ground_surface,
     label_of_window,
@@ -223,3 +224,24 @@ def test_stretching_keeps_the_middle_and_the_grey_level() -> None:
     assert np.count_nonzero(wide[:, 50] > 125) == pytest.approx(20, abs=2)
     noise = np.random.default_rng(0).normal(128, 20, (100, 100)).astype(np.uint8)
     assert stretch(noise, 0.5, 0.5).std() < 0.8 * noise.std()
+
+
+def test_cut_pictures_show_a_part_of_a_defect_and_its_place() -> None:
+    """Each window shows some of a picture, not all of the tile, with the boxes moved; the same seed gives the same."""
+    pictures, pixels = composed_from()
+    first, again = (cut_picture_tiles(pictures, pixels, 8, 200, seed=4) for _ in range(2))
+
+    assert first.labels == ["inclusion"] * 8
+    assert all(np.array_equal(a, b) for a, b in zip(first.pixels, again.pixels, strict=True))
+    for tile, boxes in zip(first.pixels, first.boxes, strict=True):
+        assert tile.shape == (200, 200)
+        assert boxes
+        assert all(box.x >= 0 and box.y >= 0 and box.right <= 200 and box.bottom <= 200 for box in boxes)
+    assert set(first.groups) <= {picture.group for picture in pictures}
+
+
+def test_without_boxes_no_picture_is_cut() -> None:
+    """A user's pictures say nowhere where their defect lies, so a part of one could show none."""
+    pixels = np.zeros((200, 200), np.uint8)
+
+    assert len(cut_picture_tiles([picture(boxes=())], [pixels], 8, 200, seed=4)) == 0

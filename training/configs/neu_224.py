@@ -22,7 +22,8 @@ l2 = 1e-4
 tiles = {
     "clean_quilted": 500,
     "clean_textures": 500,
-    "cut": 700,
+    "cut": 600,
+    "cut_pictures": 300,
     "generated_defects": 300,
     "generated_clean": 150,
 }

@@ -18,7 +18,8 @@ l2 = 1e-4
 tiles = {
     "clean_quilted": 700,
     "clean_textures": 800,
-    "cut": 900,
+    "cut": 800,
+    "cut_pictures": 400,
     "generated_defects": 480,
     "generated_clean": 240,
 }
