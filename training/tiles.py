@@ -295,7 +295,8 @@ def cut_picture_tiles(
     """Return windows over the edge of a whole picture that lies on clean ground, every label as often.
 
     Cut-outs of boxes do not teach what a texture without an end looks like where the tile shows a part of it. Half of
-    the pictures keep their own grey level, so that their edge is a step; half of the ground is artificial.
+    the pictures keep their own grey level, so that their edge is a step; half of the ground is artificial. One window
+    in three shows clean surface laid on clean surface: such an edge alone is no defect.
     """
     rng = np.random.default_rng(seed)
     grounds = find_grounds(pictures, pixels)
@@ -304,29 +305,35 @@ def cut_picture_tiles(
         if picture.boxes:
             of_label.setdefault(picture.label, []).append(place)
     labels = sorted(set(of_label) - {CLEAN})
+
+    def surface() -> tuple[Pixels, str]:
+        if not grounds or rng.random() < 0.5:
+            return texture(tile_px, rng), "artificial"
+        ground = grounds[int(rng.integers(len(grounds)))]
+        return quilt(ground, tile_px, tile_px, rng), ground.group
+
     rows: list[tuple[Pixels, str, str, tuple[Box, ...]]] = []
     for drawn in range(20 * count if labels else 0):
         if len(rows) == count:
             break
-        label = labels[drawn % len(labels)]
-        chosen = of_label[label][int(rng.integers(len(of_label[label])))]
-        picture, its_pixels = pictures[chosen], pixels[chosen]
-        height, width = its_pixels.shape
+        own: tuple[Box, ...] = ()
+        if drawn % 3 == 2:
+            label = CLEAN
+            over, group = surface()
+        else:
+            label = labels[(drawn - drawn // 3) % len(labels)]
+            chosen = of_label[label][int(rng.integers(len(of_label[label])))]
+            over, group, own = pixels[chosen], pictures[chosen].group, own_boxes(pictures[chosen])
+        height, width = over.shape
         y, x = (int(rng.integers(tile_px // 8 - side, tile_px - tile_px // 8 + 1)) for side in (height, width))
-        window = Box(-x, -y, tile_px, tile_px)
-        shown = window.shared_px(Box(0, 0, width, height))
-        own = own_boxes(picture)
-        defects = (Box(0, 0, width, height),) if label in BOUNDLESS else own
-        placed = [Placed(label, box, picture.group) for box in defects]
+        window, whole = Box(-x, -y, tile_px, tile_px), Box(0, 0, width, height)
+        shown = window.shared_px(whole)
+        placed = [Placed(label, box, group) for box in ((whole,) if label in BOUNDLESS else own)]
         if shown * 8 < tile_px**2 or shown == tile_px**2 or label_of_window(placed, window) != label:
             continue
-        if grounds and rng.random() < 0.5:
-            field = quilt(grounds[int(rng.integers(len(grounds)))], tile_px, tile_px, rng)
-        else:
-            field = texture(tile_px, rng)
         boxes = tuple(_within(box, window) for box in own)
-        tile = _lay(field, its_pixels, x, y, rng)
-        rows.append((tile, label, picture.group, tuple(box for box in boxes if box.width > 0 and box.height > 0)))
+        tile = _lay(surface()[0], over, x, y, rng)
+        rows.append((tile, label, group, tuple(box for box in boxes if box.width > 0 and box.height > 0)))
     return TileSet.of(
         [row[0] for row in rows], [row[1] for row in rows], "cut_picture", [r[2] for r in rows], [r[3] for r in rows]
     )

@@ -21,9 +21,9 @@ l2 = 1e-4
 # -- data: beside the 1,440 training pictures
 tiles = {
     "clean_quilted": 500,
-    "clean_textures": 500,
+    "clean_textures": 400,
     "cut": 600,
-    "cut_pictures": 300,
+    "cut_pictures": 450,
     "generated_defects": 300,
     "generated_clean": 150,
 }

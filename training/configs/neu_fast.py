@@ -17,9 +17,9 @@ l2 = 1e-4
 # -- data: beside the 1,440 training pictures
 tiles = {
     "clean_quilted": 700,
-    "clean_textures": 800,
+    "clean_textures": 700,
     "cut": 800,
-    "cut_pictures": 400,
+    "cut_pictures": 600,
     "generated_defects": 480,
     "generated_clean": 240,
 }
