@@ -27,7 +27,7 @@ from training.quantize import Int8Network, softmax
 from training.recipe import Recipe
 from training.train import assemble, float_logits, train
 
-FOLD_SCHEMA = "inspector/fold/1"
+FOLD_SCHEMA = "inspector/fold/2"
 
 
 def cross_validate(

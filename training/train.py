@@ -1,7 +1,8 @@
 """From a recipe and a data set to a float network: read from top to bottom.
 
-A run folder holds `run.json` (recipe, data, labels), `best.weights.h5`, `state.weights.h5` with `progress.json` (to
-go on after an interruption), `history.jsonl` and TensorBoard logs. Every file is written beside itself and renamed.
+A run folder holds `run.json` (recipe, data, labels), `state.weights.h5` with `progress.json` (to go on after an
+interruption), `history.jsonl`, TensorBoard logs and, where the rate stays constant, `best.weights.h5`. Every file is
+written beside itself and renamed.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def companions(
 
 
 def train(recipe: Recipe, course: Course, run: Path, weights: Path | None, provenance: dict[str, Any]) -> Any:
-    """Train, or go on where an interrupted run stopped, and return the network with its best weights.
+    """Train, or go on where an interrupted run stopped, and return the network; see `kept_weights`.
 
     Raises:
         RecipeError: `run` belongs to another recipe or other data.
@@ -181,8 +182,17 @@ def train(recipe: Recipe, course: Course, run: Path, weights: Path | None, prove
         progress.epoch, first_epoch = last_epoch, last_epoch
         save_state(network, run, progress)
     network = build_network(recipe, course.labels, None)
-    network.load_weights(run / "best.weights.h5")
+    network.load_weights(kept_weights(run, recipe))
     return network
+
+
+def kept_weights(run: Path, recipe: Recipe) -> Path:
+    """Return the file of the weights that a finished run gives.
+
+    They are the last ones where the rate has fallen along a cosine: the lowest validation loss comes by chance, while
+    the rate is still high (`LOG.md`). Under a constant rate no epoch is the end, and the best one is taken.
+    """
+    return run / ("best.weights.h5" if recipe.stages[-1].schedule == "constant" else "state.weights.h5")
 
 
 def load_run(run: Path) -> tuple[Recipe, tuple[str, ...], Any]:
@@ -197,10 +207,11 @@ def load_run(run: Path) -> tuple[Recipe, tuple[str, ...], Any]:
     except (OSError, ValueError, KeyError) as exc:
         raise RecipeError(f"{run}: not a run folder: {exc}") from exc
     done, wanted = Progress.load(run).epoch, sum(stage.epochs for stage in recipe.stages)
-    if done < wanted or not (run / "best.weights.h5").is_file():
+    kept = kept_weights(run, recipe)
+    if done < wanted or not kept.is_file():
         raise RecipeError(f"{run}: interrupted, run train again: {done} of {wanted} epochs")
     network = build_network(recipe, labels, None)
-    network.load_weights(run / "best.weights.h5")
+    network.load_weights(kept)
     return recipe, labels, network
 
 
@@ -217,7 +228,7 @@ def float_logits(network: Any, tiles: Sequence[Pixels], recipe: Recipe) -> npt.N
 
 
 class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
-    """After each epoch: validates, keeps the best weights and the state, writes one line of history, stops early."""
+    """After each epoch: validates, keeps state and, where asked for, best weights, tells one line, stops early."""
 
     def __init__(self, run: Path, progress: Progress, network: Any, held: Any, wanted: Any, recipe: Recipe) -> None:
         super().__init__()
@@ -235,7 +246,8 @@ class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
             row |= {"val_loss": round(loss, 5), "val_accuracy": float((logits.argmax(axis=1) == self._wanted).mean())}
             if loss < progress.best_loss:
                 progress.best_loss, progress.best_epoch = loss, epoch
-                replace_weights(self._network, self._run / "best.weights.h5")
+                if self._recipe.stages[-1].schedule == "constant":
+                    replace_weights(self._network, kept_weights(self._run, self._recipe))
             elif epoch - progress.best_epoch >= self._recipe.patience:
                 self.model.stop_training = True
         row["seconds"] = round(time.monotonic() - self._started, 1)

@@ -272,7 +272,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(trained: Trained, weight
     rows = [json.loads(line) for line in (trained.run / "history.jsonl").read_text().splitlines()]
 
     assert [row["epoch"] for row in rows] == [1, 2, 3]
-    for name in ("state.weights.h5", "best.weights.h5", "progress.json"):
+    for name in ("state.weights.h5", "progress.json"):
         shutil.copy(tmp_path / "short" / name, tmp_path / "run" / name)
     (tmp_path / "run" / "history.jsonl").unlink()
     training_run.train(SMALL, trained.course, tmp_path / "run", weights, {"data": trained.manifest.sha256})
