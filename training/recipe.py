@@ -40,7 +40,7 @@ class Stage(_Strict):
 
 
 class Rounding(_Strict):
-    """How long the int8 network learns to follow the float one where plain quantization does not pass the gate."""
+    """How long int8 learns to follow the float network where plain int8 is not float over all validation tiles."""
 
     epochs: int = Field(default=8, ge=0)
     learning_rate: float = Field(default=1e-4, gt=0)

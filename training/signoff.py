@@ -64,7 +64,7 @@ def sign_off(
         network: The float network.
         course: Its tiles.
         recipe: Its recipe.
-        run: Keeps the state of the rounded network's own training, where the gate asks for one.
+        run: Keeps the state of the rounded network's own training.
         false_unknown_rate: Share of known validation tiles that may come out as unknown.
         gate: Refuse an int8 network that is not the float one.
 
@@ -95,12 +95,12 @@ def sign_off(
         return model, scored, temperature, compare
 
     model, scored, temperature, compare = attempt(network)
-    compared = compare(whole)
-    if compared.refusal and recipe.rounding.epochs:
-        print(f"plain int8 is not float: {compared.refusal}", flush=True)
+    compared, over_tiles = compare(whole), compare(range(len(held)))
+    if over_tiles.refusal and recipe.rounding.epochs:
+        print(f"plain int8 is not float over all validation tiles: {over_tiles.refusal}", flush=True)
         rounded = follow(network, course.train, course.labels, recipe, ranges, run / "rounded")
         model, scored, temperature, compare = attempt(rounded)
-        compared = compare(whole)
+        compared, over_tiles = compare(whole), compare(range(len(held)))
     if gate and compared.refusal:
         raise GateError(f"quantize: int8 is not float: {compared.refusal}")
     int8 = Int8Network(model)
@@ -114,7 +114,7 @@ def sign_off(
     distances = distance(np.concatenate([scored["features"][near], lit]))
     return SignedOff(
         model, temperature, choose_thresholds(scores, held.labels, course.labels), distance,
-        threshold_for(distances, false_unknown_rate), false_unknown_rate, compared, compare(range(len(held))),
+        threshold_for(distances, false_unknown_rate), false_unknown_rate, compared, over_tiles,
     )  # fmt: skip
 
 

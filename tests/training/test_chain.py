@@ -272,12 +272,18 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(trained: Trained, weight
     rows = [json.loads(line) for line in (trained.run / "history.jsonl").read_text().splitlines()]
 
     assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert not (trained.run / "best.weights.h5").exists()  # under a falling rate the last weights count
     for name in ("state.weights.h5", "progress.json"):
         shutil.copy(tmp_path / "short" / name, tmp_path / "run" / name)
     (tmp_path / "run" / "history.jsonl").unlink()
     training_run.train(SMALL, trained.course, tmp_path / "run", weights, {"data": trained.manifest.sha256})
     resumed = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in resumed] == [3]
+    for name in (trained.run, tmp_path / "run"):
+        network = build_network(SMALL, trained.course.labels, None)
+        network.load_weights(name / "state.weights.h5")
+        loaded = training_run.load_run(name)[2]
+        assert all(np.array_equal(a, b) for a, b in zip(network.get_weights(), loaded.get_weights(), strict=True))
 
 
 def test_a_run_of_another_configuration_is_refused(trained: Trained) -> None:
@@ -359,13 +365,14 @@ def test_own_pictures_make_the_next_model(trained: Trained, tmp_path: Path) -> N
             cv2.imwrite(str(tmp_path / "own" / label / f"{label}_{number}.png"), pixels)
     store = Store(tmp_path / "own")
     tiles = {"generated_defects": 12, "clean_textures": 4, "cut": 4}  # of six labels, of which one is ours
-    stages, rounding = [{"epochs": 2, "learning_rate": 0.001}], {"epochs": 1}
+    stages, rounding = [{"epochs": 2, "learning_rate": 0.001, "schedule": "constant"}], {"epochs": 1}
     recipe = SMALL.changed(name="own", tiles=tiles, stages=stages, rounding=rounding, batch=8)
     told = fine_tune(recipe, trained.bundle, store, build_manifest(store), tmp_path / "run")
     row = json.loads((tmp_path / "run" / "comparison.json").read_text())
     labels = json.loads((tmp_path / "run" / "run.json").read_text())["labels"]
 
     assert labels == ["dent", "scratches", "clean"]
+    assert (tmp_path / "run" / "best.weights.h5").is_file()
     assert row["in_service"]["n"] == row["new"]["n"] >= 3
     assert any(verdict in told for verdict in ("no difference is shown", "is better"))
 

@@ -17,7 +17,8 @@ l2 = 1e-4
 tiles = {
     "clean_quilted": 500,
     "clean_textures": 300,
-    "cut": 750,
+    "cut": 650,
+    "cut_pictures": 400,
     "generated_defects": 480,
     "generated_clean": 200,
 }
