@@ -1,8 +1,8 @@
 """From a trained run to an int8 network with its operating point: what `quantize` does and `bundle` packs.
 
-Order: fit `features` on training tiles, convert, compare int8 with float over validation tiles (the gate); where that
-asks for it, let the rounded network follow the float one and convert again; calibrate temperature, choose thresholds,
-fit the unknown rule. Nothing here has seen a test picture.
+Order: fit `features` on training tiles, convert, compare int8 with float over validation tiles; where they differ, let
+the rounded network follow the float one and convert again, unless the plain one alone passes the gate over whole
+pictures; calibrate temperature, choose thresholds, fit the unknown rule. Nothing here has seen a test picture.
 """
 
 from __future__ import annotations
@@ -98,9 +98,10 @@ def sign_off(
     compared, over_tiles = compare(whole), compare(range(len(held)))
     if over_tiles.refusal and recipe.rounding.epochs:
         print(f"plain int8 is not float over all validation tiles: {over_tiles.refusal}", flush=True)
-        rounded = follow(network, course.train, course.labels, recipe, ranges, run / "rounded")
-        model, scored, temperature, compare = attempt(rounded)
-        compared, over_tiles = compare(whole), compare(range(len(held)))
+        followed = attempt(follow(network, course.train, course.labels, recipe, ranges, run / "rounded"))
+        if compared.refusal or not followed[-1](whole).refusal:
+            model, scored, temperature, compare = followed
+            compared, over_tiles = compare(whole), compare(range(len(held)))
     if gate and compared.refusal:
         raise GateError(f"quantize: int8 is not float: {compared.refusal}")
     int8 = Int8Network(model)
