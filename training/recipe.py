@@ -81,6 +81,7 @@ class Tiles(_Strict):
     clean_textures: int = 0
     cut: int = 0
     cut_pictures: int = 0
+    """Windows over the edge of a whole picture on clean ground; a third of them show clean on clean."""
     generated_defects: int = 0
     generated_clean: int = 0
 

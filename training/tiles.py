@@ -341,19 +341,17 @@ def cut_picture_tiles(
 
 def _lay(field: Pixels, picture: Pixels, x: int, y: int, rng: np.random.Generator) -> Pixels:
     """Return the field with the picture's top left corner at (x, y), faded in over a few pixels."""
-    height, width = field.shape
-    canvas = np.zeros((height, width), np.float32)
-    alpha = np.zeros((height, width), np.float32)
-    top, left, bottom, right = max(0, y), max(0, x), min(height, y + picture.shape[0]), min(width, x + picture.shape[1])
-    over = picture[top - y : bottom - y, left - x : right - x].astype(np.float32)
+    height, width = picture.shape
+    top, left = max(0, y), max(0, x)
+    bottom, right = min(field.shape[0], y + height), min(field.shape[1], x + width)
+    ground, over = field.astype(np.float32), picture.astype(np.float32)
     if rng.random() < 0.5:
         over += float(field.mean()) - float(picture.mean())
-    canvas[top:bottom, left:right] = over
-    down = np.minimum(np.arange(1, picture.shape[0] + 1), np.arange(picture.shape[0], 0, -1))
-    across = np.minimum(np.arange(1, picture.shape[1] + 1), np.arange(picture.shape[1], 0, -1))
-    fade = np.clip(np.minimum(down[:, None], across[None, :]) / rng.uniform(1, 2 * FEATHER_PX), 0, 1)
-    alpha[top:bottom, left:right] = fade[top - y : bottom - y, left - x : right - x]
-    return to_bytes(alpha * canvas + (1 - alpha) * field)
+    down, across = (np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1)) for side in (height, width))
+    fade = np.clip(np.minimum(down[:, None], across[None, :]) / rng.uniform(1, 2 * FEATHER_PX), 0, 1).astype(np.float32)
+    here, there = (slice(top, bottom), slice(left, right)), (slice(top - y, bottom - y), slice(left - x, right - x))
+    ground[here] = fade[there] * over[there] + (1 - fade[there]) * ground[here]
+    return to_bytes(ground)
 
 
 def sum_tiles(sets: Iterator[TileSet] | Sequence[TileSet]) -> TileSet:

@@ -5,7 +5,7 @@ globally, so the weights fit every size. The stem and the first two blocks stay 
 another third (LOG.md).
 
 Claim: see training/results/evaluate-neu-224.json; what ships was trained with the recipe in its card, which learned
-labels under rounding where this one follows the float network (LOG.md).
+labels under rounding where this one follows the float network, and saw no cut pictures (LOG.md).
 Cost: about half an hour on two cores (70-100 s for 1,440 tiles at 224 px, a third of that at 128 px).
 
     python -m training train neu-224 --data DATA/neu-det --weights DATA/mobilenetv2/mobilenet_v2_1.0_no_top.weights.h5
