@@ -1,8 +1,9 @@
 """The operating point: temperature and thresholds, chosen on validation tiles that training never saw.
 
-Temperature: the one that makes validation scores most likely (Guo et al., ICML 2017). Threshold of a label: high enough
-that at most `MAX_FALSE_ALARM_RATE` of the clean validation tiles raise it, yet never so high that more than
-`MAX_MISS_RATE` of the label's own validation tiles fall under it.
+Temperature: the one that makes validation scores most likely (Guo et al., ICML 2017). Threshold of a label: midway, in
+log odds, between the score that at most `MAX_FALSE_ALARM_RATE` of the clean validation tiles exceed and one that all
+but `MAX_MISS_RATE` of the label's own validation tiles reach; the latter where the former is higher. A threshold right
+above the highest clean score of validation would let clean tiles of the next strip over it.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+from scipy.special import expit, logit  # type: ignore[import-untyped]
 from sklearn.metrics import log_loss
 
 from inspector.bundle import CLEAN
 from training.quantize import softmax
 
 MIN_THRESHOLD = 0.5
+MAX_THRESHOLD = 0.99
 MAX_FALSE_ALARM_RATE = 0.001
-MAX_MISS_RATE = 0.005
+MAX_MISS_RATE = 0.01
 
 _Floats = npt.NDArray[np.float64]
 
@@ -46,8 +49,9 @@ def choose_thresholds(scores: _Floats, wanted: Sequence[str], labels: Sequence[s
             continue
         false = np.sort(scores[(truth == CLEAN) & (top == index), index])[::-1]
         allowed = int(MAX_FALSE_ALARM_RATE * (truth == CLEAN).sum())
-        needed = float(false[allowed]) + 1e-4 if len(false) > allowed else 0.0
+        needed = float(false[allowed]) if len(false) > allowed else 0.0
         own = scores[(truth == label) & (top == index), index]
-        ceiling = float(np.quantile(own, MAX_MISS_RATE, method="lower")) if len(own) else 1.0
-        thresholds[label] = round(float(np.clip(min(needed, ceiling), MIN_THRESHOLD, 0.99)), 4)
+        kept = float(np.quantile(own, MAX_MISS_RATE)) if len(own) else needed
+        low, high = np.clip([min(needed, kept), kept], MIN_THRESHOLD, MAX_THRESHOLD)
+        thresholds[label] = round(float(expit((logit(low) + logit(high)) / 2)), 4)
     return thresholds
