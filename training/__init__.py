@@ -2,7 +2,7 @@
 
 The data's way, one module a station::
 
-    dataset → overlap → prepare → (quilt, tiles) → augment → feed → network → train → signoff → bundle
-                                                                               ↘ rounding → quantize → unknown ↗
+    dataset → overlap → prepare → (quilt, surfaces, tiles) → augment → feed → network → train → signoff → bundle
+                                                                                      ↘ rounding → quantize → unknown ↗
     evaluate, line and measures judge a bundle; crossval repeats the way by folds; explain draws one tile.
 """

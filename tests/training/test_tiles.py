@@ -13,13 +13,13 @@ from training.generated import EVALUATION_SEED, TRAIN_SEED, VALIDATION_SEED, gen
 from training.intervals import share
 from training.quilt import BLOCK_PX, find_ground, quilt
 from training.recipe import Augment
+from training.surfaces import ground_surface
 from training.tiles import (
     Placed,
     compose_strip,
     composed_tiles,
     cut_picture_tiles,
     find_cutouts,
-    ground_surface,
     label_of_window,
     texture_tiles,
 )
