@@ -21,7 +21,7 @@ from inspector.preprocess import to_grey
 from inspector.tiling import Box, TilingRules, cut_tiles, plan_tiles
 
 SAME_PLACE_SHARE = 0.2
-"""Defects of two labels that share this much of the smaller box are one: tiles must overlap for that."""
+"""A defect of which this share lies under another one's tiles is part of it: tiles must overlap for that."""
 MAX_COMPARED = 100
 """In a frame with more defects than this, further ones are not compared: it is lost anyway, and time is not."""
 
@@ -145,7 +145,7 @@ def merge_tiles(boxes: Sequence[Box], verdicts: Sequence[Verdict], rules: Decisi
     for number, verdict in enumerate(verdicts):
         if verdict.candidate or verdict.is_defect:
             chosen.setdefault((verdict.candidate, verdict.top), []).append(number)
-    defects: list[Defect] = []
+    defects: list[tuple[Defect, list[Box]]] = []
     for (candidate, label), members in chosen.items():
         for group in _touching(members, boxes):
             best = max(group, key=lambda number: (verdicts[number].score, -number))
@@ -153,11 +153,12 @@ def merge_tiles(boxes: Sequence[Box], verdicts: Sequence[Verdict], rules: Decisi
             for number in group[1:]:
                 box = box.union(boxes[number])
             verdict = verdicts[best]
-            defects.append(
-                Defect(label, box, verdict.score, verdict.runner_up, verdict.runner_up_score, len(group), candidate)
+            defect = Defect(
+                label, box, verdict.score, verdict.runner_up, verdict.runner_up_score, len(group), candidate
             )
+            defects.append((defect, [boxes[number] for number in group]))
     rank = {label: SEVERITIES.index(severity) for label, severity in rules.severity.items()}
-    defects.sort(key=lambda defect: (defect.candidate, -rank[defect.label], -defect.score * defect.tiles))
+    defects.sort(key=lambda each: (each[0].candidate, -rank[each[0].label], -each[0].score * each[0].tiles))
     return tuple(
         sorted(
             _one_per_place(defects),
@@ -168,28 +169,40 @@ def merge_tiles(boxes: Sequence[Box], verdicts: Sequence[Verdict], rules: Decisi
     )  # fmt: skip
 
 
-def _one_per_place(defects: Sequence[Defect]) -> list[Defect]:
+def _one_per_place(defects: Sequence[tuple[Defect, Sequence[Box]]]) -> list[Defect]:
     """Return the defects without those that a weightier, at least as severe one of another label lies over.
 
     Overlapping tiles show one defect several times, and a piece of it may be named wrongly: that is one event. The
-    weight is score times tiles, so three tiles overrule one.
+    weight is score times tiles, so three tiles overrule one. Tiles are compared, not the boxes around them: in the box
+    around a long defect there is room for others.
 
     Args:
-        defects: Most severe first, then weightiest.
+        defects: With their tiles; most severe first, then weightiest.
     """
-    kept: list[Defect] = []
-    for defect in defects:
-        for number, other in enumerate(kept[:MAX_COMPARED]):
+    kept: list[tuple[Defect, Sequence[Box]]] = []
+    for defect, tiles in defects:
+        for number, (other, its_tiles) in enumerate(kept[:MAX_COMPARED]):
             if (
                 other.candidate == defect.candidate
                 and other.score * other.tiles >= defect.score * defect.tiles
-                and other.box.shared_px(defect.box) >= SAME_PLACE_SHARE * min(other.box.area_px, defect.box.area_px)
+                and other.box.shared_px(defect.box)
+                and _covered_share(tiles, its_tiles) >= SAME_PLACE_SHARE
             ):
-                kept[number] = replace(other, box=other.box.union(defect.box), tiles=other.tiles + defect.tiles)
+                joined = replace(other, box=other.box.union(defect.box), tiles=other.tiles + defect.tiles)
+                kept[number] = (joined, its_tiles)
                 break
         else:
-            kept.append(defect)
-    return kept
+            kept.append((defect, tiles))
+    return [defect for defect, _ in kept]
+
+
+def _covered_share(tiles: Sequence[Box], over: Sequence[Box]) -> float:
+    """Return how much of the tiles' area lies under `over`; of each tile, what the one most over it covers."""
+    under = np.array([(box.x, box.y, box.right, box.bottom) for box in tiles])[:, None]
+    upper = np.array([(box.x, box.y, box.right, box.bottom) for box in over])[None, :]
+    sides = np.minimum(under[..., 2:], upper[..., 2:]) - np.maximum(under[..., :2], upper[..., :2])
+    shared = np.clip(sides, 0, None).prod(axis=2).max(axis=1)
+    return float(shared.sum() / sum(box.area_px for box in tiles))
 
 
 def _touching(members: Sequence[int], boxes: Sequence[Box]) -> list[list[int]]:

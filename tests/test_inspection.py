@@ -281,3 +281,27 @@ def test_overlapping_tiles_of_two_labels_are_one_defect(
         rules = DecisionRules(LABELS, 1.0, {}, {**dict.fromkeys(LABELS, "minor"), **severity}, 0.2)  # type: ignore[dict-item]
         found = [defect.label for defect in merge_tiles(tiles, verdicts, rules)]
         assert sorted(names or ["hole", "rust"]) == sorted(found)
+
+
+EQUALLY_SEVERE = DecisionRules(LABELS, 1.0, {}, dict.fromkeys(LABELS, "major"), 0.2)
+
+
+def test_a_defect_in_the_empty_corner_of_another_ones_box_stays() -> None:
+    """The box around an L of tiles covers a corner where no tile of it lies: what is found there is another defect."""
+    bend = [Box(0, y, 200, 200) for y in range(0, 900, 150)] + [Box(x, 750, 200, 200) for x in range(150, 900, 150)]
+    corner = Box(600, 150, 200, 200)
+    verdicts = [verdict("rust")] * len(bend) + [verdict("hole")]
+
+    defects = merge_tiles([*bend, corner], verdicts, EQUALLY_SEVERE)
+
+    assert {("rust", Box(0, 0, 950, 950)), ("hole", corner)} == {(defect.label, defect.box) for defect in defects}
+
+
+def test_a_wrongly_named_tile_within_a_defect_is_part_of_it() -> None:
+    """A tile between two of another label, half under each, is no event of its own."""
+    tiles = [Box(0, 0, 200, 200), Box(100, 0, 200, 200), Box(200, 0, 200, 200)]
+    verdicts = [verdict("rust"), verdict("hole"), verdict("rust")]
+
+    (defect,) = merge_tiles(tiles, verdicts, EQUALLY_SEVERE)
+
+    assert ("rust", Box(0, 0, 400, 200), 3) == (defect.label, defect.box, defect.tiles)
