@@ -60,6 +60,16 @@ def test_the_demo_composes_the_strip_from_real_tiles(tmp_path: Path) -> None:
     assert report["found"] >= 0.9 * report["drawn"]
 
 
+@pytest.mark.data
+def test_the_demo_names_real_pictures_wherever_the_tiles_cut_them(data_folder: Path) -> None:
+    """A strip laid with NEU's official test pictures meets the demo's own marks: exit 0."""
+    pictures = data_folder / "neu-det" / "NEU-DET" / "validation" / "images"
+    code, report = run_demo("--seconds", "15", "--images", pictures)
+
+    assert code == 0, report
+    assert report["drawn"] >= 20
+
+
 @pytest.mark.parametrize(
     ("options", "code", "named"),
     [

@@ -4,9 +4,8 @@ Most epochs run at 128 px, which costs a third, the last ones at full size: Batc
 globally, so the weights fit every size. The stem and the first two blocks stay as ImageNet left them, which saves
 another third (LOG.md).
 
-Claim: see training/results/evaluate-neu-224.json; what ships was trained with the recipe in its card, which learned
-labels under rounding where this one follows the float network, and saw no cut pictures (LOG.md).
-Cost: about half an hour on two cores (70-100 s for 1,440 tiles at 224 px, a third of that at 128 px).
+Claim: see training/results/evaluate-neu-224.json.
+Cost: about half an hour on two cores (70-120 s for 3,650 tiles at 224 px, a third of that at 128 px).
 
     python -m training train neu-224 --data DATA/neu-det --weights DATA/mobilenetv2/mobilenet_v2_1.0_no_top.weights.h5
 """
