@@ -198,11 +198,13 @@ def _one_per_place(defects: Sequence[tuple[Defect, Sequence[Box]]]) -> list[Defe
 
 def _covered_share(tiles: Sequence[Box], over: Sequence[Box]) -> float:
     """Return how much of the tiles' area lies under `over`; of each tile, what the one most over it covers."""
-    under = np.array([(box.x, box.y, box.right, box.bottom) for box in tiles])[:, None]
-    upper = np.array([(box.x, box.y, box.right, box.bottom) for box in over])[None, :]
-    sides = np.minimum(under[..., 2:], upper[..., 2:]) - np.maximum(under[..., :2], upper[..., :2])
-    shared = np.clip(sides, 0, None).prod(axis=2).max(axis=1)
-    return float(shared.sum() / sum(box.area_px for box in tiles))
+    left, top, right, bottom = np.array([(box.x, box.y, box.right, box.bottom) for box in over]).T
+    shared = 0
+    for box in tiles:  # one tile at a time: all pairs at once would be gigabytes in a frame full of defects
+        width = np.minimum(right, box.right) - np.maximum(left, box.x)
+        height = np.minimum(bottom, box.bottom) - np.maximum(top, box.y)
+        shared += int((np.maximum(width, 0) * np.maximum(height, 0)).max())
+    return shared / sum(box.area_px for box in tiles)
 
 
 def _touching(members: Sequence[int], boxes: Sequence[Box]) -> list[list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections import deque
 
 import numpy as np
@@ -305,3 +306,18 @@ def test_a_wrongly_named_tile_within_a_defect_is_part_of_it() -> None:
     (defect,) = merge_tiles(tiles, verdicts, EQUALLY_SEVERE)
 
     assert ("rust", Box(0, 0, 400, 200), 3) == (defect.label, defect.box, defect.tiles)
+
+
+def test_two_labels_all_over_a_large_frame_take_little_memory() -> None:
+    """Two labels on 4,000 overlapping tiles are compared within 20 MiB."""
+    places = [Box(x * 100, y * 100, 200, 200) for y in range(40) for x in range(100)]
+    verdicts = [verdict("rust" if number % 2 else "hole") for number in range(len(places))]
+    tracemalloc.start()
+    try:
+        (defect,) = merge_tiles(places, verdicts, EQUALLY_SEVERE)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert len(places) == defect.tiles
+    assert peak < 20 << 20
