@@ -7,7 +7,7 @@ are compared with those at most `reach` places away in natural name order, becau
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 import cv2
@@ -126,12 +126,17 @@ def _same(first: Pixels, second: Pixels) -> bool:
 
 
 def group_names(pictures: Sequence[Picture], pairs: Sequence[tuple[int, int]]) -> list[str]:
-    """Return one group name a picture: the connected sets of overlapping views, named after their first picture."""
+    """Return one group name a picture: the connected sets of overlapping views, named after their first picture.
+
+    Where two pictures have one name, in two folders, a group is named after the first one's path.
+    """
     count = len(pictures)
     rows, columns = ([], []) if not pairs else zip(*pairs, strict=True)
     graph = coo_array((np.ones(len(pairs)), (rows, columns)), shape=(count, count))
     _, component = connected_components(graph, directed=False)
+    uses = Counter(picture.name for picture in pictures)
     first: dict[int, str] = {}
     for index, number in enumerate(component):
-        first.setdefault(int(number), pictures[index].name)
+        picture = pictures[index]
+        first.setdefault(int(number), picture.name if uses[picture.name] == 1 else picture.path)
     return [first[int(number)] for number in component]

@@ -157,6 +157,15 @@ def test_overlapping_views_and_copies_share_a_group(tmp_path: Path) -> None:
     assert manifest.duplicates == (("a/a_3.png", "a/a_4.png"),)
 
 
+def test_pictures_of_one_name_in_two_folders_are_two_surfaces(tmp_path: Path) -> None:
+    """`dent/1.png` and `fold/1.png`, as cameras number them, are not taken for views of one surface."""
+    for number, name in enumerate(("dent/1.png", "dent/2.png", "fold/1.png", "fold/2.png")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), surface(number))
+
+    assert len({p.group for p in build_manifest(Store(tmp_path)).pictures}) == 4
+
+
 def test_manifest_survives_and_damage_is_seen(small_data: Path, tmp_path: Path) -> None:
     """What is read is what was written; a changed manifest and a changed picture are refused."""
     manifest = build_manifest(Store(small_data))
