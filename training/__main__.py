@@ -24,6 +24,9 @@ console = Console(stderr=True)
 Data = Annotated[Path, typer.Option(help="Data set: a folder or a zip file.", envvar="INSPECTOR_TRAINING_DATA")]
 ManifestFile = Annotated[Path, typer.Option("--manifest", help="What prepare wrote; made when it is not there.")]
 Weights = Annotated[Path | None, typer.Option(help="MobileNetV2 weights without head (.weights.h5); none: download.")]
+AuxiliaryData = Annotated[
+    Path | None, typer.Option("--auxiliary", help="Pictures from elsewhere, for recipes that learn from them.")
+]
 MANIFEST = Path("runs/data/manifest.json")
 
 
@@ -71,9 +74,11 @@ def train(
     manifest_path: ManifestFile = MANIFEST,
     run: Annotated[Path | None, typer.Option(help="Run folder; the same again goes on. Default runs/NAME.")] = None,
     init: Annotated[Path | None, typer.Option(help="Start from this bundle or run, and compare with it.")] = None,
+    auxiliary_root: AuxiliaryData = None,
 ) -> None:
     """Train on a data set's training split, or fine-tune a bundle on your own folder (--init)."""
     from training import train as training_run
+    from training.auxiliary import load_auxiliary
     from training.recipe import load_recipe
 
     recipe = load_recipe(recipe_name)
@@ -86,9 +91,10 @@ def train(
         return
     from training.network import imagenet_weights
 
-    course = training_run.course_of(recipe, store, manifest)
+    auxiliary = load_auxiliary(recipe, auxiliary_root, manifest.labels)
+    course = training_run.course_of(recipe, store, manifest, auxiliary)
     chosen = weights or imagenet_weights(recipe.width, Path("cache"))
-    training_run.train(recipe, course, folder, chosen, {"data": manifest.sha256})
+    training_run.train(recipe, course, folder, chosen, {"data": manifest.sha256, **auxiliary.provenance})
     console.print(f"trained: {folder}; next: python -m training quantize {folder} --data {data}")
 
 
@@ -98,14 +104,17 @@ def quantize(
     data: Data,
     manifest_path: ManifestFile = MANIFEST,
     gate: Annotated[bool, typer.Option(help="Fail when int8 is not float.")] = True,
+    auxiliary_root: AuxiliaryData = None,
 ) -> None:
     """Make the int8 network of a run, compare it with the float one, and choose the operating point."""
     from training import signoff
+    from training.auxiliary import load_auxiliary
     from training.train import course_of, load_run
 
     store, manifest = open_data(data, manifest_path)
     recipe, _, network = load_run(run)
-    result = signoff.sign_off(network, course_of(recipe, store, manifest), recipe, run, gate=False)
+    course = course_of(recipe, store, manifest, load_auxiliary(recipe, auxiliary_root, manifest.labels))
+    result = signoff.sign_off(network, course, recipe, run, gate=False)
     signoff.save(run, result)
     parity = result.parity
     table = Table("figure", "value", title=f"float against int8 over {parity.tiles} validation pictures")
@@ -175,8 +184,10 @@ def crossval(
     fold: Annotated[list[int] | None, typer.Option(help="Run this fold only, from 0 on; may be given again.")] = None,
     output: Annotated[Path, typer.Option(help="Where the JSON lies.")] = Path("training/results"),
     manifest_path: ManifestFile = MANIFEST,
+    auxiliary_root: AuxiliaryData = None,
 ) -> None:
     """Train and measure on group-aware folds over all pictures; a fold whose configuration stands is skipped."""
+    from training.auxiliary import load_auxiliary
     from training.crossval import cross_validate
     from training.network import imagenet_weights
     from training.recipe import load_recipe
@@ -185,8 +196,9 @@ def crossval(
     store, manifest = open_data(data, manifest_path)
     chosen = weights or imagenet_weights(recipe.width, Path("cache"))
     row = cross_validate(
-        recipe, store, manifest, chosen, folds=folds, seeds=seeds, output=output, only=tuple(fold or ())
-    )
+        recipe, store, manifest, chosen, folds=folds, seeds=seeds, output=output,
+        auxiliary=load_auxiliary(recipe, auxiliary_root, manifest.labels), only=tuple(fold or ()),
+    )  # fmt: skip
     console.print(row)
 
 

@@ -96,6 +96,9 @@ def bundle_run(run: Path, root: Path, manifest: Manifest, version: str, results:
         sets.append(
             {"name": Path(start).name, "role": "bundle or run it was fine-tuned from", "licence": "see its card"}
         )
+    if recipe.auxiliary is not None:
+        elsewhere = recipe.auxiliary
+        sets.append({"name": elsewhere.source, "role": "training, half of it", "licence": elsewhere.licence})
     if recipe.tiles.generated_defects or recipe.tiles.generated_clean:
         sets.append({"name": "generated strip of this product", "role": "training, own seeds", "licence": "Apache-2.0"})
     parts = Parts(
@@ -110,7 +113,7 @@ def bundle_run(run: Path, root: Path, manifest: Manifest, version: str, results:
                 f"python -m training train {recipe.name} --data FOLDER --init {Path(start).name}"
                 if start is not None
                 else f"python -m training train {recipe.name} --data {'FOLDER' if own else 'DATA/neu-det'}"
-                " --weights DATA/mobilenetv2/FILE"
+                " --weights DATA/mobilenetv2/FILE" + (" --auxiliary FOLDER" if recipe.auxiliary else "")
             ),
         },
         {"sets": sets, "manifest_sha256": manifest.sha256}, own,

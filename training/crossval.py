@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from training import signoff
+from training.auxiliary import NOTHING, Auxiliary
 from training.dataset import Store, load_pixels
 from training.evaluate import provenance
 from training.files import write_json
@@ -39,6 +40,7 @@ def cross_validate(
     folds: int,
     seeds: int,
     output: Path,
+    auxiliary: Auxiliary = NOTHING,
     only: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Run what is missing and return the summary of all folds.
@@ -55,13 +57,13 @@ def cross_validate(
         splits = list(group_folds(manifest.pictures, seed, folds))
         for number, (kept, held) in enumerate(splits):
             path = output / "crossval" / recipe.name / f"seed-{seed}-fold-{number}.json"
-            digest = fold_digest(seeded, manifest, folds, seed, number)
+            digest = fold_digest(seeded, manifest, auxiliary, folds, seed, number)
             row = read_fold(path, digest)
             if row is None and only and number not in only:
                 continue
             if row is None:
                 run = Path("runs") / "crossval" / f"{recipe.name}-{seed}-{number}-{digest[:8]}"
-                row = run_fold(seeded, store, manifest, weights, kept, held, run)
+                row = run_fold(seeded, store, manifest, auxiliary, weights, kept, held, run)
                 row |= {"schema": FOLD_SCHEMA, "digest": digest, "seed": seed, "fold": number, "folds": folds}
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_json(path, row)
@@ -69,7 +71,8 @@ def cross_validate(
             print(f"{told}, float {row['float_correct']}", flush=True)
             rows.append(row)
             summary = summarize(rows, folds, seeds)
-            summary |= {"command": f"python -m training crossval {recipe.name} --data DATA/neu-det --seeds {seeds}"}
+            command = f"python -m training crossval {recipe.name} --data DATA/neu-det --seeds {seeds}"
+            summary |= {"command": command + (" --auxiliary FOLDER" if recipe.auxiliary else "")}
             summary |= {"recipe": recipe.digest, **provenance(manifest)}
             known = read_summaries(output)
             write_json(output / "crossval.json", {**known, recipe.name: summary})
@@ -82,9 +85,10 @@ def read_summaries(output: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.is_file() else {}
 
 
-def fold_digest(recipe: Recipe, manifest: Manifest, folds: int, seed: int, number: int) -> str:
+def fold_digest(recipe: Recipe, manifest: Manifest, auxiliary: Auxiliary, folds: int, seed: int, number: int) -> str:
     """Return the hash that names everything a fold depends on."""
-    text = json.dumps([FOLD_SCHEMA, recipe.digest, manifest.sha256, folds, seed, number])
+    data = [manifest.sha256, *auxiliary.provenance.values()]
+    text = json.dumps([FOLD_SCHEMA, recipe.digest, *data, folds, seed, number])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -101,6 +105,7 @@ def run_fold(
     recipe: Recipe,
     store: Store,
     manifest: Manifest,
+    auxiliary: Auxiliary,
     weights: Path | None,
     kept: Sequence[int],
     held: Sequence[int],
@@ -109,8 +114,9 @@ def run_fold(
     """Train on `kept`, sign off, and score `held` by both networks."""
     keras.utils.set_random_seed(recipe.seed)
     pictures = [manifest.pictures[i] for i in kept]
-    course = assemble(recipe, pictures, load_pixels(store, pictures))
-    network = train(recipe, course, run, weights, {"data": manifest.sha256, "held_out": [int(i) for i in held]})
+    course = assemble(recipe, pictures, load_pixels(store, pictures), auxiliary)
+    identity = {"data": manifest.sha256, **auxiliary.provenance, "held_out": [int(i) for i in held]}
+    network = train(recipe, course, run, weights, identity)
     signed = signoff.sign_off(network, course, recipe, run, gate=False)
     tested = [manifest.pictures[i] for i in held]
     pixels = load_pixels(store, tested)

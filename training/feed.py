@@ -21,7 +21,7 @@ from inspector.tiling import Box
 from training.augment import augment_marked, vary_clean
 from training.network import float_input
 from training.recipe import Recipe
-from training.tiles import TileSet
+from training.tiles import OUTLIER, TileSet
 
 MAP_STRIDE = 32
 """Input pixels between two cells of MobileNetV2's last feature map."""
@@ -36,13 +36,16 @@ def steps_per_epoch(tiles: TileSet, recipe: Recipe) -> int:
 def training_batches(
     tiles: TileSet, labels: Sequence[str], recipe: Recipe, *, input_px: int, first_epoch: int, epochs: int
 ) -> Any:
-    """Return a dataset of (float tiles, {`logits`: one-hot labels, `cam`: see `shown_cells`}) of `epochs` epochs.
+    """Return a dataset of (float tiles, {`logits`: wanted scores, `cam`: see `shown_cells`}) of `epochs` epochs.
 
-    It starts with epoch `first_epoch`.
+    It starts with epoch `first_epoch`. The wanted scores are 1 for a tile's label, and the same for all labels of an
+    outlier.
     """
     cells = -(-input_px // MAP_STRIDE)
     steps, index_of = steps_per_epoch(tiles, recipe), {label: i for i, label in enumerate(labels)}
-    targets = np.array([index_of[label] for label in tiles.labels])
+    targets = np.array([len(labels) if label == OUTLIER else index_of[label] for label in tiles.labels])
+    unsure = np.full((1, len(labels)), 1 / len(labels), np.float32)
+    wanted_rows = np.concatenate([np.eye(len(labels), dtype=np.float32), unsure])
 
     clean = [place for place, label in enumerate(tiles.labels) if label == CLEAN]
 
@@ -59,7 +62,7 @@ def training_batches(
         order = np.random.default_rng((recipe.seed, epoch)).permutation(len(tiles))
         chosen = order[place * recipe.batch : (place + 1) * recipe.batch]
         rngs = [np.random.default_rng((recipe.seed, epoch, int(index))) for index in chosen]
-        one_hot = np.eye(len(labels), dtype=np.float32)[targets[chosen]]
+        wanted = wanted_rows[targets[chosen]]
         shown = np.zeros((len(chosen), cells, cells, len(labels)), np.float32)
         batch = []
         for place, (i, rng) in enumerate(zip(chosen, rngs, strict=True)):
@@ -67,8 +70,8 @@ def training_batches(
             tile, marked = augment_marked(varied(i, rng), marked, rng, recipe.augment)
             batch.append(to_input(tile, input_px))
             if marked is not None:
-                shown[place] = shown_cells(marked, cells)[..., None] * one_hot[place]
-        return float_input(np.stack(batch), recipe), one_hot, shown
+                shown[place] = shown_cells(marked, cells)[..., None] * wanted[place]
+        return float_input(np.stack(batch), recipe), wanted, shown
 
     channels = 1 if recipe.colour == "grey" else 3
     size = min(recipe.batch, len(tiles))

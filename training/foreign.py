@@ -1,7 +1,8 @@
-"""Surfaces of other mills and materials: measured on, never trained on in what ships.
+"""Surfaces of other mills and materials, to measure on.
 
 X-SDD (another hot strip mill), Severstal (a cold mill's line camera) and magnetic tile (ground ferrite) lie in folders
-of these names beside NEU-DET; a missing one is left out and said so.
+of these names beside NEU-DET; a missing one is left out. Nothing that ships has learned from the latter two. Of X-SDD
+the half is measured that no recipe learns from (see `auxiliary`): other strips of a mill that is known by then.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from pathlib import Path
 
 from inspector.frame import Pixels
 from inspector.tiling import TilingRules, cut_tiles, plan_tiles
-from training.dataset import decode
+from training.auxiliary import held_half
+from training.dataset import Store, decode, load_pixels
+from training.prepare import build_manifest
 
 COUNTERPARTS = {"surface scratch": "scratches", "slag inclusion": "inclusion"}
 """X-SDD classes that a person would call by a NEU name."""
@@ -31,7 +34,7 @@ class ForeignSet:
         kind: `clean`, `counterpart` (a defect with a NEU name) or `strange` (a defect without one).
         label: The NEU name of a counterpart, else empty.
         tiles: (H, W) uint8 each.
-        groups: The file each tile comes from.
+        groups: What each tile shows a part of: a file, or a group of overlapping views.
     """
 
     name: str
@@ -49,12 +52,16 @@ def foreign_sets(root: Path, tile_px: int) -> Iterator[ForeignSet]:
 
 
 def _x_sdd(folder: Path) -> Iterator[ForeignSet]:
-    for each in sorted(folder.iterdir()) if folder.is_dir() else []:
-        files = sorted(path for path in each.iterdir() if path.is_file())
-        tiles = [decode(path.read_bytes(), path.name) for path in files]
-        kind = "counterpart" if each.name in COUNTERPARTS else "strange"
-        label = COUNTERPARTS.get(each.name, "")
-        yield ForeignSet(f"x-sdd/{each.name}", kind, label, tiles, [path.name for path in files])
+    if not folder.is_dir():
+        return
+    store = Store(folder)
+    manifest = build_manifest(store)
+    held = held_half(manifest)
+    for name in manifest.labels:
+        pictures = [picture for picture in held if picture.label == name]
+        kind = "counterpart" if name in COUNTERPARTS else "strange"
+        groups = [picture.group for picture in pictures]
+        yield ForeignSet(f"x-sdd/{name}", kind, COUNTERPARTS.get(name, ""), load_pixels(store, pictures), groups)
 
 
 def _severstal(folder: Path, tile_px: int) -> Iterator[ForeignSet]:

@@ -24,7 +24,7 @@ from training.network import FINAL_MAP, float_input, scale_input
 from training.recipe import Recipe
 from training.rounding import RELU_CEILING, Ranges, round_kernel, simulate_int8
 from training.tiles import TileSet
-from training.unknown import FeatureHead
+from training.unknown import LOGIT_GAIN, FeatureHead
 
 REPRESENTATIVE_PER_LABEL = 100
 MIN_AGREEMENT = 0.999
@@ -66,6 +66,11 @@ def export_outputs(
             "features": tf.nn.relu6(tf.matmul(pooled, choose)),
         }
 
+    def all_features(means: Any, logits: Any) -> Any:
+        """The means and the logits, both from 0 to the same ceiling: one scale serves both."""
+        bent = rounded(tf.nn.relu6(logits * (RELU_CEILING * LOGIT_GAIN)), 0.0, RELU_CEILING)
+        return tf.concat([means, bent], axis=-1)
+
     seen = [outputs(tf.constant(part)) for part in np.array_split(inputs, -(-len(inputs) // 64))]
     reach = {"features": (0.0, RELU_CEILING)}
     for name in ("logits", "cam"):
@@ -73,7 +78,8 @@ def export_outputs(
         reach[name] = (min(0.0, low), max(0.0, high))
 
     def serve(tile: Any) -> dict[str, Any]:
-        return {name: rounded(value, *reach[name]) for name, value in outputs(tile).items()}
+        values = {name: rounded(value, *reach[name]) for name, value in outputs(tile).items()}
+        return values | {"features": all_features(values["features"], values["logits"])}
 
     return serve, inner
 

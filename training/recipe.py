@@ -86,6 +86,16 @@ class Tiles(_Strict):
     generated_clean: int = 0
 
 
+class AuxiliarySet(_Strict):
+    """A data set of another mill, half of which is learned from (see `auxiliary`)."""
+
+    source: str
+    """What it is and who asks to be cited for it, as the bundle's card says it."""
+    licence: str
+    shows: dict[str, str] = Field(min_length=1)
+    """Its folders, and which label each shows; empty: none of them, the network is to be unsure."""
+
+
 class Recipe(_Strict):
     """Everything that decides what a training run gives, but the data."""
 
@@ -105,6 +115,8 @@ class Recipe(_Strict):
     augment: Augment = Augment()
     clean: bool = True
     """Whether the network has the label `clean`."""
+    auxiliary: AuxiliarySet | None = None
+    """Pictures from elsewhere that join those of the data set."""
     # -- course
     stages: tuple[Stage, ...] = Field(min_length=1)
     batch: int = 32
@@ -125,7 +137,10 @@ class Recipe(_Strict):
     @property
     def digest(self) -> str:
         """sha256 over every setting: names the recipe in runs, cards and results."""
-        text = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
+        row = self.model_dump()
+        if self.auxiliary is None:  # recipes of before that setting keep their name
+            del row["auxiliary"]
+        text = json.dumps(row, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @staticmethod

@@ -26,8 +26,9 @@ from training.operating import choose_temperature, choose_thresholds
 from training.quantize import Int8Network, Parity, convert, parity, representative_tiles, softmax
 from training.recipe import Recipe
 from training.rounding import calibrate, follow
+from training.tiles import OUTLIER
 from training.train import Course, float_logits
-from training.unknown import Distance, fit_distance, fit_feature_head, pooled_map, threshold_for
+from training.unknown import MAX_FEATURES, Distance, fit_distance, fit_feature_head, pooled_map, threshold_for
 
 FALSE_UNKNOWN_RATE = 0.01
 FIT_TILES = 3000
@@ -72,10 +73,11 @@ def sign_off(
         GateError: The int8 network is not the float network.
     """
     rng = np.random.default_rng(recipe.seed)
-    fit = course.train.pick(sorted(rng.permutation(len(course.train))[:FIT_TILES].tolist()))
+    named = course.train.pick([i for i, label in enumerate(course.train.labels) if label != OUTLIER])
+    fit = named.pick(sorted(rng.permutation(len(named))[:FIT_TILES].tolist()))
     seen = fit.pixels + lit_otherwise(fit.pixels, recipe, rng)
-    feature_head = fit_feature_head(pooled_map(network, seen, recipe))
-    representative = representative_tiles(course.train, recipe.seed)
+    feature_head = fit_feature_head(pooled_map(network, seen, recipe), MAX_FEATURES - len(course.labels))
+    representative = representative_tiles(named, recipe.seed)
     ranges = calibrate(network, float_input(stacked_input(representative, recipe.input_px), recipe))
     held = course.validation
     whole = [i for i, origin in enumerate(held.origins) if origin == "picture"]
@@ -109,9 +111,11 @@ def sign_off(
     # Artificial surfaces stand for other mills: what is like them is not thereby known.
     known = fit.pick([i for i, origin in enumerate(fit.origins) if origin != "clean_textures"])
     seen = known.pixels + lit_otherwise(known.pixels, recipe, rng)
-    distance = fit_distance(int8(seen)["features"], known.labels * 2)
     near = [i for i, origin in enumerate(held.origins) if origin != "clean_textures"]
     lit = int8(lit_otherwise([held.pixels[i] for i in near], recipe, rng))["features"]
+    distance = fit_distance(
+        int8(seen)["features"], known.labels * 2, scored["features"][near], logits=len(course.labels)
+    )
     distances = distance(np.concatenate([scored["features"][near], lit]))
     return SignedOff(
         model, temperature, choose_thresholds(scores, held.labels, course.labels), distance,

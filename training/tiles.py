@@ -21,6 +21,8 @@ from training.dataset import Picture
 from training.quilt import Ground, find_ground, quilt
 from training.surfaces import texture
 
+OUTLIER = ""
+"""The label of a tile that shows none of the labels, not even `clean`: the network is to be unsure of it."""
 FEATHER_PX = 8
 CREDIBLE_GROUND = ("inclusion", "scratches")
 """Labels whose pictures show clean steel outside their boxes; on the others the defect's texture goes on there."""
@@ -39,7 +41,7 @@ class TileSet:
 
     Attributes:
         pixels: N arrays (H, W) uint8.
-        labels: N label names.
+        labels: N label names, or `OUTLIER`.
         origins: N words: where each tile comes from (`picture`, `clean_quilted`, `cut`, `generated`, ...).
         groups: N group names; tiles of one group never stand on both sides of a split.
         boxes: N tuples: where the tile's own label shows, tile pixels; empty where nobody knows.

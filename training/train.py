@@ -21,6 +21,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from inspector.bundle import CLEAN
 from inspector.frame import Pixels
+from training.auxiliary import NOTHING, Auxiliary
 from training.checkpoint import Progress, Rate, replace_weights, save_state
 from training.dataset import Picture, Store, load_pixels
 from training.errors import DataError, RecipeError
@@ -75,16 +76,19 @@ def carve_validation(pictures: Sequence[Picture], seed: int = 0) -> tuple[list[i
     return kept.tolist(), held.tolist()
 
 
-def course_of(recipe: Recipe, store: Store, manifest: Manifest) -> Course:
+def course_of(recipe: Recipe, store: Store, manifest: Manifest, auxiliary: Auxiliary = NOTHING) -> Course:
     """Return the tiles of a run over a data set's training split, or over all of it where it brings no split."""
     pictures = manifest.split("train") or list(manifest.pictures)
-    return assemble(recipe, pictures, load_pixels(store, pictures))
+    return assemble(recipe, pictures, load_pixels(store, pictures), auxiliary)
 
 
-def assemble(recipe: Recipe, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Course:
+def assemble(
+    recipe: Recipe, pictures: Sequence[Picture], pixels: Sequence[Pixels], auxiliary: Auxiliary = NOTHING
+) -> Course:
     """Return the tiles of a run; `pictures` are those it may learn from, held-out test pictures are not among them.
 
-    Generated tiles join for the labels that the pictures have, and for `clean`.
+    Generated tiles join for the labels that the pictures have, and for `clean`. Auxiliary tiles are learned from, and
+    nothing is judged or calibrated on them.
     """
     labels = tuple(sorted({picture.label for picture in pictures} - {CLEAN}))
     if recipe.clean or any(picture.label == CLEAN for picture in pictures):
@@ -95,7 +99,7 @@ def assemble(recipe: Recipe, pictures: Sequence[Picture], pixels: Sequence[Pixel
         theirs, their_pixels = [pictures[i] for i in side], [pixels[i] for i in side]
         tiles = companions(recipe, theirs, their_pixels, share, seed=1000 * recipe.seed + part)
         sides.append(tiles.pick([i for i, label in enumerate(tiles.labels) if label in labels]))
-    return Course(labels, *sides)
+    return Course(labels, sides[0] + auxiliary.tiles, sides[1])
 
 
 def companions(

@@ -24,6 +24,7 @@ from inspector.strip import KINDS, draw_tile
 from inspector.tiling import Box
 from training import signoff
 from training import train as training_run
+from training.auxiliary import NOTHING
 from training.bundle import bundle_run
 from training.crossval import cross_validate, fold_digest, read_fold, summarize
 from training.dataset import Store
@@ -47,7 +48,7 @@ from training.recipe import CONFIGS, Recipe, load_recipe
 from training.report import write_report
 from training.rounding import calibrate, follow, simulate_int8
 from training.tiles import TileSet
-from training.unknown import fit_feature_head, pooled_map
+from training.unknown import LOGIT_GAIN, fit_feature_head, pooled_map
 
 SMALL = Recipe.model_validate(
     {
@@ -168,14 +169,17 @@ def test_the_int8_file_computes_what_was_simulated(tmp_path: Path) -> None:
     recipe, _, network = fine_network()
     tiles, inputs = drawn_course(recipe)
     floats, ranges = network.predict_on_batch(inputs), calibrate(network, inputs)
-    head = fit_feature_head(pooled_map(network, tiles, recipe))
+    head = fit_feature_head(pooled_map(network, tiles, recipe), 249)
     file = Int8Network(convert(network, ranges, head, recipe, tiles, tmp_path))
     simulate_int8(network, ranges)
     simulated, ints = np.asarray(network(inputs, training=False)), file(tiles)
 
     assert not file.float_tensors
     assert set(ints) == {"logits", "cam", "features"}
+    assert ints["features"].shape == (len(tiles), 256)
     assert ints["features"].max() == pytest.approx(6, abs=1e-5)
+    bent = np.clip(ints["logits"] * LOGIT_GAIN, 0, 1) * 6
+    assert np.abs(ints["features"][:, -7:] - bent).max() < 6 / 255 + 1e-6
     assert difference(simulated, ints["logits"]) < 0.6 * difference(floats, ints["logits"])
 
 
@@ -521,7 +525,7 @@ def test_a_process_that_takes_one_fold_leaves_the_others_alone(trained: Trained,
     manifest = trained.manifest
     fold = {"labels": ["a", "b"], "truth": ["a", "b"], "float": ["a", "b"], "int8": ["a", "a"], "pictures": ["1", "2"]}
     row = {**fold, "n": 2, "seed": 1, "float_correct": 2, "int8_correct": 1, "disagreements": 1}
-    row["digest"] = fold_digest(SMALL, manifest, 3, 1, 2)
+    row["digest"] = fold_digest(SMALL, manifest, NOTHING, 3, 1, 2)
     path = tmp_path / "crossval" / "small" / "seed-1-fold-2.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(row))
