@@ -123,7 +123,9 @@ def evaluate(
             say("line benchmark left out: no test picture shows enough clean surface outside its boxes")
         if foreign_root is not None:
             say("other mills and materials")
-            results["foreign"] = _foreign(model, list(foreign_sets(foreign_root, tile_px)), side.pixels)
+            results["foreign"] = _foreign(
+                model, list(foreign_sets(foreign_root, tile_px, learned_from(bundle))), side.pixels
+            )
         results["offenders"] = [
             {"picture": side.pictures[i].path, "label": side.pictures[i].label, "top": top, "own_score": score}
             for i, top, score in offenders(model, side.pictures, side.pixels)
@@ -132,6 +134,12 @@ def evaluate(
         pool.close()
     results["provenance"] = provenance(manifest)
     return results
+
+
+def learned_from(bundle: Bundle) -> tuple[str, ...]:
+    """Return the folders of its auxiliary data set that a bundle learned from."""
+    auxiliary = bundle.card.training.get("recipe", {}).get("auxiliary") or {}
+    return tuple(auxiliary.get("shows", {}))
 
 
 def _clean(

@@ -1,14 +1,14 @@
 """Surfaces of other mills and materials, to measure on.
 
 X-SDD (another hot strip mill), Severstal (a cold mill's line camera) and magnetic tile (ground ferrite) lie in folders
-of these names beside NEU-DET; a missing one is left out. Nothing that ships has learned from the latter two. Of X-SDD
-the half is measured that no recipe learns from (see `auxiliary`): other strips of a mill that is known by then.
+of these names beside NEU-DET; a missing one is left out. Nothing that ships has learned from the latter two. Where a
+bundle learned from a class of X-SDD, the other half of it is measured (see `auxiliary`): other strips of a known mill.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,21 +44,21 @@ class ForeignSet:
     groups: list[str]
 
 
-def foreign_sets(root: Path, tile_px: int) -> Iterator[ForeignSet]:
-    """Yield what is there below `root`."""
-    yield from _x_sdd(root / "x-sdd" / "images")
+def foreign_sets(root: Path, tile_px: int, learned: Collection[str] = ()) -> Iterator[ForeignSet]:
+    """Yield what is there below `root`; of the X-SDD folders in `learned` only the half that nothing learns from."""
+    yield from _x_sdd(root / "x-sdd" / "images", learned)
     yield from _severstal(root / "severstal-sample", tile_px)
     yield from _magnetic_tile(root / "magnetic-tile", tile_px)
 
 
-def _x_sdd(folder: Path) -> Iterator[ForeignSet]:
+def _x_sdd(folder: Path, learned: Collection[str]) -> Iterator[ForeignSet]:
     if not folder.is_dir():
         return
     store = Store(folder)
     manifest = build_manifest(store)
     held = held_half(manifest)
     for name in manifest.labels:
-        pictures = [picture for picture in held if picture.label == name]
+        pictures = [p for p in (held if name in learned else manifest.pictures) if p.label == name]
         kind = "counterpart" if name in COUNTERPARTS else "strange"
         groups = [picture.group for picture in pictures]
         yield ForeignSet(f"x-sdd/{name}", kind, COUNTERPARTS.get(name, ""), load_pixels(store, pictures), groups)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import pytest
 
+from inspector.bundle import Bundle
 from inspector.strip import draw_tile
 from training.auxiliary import NOTHING, held_half, learned_half, load_auxiliary
 from training.dataset import Store
 from training.errors import DataError, RecipeError
+from training.evaluate import learned_from
 from training.feed import training_batches
 from training.foreign import foreign_sets
 from training.prepare import build_manifest
@@ -62,16 +66,34 @@ def test_the_tiles_are_the_learned_half_at_the_size_of_the_recipe_s(elsewhere: P
     assert found.provenance == {"auxiliary": manifest.sha256}
 
 
-def test_foreign_rows_are_measured_on_the_other_half(elsewhere: Path, tmp_path: Path) -> None:
+def test_of_what_was_learned_from_the_other_half_is_measured_and_all_of_the_rest(
+    elsewhere: Path, tmp_path: Path
+) -> None:
     (tmp_path / "x-sdd").mkdir()
     (tmp_path / "x-sdd" / "images").symlink_to(elsewhere)
-    rows = {each.name: each for each in foreign_sets(tmp_path, 200)}
+    rows = {each.name: each for each in foreign_sets(tmp_path, 200, ("ash",))}
     manifest = build_manifest(Store(elsewhere))
+    held = {picture.group for picture in held_half(manifest) if picture.label == "ash"}
 
     assert {name: each.kind for name, each in rows.items()} == {
         "x-sdd/ash": "strange", "x-sdd/surface scratch": "counterpart",
     }  # fmt: skip
-    assert {group for each in rows.values() for group in each.groups} == {p.group for p in held_half(manifest)}
+    assert set(rows["x-sdd/ash"].groups) == held
+    assert len(rows["x-sdd/surface scratch"].tiles) == 6
+
+
+@pytest.mark.parametrize(
+    ("recipe", "folders"),
+    [
+        pytest.param(RECIPE.model_dump(), ("ash", "surface scratch"), id="with auxiliary pictures"),
+        pytest.param(RECIPE.changed(auxiliary=None).model_dump(), (), id="without"),
+        pytest.param({"name": "older"}, (), id="of before that setting"),
+    ],
+)
+def test_a_bundle_s_card_says_what_it_learned_from(recipe: dict[str, Any], folders: tuple[str, ...]) -> None:
+    card = cast(Bundle, SimpleNamespace(card=SimpleNamespace(training={"recipe": recipe})))
+
+    assert learned_from(card) == folders
 
 
 def test_of_an_outlier_the_network_is_to_be_unsure_and_of_the_others_sure() -> None:

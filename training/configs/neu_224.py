@@ -7,11 +7,8 @@ another third (LOG.md).
 Claim: see training/results/evaluate-neu-224.json.
 Cost: about half an hour on two cores (70-120 s for 3,650 tiles at 224 px, a third of that at 128 px).
 
-    python -m training train neu-224 --data DATA/neu-det \
-        --weights DATA/mobilenetv2/mobilenet_v2_1.0_no_top.weights.h5 --auxiliary DATA/x-sdd/images
+    python -m training train neu-224 --data DATA/neu-det --weights DATA/mobilenetv2/mobilenet_v2_1.0_no_top.weights.h5
 """
-
-from training import configs
 
 # -- network
 name = "neu-224"
@@ -20,7 +17,7 @@ input_px = 224
 dropout = 0.2
 l2 = 1e-4
 
-# -- data: beside the 1,440 training pictures, and half of X-SDD but its slag inclusion
+# -- data: beside the 1,440 training pictures
 tiles = {
     "clean_quilted": 500,
     "clean_textures": 400,
@@ -29,8 +26,6 @@ tiles = {
     "generated_defects": 300,
     "generated_clean": 150,
 }
-auxiliary = configs.X_SDD
-augment = {"clean_mix": 0.3, "contrast": 0.6}
 
 # -- course
 stages = (

@@ -3,11 +3,8 @@
 Claim: see training/results/evaluate-neu-fast.json and crossval.json.
 Cost: about a quarter of an hour on two cores.
 
-    python -m training train neu-fast --data DATA/neu-det \
-        --weights DATA/mobilenetv2/mobilenet_v2_0.35_no_top.weights.h5 --auxiliary DATA/x-sdd/images
+    python -m training train neu-fast --data DATA/neu-det --weights DATA/mobilenetv2/mobilenet_v2_0.35_no_top.weights.h5
 """
-
-from training import configs
 
 # -- network
 name = "neu-fast"
@@ -16,7 +13,7 @@ input_px = 128
 dropout = 0.2
 l2 = 1e-4
 
-# -- data: beside the 1,440 training pictures, and half of X-SDD but its slag inclusion
+# -- data: beside the 1,440 training pictures
 tiles = {
     "clean_quilted": 700,
     "clean_textures": 700,
@@ -25,8 +22,6 @@ tiles = {
     "generated_defects": 480,
     "generated_clean": 240,
 }
-auxiliary = configs.X_SDD
-augment = {"clean_mix": 0.3, "contrast": 0.6}
 
 # -- course
 stages = (

@@ -1,0 +1,38 @@
+"""neu-fast that learns to be unsure of another mill's surfaces: a candidate, not shipped yet.
+
+Claim: see LOG.md, 2026-11-23, outliers: better under corruption and on X-SDD, not through the parity gate.
+Cost: about a quarter of an hour on two cores.
+
+    python -m training train neu-fast-outliers --data DATA/neu-det \
+        --weights DATA/mobilenetv2/mobilenet_v2_0.35_no_top.weights.h5 --auxiliary DATA/x-sdd/images
+"""
+
+from training import configs
+
+# -- network
+name = "neu-fast-outliers"
+width = 0.35
+input_px = 128
+dropout = 0.2
+l2 = 1e-4
+
+# -- data: beside the 1,440 training pictures, and half of the X-SDD classes that have no NEU name
+tiles = {
+    "clean_quilted": 700,
+    "clean_textures": 700,
+    "cut": 800,
+    "cut_pictures": 600,
+    "generated_defects": 480,
+    "generated_clean": 240,
+}
+auxiliary = configs.X_SDD
+
+# -- course
+stages = (
+    {"epochs": 1, "learning_rate": 3e-3, "train_from": "head"},
+    {"epochs": 27, "learning_rate": 5e-4},
+)
+batch = 32
+label_smoothing = 0.05
+pointing = 0.3
+seed = 1
