@@ -88,7 +88,7 @@ def fit_distance(features: _Floats, labels: Sequence[str], held: _Floats, logits
     parts = []
     for columns, weight in ((slice(None, -logits), 1.0), (slice(-logits, None), LOGIT_WEIGHT)):
         part = fit_mahalanobis(features[:, columns], labels)
-        unit = weight / float(np.quantile(part(held[:, columns]), UNIT_QUANTILE))
+        unit = weight / max(float(np.quantile(part(held[:, columns]), UNIT_QUANTILE)), 1e-9)
         parts.append(Distance(part.means, part.whitening * unit))
     return Distance(np.hstack([part.means for part in parts]), block_diag(*[part.whitening for part in parts]))
 
