@@ -95,7 +95,8 @@ def train(
     course = training_run.course_of(recipe, store, manifest, auxiliary)
     chosen = weights or imagenet_weights(recipe.width, Path("cache"))
     training_run.train(recipe, course, folder, chosen, {"data": manifest.sha256, **auxiliary.provenance})
-    console.print(f"trained: {folder}; next: python -m training quantize {folder} --data {data}")
+    elsewhere = f" --auxiliary {auxiliary_root}" if auxiliary.provenance else ""
+    console.print(f"trained: {folder}; next: python -m training quantize {folder} --data {data}{elsewhere}")
 
 
 @app.command()
@@ -109,11 +110,13 @@ def quantize(
     """Make the int8 network of a run, compare it with the float one, and choose the operating point."""
     from training import signoff
     from training.auxiliary import load_auxiliary
-    from training.train import course_of, load_run
+    from training.train import course_of, load_run, refuse_other_data
 
     store, manifest = open_data(data, manifest_path)
     recipe, _, network = load_run(run)
-    course = course_of(recipe, store, manifest, load_auxiliary(recipe, auxiliary_root, manifest.labels))
+    auxiliary = load_auxiliary(recipe, auxiliary_root, manifest.labels)
+    refuse_other_data(run, {"data": manifest.sha256, **auxiliary.provenance})
+    course = course_of(recipe, store, manifest, auxiliary)
     result = signoff.sign_off(network, course, recipe, run, gate=False)
     signoff.save(run, result)
     parity = result.parity

@@ -219,6 +219,22 @@ def load_run(run: Path) -> tuple[Recipe, tuple[str, ...], Any]:
     return recipe, labels, network
 
 
+def refuse_other_data(run: Path, provenance: dict[str, str]) -> None:
+    """Refuse to go on with a run on data that it was not trained on.
+
+    Args:
+        run: A finished run.
+        provenance: Kind of data to the hash of its manifest, as `train` got it.
+
+    Raises:
+        RecipeError: A hash differs.
+    """
+    known = json.loads((run / "run.json").read_text())
+    for kind, sha256 in provenance.items():
+        if known.get(kind) != sha256:
+            raise RecipeError(f"{run}: was trained on other pictures: {kind} {known.get(kind)}, here {sha256}")
+
+
 def float_logits(network: Any, tiles: Sequence[Pixels], recipe: Recipe) -> npt.NDArray[np.float64]:
     """Return the (N, C) output of a float network, its logits as a rule, for whole tiles."""
     rows = [

@@ -298,6 +298,15 @@ def test_a_run_of_another_configuration_is_refused(trained: Trained) -> None:
         training_run.train(SMALL, trained.course, trained.run, None, {"data": "other"})
 
 
+def test_a_run_is_not_quantized_on_pictures_that_it_was_not_trained_on(trained: Trained) -> None:
+    """Other data, or another mill's pictures where it had none, is an error that names the kind and both hashes."""
+    training_run.refuse_other_data(trained.run, {"data": trained.manifest.sha256})
+    with pytest.raises(RecipeError, match=f"other pictures: data {trained.manifest.sha256}, here other"):
+        training_run.refuse_other_data(trained.run, {"data": "other"})
+    with pytest.raises(RecipeError, match="other pictures: auxiliary None, here fba9"):
+        training_run.refuse_other_data(trained.run, {"data": trained.manifest.sha256, "auxiliary": "fba9"})
+
+
 def test_an_unfinished_run_cannot_be_bundled(trained: Trained, tmp_path: Path) -> None:
     """Quantizing a run that was interrupted says how far it came."""
     shutil.copytree(trained.run, tmp_path / "run")
