@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from inspector.frame import Pixels
 from training.augment import augment
@@ -48,6 +49,17 @@ class SignedOff:
     """Over whole validation pictures: the gate. A tile cut at its edge may lie on the fence for both networks."""
     parity_tiles: Parity
     """Over all validation tiles, cut and composed ones too."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Attempt:
+    """One int8 network, its outputs for the validation tiles, and how far it is from the float one."""
+
+    model: bytes
+    scored: dict[str, npt.NDArray[np.float64]]
+    temperature: float
+    over_pictures: Parity
+    over_tiles: Parity
 
 
 def sign_off(
@@ -84,7 +96,7 @@ def sign_off(
     names = [f"{origin}:{group}:{i}" for i, (origin, group) in enumerate(zip(held.origins, held.groups, strict=True))]
     floats = float_logits(network, held.pixels, recipe)
 
-    def attempt(rounded: Any) -> tuple[bytes, dict[str, Any], float, Callable[[Sequence[int]], Parity]]:
+    def attempt(rounded: Any) -> _Attempt:
         with tempfile.TemporaryDirectory() as temporary:
             model = convert(rounded, ranges, feature_head, recipe, representative, Path(temporary))
         scored = Int8Network(model)(held.pixels)
@@ -94,32 +106,29 @@ def sign_off(
             wanted, ints = [held.labels[i] for i in chosen], scored["logits"][chosen]
             return parity(floats[chosen], ints, wanted, [names[i] for i in chosen], course.labels, temperature)
 
-        return model, scored, temperature, compare
+        return _Attempt(model, scored, temperature, compare(whole), compare(range(len(held))))
 
-    model, scored, temperature, compare = attempt(network)
-    compared, over_tiles = compare(whole), compare(range(len(held)))
-    if over_tiles.refusal and recipe.rounding.epochs:
-        print(f"plain int8 is not float over all validation tiles: {over_tiles.refusal}", flush=True)
+    made = attempt(network)
+    if made.over_tiles.refusal and recipe.rounding.epochs:
+        print(f"plain int8 is not float over all validation tiles: {made.over_tiles.refusal}", flush=True)
         followed = attempt(follow(network, course.train, course.labels, recipe, ranges, run / "rounded"))
-        if compared.refusal or not followed[-1](whole).refusal:
-            model, scored, temperature, compare = followed
-            compared, over_tiles = compare(whole), compare(range(len(held)))
-    if gate and compared.refusal:
-        raise GateError(f"quantize: int8 is not float: {compared.refusal}")
-    int8 = Int8Network(model)
-    scores = softmax(scored["logits"], temperature)
+        if made.over_pictures.refusal or not followed.over_pictures.refusal:
+            made = followed
+    if gate and made.over_pictures.refusal:
+        raise GateError(f"quantize: int8 is not float: {made.over_pictures.refusal}")
+    int8 = Int8Network(made.model)
+    scores = softmax(made.scored["logits"], made.temperature)
     # Artificial surfaces stand for other mills: what is like them is not thereby known.
     known = fit.pick([i for i, origin in enumerate(fit.origins) if origin != "clean_textures"])
     seen = known.pixels + lit_otherwise(known.pixels, recipe, rng)
     near = [i for i, origin in enumerate(held.origins) if origin != "clean_textures"]
     lit = int8(lit_otherwise([held.pixels[i] for i in near], recipe, rng))["features"]
-    distance = fit_distance(
-        int8(seen)["features"], known.labels * 2, scored["features"][near], logits=len(course.labels)
-    )
-    distances = distance(np.concatenate([scored["features"][near], lit]))
+    unlit = made.scored["features"][near]
+    distance = fit_distance(int8(seen)["features"], known.labels * 2, unlit, logits=len(course.labels))
+    distances = distance(np.concatenate([unlit, lit]))
     return SignedOff(
-        model, temperature, choose_thresholds(scores, held.labels, course.labels), distance,
-        threshold_for(distances, false_unknown_rate), false_unknown_rate, compared, over_tiles,
+        made.model, made.temperature, choose_thresholds(scores, held.labels, course.labels), distance,
+        threshold_for(distances, false_unknown_rate), false_unknown_rate, made.over_pictures, made.over_tiles,
     )  # fmt: skip
 
 
