@@ -22,7 +22,7 @@ monitoring:  ## write alert rules, dashboards and the tables of docs/monitoring.
 image:  ## build the container image with docker, podman or buildah
 	deploy/docker/build.sh
 
-test-deploy:  ## the slow tests of deploy/: image, Node-RED, Grafana's types, the compose schema (root, npm, debootstrap, buildah)
+test-deploy:  ## the slow tests of deploy/: environment, image, Node-RED, Grafana's types, the compose schema (root, npm, debootstrap, buildah)
 	.venv/bin/python -m pytest -m slow tests/deploy
 
 .PHONY: wheel deb sbom test-systemd

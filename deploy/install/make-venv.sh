@@ -9,9 +9,10 @@
 set -eu
 root=${1:?ROOT} wheel=${2:?WHEEL}
 source=$(cd "$(dirname "$0")/../.." && pwd)
-python=$(command -v "${PYTHON:-python3}")
+# The interpreter itself: what PATH has may be a link or, with pyenv, a script that starts one.
+python=$("${PYTHON:-python3}" -c 'import os, sys; print(os.path.realpath(sys.executable))')
 name=python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-python=$(dirname "$(readlink -f "$python")")/$name
+python=$(dirname "$python")/$name
 venv=${root%/}/opt/inspector/venv
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
