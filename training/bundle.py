@@ -98,7 +98,8 @@ def bundle_run(run: Path, root: Path, manifest: Manifest, version: str, results:
         )
     if recipe.auxiliary is not None:
         elsewhere = recipe.auxiliary
-        sets.append({"name": elsewhere.source, "role": "training, half of it", "licence": elsewhere.licence})
+        folders = ", ".join(elsewhere.shows)
+        sets.append({"name": elsewhere.source, "role": f"training, half of: {folders}", "licence": elsewhere.licence})
     if recipe.tiles.generated_defects or recipe.tiles.generated_clean:
         sets.append({"name": "generated strip of this product", "role": "training, own seeds", "licence": "Apache-2.0"})
     parts = Parts(
@@ -206,7 +207,7 @@ def _fill(folder: Path, parts: Parts, version: str) -> Card:
             "name": recipe.name,
             "version": version,
             "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "description": OWN_NOTICE if parts.own else NEU_NOTICE,
+            "description": notice(recipe, own=parts.own),
             "models": [
                 {"role": "main", "file": "model.tflite", "outputs": {name: name for name in sorted(network.outputs)}}
             ],
@@ -227,6 +228,15 @@ def _fill(folder: Path, parts: Parts, version: str) -> Card:
     )  # fmt: skip
     write_bytes(folder / "card.json", (card.model_dump_json(by_alias=True, indent=2) + "\n").encode())
     return card
+
+
+def notice(recipe: Recipe, *, own: bool) -> str:
+    """Return what a card says of the pictures behind the weights."""
+    text = OWN_NOTICE if own else NEU_NOTICE
+    elsewhere = recipe.auxiliary
+    if elsewhere is None:
+        return text
+    return f"{text} Half of some folders of {elsewhere.source}, {elsewhere.licence}, was learned from too."
 
 
 def severity_for(labels: Sequence[str]) -> dict[str, Severity]:

@@ -13,6 +13,7 @@ import pytest
 from inspector.bundle import Bundle
 from inspector.strip import draw_tile
 from training.auxiliary import NOTHING, held_half, learned_half, load_auxiliary
+from training.bundle import notice
 from training.dataset import Store
 from training.errors import DataError, RecipeError
 from training.evaluate import learned_from
@@ -94,6 +95,12 @@ def test_a_bundle_s_card_says_what_it_learned_from(recipe: dict[str, Any], folde
     card = cast(Bundle, SimpleNamespace(card=SimpleNamespace(training={"recipe": recipe})))
 
     assert learned_from(card) == folders
+
+
+def test_a_bundle_s_description_names_the_pictures_from_elsewhere() -> None:
+    """Whoever reads the card finds source and licence of all that the weights were learned from."""
+    assert "another mill, Apache-2.0, was learned from too" in notice(RECIPE, own=False)
+    assert notice(RECIPE, own=False).startswith(notice(RECIPE.changed(auxiliary=None), own=False))
 
 
 def test_of_an_outlier_the_network_is_to_be_unsure_and_of_the_others_sure() -> None:

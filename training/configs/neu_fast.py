@@ -3,8 +3,11 @@
 Claim: see training/results/evaluate-neu-fast.json and crossval.json.
 Cost: about a quarter of an hour on two cores.
 
-    python -m training train neu-fast --data DATA/neu-det --weights DATA/mobilenetv2/mobilenet_v2_0.35_no_top.weights.h5
+    python -m training train neu-fast --data DATA/neu-det \
+        --weights DATA/mobilenetv2/mobilenet_v2_0.35_no_top.weights.h5 --auxiliary DATA/x-sdd/images
 """
+
+from training import configs
 
 # -- network
 name = "neu-fast"
@@ -13,7 +16,7 @@ input_px = 128
 dropout = 0.2
 l2 = 1e-4
 
-# -- data: beside the 1,440 training pictures
+# -- data: beside the 1,440 training pictures, and half of the X-SDD classes that look like nothing in NEU
 tiles = {
     "clean_quilted": 700,
     "clean_textures": 700,
@@ -22,12 +25,14 @@ tiles = {
     "generated_defects": 480,
     "generated_clean": 240,
 }
+auxiliary = configs.X_SDD
 
 # -- course
 stages = (
     {"epochs": 1, "learning_rate": 3e-3, "train_from": "head"},
     {"epochs": 27, "learning_rate": 5e-4},
 )
+rounding = {"epochs": 16, "learning_rate": 1e-4}
 batch = 32
 label_smoothing = 0.05
 pointing = 0.3
