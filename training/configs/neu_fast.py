@@ -1,7 +1,7 @@
 """The fast bundle: MobileNetV2 of width 0.35 at 128 px, shrunk from the same 200 px field of view as neu-224.
 
 Claim: see training/results/evaluate-neu-fast.json and crossval.json.
-Cost: about a quarter of an hour on two cores.
+Cost: about 25 minutes on two cores, ten of them for following.
 
     python -m training train neu-fast --data DATA/neu-det \
         --weights DATA/mobilenetv2/mobilenet_v2_0.35_no_top.weights.h5 --auxiliary DATA/x-sdd/images
