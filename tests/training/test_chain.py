@@ -162,6 +162,8 @@ def test_simulated_int8_rounds_and_leaves_the_map_its_range() -> None:
         spread = float(before[name].max() - before[name].min())
         assert 0 < difference(after[name], before[name]) < 0.03 * spread
         assert np.abs(after[name]).max() > 0.9 * np.abs(before[name]).max()
+    widest = float(before["logits"].max() - before["logits"].min())
+    assert np.abs(after["logits"] - before["logits"]).max() < 0.2 * widest
     assert np.abs(after["cam"]).max() > 1.2 * np.abs(after["logits"]).max()
 
 
