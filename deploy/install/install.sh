@@ -61,7 +61,7 @@ say "installing the locked requirements into /opt/inspector/venv"
 "$stage/tree/opt/inspector/venv/bin/python" -m compileall -q -j 0 -s "$stage/tree" "$stage/tree/opt/inspector/venv/lib" || true
 # The service is not root.
 runuser -u nobody -- "$stage/tree/opt/inspector/venv/bin/python" -I -c "import inspector.cli" ||
-  fail "only root could run it with $(readlink -f "$stage/tree/opt/inspector/venv/bin/python"): set PYTHON, say to /usr/bin/python3"
+  fail "a user other than root cannot run it with $(readlink -f "$stage/tree/opt/inspector/venv/bin/python"): set PYTHON, say to /usr/bin/python3"
 rm -rf /opt/inspector/venv.old
 [ ! -d /opt/inspector/venv ] || mv /opt/inspector/venv /opt/inspector/venv.old
 mv "$stage/tree/opt/inspector/venv" /opt/inspector/venv

@@ -16,7 +16,7 @@ input_px = 128
 dropout = 0.2
 l2 = 1e-4
 
-# -- data: beside the 1,440 training pictures, and half of the X-SDD classes that look like nothing in NEU
+# -- data: beside the 1,440 training pictures, and half of the X-SDD classes that have no NEU name
 tiles = {
     "clean_quilted": 700,
     "clean_textures": 700,
