@@ -22,7 +22,7 @@ from training.foreign import foreign_sets
 from training.prepare import build_manifest
 from training.recipe import Recipe
 from training.tiles import OUTLIER, TileSet
-from training.train import assemble, course_of
+from training.train import course_of
 
 LABELS = ("inclusion", "scratches", "clean")
 SHOWS = {"ash": "", "surface scratch": "scratches"}
@@ -152,12 +152,3 @@ def test_what_does_not_fit_is_named(shows: dict[str, str], given: bool, named: s
     recipe = RECIPE.changed(auxiliary={"source": "another mill", "licence": "Apache-2.0", "shows": shows})
     with pytest.raises((RecipeError, DataError), match=named):
         load_auxiliary(recipe, elsewhere if given else None, LABELS)
-
-
-def test_assembling_without_auxiliary_pictures_is_what_it_was(small_data: Path) -> None:
-    store = Store(small_data)
-    manifest = build_manifest(store)
-    pictures = list(manifest.pictures)
-    pixels = [store.pixels(picture.path) for picture in pictures]
-
-    assert "auxiliary" not in assemble(RECIPE, pictures, pixels).train.origins

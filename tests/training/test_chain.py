@@ -22,10 +22,11 @@ from inspector.frame import Pixels
 from inspector.preprocess import to_input
 from inspector.strip import KINDS, draw_tile
 from inspector.tiling import Box
-from training import signoff
+from training import rounding, signoff
 from training import train as training_run
 from training.auxiliary import NOTHING
 from training.bundle import bundle_run
+from training.checkpoint import save_state
 from training.crossval import cross_validate, fold_digest, read_fold, summarize
 from training.dataset import Store
 from training.errors import DataError, RecipeError, WeightsError
@@ -186,7 +187,9 @@ def test_the_int8_file_computes_what_was_simulated(tmp_path: Path) -> None:
     assert difference(simulated, ints["logits"]) < 0.6 * difference(floats, ints["logits"])
 
 
-def test_the_rounded_network_learns_to_follow_the_float_one(tmp_path: Path) -> None:
+def test_the_rounded_network_learns_to_follow_the_float_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A few steps bring the rounded answers nearer, and an interrupted course goes on instead of beginning anew."""
     recipe, names, network = fine_network()
     recipe = recipe.changed(rounding={"epochs": 2, "learning_rate": 1e-4}, batch=6, augment={})
@@ -205,6 +208,19 @@ def test_the_rounded_network_learns_to_follow_the_float_one(tmp_path: Path) -> N
     before = rounded(network)
     followed = follow(network, course, names, recipe, ranges, tmp_path / "rounded")
     assert rounded(followed) < 0.9 * before
+
+    def stopped(*state: Any) -> None:
+        save_state(*state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rounding, "save_state", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            follow(network, course, names, recipe, ranges, tmp_path / "stopped")
+    capsys.readouterr()
+    resumed = follow(network, course, names, recipe, ranges, tmp_path / "stopped")
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [["epoch", "2"]]
+    assert rounded(resumed) < 0.9 * before
 
     state = json.loads((tmp_path / "rounded" / "progress.json").read_text())
     assert state["epoch"] == 2
