@@ -192,14 +192,12 @@ def crossval(
     """Train and measure on group-aware folds over all pictures; a fold whose configuration stands is skipped."""
     from training.auxiliary import load_auxiliary
     from training.crossval import cross_validate
-    from training.network import imagenet_weights
     from training.recipe import load_recipe
 
     recipe = load_recipe(recipe_name)
     store, manifest = open_data(data, manifest_path)
-    chosen = weights or imagenet_weights(recipe.width, Path("cache"))
     row = cross_validate(
-        recipe, store, manifest, chosen, folds=folds, seeds=seeds, output=output,
+        recipe, store, manifest, weights, folds=folds, seeds=seeds, output=output,
         auxiliary=load_auxiliary(recipe, auxiliary_root, manifest.labels), only=tuple(fold or ()),
     )  # fmt: skip
     console.print(row)

@@ -23,6 +23,7 @@ from training.evaluate import provenance
 from training.files import write_json
 from training.intervals import share
 from training.measures import classification
+from training.network import imagenet_weights
 from training.prepare import Manifest, group_folds
 from training.quantize import Int8Network, softmax
 from training.recipe import Recipe
@@ -48,6 +49,8 @@ def cross_validate(
     Folds not in `only` are read where their file stands and left out where not; empty: all are run. So several
     processes, or machines that share `output`, take a part of the folds each.
 
+    Without `weights`, the first fold that has to be run downloads them.
+
     After each fold the summary of those that are there goes to `crossval.json`, beside other recipes'; `folds_done`
     tells how many they are.
     """
@@ -63,7 +66,8 @@ def cross_validate(
                 continue
             if row is None:
                 run = Path("runs") / "crossval" / f"{recipe.name}-{seed}-{number}-{digest[:8]}"
-                row = run_fold(seeded, store, manifest, auxiliary, weights, kept, held, run)
+                start = weights or imagenet_weights(recipe.width, Path("cache"))
+                row = run_fold(seeded, store, manifest, auxiliary, start, kept, held, run)
                 row |= {"schema": FOLD_SCHEMA, "digest": digest, "seed": seed, "fold": number, "folds": folds}
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_json(path, row)
@@ -106,7 +110,7 @@ def run_fold(
     store: Store,
     manifest: Manifest,
     auxiliary: Auxiliary,
-    weights: Path | None,
+    weights: Path,
     kept: Sequence[int],
     held: Sequence[int],
     run: Path,
