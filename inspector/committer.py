@@ -232,7 +232,7 @@ class Committer:
             outcome = result.outcome if isinstance(result.outcome, Gap) else result.outcome.result()
             if isinstance(outcome, Gap):
                 metrics.frames.labels(outcome.cause.value).inc(outcome.frames)
-                if outcome.identity is not None:
+                if outcome.cause.looked:
                     self._note_missed(outcome.cause.value)
                 continue
             self._count_frame(outcome)

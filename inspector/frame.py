@@ -33,6 +33,11 @@ class Cause(StrEnum):
     PAUSED = "paused"
     PROCESS_DOWN = "process_down"
 
+    @property
+    def looked(self) -> bool:
+        """Whether a picture came and was no good, or was the same again; else nobody looked at one."""
+        return self not in (Cause.DROPPED, Cause.SOURCE_DOWN, Cause.PAUSED, Cause.PROCESS_DOWN)
+
 
 class FileStamp(NamedTuple):
     """What tells one state of a file from another: the ledger remembers finished files by it."""

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from inspector.clock import Clock, to_rfc3339
+from inspector.frame import Cause
 from inspector.messages import HealthMessage
 
 State = Literal["starting", "ok", "degraded", "blind", "idle", "held"]
@@ -36,7 +37,7 @@ class Facts:
         source_ended: It will never deliver again.
         idle_s: Seconds since the last frame or gap.
         missed_frames: Frames in a row that could not be inspected.
-        missed_cause: Why the last one could not.
+        missed_cause: Why the last one could not; a frozen camera is known after `frozen_frames` and says it once.
         store_reason: Why nothing can be committed, or None.
         broker_reason: Why there is no broker, or None.
         outbox_share: Filling of the outbox, 0 to 1.
@@ -71,6 +72,8 @@ def judge_health(facts: Facts) -> tuple[State, str | None]:
         return "blind", f"source_down: {facts.source_reason}"
     if not facts.started:
         return "starting", None
+    if facts.missed_cause == Cause.FROZEN:
+        return "blind", "frozen: the camera repeats one picture"
     if facts.missed_frames >= BLIND_FRAMES:
         return "blind", f"{facts.missed_cause}: {facts.missed_frames} frames in a row"
     if facts.live and not facts.source_ended and facts.idle_s > IDLE_AFTER_S:

@@ -30,6 +30,10 @@ GOOD = Facts(started=True)
         pytest.param(
             replace(GOOD, missed_frames=5, missed_cause="blank"), "blind", "blank: 5 frames in a row", id="five missed"
         ),
+        pytest.param(
+            replace(GOOD, missed_frames=1, missed_cause="frozen", live=True, idle_s=99.0), "blind",
+            "frozen: the camera repeats one picture", id="a frozen camera says it once",
+        ),
         pytest.param(replace(GOOD, live=True, idle_s=10.0), "ok", None, id="a camera may pause"),
         pytest.param(
             replace(GOOD, live=True, idle_s=10.1), "blind", "no_frames: the camera is open and delivers nothing",

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
+from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from sources.http_camera import HttpCamera, head, part
 
 from e2e.peers import Broker, Daemon, Listener, station_toml, wait_for
 from e2e.test_attacks import write_tiles
@@ -156,3 +162,29 @@ def health(daemon: Daemon) -> str:
         return daemon.get("/healthz").decode()
     except urllib.error.HTTPError as exc:
         return exc.read().decode()
+
+
+def test_a_camera_without_a_usable_picture_is_blind_by_its_cause(make_daemon: MakeDaemon) -> None:
+    """One picture for ever, then pictures that are too large, then living ones: health says each in turn."""
+    rng = np.random.default_rng(1)
+
+    def picture(side: int) -> bytes:
+        return part(cv2.imencode(".png", rng.integers(0, 255, (side, side), np.uint8))[1].tobytes())
+
+    stages = deque([[picture(200)], [picture(400) for _ in range(3)], [picture(200) for _ in range(3)]])
+
+    def script(connection: socket.socket, _: str) -> None:
+        connection.sendall(head())
+        for number in count():
+            connection.sendall(stages[0][number % len(stages[0])])
+            if camera.released.wait(0.02):
+                return
+
+    with HttpCamera(script) as camera:
+        daemon = make_daemon(f'kind = "camera"\npath = "{camera.url}"\nfrozen_frames = 10\nmax_frame_px = 50000')
+        daemon.start()
+        daemon.started()
+        for told in ('"reason":"frozen: the camera repeats', '"reason":"too_large: ', '"state":"ok"'):
+            wait_for(lambda told=told: told in health(daemon), told)
+            stages.rotate(-1)
+        assert daemon.stop() == 0
