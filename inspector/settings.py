@@ -14,6 +14,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
@@ -353,7 +354,9 @@ def load_settings(
     Args:
         path: TOML file; None takes environment and overrides alone.
         overrides: From the command line, by `section.key`.
-        environ: Environment; `CREDENTIALS_DIRECTORY` may hold `mqtt.password`, `http.token` and `source.credentials`.
+        environ: Environment; `CREDENTIALS_DIRECTORY` may hold `mqtt.password`, `mqtt.key`, `http.token` and
+            `source.credentials`. Where it is not set and `path` is a station's file in /etc/inspector, they are looked
+            for where the station's unit takes them from, so that a command by hand sees what the unit sees.
 
     Raises:
         ConfigError: Names file or variable, key, and what is wrong with it.
@@ -372,7 +375,7 @@ def load_settings(
             values.setdefault(section, {})
             for key, value in table.items():
                 put(section, key, value, str(path))
-    _apply_credentials(put, environ)
+    _apply_credentials(put, path, environ)
     _apply_environ(put, environ)
     for dotted, value in (overrides or {}).items():
         section, _, key = dotted.partition(".")
@@ -403,14 +406,30 @@ _CREDENTIALS = {
     "source.credentials": "source.credentials_file",
 }
 """Names of systemd credentials and the key that each one sets."""
+STATION_FOLDER = Path("/etc/inspector")
+"""Where the files of stations lie that run as units."""
+CREDENTIAL_STORES = (Path("/etc/credstore"), Path("/run/credstore"))
+"""Where systemd looks for the secrets that the unit's `LoadCredential=` names; for root only."""
 
 
-def _apply_credentials(put: Any, environ: Mapping[str, str]) -> None:
-    folder = environ.get("CREDENTIALS_DIRECTORY")
+def _apply_credentials(put: Any, path: Path | None, environ: Mapping[str, str]) -> None:
     for name, dotted in _CREDENTIALS.items():
-        if folder and (file := Path(folder) / name).is_file():
+        if file := _find_credential(name, path, environ):
             section, _, key = dotted.partition(".")
             put(section, key, str(file), f"credential {name}")
+
+
+def _find_credential(name: str, path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if folder := environ.get("CREDENTIALS_DIRECTORY"):
+        file = Path(folder) / name
+        return file if file.is_file() else None
+    if path is None or path.suffix != ".toml" or path.absolute().parent != STATION_FOLDER:
+        return None
+    for store in CREDENTIAL_STORES:
+        with suppress(PermissionError):  # the stores are root's: for anybody else there is nothing in them
+            if (file := store / f"inspector.{path.stem}.{name}").is_file():
+                return file
+    return None
 
 
 def _apply_environ(put: Any, environ: Mapping[str, str]) -> None:

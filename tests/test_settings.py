@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from inspector import settings as settings_module
 from inspector.errors import EXIT_REFUSED, ConfigError
 from inspector.settings import RESERVED_ENV, Settings, is_loopback, load_settings, state_folder
 
@@ -220,6 +221,79 @@ def test_order_of_origins(tmp_path: Path, strongest: str) -> None:
     }
 
     assert expected[strongest] == (path, loaded.origins["http.token_file"])
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A line PC below a folder: the station `cam1`, which needs its password, and the two stores of secrets."""
+    for folder in ("inspector", "credstore", "run", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    for path in ("inspector/cam1.toml", "inspector/cam2.toml", "inspector/cam1.bak", "elsewhere/cam1.toml"):
+        (tmp_path / path).write_text(SMALLEST + "\n[mqtt]\nusername = 'u'\n")
+    monkeypatch.setattr(settings_module, "STATION_FOLDER", tmp_path / "inspector")
+    monkeypatch.setattr(settings_module, "CREDENTIAL_STORES", (tmp_path / "credstore", tmp_path / "run"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("given", "config", "environ", "expected"),
+    [
+        pytest.param({"credstore"}, "inspector/cam1.toml", {}, "credstore", id="of this station"),
+        pytest.param({"run"}, "inspector/cam1.toml", {}, "run", id="made since the boot"),
+        pytest.param({"credstore", "run"}, "inspector/cam1.toml", {}, "credstore", id="the first store counts"),
+        pytest.param(set(), "inspector/cam1.toml", {}, None, id="none there"),
+        pytest.param({"credstore"}, "inspector/cam2.toml", {}, None, id="of another station"),
+        pytest.param({"credstore"}, "elsewhere/cam1.toml", {}, None, id="no file of a unit: another folder"),
+        pytest.param({"credstore"}, "inspector/cam1.bak", {}, None, id="no file of a unit: another ending"),
+        pytest.param(
+            {"credstore"}, "inspector/cam1.toml", {"CREDENTIALS_DIRECTORY": "/nowhere"}, None, id="systemd has the word"
+        ),
+    ],
+)
+def test_a_command_by_hand_finds_the_secrets_of_the_unit(
+    machine: Path, given: set[str], config: str, environ: dict[str, str], expected: str | None
+) -> None:
+    """Without systemd's folder, the secrets of a station in /etc/inspector are those that its unit would load."""
+    for store in given:
+        (machine / store / "inspector.cam1.mqtt.password").write_text("geheim")
+    loaded = load_settings(machine / config, environ=environ)
+    found = None if expected is None else machine / expected / "inspector.cam1.mqtt.password"
+
+    assert (loaded.settings.mqtt.password_file, loaded.origins["mqtt.password_file"]) == (
+        found, "credential mqtt.password" if found else "default",
+    )  # fmt: skip
+
+
+def test_every_secret_of_the_unit_is_found_and_the_environment_outweighs_it(machine: Path) -> None:
+    """Password, key, token and camera user, as the unit names them; a variable still comes first."""
+    names = {
+        "mqtt.password_file": "mqtt.password", "mqtt.key_file": "mqtt.key", "http.token_file": "http.token",
+        "source.credentials_file": "source.credentials",
+    }  # fmt: skip
+    for name in names.values():
+        (machine / "credstore" / f"inspector.cam1.{name}").write_text("geheim")
+    environ = {"INSPECTOR_MQTT__CERT_FILE": "/c", "INSPECTOR_MQTT__TLS": "true", "INSPECTOR_HTTP__TOKEN_FILE": "/t"}
+    origins = load_settings(machine / "inspector/cam1.toml", environ=environ).origins
+
+    assert {key: origins[key] for key in names} == {
+        **{key: f"credential {name}" for key, name in names.items()},
+        "http.token_file": "env INSPECTOR_HTTP__TOKEN_FILE",
+    }  # fmt: skip
+
+
+def test_a_store_of_secrets_that_may_not_be_read_has_none(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody but root sees a station without secrets, and no traceback."""
+    (machine / "credstore/inspector.cam1.mqtt.password").write_text("geheim")
+    is_file = Path.is_file
+
+    def refuse(path: Path) -> bool:
+        if path.parent.name == "credstore":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refuse)  # root, who may run this, is refused nothing
+
+    assert load_settings(machine / "inspector/cam1.toml", environ={}).settings.mqtt.password_file is None
 
 
 def test_every_value_has_an_origin(tmp_path: Path) -> None:
