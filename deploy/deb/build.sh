@@ -48,6 +48,7 @@ put "$source/CHANGELOG.md" "$doc/CHANGELOG.md"
 (cd "$source/deploy/monitoring" && find grafana prometheus alertmanager -type f | sort) | while read -r file; do
   put "$source/deploy/monitoring/$file" "usr/share/inspector/monitoring/$file"
 done
+put "$source/deploy/monitoring/targets.py" usr/share/inspector/monitoring/targets.py
 put "$here/debian/copyright" "$doc/copyright"
 put "$here/debian/lintian-overrides" usr/share/lintian/overrides/inspector
 mkdir -p "$root/usr/bin"

@@ -188,8 +188,8 @@ ALERTS = (
         f"{recorded('station:inspector_coverage:ratio15m')} < {SHARE_LOW}\nand\n"
         f"{_by_station(_increase(select(M.frames, outcome='!~inspected|paused'), '15m'))} > {MISSED_FRAMES}",
         "{{ $labels.station }} inspected only {{ $value | humanizePercentage }} of its frames",
-        f"Of the frames of the last 15 minutes more than {1 - SHARE_LOW:.0%} were not inspected, and more than"
-        f" {MISSED_FRAMES} of them for another cause than that somebody paused the station.",
+        f"Of the frames of the last 15 minutes more than {1 - SHARE_LOW:.0%} were not inspected, and these"
+        f" were more than {MISSED_FRAMES}.",
         "Look at the panel 'Frames not inspected, by cause': the cause says whether it is camera, light or load.",
     ),
     Alert(
@@ -215,14 +215,15 @@ ALERTS = (
         f"{select(M.mqtt_connected)} == 0\nand on ({_BYI})\n({_TRIES} > 0)",
         "{{ $labels.station }} has no broker",
         "The station inspects and stores, and the plant hears nothing: its broker has been away for five minutes.",
-        "Is the broker up? From the station: inspector check --config FILE says what it answers.",
+        "Is the broker up? From the station: sudo inspector check --config FILE says what it answers.",
     ),
     Alert(
         "BrokerRejects", "warning", "0s",
         f"{_by_station(_increase(select(M.mqtt_rejected, reason='!=unreachable'), '15m'), 'reason')} > 0",
         "The broker refuses {{ $labels.station }} ({{ $labels.reason }})",
         "The broker answers and says no: login, certificate, protocol version, or no right to publish a topic.",
-        "inspector check --config FILE repeats the answer; then compare user, certificate dates and ACL.",
+        "sudo inspector check --config FILE repeats the answer to a login, the log names a refused topic; then compare"
+        " user, certificate dates and ACL.",
     ),
     Alert(
         "SelfTestStale", "warning", "0s",
@@ -238,7 +239,7 @@ ALERTS = (
         "{{ $labels.station }} refused its new configuration",
         "A reload was asked for and refused; the station goes on with what it had and would not start with the file"
         " as it is.",
-        "inspector check --config FILE names key and reason; mend it, then reload.",
+        "sudo inspector check --config FILE names key and reason; mend it, then reload.",
     ),
     Alert(
         "Restarting", "warning", "0s",

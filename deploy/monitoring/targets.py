@@ -1,6 +1,8 @@
 """Write Prometheus's target file from the stations' own TOML files: address, port, and who it is.
 
-    python deploy/monitoring/targets.py /etc/inspector/*.toml > /etc/prometheus/inspector/stations.json
+    targets.py /etc/inspector/cam1.toml /etc/inspector/cam2.toml > /etc/prometheus/targets/stations.json
+
+Run it with the Python that has inspector installed, and as root where a station has secrets in /etc/credstore.
 
 The labels come from here, not from the scrape, so that a station that is down still has a name. Two stations with one
 port or one name are refused.
