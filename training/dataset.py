@@ -1,23 +1,26 @@
 """Pictures on disk or in a zip, their labels and boxes: three layouts, one `Picture` a file.
 
 Layouts: the public NEU-DET distribution (`train|validation/images/LABEL/NAME.jpg` beside `annotations/NAME.xml`, Pascal
-VOC), NEU-CLS flat names (`Cr_1.bmp`), and any `LABEL/*` folder. The folder name is the label: some boxes carry another
-class's name, and every picture has a box of its own class. Nothing here splits or groups; see `prepare`.
+VOC), any `LABEL/*` folder, and NEU-CLS flat names (`Cr_1.bmp`) where there is no label folder. The folder name is the
+label: some boxes carry another class's name, and every picture has a box of its own class. A folder above the label's
+may be a split: `train` and one of `validation`, `val`, `valid`, `test`. Nothing here splits or groups; see `prepare`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import lzma
 import re
 import zipfile
-from collections.abc import Iterable
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-import cv2
-import numpy as np
-
+from inspector.decode import decode_picture
+from inspector.errors import PictureError
 from inspector.frame import Pixels
 from inspector.preprocess import to_grey
 from training.errors import DataError
@@ -29,6 +32,12 @@ FLAT_PREFIXES = {
     "PS": "pitted_surface", "RS": "rolled-in_scale", "Sc": "scratches",
 }  # fmt: skip
 SPLITS = ("train", "validation")
+SPLIT_FOLDERS = {
+    "train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "validation",
+}  # fmt: skip
+"""What a folder of this name, in any case, holds."""
+MAX_PX = 100_000_000
+"""Pictures with more pixels are refused, as the daemon does by default (`max_frame_px`)."""
 _FLAT = re.compile(r"^(Cr|In|Pa|PS|RS|Sc)_(\d+)$")
 
 
@@ -75,6 +84,12 @@ class Picture:
         """File name without its suffix."""
         return PurePosixPath(self.path).stem
 
+    @property
+    def folder(self) -> str:
+        """The folders it lies in, without those that say a split."""
+        parts = PurePosixPath(self.path).parts[:-1]
+        return "/".join(part for part in parts if part.lower() not in SPLIT_FOLDERS)
+
 
 class Store:
     """The files of a data set: a folder, or a zip read in place.
@@ -89,17 +104,29 @@ class Store:
         if root.is_dir():
             names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
         elif zipfile.is_zipfile(root):
-            self._zip = zipfile.ZipFile(root)
+            try:
+                self._zip = zipfile.ZipFile(root)
+            except (OSError, zipfile.BadZipFile, NotImplementedError) as exc:
+                raise DataError(f"{root}: a zip file that cannot be opened: {exc}") from exc
             names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
         else:
             raise DataError(f"data: neither a folder nor a zip file: {root}")
-        self.names = tuple(sorted(name for name in names if not name.startswith(("__MACOSX/", "."))))
+        self.names = tuple(sorted({name for name in names if not name.startswith(("__MACOSX/", "."))}))
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The names that are pictures by their suffix."""
+        return tuple(name for name in self.names if PurePosixPath(name).suffix.lower() in SUFFIXES)
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of one file."""
+        """Return the bytes of one file.
+
+        Raises:
+            DataError: It is gone, damaged, encrypted or packed in a way that is not known here; the text names it.
+        """
         try:
             return self._zip.read(name) if self._zip else (self.root / name).read_bytes()
-        except (OSError, KeyError, zipfile.BadZipFile) as exc:
+        except (OSError, KeyError, EOFError, RuntimeError, lzma.LZMAError, zipfile.BadZipFile, zlib.error) as exc:
             raise DataError(f"{self.root}: cannot read {name}: {exc}") from exc
 
     def pixels(self, name: str) -> Pixels:
@@ -108,20 +135,15 @@ class Store:
 
 
 def decode(raw: bytes, name: str) -> Pixels:
-    """Return the picture in `raw` as (H, W) uint8 grey.
+    """Return the picture in `raw` as (H, W) uint8 grey, decoded by the daemon's own decoder.
 
     Raises:
-        DataError: It does not decode; the text names the file.
+        DataError: The daemon would refuse it; the text names the file.
     """
-    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.frombuffer(raw, np.uint8), flags) if raw else None
-    if pixels is None:
-        raise DataError(f"{name}: not a picture that decodes ({len(raw)} bytes)")
-    if pixels.dtype == np.uint16:
-        pixels = np.asarray(pixels // 256, np.uint8)
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        pixels = pixels[:, :, :3]
-    return to_grey(np.ascontiguousarray(pixels, dtype=np.uint8))
+    try:
+        return to_grey(decode_picture(raw, name=name, max_px=MAX_PX))
+    except PictureError as exc:
+        raise DataError(str(exc)) from exc
 
 
 def read_boxes(raw: bytes, name: str) -> tuple[tuple[int, int], tuple[LabelledBox, ...]]:
@@ -153,32 +175,113 @@ def find_pictures(store: Store) -> list[Picture]:
     """Return every picture of the store with its label, split and boxes; each is decoded once to prove it.
 
     Raises:
-        DataError: A file does not decode, an annotation has no picture, a picture no label; the text names it.
+        DataError: A file does not decode, an annotation has no picture or could belong to two, a picture no label, or
+            only some lie in a split; the text names it.
     """
-    pictures = [name for name in store.names if PurePosixPath(name).suffix.lower() in SUFFIXES]
-    if not pictures:
+    if not store.pictures:
         raise DataError(f"data: no picture ({', '.join(sorted(SUFFIXES))}) below {store.root}")
-    annotations = {PurePosixPath(name).stem: name for name in store.names if name.lower().endswith(".xml")}
-    stems = {PurePosixPath(name).stem for name in pictures}
-    if orphans := sorted(set(annotations) - stems):
-        raise DataError(f"{annotations[orphans[0]]}: an annotation without its picture ({len(orphans)} in all)")
-    found = [_picture(store, name, annotations.get(PurePosixPath(name).stem)) for name in pictures]
+    common = _common_folder(store.pictures)
+    alone = all(PurePosixPath(name).parts[:-1] == common for name in store.pictures)
+    labels = {name: _label(name, common, alone) for name in store.pictures}
+    _check_splits(store.pictures)
+    annotations = _match_annotations(store, labels)
+    found = [_picture(store, name, label, annotations.get(name)) for name, label in labels.items()]
     return sorted(found, key=lambda picture: natural_key(picture.path))
 
 
-def _picture(store: Store, name: str, annotation: str | None) -> Picture:
-    parts = PurePosixPath(name).parts
+def _common_folder(names: Sequence[str]) -> tuple[str, ...]:
+    common = PurePosixPath(names[0]).parts[:-1]
+    for name in names:
+        parts = PurePosixPath(name).parts[:-1]
+        while parts[: len(common)] != common:
+            common = common[:-1]
+    return common
+
+
+def _label(name: str, common: tuple[str, ...], alone: bool) -> str:
+    """Return what a picture shows; `common` is the deepest folder that holds all pictures, so that it names no label.
+
+    Where it has no other folder in it (`alone`), its name is the label all the same, unless the files have flat names.
+    """
+    *folders, file = PurePosixPath(name).parts
     flat = _FLAT.match(PurePosixPath(name).stem)
-    if "images" in parts[:-2]:
-        label = parts[-2]
-        split = next((part for part in parts if part in SPLITS), "")
-    elif flat:
-        label, split = FLAT_PREFIXES[flat[1]], ""
-    elif len(parts) >= 2:
-        label = parts[-2]
-        split = parts[-3] if len(parts) >= 3 and parts[-3] in SPLITS else ""
-    else:
-        raise DataError(f"{name}: no label: put pictures into one folder a label, as in scratches/{name}")
+    is_split = bool(folders) and folders[-1].lower() in SPLIT_FOLDERS
+    if flat and (is_split or tuple(folders) == common):
+        return FLAT_PREFIXES[flat[1]]
+    if is_split:
+        raise DataError(
+            f"{name}: no label: {folders[-1]!r} is a split: put one folder a label into it, as in"
+            f" {'/'.join((*folders, 'scratches', file))}"
+        )
+    if not folders or (tuple(folders) == common and not alone):
+        raise DataError(
+            f"{name}: no label: put pictures into one folder a label, as in {'/'.join((*folders, 'scratches', file))}"
+        )
+    return folders[-1]
+
+
+def _split_folder(name: str) -> str:
+    """Return the folder that says the split of a picture or annotation, the one nearest to the file; empty if none."""
+    return next((part for part in reversed(PurePosixPath(name).parts[:-1]) if part.lower() in SPLIT_FOLDERS), "")
+
+
+def _check_splits(names: Sequence[str]) -> None:
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(_split_folder(name).lower(), name)
+    unsplit = first.pop("", None)
+    if unsplit and first:
+        folder, example = min(first.items())
+        raise DataError(
+            f"data: some pictures lie in a split, such as {example} in {folder!r}, this one in none: {unsplit}"
+        )
+    if len(held := sorted(set(first) - {"train"})) > 1:
+        raise DataError(
+            f"data: one split of pictures held out from training is wanted, {len(held)} are there: {', '.join(held)}"
+        )
+
+
+def _match_annotations(store: Store, labels: dict[str, str]) -> dict[str, str]:
+    """Return the annotation of each picture that has one: same file name, and no folder that speaks against it.
+
+    A folder of an annotation speaks when pictures lie in one of that name: its split, its label, its camera. Of the
+    pictures left the one that shares most folders is meant, or the one right beside.
+    """
+    folders = {name: _folders(name) for name in labels}
+    spoken = frozenset[str]().union(*folders.values())
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    for name in labels:
+        by_stem[PurePosixPath(name).stem].append(name)
+    found: dict[str, str] = {}
+    orphans = []
+    for annotation in (name for name in store.names if name.lower().endswith(".xml")):
+        path, its = PurePosixPath(annotation), _folders(annotation)
+        fitting = [name for name in by_stem[path.stem] if its & spoken <= folders[name]]
+        if not fitting:
+            orphans.append(annotation)
+            continue
+        nearness = {name: (len(its & folders[name]), PurePosixPath(name).parent == path.parent) for name in fitting}
+        most = max(nearness.values())
+        nearest = [name for name in fitting if nearness[name] == most]
+        if len(nearest) > 1:
+            raise DataError(
+                f"{annotation}: an annotation that could belong to either picture, put it into a folder of the same"
+                f" name as its picture's: {nearest[0]}, {nearest[1]}"
+            )
+        if earlier := found.get(nearest[0]):
+            raise DataError(f"{nearest[0]}: two annotations could belong to it: {earlier}, {annotation}")
+        found[nearest[0]] = annotation
+    if orphans:
+        raise DataError(f"{orphans[0]}: an annotation without its picture ({len(orphans)} in all)")
+    return found
+
+
+def _folders(name: str) -> frozenset[str]:
+    return frozenset(SPLIT_FOLDERS.get(part.lower(), part) for part in PurePosixPath(name).parts[:-1])
+
+
+def _picture(store: Store, name: str, label: str, annotation: str | None) -> Picture:
+    split = SPLIT_FOLDERS.get(_split_folder(name).lower(), "")
     raw = store.read(name)
     height, width = decode(raw, name).shape
     picture = Picture(name, label, split, hashlib.sha256(raw).hexdigest(), width, height)
@@ -196,7 +299,7 @@ def _picture(store: Store, name: str, annotation: str | None) -> Picture:
 
 def natural_key(path: str) -> list[tuple[int, str]]:
     """Return a sort key that puts `a_2` before `a_10`."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path)]
 
 
 def load_pixels(store: Store, pictures: Iterable[Picture]) -> list[Pixels]:

@@ -2,7 +2,11 @@
 
 Overlapping views are found by phase correlation of high-passed pictures (Kuglin and Hines, 1975): the peak proposes a
 shift, and the shift counts when the two pictures correlate well over the area they would share. Pictures of one series
-are compared with those at most `reach` places away in natural name order, because cameras number what they see.
+are compared with those at most `reach` places away in natural order, folder by folder, because cameras number what they
+see; `train` and `validation` are one series, so a view is found on either side.
+
+What is not found: views under two labels or of two sizes, which are compared only byte by byte, and views that stand
+farther apart in that order, such as those of two cameras in two folders.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from scipy.sparse import coo_array  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
 from inspector.frame import Pixels
-from training.dataset import Picture
+from training.dataset import Picture, natural_key
 
 REACH = 10
 MIN_OVERLAP_PX = 40
@@ -90,8 +94,7 @@ def overlapping_pairs(
         if first != index:
             pairs.add((first, index))
     series: dict[tuple[str, tuple[int, ...]], list[int]] = defaultdict(list)
-    order = sorted(range(len(pictures)), key=lambda index: (pictures[index].label, _order(pictures[index])))
-    for index in order:
+    for index in sorted(range(len(pictures)), key=lambda index: _place(pictures[index])):
         series[pictures[index].label, pixels[index].shape].append(index)
     done = 0
     for members in series.values():
@@ -115,9 +118,8 @@ def overlapping_pairs(
     return sorted(pairs)
 
 
-def _order(picture: Picture) -> tuple[int, str]:
-    digits = "".join(char for char in picture.name.rpartition("_")[2] if char.isdigit())
-    return (int(digits) if digits else 0, picture.path)
+def _place(picture: Picture) -> tuple[list[tuple[int, str]], ...]:
+    return natural_key(picture.folder), natural_key(picture.name), natural_key(picture.path)
 
 
 def _same(first: Pixels, second: Pixels) -> bool:
