@@ -16,7 +16,16 @@ from rich.table import Table
 
 from inspector.errors import InspectorError
 from training.dataset import Store
-from training.prepare import Manifest, build_manifest, count_pictures, read_manifest, write_manifest, write_sheets
+from training.prepare import (
+    Manifest,
+    build_manifest,
+    check_files,
+    count_pictures,
+    read_manifest,
+    shared_with_training,
+    write_manifest,
+    write_sheets,
+)
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 console = Console(stderr=True)
@@ -31,15 +40,26 @@ MANIFEST = Path("runs/data/manifest.json")
 
 
 def open_data(data: Path, manifest_path: Path) -> tuple[Store, Manifest]:
-    """Return the files of a data set and its manifest, prepared now when it is not there."""
+    """Return the files of a data set and its manifest, prepared now when it is not there.
+
+    Raises:
+        DataError: As `build_manifest`, or the manifest is that of other pictures.
+    """
     store = Store(data)
     if manifest_path.is_file():
-        return store, read_manifest(manifest_path)
+        manifest = read_manifest(manifest_path)
+        check_files(manifest_path, manifest, store)
+        return store, manifest
     with Progress(console=console) as progress:
         task = progress.add_task("checking and grouping", total=None)
         manifest = build_manifest(store, lambda done, total: progress.update(task, completed=done, total=total))
     manifest_path.parent.mkdir(parents=True, exist_ok=True)
     write_manifest(manifest_path, manifest)
+    if shared := shared_with_training(manifest.pictures):
+        console.print(
+            f"{len(shared)} of {len(manifest.split('validation'))} validation pictures show what a training picture"
+            f" shows, which flatters; evaluate gives the figure without them too. One of them: {min(shared)}"
+        )
     return store, manifest
 
 
@@ -110,14 +130,17 @@ def quantize(
     """Make the int8 network of a run, compare it with the float one, and choose the operating point."""
     from training import signoff
     from training.auxiliary import load_auxiliary
+    from training.errors import RecipeError
     from training.train import course_of, load_run, refuse_other_data
 
     store, manifest = open_data(data, manifest_path)
     recipe, _, network = load_run(run)
+    if (recipe.colour, recipe.scaling) != ("grey", "centred"):
+        raise RecipeError(f"quantize: a bundle takes grey pixels as they are, {recipe.name} {recipe.colour} ones")
     auxiliary = load_auxiliary(recipe, auxiliary_root, manifest.labels)
     refuse_other_data(run, {"data": manifest.sha256, **auxiliary.provenance})
     course = course_of(recipe, store, manifest, auxiliary)
-    result = signoff.sign_off(network, course, recipe, run, gate=False)
+    result = signoff.sign_off(network, course, recipe, run)
     signoff.save(run, result)
     parity = result.parity
     table = Table("figure", "value", title=f"float against int8 over {parity.tiles} validation pictures")
@@ -140,18 +163,19 @@ def bundle(
     version: Annotated[str, typer.Option(help="Version in the card.")] = "0.1.0",
     results: Annotated[Path | None, typer.Option(help="JSON of evaluate, for the card's figures.")] = None,
     manifest_path: ManifestFile = MANIFEST,
+    gate: Annotated[bool, typer.Option(help="Refuse a run whose int8 is not float.")] = True,
 ) -> None:
     """Write the bundle of a quantized run, opened as the daemon opens it before it counts."""
     from training.bundle import bundle_run
 
     _, manifest = open_data(data, manifest_path)
-    card = bundle_run(run, output, manifest, version, results)
+    card = bundle_run(run, output, manifest, version, results, gate=gate)
     console.print(f"{output}: {card.name} {card.version}, {len(card.files) + 1} files")
 
 
 @app.command()
 def evaluate(
-    bundle_name: Annotated[str, typer.Argument(metavar="BUNDLE", help="A shipped bundle's name, or a folder.")],
+    bundle_name: Annotated[str, typer.Argument(metavar="BUNDLE", help="A shipped bundle's name, a folder, or a run.")],
     data: Data,
     foreign: Annotated[Path | None, typer.Option(help="Folder with x-sdd, severstal-sample, magnetic-tile.")] = None,
     output: Annotated[Path | None, typer.Option(help="Report folder; default runs/evaluate-NAME.")] = None,
@@ -159,17 +183,30 @@ def evaluate(
     manifest_path: ManifestFile = MANIFEST,
     quick: Annotated[bool, typer.Option(help="A tenth of the line benchmark.")] = False,
 ) -> None:
-    """Measure a bundle: official test, corruptions, clean steel, the line, other mills, localisation."""
+    """Measure a bundle: official test, corruptions, clean steel, the line, other mills, localisation.
+
+    Of a run, its float network on the official test alone.
+    """
     from inspector.bundle import SHIPPED, find_bundle, load_bundle
     from training.evaluate import evaluate as measure
+    from training.evaluate import evaluate_float
     from training.files import write_json
     from training.report import write_report
 
     store, manifest = open_data(data, manifest_path)
+    if (Path(bundle_name) / "run.json").is_file():
+        row = evaluate_float(Path(bundle_name), manifest, store)
+        row["command"] = f"python -m training evaluate RUN_OF_{row['run']} --data DATA/neu-det"
+        if results is not None:
+            write_json(results, row)
+        console.print(row["official"])
+        return
     loaded = load_bundle(find_bundle(bundle_name))
     found = measure(loaded, manifest, store, foreign, quick=quick, say=lambda text: console.print(f"  {text}"))
-    named = loaded.card.name if (SHIPPED / loaded.card.name).is_dir() else f"FOLDER_OF_{loaded.card.name}"
-    found["command"] = f"python -m training evaluate {named} --data DATA/neu-det --foreign DATA"
+    shipped = SHIPPED / loaded.card.name
+    named = loaded.card.name if loaded.root == shipped else f"FOLDER_OF_{loaded.card.name}"
+    found["command"] = f"python -m training evaluate {named} --data DATA/neu-det"
+    found["command"] += (" --foreign DATA" if foreign else "") + (" --quick" if quick else "")
     pictures = {row["picture"]: store.pixels(row["picture"]) for row in found["offenders"]}
     page = write_report(output or Path("runs") / f"evaluate-{loaded.card.name}", loaded.short, found, pictures)
     if results is not None:

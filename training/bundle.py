@@ -25,30 +25,31 @@ from inspector.frame import Pixels
 from inspector.preprocess import to_input
 from inspector.strip import GOLDEN_SEEDS, draw_tile
 from training import signoff
-from training.errors import DataError
+from training.errors import DataError, GateError
 from training.files import write_bytes
 from training.prepare import Manifest
 from training.quantize import Int8Network
 from training.recipe import Recipe
 from training.tiles import texture_tiles
+from training.train import refuse_other_data
 from training.unknown import Distance
 
 SEVERITY: dict[str, Severity] = {
     "crazing": "major", "inclusion": "critical", "patches": "minor",
     "pitted_surface": "major", "rolled-in_scale": "major", "scratches": "major",
 }  # fmt: skip
-NEU_NOTICE = (
-    "Trained on the NEU surface defect database (NEU-DET). Its authors state no licence and ask to be cited: "
+NEU_CITATION = (
+    "the NEU surface defect database (NEU-DET). Its authors state no licence and ask to be cited: "
     "K. Song, Y. Yan, Applied Surface Science 285 (2013) 858-864; "
-    "Y. He, K. Song, Q. Meng, Y. Yan, IEEE Trans. Instrumentation and Measurement 69(4) (2020) 1493-1504. "
+    "Y. He, K. Song, Q. Meng, Y. Yan, IEEE Trans. Instrumentation and Measurement 69(4) (2020) 1493-1504."
+)
+NEU_NOTICE = (
+    f"Trained on {NEU_CITATION} "
     "The bundle holds weights only, none of the pictures; golden tiles are generated. "
     "Backbone: MobileNetV2, ImageNet weights (Sandler et al., CVPR 2018; Google, Apache-2.0)."
 )
 
-OWN_NOTICE = (
-    "Trained on a user's own pictures. Backbone: MobileNetV2, ImageNet weights (Google, Apache-2.0). "
-    "Where it was fine-tuned from another bundle, that bundle's card tells what its weights come from."
-)
+OWN_NOTICE = "Trained on a user's own pictures. Backbone: MobileNetV2, ImageNet weights (Google, Apache-2.0)."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,14 +72,30 @@ class Parts:
     """Trained on a user's pictures, not on NEU-DET."""
 
 
-def bundle_run(run: Path, root: Path, manifest: Manifest, version: str, results: Path | None) -> Card:
+def bundle_run(
+    run: Path, root: Path, manifest: Manifest, version: str, results: Path | None, *, gate: bool = True
+) -> Card:
     """Write the bundle of a run that `quantize` has signed off.
 
+    Args:
+        run: Its folder.
+        root: The bundle's folder.
+        manifest: Of the data that the run was trained on.
+        version: For the card.
+        results: JSON of `evaluate`, for the card's figures.
+        gate: Refuse an int8 network that is not the float one; else the card says why it should have been refused.
+
     Raises:
-        DataError: The results are of another model.
+        DataError: The results are of another model, or `root` is something else than a bundle.
+        GateError: The int8 network is not the float network.
+        RecipeError: The run was trained on other pictures.
     """
+    refuse_other_data(run, {"data": manifest.sha256})
     identity = json.loads((run / "run.json").read_text())
     signed, recipe, labels = signoff.load(run), Recipe.of_another_version(identity["recipe"]), tuple(identity["labels"])
+    refusal = signed.parity.refusal
+    if gate and refusal:
+        raise GateError(f"bundle: int8 is not float: {refusal}; --no-gate packs it and puts this into the card")
     figures: dict[str, Any] = {}
     if results is not None:
         row = json.loads(results.read_text())
@@ -87,29 +104,18 @@ def bundle_run(run: Path, root: Path, manifest: Manifest, version: str, results:
         figures = card_figures(row)
     start = identity.get("init")
     own = start is not None or not set(labels) <= {*SEVERITY, CLEAN}
-    if own:
-        sets = [{"name": "the user's own pictures", "role": "training", "licence": "the user's"}]
-    else:
-        stated = "none stated by its authors, who ask to be cited"
-        sets = [{"name": "NEU-DET", "role": "training split", "licence": stated}]
-    if start is not None:
-        sets.append(
-            {"name": Path(start).name, "role": "bundle or run it was fine-tuned from", "licence": "see its card"}
-        )
-    if recipe.auxiliary is not None:
-        elsewhere = recipe.auxiliary
-        folders = ", ".join(elsewhere.shows)
-        sets.append({"name": elsewhere.source, "role": f"training, half of: {folders}", "licence": elsewhere.licence})
-    if recipe.tiles.generated_defects or recipe.tiles.generated_clean:
-        sets.append({"name": "generated strip of this product", "role": "training, own seeds", "licence": "Apache-2.0"})
     parts = Parts(
         recipe, labels, signed.model, signed.temperature, signed.thresholds, severity_for(labels), signed.distance,
         signed.unknown_threshold, signed.false_unknown_rate, figures,
         {
+            "learned_from": learned_from(identity),
+            "auxiliary_sha256": identity.get("auxiliary"),
+            "init_sha256": identity.get("init_sha256"),
             "parity": {
                 name: getattr(signed.parity, name)
                 for name in ("tiles", "agreement", "float_accuracy", "int8_accuracy", "p99_shift")
-            },
+            }
+            | {"refusal": refusal or None},
             "command": (
                 f"python -m training train {recipe.name} --data FOLDER --init {Path(start).name}"
                 if start is not None
@@ -117,9 +123,36 @@ def bundle_run(run: Path, root: Path, manifest: Manifest, version: str, results:
                 " --weights DATA/mobilenetv2/FILE" + (" --auxiliary FOLDER" if recipe.auxiliary else "")
             ),
         },
-        {"sets": sets, "manifest_sha256": manifest.sha256}, own,
+        {"sets": data_sets(identity), "manifest_sha256": manifest.sha256}, own,
     )  # fmt: skip
     return write_bundle(root, parts, version)
+
+
+def data_sets(identity: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return what a run has learned from, a set a row: its own data first, then what its start had learned from."""
+    recipe, start = Recipe.of_another_version(identity["recipe"]), identity.get("init")
+    if start is not None or not set(identity["labels"]) <= {*SEVERITY, CLEAN}:
+        sets = [{"name": "the user's own pictures", "role": "training", "licence": "the user's"}]
+    else:
+        stated = "none stated by its authors, who ask to be cited"
+        sets = [{"name": "NEU-DET", "role": "training split", "licence": stated}]
+    if recipe.auxiliary is not None:
+        elsewhere = recipe.auxiliary
+        folders = ", ".join(elsewhere.shows)
+        sets.append({"name": elsewhere.source, "role": f"training, half of: {folders}", "licence": elsewhere.licence})
+    if recipe.tiles.generated_defects or recipe.tiles.generated_clean:
+        sets.append({"name": "generated strip of this product", "role": "training, own seeds", "licence": "Apache-2.0"})
+    if start is not None:
+        begun = f"through {Path(start).name}, from which it was fine-tuned: "
+        sets += [{**row, "role": begun + row["role"]} for row in identity.get("init_sets", [])]
+    return sets
+
+
+def learned_from(identity: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the folders of another mill that a run, or a card's `training`, learned from, now or before its start."""
+    auxiliary = identity.get("recipe", {}).get("auxiliary") or {}
+    before = identity.get("init_learned_from") or identity.get("learned_from") or ()
+    return tuple(dict.fromkeys((*auxiliary.get("shows", {}), *before)))
 
 
 def card_figures(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,7 +190,10 @@ def write_bundle(root: Path, parts: Parts, version: str) -> Card:
 
     Raises:
         BundleError: The bundle does not open on this machine as the daemon opens it; nothing is replaced.
+        DataError: `root` is something else than a bundle.
     """
+    if root.exists() and not (root / "card.json").is_file() and not (root.is_dir() and not any(root.iterdir())):
+        raise DataError(f"bundle: {root} holds something else than a bundle and is not replaced")
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as temporary:
         folder = Path(temporary) / root.name
@@ -167,7 +203,12 @@ def write_bundle(root: Path, parts: Parts, version: str) -> Card:
         old = Path(temporary) / "old"
         if root.exists():
             root.replace(old)
-        folder.replace(root)
+        try:
+            folder.replace(root)
+        except OSError:
+            if old.exists():
+                old.replace(root)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     return card
 
@@ -207,7 +248,7 @@ def _fill(folder: Path, parts: Parts, version: str) -> Card:
             "name": recipe.name,
             "version": version,
             "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "description": notice(recipe, own=parts.own),
+            "description": notice(recipe, parts.data["sets"], own=parts.own),
             "models": [
                 {"role": "main", "file": "model.tflite", "outputs": {name: name for name in sorted(network.outputs)}}
             ],
@@ -230,9 +271,11 @@ def _fill(folder: Path, parts: Parts, version: str) -> Card:
     return card
 
 
-def notice(recipe: Recipe, *, own: bool) -> str:
+def notice(recipe: Recipe, sets: Sequence[Mapping[str, str]], *, own: bool) -> str:
     """Return what a card says of the pictures behind the weights."""
     text = OWN_NOTICE if own else NEU_NOTICE
+    if own and any(row["name"] == "NEU-DET" for row in sets):
+        text += f" It was fine-tuned from one that was trained on {NEU_CITATION}"
     elsewhere = recipe.auxiliary
     if elsewhere is None:
         return text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ import keras
 import numpy as np
 
 from training.files import write_json
+
+ROOM = 2
+"""So many times the weights' bytes must be free before they are written."""
 
 
 @dataclass(slots=True)
@@ -37,13 +42,20 @@ class Progress:
 
 
 def save_state(network: Any, folder: Path, progress: Progress) -> None:
-    """Write the network's weights and the progress, so that `Progress.load` finds both or neither."""
+    """Write the network's weights, then the progress: stopped between the two, an epoch is trained once more."""
     replace_weights(network, folder / "state.weights.h5")
     write_json(folder / "progress.json", {name: getattr(progress, name) for name in progress.__slots__})
 
 
 def replace_weights(network: Any, path: Path) -> None:
-    """Write weights beside `path` and rename: a half-written file is never taken for a whole one."""
+    """Write weights beside `path` and rename: a half-written file is never taken for a whole one.
+
+    Raises:
+        OSError: Too little room; asked beforehand, because HDF5 may end the whole process on a full disk.
+    """
+    wanted = ROOM * sum(weight.nbytes for weight in network.get_weights())
+    if shutil.disk_usage(path.parent).free < wanted:
+        raise OSError(errno.ENOSPC, f"no room for {wanted / 1e6:.0f} MB of weights", str(path))
     partial = path.with_name(f"partial-{path.name}")
     network.save_weights(partial)
     partial.replace(path)

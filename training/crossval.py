@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from inspector.bundle import sha256_file
 from training import signoff
 from training.auxiliary import NOTHING, Auxiliary
 from training.dataset import Store, load_pixels
@@ -52,7 +53,7 @@ def cross_validate(
     Without `weights`, the first fold that has to be run downloads them.
 
     After each fold the summary of those that are there goes to `crossval.json`, beside other recipes'; `folds_done`
-    tells how many they are.
+    tells how many they are, and one of more folds is not replaced.
     """
     rows, summary = [], {}
     for seed in range(1, seeds + 1):
@@ -69,6 +70,7 @@ def cross_validate(
                 start = weights or imagenet_weights(recipe.width, Path("cache"))
                 row = run_fold(seeded, store, manifest, auxiliary, start, kept, held, run)
                 row |= {"schema": FOLD_SCHEMA, "digest": digest, "seed": seed, "fold": number, "folds": folds}
+                row |= {"provenance": {**provenance(manifest), "weights_sha256": sha256_file(start)}}
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_json(path, row)
             told = f"seed {seed} fold {number}: int8 {row['int8_correct']} of {row['n']}"
@@ -79,7 +81,9 @@ def cross_validate(
             summary |= {"command": command + (" --auxiliary FOLDER" if recipe.auxiliary else "")}
             summary |= {"recipe": recipe.digest, **provenance(manifest)}
             known = read_summaries(output)
-            write_json(output / "crossval.json", {**known, recipe.name: summary})
+            before = known.get(recipe.name, {})
+            if before.get("recipe") != recipe.digest or before["folds_done"] <= len(rows):
+                write_json(output / "crossval.json", {**known, recipe.name: summary})
     return summary
 
 
@@ -121,7 +125,7 @@ def run_fold(
     course = assemble(recipe, pictures, load_pixels(store, pictures), auxiliary)
     identity = {"data": manifest.sha256, **auxiliary.provenance, "held_out": [int(i) for i in held]}
     network = train(recipe, course, run, weights, identity)
-    signed = signoff.sign_off(network, course, recipe, run, gate=False)
+    signed = signoff.sign_off(network, course, recipe, run)
     tested = [manifest.pictures[i] for i in held]
     pixels = load_pixels(store, tested)
     floats, ints = float_logits(network, pixels, recipe), Int8Network(signed.model)(pixels)["logits"]
@@ -143,7 +147,10 @@ def run_fold(
 
 
 def summarize(rows: Sequence[dict[str, Any]], folds: int, seeds: int) -> dict[str, Any]:
-    """Return mean, deviation, worst fold and worst class of both networks, pooled over folds and seeds."""
+    """Return mean, deviation, worst fold and worst class of both networks, pooled over folds and seeds.
+
+    `wilson95` is the widest of the seeds' intervals: another seed scores the same pictures again, not more of them.
+    """
     summary: dict[str, Any] = {"folds": folds, "seeds": seeds, "grouped": True, "folds_done": len(rows)}
     truth = [label for row in rows for label in row["truth"]]
     for kind in ("float", "int8"):
@@ -151,16 +158,17 @@ def summarize(rows: Sequence[dict[str, Any]], folds: int, seeds: int) -> dict[st
         rates = [row[f"{kind}_correct"] / row["n"] for row in rows]
         pooled = dict(classification(truth, top, rows[0]["labels"]))
         recalls = {label: each["recall"] for label, each in pooled["per_class"].items()}
-        bound = share(sum(row[f"{kind}_correct"] for row in rows), len(truth))
+        by_seed = [[row for row in rows if row["seed"] == seed] for seed in sorted({row["seed"] for row in rows})]
+        bounds = [share(sum(row[f"{kind}_correct"] for row in mine), sum(row["n"] for row in mine)) for mine in by_seed]
         summary[kind] = {
             "mean": round(float(np.mean(rates)), 6),
             "sd": round(float(np.std(rates, ddof=1)), 6) if len(rates) > 1 else 0.0,
             "worst_fold": round(min(rates), 6),
             "worst_recall": min(recalls.values()),
             "worst_class": min(recalls, key=lambda label: recalls[label]),
-            "wilson95": [bound["low"], bound["high"]],
-            "k": bound["k"],
-            "n": bound["n"],
+            "wilson95": [min(bound["low"] for bound in bounds), max(bound["high"] for bound in bounds)],
+            "k": sum(bound["k"] for bound in bounds),
+            "n": len(truth),
             "per_class": pooled["per_class"],
             "macro": pooled["macro"],
             "confusion": pooled["confusion"],

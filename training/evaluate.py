@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from inspector.decision import DecisionRules
 from inspector.frame import Pixels
 from inspector.inspection import InspectRules
 from inspector.tiling import TilingRules
+from training.bundle import learned_from
 from training.dataset import Picture, Store, load_pixels
 from training.errors import DataError
 from training.foreign import ForeignSet, foreign_sets
@@ -27,6 +29,7 @@ from training.intervals import share
 from training.line import compose_benchmark, run_benchmark
 from training.measures import (
     Model,
+    classification,
     corruption,
     costs,
     counterpart,
@@ -38,6 +41,7 @@ from training.measures import (
 )
 from training.prepare import Manifest
 from training.tiles import composed_tiles, find_grounds
+from training.train import float_logits, load_run, refuse_other_data
 
 UNKNOWN_RATES = (0.003, 0.01, 0.05)
 CLEAN_STRIPS = 160
@@ -93,6 +97,8 @@ def evaluate(
     model = Model(pool, rules)
     tile_px = bundle.card.tile_px
     side = test_side(manifest, store)
+    if strange := sorted({picture.label for picture in side.pictures} - set(bundle.card.labels)):
+        raise DataError(f"evaluate: {bundle.short} does not know the label {strange[0]!r}: {list(bundle.card.labels)}")
     scale = 10 if quick else 1
     apart, apart_pixels = [side.pictures[i] for i in side.apart], [side.pixels[i] for i in side.apart]
     results: dict[str, Any] = {
@@ -103,6 +109,8 @@ def evaluate(
     try:
         say("official test pictures")
         results["official"] = dict(official(model, side.pictures, side.pixels))
+        if apart:  # a split may show one surface on both sides, as the official one does
+            results["official"]["apart"] = dict(official(model, apart, apart_pixels))["correct"]
         say("corruption suite")
         results["corruption"] = dict(corruption(model, side.pictures, side.pixels))
         say("localisation")
@@ -124,7 +132,7 @@ def evaluate(
         if foreign_root is not None:
             say("other mills and materials")
             results["foreign"] = _foreign(
-                model, list(foreign_sets(foreign_root, tile_px, learned_from(bundle))), side.pixels
+                model, list(foreign_sets(foreign_root, tile_px, learned_from(bundle.card.training))), side.pixels
             )
         results["offenders"] = [
             {"picture": side.pictures[i].path, "label": side.pictures[i].label, "top": top, "own_score": score}
@@ -136,10 +144,20 @@ def evaluate(
     return results
 
 
-def learned_from(bundle: Bundle) -> tuple[str, ...]:
-    """Return the folders of its auxiliary data set that a bundle learned from."""
-    auxiliary = bundle.card.training.get("recipe", {}).get("auxiliary") or {}
-    return tuple(auxiliary.get("shows", {}))
+def evaluate_float(run: Path, manifest: Manifest, store: Store) -> dict[str, Any]:
+    """Return how a run's float network does on the test pictures, arg-max over its labels: what int8 begins from.
+
+    Raises:
+        DataError: The data set has no `validation` split.
+        RecipeError: No finished run, or one that was trained on other pictures.
+    """
+    recipe, labels, network = load_run(run)
+    refuse_other_data(run, {"data": manifest.sha256})
+    side = test_side(manifest, store)
+    top = [labels[int(i)] for i in float_logits(network, side.pixels, recipe).argmax(axis=1)]
+    truth = [picture.label for picture in side.pictures]
+    official = dict(classification(truth, top, labels))
+    return {"run": recipe.name, "recipe": recipe.digest, "official": official, "provenance": provenance(manifest)}
 
 
 def _clean(
@@ -172,12 +190,16 @@ def _foreign(model: Model, sets: Sequence[ForeignSet], known: Sequence[Pixels]) 
 
 
 def provenance(manifest: Manifest) -> dict[str, Any]:
-    """Return commit, date and data of a result."""
-    found = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
+    """Return commit (with a plus where the code differs from it), date and data of a result."""
+    commit = None
+    with suppress(FileNotFoundError):  # no git here
+        found = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+"],
+            cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        commit = found.stdout.strip() or None
     return {
-        "commit": found.stdout.strip() or None,
+        "commit": commit,
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "data_manifest": manifest.sha256,
     }

@@ -6,6 +6,7 @@ A full disk or a kill leaves a `partial-*` file that nothing reads.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from inspector.frame import Pixels
 
 def write_bytes(path: Path, raw: bytes) -> None:
     """Write bytes."""
-    partial = path.with_name(f"partial-{path.name}")
+    partial = path.with_name(f"partial-{os.getpid()}-{path.name}")
     partial.write_bytes(raw)
     partial.replace(path)
 

@@ -29,13 +29,15 @@ from inspector.decision import DecisionRules, Verdict, decide, to_distances, to_
 from inspector.errors import BundleError
 from inspector.frame import Pixels
 from training.corrupt import SUITE, corrupted
-from training.dataset import Picture
+from training.dataset import LabelledBox, Picture
 from training.intervals import share
 from training.line import expected_calibration_error
 
 POINTING_TOLERANCE_PX = 15
 """As in the pointing game of Zhang et al., "Top-down neural attention by excitation backprop", IJCV 126 (2018)."""
 COVERED_SHARE = 0.5
+DEFECT_SHARE = 0.001
+"""Of all tiles of a line; assumed."""
 
 _Floats = npt.NDArray[np.float64]
 Row = tuple[str, Any]
@@ -203,7 +205,7 @@ def localisation(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pix
         off = min(max(b.x - int(x), int(x) - b.right + 1, b.y - int(y), int(y) - b.bottom + 1, 0) for b in boxes)
         strict += off == 0
         tolerant += off <= POINTING_TOLERANCE_PX
-        overlap = _best_iou(np.asarray(heat, np.float64), picture)
+        overlap = _best_iou(np.asarray(heat, np.float64), boxes)
         overlaps.append(overlap)
         localised += overlap >= 0.5
     yield "pointing", share(tolerant, len(chosen))["share"]
@@ -234,10 +236,10 @@ def heat_box(heat: _Floats) -> tuple[int, int, int, int]:
     return x, y, x + width, y + height
 
 
-def _best_iou(heat: _Floats, picture: Picture) -> float:
+def _best_iou(heat: _Floats, boxes: Sequence[LabelledBox]) -> float:
     x, y, right, bottom = heat_box(heat)
     best = 0.0
-    for box in picture.boxes:
+    for box in boxes:
         wide, high = min(right, box.right) - max(x, box.x), min(bottom, box.bottom) - max(y, box.y)
         both = max(0, wide) * max(0, high)
         best = max(best, both / ((right - x) * (bottom - y) + box.area - both))
@@ -245,24 +247,30 @@ def _best_iou(heat: _Floats, picture: Picture) -> float:
 
 
 def costs(model: Model, tiles: Sequence[Pixels], truth: Sequence[str]) -> Iterator[Row]:
-    """ROC and precision-recall of "is a defect", and the cheapest threshold when a miss costs c false alarms."""
+    """ROC and precision-recall of "is a defect", and the cheapest threshold when a miss costs c false alarms.
+
+    A tile's score is what `decision.thresholds` is compared with: that of the leading label where it is a defect, else
+    0. Costs are weighed for a line on which `DEFECT_SHARE` of the tiles show a defect, not for the mix of the test.
+    """
     scores = to_scores(model.classify(tiles).logits, model.rules.temperature)
-    defect = 1 - scores[:, model.rules.labels.index(CLEAN)] if CLEAN in model.rules.labels else scores.max(axis=1)
+    defects = np.array([label != CLEAN for label in model.rules.labels])
+    leading = np.where(defects[scores.argmax(axis=1)], scores.max(axis=1), 0.0)
     wanted = np.array([label != CLEAN for label in truth])
     if wanted.all() or not wanted.any():
         return
-    false_rate, true_rate, cuts = roc_curve(wanted, defect)
-    precision, recall, _ = precision_recall_curve(wanted, defect)
+    false_rate, true_rate, cuts = roc_curve(wanted, leading)
+    precision, recall, _ = precision_recall_curve(wanted, leading)
     yield "roc_auc", round(float(auc(false_rate, true_rate)), 6)
     yield "pr_auc", round(float(auc(recall, precision)), 6)
     yield "roc", {"false_alarm": false_rate.round(5).tolist(), "recall": true_rate.round(5).tolist()}
     yield "pr", {"recall": recall[::5].round(5).tolist(), "precision": precision[::5].round(5).tolist()}
-    misses, alarms = (1 - true_rate) * wanted.sum(), false_rate * (~wanted).sum()
+    yield "defect_share", DEFECT_SHARE
+    misses, alarms = (1 - true_rate) * DEFECT_SHARE, false_rate * (1 - DEFECT_SHARE)
     yield (
         "threshold_by_cost",
         {
             f"a miss costs {cost} false alarms": _cheapest(cost * misses + alarms, cuts, true_rate, false_rate)
-            for cost in (1, 10, 100)
+            for cost in (10, 100, 1000)
         },
     )
 

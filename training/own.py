@@ -6,6 +6,9 @@ half a step, with BatchNorm folded in. New labels are allowed; rows of the head 
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,8 @@ from scipy.stats import binomtest  # type: ignore[import-untyped]
 from inspector.bundle import CLEAN, find_bundle, load_bundle
 from inspector.classifier import Classifier
 from training import signoff
+from training.bundle import data_sets, learned_from
+from training.checkpoint import replace_weights
 from training.dataset import Store
 from training.errors import WeightsError
 from training.files import write_json
@@ -37,23 +42,32 @@ _Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """Where fine-tuning begins: the network before it, and its labels."""
+    """Where fine-tuning begins: the network before it, its labels, and what its weights have seen.
+
+    Attributes:
+        sets: As `data.sets` of a card.
+        learned_from: Folders of another mill.
+    """
 
     recipe: Recipe
     labels: tuple[str, ...]
     network: Any
     int8: bytes
+    sets: list[dict[str, str]]
+    learned_from: tuple[str, ...]
 
 
 def open_start(source: Path) -> Start:
     """Return the network of a run folder or a bundle.
 
     Raises:
+        DataError: The run is not quantized.
         WeightsError: Neither is there.
     """
     if (source / "run.json").is_file():
         recipe, labels, network = load_run(source)
-        return Start(recipe, labels, network, (source / "model.tflite").read_bytes())
+        identity = json.loads((source / "run.json").read_text())
+        return Start(recipe, labels, network, signoff.load(source).model, data_sets(identity), learned_from(identity))
     root = find_bundle(str(source))
     if not (root / "card.json").is_file():
         raise WeightsError(f"init: neither a bundle nor a run: {source}")
@@ -62,7 +76,8 @@ def open_start(source: Path) -> Start:
     recipe = Recipe.of_another_version(loaded.card.training["recipe"])
     raw = loaded.model_path().read_bytes()
     network = network_from_int8(recipe, loaded.card.labels, raw)
-    return Start(recipe, loaded.card.labels, network, raw)
+    sets = list(loaded.card.data.get("sets", []))
+    return Start(recipe, loaded.card.labels, network, raw, sets, learned_from(loaded.card.training))
 
 
 def network_from_int8(recipe: Recipe, labels: Sequence[str], raw: bytes) -> Any:
@@ -141,15 +156,21 @@ def fine_tune(recipe: Recipe, source: Path, store: Store, manifest: Manifest, ru
     labels_known = {picture.label for picture in manifest.pictures}
     own = recipe.changed(
         width=start.recipe.width, input_px=start.recipe.input_px, tile_px=start.recipe.tile_px, auxiliary=None,
+        colour=start.recipe.colour, scaling=start.recipe.scaling,
         clean=CLEAN in labels_known or bool(recipe.tiles.clean_textures or recipe.tiles.generated_clean),
     )  # fmt: skip
     course = course_of(own, store, manifest)
     run.mkdir(parents=True, exist_ok=True)
     if not (run / "init.weights.h5").is_file():
-        carry_over(start, own, course.labels).save_weights(run / "partial-init.weights.h5")
-        (run / "partial-init.weights.h5").replace(run / "init.weights.h5")
-    network = train(own, course, run, None, {"data": manifest.sha256, "init": str(source)})
-    signed = signoff.sign_off(network, course, own, run, gate=False)
+        replace_weights(carry_over(start, own, course.labels), run / "init.weights.h5")
+    begun = {
+        "init": str(source),
+        "init_sha256": hashlib.sha256(start.int8).hexdigest(),
+        "init_sets": start.sets,
+        "init_learned_from": list(start.learned_from),
+    }
+    network = train(own, course, run, None, {"data": manifest.sha256, **begun})
+    signed = signoff.sign_off(network, course, own, run)
     signoff.save(run, signed)
     row = compare(start, Int8Network(signed.model), course)
     write_json(run / "comparison.json", row)
@@ -157,17 +178,44 @@ def fine_tune(recipe: Recipe, source: Path, store: Store, manifest: Manifest, ru
 
 
 def compare(start: Start, new: Int8Network, course: Course) -> dict[str, Any]:
-    """Score both int8 networks on the same held-out tiles; a difference counts when an exact McNemar test says so."""
+    """Score both int8 networks on the same held-out pictures, and say which is better.
+
+    Composed and generated tiles do not vote: the new network has learned from their like. Pictures of a label that the
+    one in service cannot name do not either; how many of them the new one names is told beside. Views of one surface
+    are one vote: an exact sign test over the groups of which one network has more right than the other.
+    """
     held = course.validation
     old_logits, new_logits = Int8Network(start.int8)(held.pixels)["logits"], new(held.pixels)["logits"]
     old = np.array([start.labels[int(i)] for i in old_logits.argmax(axis=1)]) == np.array(held.labels)
     fresh = np.array([course.labels[int(i)] for i in new_logits.argmax(axis=1)]) == np.array(held.labels)
-    gained, lost = int((fresh & ~old).sum()), int((old & ~fresh).sum())
+    taken = np.array([origin == "picture" for origin in held.origins])
+    named = np.array([label in start.labels for label in held.labels])
+    votes: dict[str, int] = defaultdict(int)
+    for i in np.flatnonzero(taken & named):
+        votes[held.groups[i]] += int(fresh[i]) - int(old[i])
+    gained, lost = sum(vote > 0 for vote in votes.values()), sum(vote < 0 for vote in votes.values())
     chance = float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
     if chance >= SURE:
         verdict = "no difference is shown: keep the model in service"
     else:
         verdict = "the new model is better" if gained > lost else "the model in service is better"
-    in_service, trained = share(int(old.sum()), len(old)), share(int(fresh.sum()), len(fresh))
-    told = f"in service {in_service['k']} of {in_service['n']}, new {trained['k']} (p = {chance:.3g}): {verdict}"
-    return {"in_service": in_service, "new": trained, "gained": gained, "lost": lost, "p": chance, "verdict": told}
+    row: dict[str, Any] = {
+        "in_service": share(int(old[taken & named].sum()), int((taken & named).sum())),
+        "new": share(int(fresh[taken & named].sum()), int((taken & named).sum())),
+        "gained": gained, "lost": lost, "p": chance,
+        "new_labels": sorted(set(course.labels) - set(start.labels)),
+        "of_new_labels": share(int(fresh[taken & ~named].sum()), int((taken & ~named).sum())),
+        "lost_labels": sorted(set(start.labels) - set(course.labels)),
+        "other_tiles": {
+            "in_service": share(int(old[~taken & named].sum()), int((~taken & named).sum())),
+            "new": share(int(fresh[~taken & named].sum()), int((~taken & named).sum())),
+        },
+    }  # fmt: skip
+    told = f"in service {row['in_service']['k']} of {row['in_service']['n']} held-out pictures, new {row['new']['k']}"
+    told = f"{told} (p = {chance:.3g}): {verdict}"
+    if row["new_labels"]:
+        count = row["of_new_labels"]
+        told += f"; newly named: {', '.join(row['new_labels'])}, {count['k']} of {count['n']}"
+    if row["lost_labels"]:
+        told += f"; NO LONGER NAMED, for want of pictures of them: {', '.join(row['lost_labels'])}"
+    return {**row, "verdict": told}

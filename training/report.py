@@ -24,7 +24,6 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; margin: 1em 0; }
 td, th { border: 1px solid #ccc; padding: .25em .6em; text-align: left; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
 p img { max-width: 100%; }
 figure { display: inline-block; margin: .4em; vertical-align: top; }
 figcaption { font-size: 12px; max-width: 140px; } h1 { font-size: 1.5em; } pre { background: #f5f5f5; padding: .6em; }
@@ -53,6 +52,8 @@ def write_report(folder: Path, title: str, results: Mapping[str, Any], pictures:
     if "costs" in results and "roc" in results["costs"]:
         parts += ["<h2>A miss against a false alarm</h2>", _plot(_curves(results["costs"]))]
         by_cost = results["costs"]["threshold_by_cost"]
+        mix = f"{results['costs']['defect_share']:.1%} of the tiles show a defect; one threshold for all labels"
+        parts.append(f"<p>{mix} (<code>decision.thresholds</code>).</p>")
         rows = [(cost, row["threshold"], row["recall"], row["false_alarm_rate"]) for cost, row in by_cost.items()]
         parts.append(_table(("cost", "threshold", "recall", "false alarms"), rows))
     if "line" in results:
@@ -75,6 +76,8 @@ def _summary(results: Mapping[str, Any]) -> str:
     if "official" in results:
         rows.append(("official test pictures, arg-max", _of(results["official"]["correct"])))
         rows.append(("... full decision", _of(results["official"]["decision"])))
+    if "apart" in results.get("official", {}):
+        rows.append(("... that show nothing a training picture shows", _of(results["official"]["apart"])))
     if "corruption" in results:
         rows.append(("corruptions, mean", f"{results['corruption']['mean']:.4f}"))
         rows.append(
@@ -87,7 +90,11 @@ def _summary(results: Mapping[str, Any]) -> str:
             ("line: false alarms on clean tiles", _of(line["clean_tiles"])), ("line: ECE", line["ece"]),
         ]  # fmt: skip
     if "cam" in results and "pointing" in results["cam"]:
-        rows.append(("CAM points into a box", _of(results["cam"]["pointing_within_tolerance"])))
+        tolerance = results["cam"]["pointing_tolerance_px"]
+        rows.append(
+            (f"CAM points into a box, or {tolerance} px beside", _of(results["cam"]["pointing_within_tolerance"]))
+        )
+        rows.append(("CAM points into a box", _of(results["cam"]["pointing_strict"])))
     return _table(("figure", "value"), rows)
 
 

@@ -7,6 +7,8 @@ pictures; calibrate temperature, choose thresholds, fit the unknown rule. Nothin
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import tempfile
 from collections.abc import Sequence
@@ -19,7 +21,7 @@ import numpy.typing as npt
 
 from inspector.frame import Pixels
 from training.augment import augment
-from training.errors import GateError
+from training.errors import DataError
 from training.feed import stacked_input
 from training.files import write_bytes, write_json
 from training.network import float_input
@@ -69,9 +71,8 @@ def sign_off(
     run: Path,
     *,
     false_unknown_rate: float = FALSE_UNKNOWN_RATE,
-    gate: bool = True,
 ) -> SignedOff:
-    """Quantize and choose the operating point.
+    """Quantize and choose the operating point; whether int8 is the float network, `parity` says.
 
     Args:
         network: The float network.
@@ -79,10 +80,6 @@ def sign_off(
         recipe: Its recipe.
         run: Keeps the state of the rounded network's own training.
         false_unknown_rate: Share of known validation tiles that may come out as unknown.
-        gate: Refuse an int8 network that is not the float one.
-
-    Raises:
-        GateError: The int8 network is not the float network.
     """
     rng = np.random.default_rng(recipe.seed)
     named = course.train.pick([i for i, label in enumerate(course.train.labels) if label != OUTLIER])
@@ -114,8 +111,6 @@ def sign_off(
         followed = attempt(follow(network, course.train, course.labels, recipe, ranges, run / "rounded"))
         if made.over_pictures.refusal or not followed.over_pictures.refusal:
             made = followed
-    if gate and made.over_pictures.refusal:
-        raise GateError(f"quantize: int8 is not float: {made.over_pictures.refusal}")
     int8 = Int8Network(made.model)
     scores = softmax(made.scored["logits"], made.temperature)
     # Artificial surfaces stand for other mills: what is like them is not thereby known.
@@ -139,12 +134,15 @@ def lit_otherwise(tiles: Sequence[Pixels], recipe: Recipe, rng: np.random.Genera
 
 def save(run: Path, result: SignedOff) -> None:
     """Write the result into the run's folder."""
-    write_bytes(run / "model.tflite", result.model)
-    np.savez_compressed(run / "partial-unknown.npz", means=result.distance.means, whitening=result.distance.whitening)
-    (run / "partial-unknown.npz").replace(run / "unknown.npz")
+    arrays = io.BytesIO()
+    np.savez_compressed(arrays, means=result.distance.means, whitening=result.distance.whitening)
+    files = {"model.tflite": result.model, "unknown.npz": arrays.getvalue()}
+    for name, raw in files.items():
+        write_bytes(run / name, raw)
     write_json(
         run / "signoff.json",
         {
+            "files": {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()},
             "temperature": result.temperature, "thresholds": result.thresholds,
             "unknown_threshold": result.unknown_threshold, "false_unknown_rate": result.false_unknown_rate,
             "parity": parity_row(result.parity), "parity_tiles": parity_row(result.parity_tiles),
@@ -158,12 +156,22 @@ def parity_row(compared: Parity) -> dict[str, Any]:
 
 
 def load(run: Path) -> SignedOff:
-    """Return what `save` wrote."""
+    """Return what `save` wrote.
+
+    Raises:
+        DataError: Not quantized yet, or interrupted between two of its files.
+    """
+    if not (run / "signoff.json").is_file():
+        raise DataError(f"{run}: not quantized: run python -m training quantize {run} first")
     row = json.loads((run / "signoff.json").read_text())
-    with np.load(run / "unknown.npz", allow_pickle=False) as arrays:
+    raw = {name: (run / name).read_bytes() for name in ("model.tflite", "unknown.npz")}
+    for name, sha256 in row.get("files", {}).items():
+        if hashlib.sha256(raw[name]).hexdigest() != sha256:
+            raise DataError(f"{run / name}: is not what signoff.json was written for: run quantize again")
+    with np.load(io.BytesIO(raw["unknown.npz"]), allow_pickle=False) as arrays:
         distance = Distance(arrays["means"], arrays["whitening"])
     compared, tiles = (Parity(**{**row[k], "larger": tuple(row[k]["larger"])}) for k in ("parity", "parity_tiles"))
     return SignedOff(
-        (run / "model.tflite").read_bytes(), row["temperature"], row["thresholds"], distance,
+        raw["model.tflite"], row["temperature"], row["thresholds"], distance,
         row["unknown_threshold"], row["false_unknown_rate"], compared, tiles,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ class Course:
 
 
 def carve_validation(pictures: Sequence[Picture], seed: int = 0) -> tuple[list[int], list[int]]:
-    """Split pictures into (train, validation) indices by group, stratified by label.
+    """Split pictures into (train, validation) indices by group, an eighth of each label's as near as groups allow.
 
     Raises:
         DataError: A label has all its pictures in one group, so that nothing of it could be held out.
@@ -70,15 +71,43 @@ def carve_validation(pictures: Sequence[Picture], seed: int = 0) -> tuple[list[i
     fewest = min(groups_of, key=lambda label: (len(groups_of[label]), label))
     if len(groups_of[fewest]) < 2:
         raise DataError(f"validation: all pictures of {fewest!r} are views of one surface: nothing could be held out")
-    parts = min(VALIDATION_FOLDS, len(groups_of[fewest]))
-    folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-    kept, held = next(iter(folds.split(np.zeros(len(pictures)), labels, groups)))
-    return kept.tolist(), held.tolist()
+    if len(groups_of[fewest]) >= VALIDATION_FOLDS:
+        folds = StratifiedGroupKFold(VALIDATION_FOLDS, shuffle=True, random_state=seed)
+        kept, held = next(iter(folds.split(np.zeros(len(pictures)), labels, groups)))
+        return kept.tolist(), held.tolist()
+    chosen = _groups_to_hold_out(pictures, np.random.default_rng(seed))
+    sides = [[i for i, group in enumerate(groups) if (group in chosen) == side] for side in (False, True)]
+    return sides[0], sides[1]
+
+
+def _groups_to_hold_out(pictures: Sequence[Picture], rng: np.random.Generator) -> set[str]:
+    """Return at least one group a label, never its largest, and no more than an eighth where more than one are taken.
+
+    For data with a rare label: as many folds as it has groups would hold out half of everything.
+    """
+    chosen: set[str] = set()
+    for label in sorted({picture.label for picture in pictures}):
+        sizes = Counter(picture.group for picture in pictures if picture.label == label)
+        wanted, largest = sizes.total() / VALIDATION_FOLDS, max(sorted(sizes), key=sizes.__getitem__)
+        shuffled = [str(group) for group in rng.permutation(sorted(set(sizes) - {largest}))]
+        taken = sum(sizes[group] for group in chosen)
+        for group in sorted(shuffled, key=sizes.__getitem__):
+            if taken == 0 or taken + sizes[group] <= wanted:
+                chosen.add(group)
+                taken += sizes[group]
+    return chosen
 
 
 def course_of(recipe: Recipe, store: Store, manifest: Manifest, auxiliary: Auxiliary = NOTHING) -> Course:
-    """Return the tiles of a run over a data set's training split, or over all of it where it brings no split."""
-    pictures = manifest.split("train") or list(manifest.pictures)
+    """Return the tiles of a run over a data set's training split, or over all of it where it brings no split.
+
+    Raises:
+        DataError: It brings a split to be held out, and none to train on.
+    """
+    pictures = manifest.split("train")
+    if not pictures and manifest.split("validation"):
+        raise DataError(f"train: the data set has pictures to hold out, and none in a folder named train: {store.root}")
+    pictures = pictures or list(manifest.pictures)
     return assemble(recipe, pictures, load_pixels(store, pictures), auxiliary)
 
 
@@ -97,24 +126,34 @@ def assemble(
     sides = []
     for part, (side, share) in enumerate(((kept, 1.0), (held, len(held) / len(kept)))):
         theirs, their_pixels = [pictures[i] for i in side], [pixels[i] for i in side]
-        tiles = companions(recipe, theirs, their_pixels, share, seed=1000 * recipe.seed + part)
+        clean_times = VALIDATION_CLEAN if part else 1
+        tiles = companions(recipe, theirs, their_pixels, share, clean_times, seed=1000 * recipe.seed + part)
         sides.append(tiles.pick([i for i, label in enumerate(tiles.labels) if label in labels]))
     return Course(labels, sides[0] + auxiliary.tiles, sides[1])
 
 
 def companions(
-    recipe: Recipe, pictures: Sequence[Picture], pixels: Sequence[Pixels], share: float, seed: int
+    recipe: Recipe, pictures: Sequence[Picture], pixels: Sequence[Pixels], share: float, clean_times: int, seed: int
 ) -> TileSet:
-    """Return the pictures as tiles, with the recipe's clean, cut and generated tiles made from these pictures alone."""
+    """Return the pictures as tiles, with the recipe's clean, cut and generated tiles made from these pictures alone.
+
+    Args:
+        recipe: How many tiles of a kind.
+        pictures: Of one side.
+        pixels: Theirs.
+        share: Part of the recipe's numbers.
+        clean_times: So many times as many clean tiles.
+        seed: Of what is drawn.
+    """
     wanted = recipe.tiles
 
     def count(number: int, times: int = 1) -> int:
-        return round(number * share * (times if share < 1 else 1))
+        return round(number * share * times)
 
     parts = [picture_tiles(pictures, pixels)]
     if wanted.clean_quilted or wanted.cut:
         made = composed_tiles(
-            pictures, pixels, clean=count(wanted.clean_quilted, VALIDATION_CLEAN), cut=count(wanted.cut),
+            pictures, pixels, clean=count(wanted.clean_quilted, clean_times), cut=count(wanted.cut),
             tile_px=recipe.tile_px, seed=seed, artificial=ARTIFICIAL_GROUND,
         )  # fmt: skip
         parts.append(made)
@@ -122,7 +161,7 @@ def companions(
     parts.append(texture_tiles(count(wanted.clean_textures), recipe.tile_px, seed))
     drawn = seed % 1000 * (VALIDATION_SEED - TRAIN_SEED) + TRAIN_SEED + seed // 1000 * 10_000
     parts.append(generated_tiles(count(wanted.generated_defects), recipe.tile_px, drawn))
-    parts.append(generated_clean_tiles(count(wanted.generated_clean, VALIDATION_CLEAN), recipe.tile_px, drawn))
+    parts.append(generated_clean_tiles(count(wanted.generated_clean, clean_times), recipe.tile_px, drawn))
     return sum_tiles(parts)
 
 

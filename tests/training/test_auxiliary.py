@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from inspector.bundle import Bundle
 from inspector.strip import draw_tile
 from training.auxiliary import NOTHING, held_half, learned_half, load_auxiliary
-from training.bundle import notice
+from training.bundle import learned_from, notice
 from training.dataset import Store
 from training.errors import DataError, RecipeError
-from training.evaluate import learned_from
 from training.feed import training_batches
 from training.foreign import foreign_sets
 from training.prepare import build_manifest
@@ -84,23 +81,24 @@ def test_of_what_was_learned_from_the_other_half_is_measured_and_all_of_the_rest
 
 
 @pytest.mark.parametrize(
-    ("recipe", "folders"),
+    ("row", "folders"),
     [
-        pytest.param(RECIPE.model_dump(), ("ash", "surface scratch"), id="with auxiliary pictures"),
-        pytest.param(RECIPE.changed(auxiliary=None).model_dump(), (), id="without"),
-        pytest.param({"name": "older"}, (), id="of before that setting"),
+        pytest.param({"recipe": RECIPE.model_dump()}, ("ash", "surface scratch"), id="with auxiliary pictures"),
+        pytest.param({"recipe": RECIPE.changed(auxiliary=None).model_dump()}, (), id="without"),
+        pytest.param({"recipe": {"name": "older"}}, (), id="of before that setting"),
+        pytest.param({"recipe": {}, "init_learned_from": ["ash"]}, ("ash",), id="a run, before its start"),
+        pytest.param({"recipe": {}, "learned_from": ["ash"]}, ("ash",), id="a card, before its start"),
     ],
 )
-def test_a_bundle_s_card_says_what_it_learned_from(recipe: dict[str, Any], folders: tuple[str, ...]) -> None:
-    card = cast(Bundle, SimpleNamespace(card=SimpleNamespace(training={"recipe": recipe})))
-
-    assert learned_from(card) == folders
+def test_a_card_and_a_run_say_what_they_learned_from(row: dict[str, Any], folders: tuple[str, ...]) -> None:
+    """What a start learned from stays learned: `evaluate` measures the other half of it only."""
+    assert learned_from(row) == folders
 
 
 def test_a_bundle_s_description_names_the_pictures_from_elsewhere() -> None:
     """Whoever reads the card finds source and licence of all that the weights were learned from."""
-    assert "another mill, Apache-2.0, was learned from too" in notice(RECIPE, own=False)
-    assert notice(RECIPE, own=False).startswith(notice(RECIPE.changed(auxiliary=None), own=False))
+    assert "another mill, Apache-2.0, was learned from too" in notice(RECIPE, [], own=False)
+    assert notice(RECIPE, [], own=False).startswith(notice(RECIPE.changed(auxiliary=None), [], own=False))
 
 
 def test_of_an_outlier_the_network_is_to_be_unsure_and_of_the_others_sure() -> None:

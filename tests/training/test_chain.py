@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import cv2
@@ -22,14 +24,14 @@ from inspector.frame import Pixels
 from inspector.preprocess import to_input
 from inspector.strip import KINDS, draw_tile
 from inspector.tiling import Box
-from training import rounding, signoff
+from training import checkpoint, rounding, signoff
 from training import train as training_run
 from training.auxiliary import NOTHING
 from training.bundle import bundle_run
-from training.checkpoint import save_state
+from training.checkpoint import replace_weights, save_state
 from training.crossval import cross_validate, fold_digest, read_fold, summarize
-from training.dataset import Store
-from training.errors import DataError, RecipeError, WeightsError
+from training.dataset import Picture, Store
+from training.errors import DataError, GateError, RecipeError, WeightsError
 from training.evaluate import evaluate
 from training.explain import agreement, grad_cam
 from training.feed import mask_of, preprocess_in_graph, shown_cells, stacked_input
@@ -101,8 +103,8 @@ def trained(small_data: Path, weights: Path, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("runs")
     course = training_run.course_of(SMALL, store, manifest)
     network = training_run.train(SMALL, course, folder / "run", weights, {"data": manifest.sha256})
-    signoff.save(folder / "run", signoff.sign_off(network, course, SMALL, folder / "run", gate=False))
-    bundle_run(folder / "run", folder / "bundle", manifest, "9.9.9", None)
+    signoff.save(folder / "run", signoff.sign_off(network, course, SMALL, folder / "run"))
+    bundle_run(folder / "run", folder / "bundle", manifest, "9.9.9", None, gate=False)
     return Trained(folder / "run", folder / "bundle", store, manifest, course)
 
 
@@ -339,8 +341,69 @@ def test_figures_of_another_model_never_get_into_a_card(trained: Trained, tmp_pa
     """Results name the model they were measured on."""
     (tmp_path / "results.json").write_text(json.dumps({"model_sha256": "0" * 64, "bundle": "other"}))
     with pytest.raises(DataError, match="another model"):
-        bundle_run(trained.run, tmp_path / "bundle", trained.manifest, "1", tmp_path / "results.json")
+        bundle_run(trained.run, tmp_path / "bundle", trained.manifest, "1", tmp_path / "results.json", gate=False)
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_run_whose_int8_is_not_float_is_packed_only_when_asked(trained: Trained, tmp_path: Path) -> None:
+    """The gate holds for `bundle` too; a card of a run packed all the same says why it was to be refused."""
+    shutil.copytree(trained.run, tmp_path / "run")
+    row = json.loads((tmp_path / "run" / "signoff.json").read_text())
+    row["parity"] |= {"agreement": 1.0, "p99_shift": 0.5}
+    (tmp_path / "run" / "signoff.json").write_text(json.dumps(row))
+
+    with pytest.raises(GateError, match=r"99th percentile of the score shift is 0\.5"):
+        bundle_run(tmp_path / "run", tmp_path / "bundle", trained.manifest, "1", None)
+    assert not (tmp_path / "bundle").exists()
+    card = bundle_run(tmp_path / "run", tmp_path / "bundle", trained.manifest, "1", None, gate=False)
+    assert "99th percentile" in card.training["parity"]["refusal"]
+
+
+def test_a_bundle_replaces_bundles_alone(trained: Trained, tmp_path: Path) -> None:
+    """A folder of pictures, given by mistake, is left as it is; a bundle of before is replaced."""
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "1.png").write_bytes(b"a picture")
+    with pytest.raises(DataError, match="pictures holds something else than a bundle"):
+        bundle_run(trained.run, tmp_path / "pictures", trained.manifest, "1", None, gate=False)
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["1.png"]
+
+    for version in ("1", "2"):
+        bundle_run(trained.run, tmp_path / "bundle", trained.manifest, version, None, gate=False)
+    assert load_bundle(tmp_path / "bundle").card.version == "2"
+
+
+def test_a_bundle_names_the_pictures_that_its_run_learned_from(trained: Trained, tmp_path: Path) -> None:
+    """The manifest at hand may be another data set's: its hash never gets into the card."""
+    other = Manifest(trained.manifest.pictures[1:], ())
+    with pytest.raises(RecipeError, match="was trained on other pictures: data"):
+        bundle_run(trained.run, tmp_path / "bundle", other, "1", None, gate=False)
+
+
+def test_a_sign_off_that_was_cut_off_is_no_sign_off(trained: Trained, tmp_path: Path) -> None:
+    """A new network beside the thresholds of the one before is refused by name."""
+    shutil.copytree(trained.run, tmp_path / "run")
+    (tmp_path / "run" / "model.tflite").write_bytes(b"a network that came after")
+    with pytest.raises(DataError, match=r"model\.tflite: is not what signoff\.json was written for"):
+        signoff.load(tmp_path / "run")
+    (tmp_path / "run" / "signoff.json").unlink()
+    with pytest.raises(DataError, match="not quantized"):
+        signoff.load(tmp_path / "run")
+
+
+def test_weights_are_not_begun_where_they_have_no_room(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HDF5 may end the process on a full disk, so the room is asked for first; what was there stays."""
+    network = build_network(SMALL, trained.course.labels, None)
+    replace_weights(network, tmp_path / "state.weights.h5")
+    before = (tmp_path / "state.weights.h5").read_bytes()
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(OSError, match=r"no room for .* MB of weights") as raised:
+        replace_weights(network, tmp_path / "state.weights.h5")
+
+    assert raised.value.errno == errno.ENOSPC
+    assert (tmp_path / "state.weights.h5").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_damaged_bundle_is_refused(trained: Trained, tmp_path: Path) -> None:
@@ -360,11 +423,21 @@ def test_every_figure_is_measured_and_reported(trained: Trained, tmp_path: Path)
     page = write_report(tmp_path / "report", "small", found, pixels)
 
     assert found["official"]["correct"]["n"] == 24
+    assert found["official"]["apart"]["n"] <= 24
     assert {"recall", "right_label", "ece"} <= set(found["line"])
     assert {"mean", "worst"} <= set(found["corruption"])
     assert "false_alarms_per_10000" in found["clean"]
     assert "<script" not in page.read_text()
     assert json.loads((tmp_path / "report" / "results.json").read_text())["model_sha256"] == found["model_sha256"]
+
+
+def test_a_label_that_the_bundle_does_not_know_is_named_before_anything_is_measured(trained: Trained) -> None:
+    """Own pictures with a new label cannot be measured on the shipped bundle."""
+    pictures = tuple(replace(p, label="dent" if p.label == "patches" else p.label) for p in trained.manifest.pictures)
+    told: list[str] = []
+    with pytest.raises(DataError, match="does not know the label 'dent'"):
+        evaluate(load_bundle(trained.bundle), Manifest(pictures, ()), trained.store, None, say=told.append)
+    assert not told
 
 
 def test_pictures_without_boxes_are_measured_but_for_the_line(trained: Trained) -> None:
@@ -405,13 +478,21 @@ def test_own_pictures_make_the_next_model(trained: Trained, tmp_path: Path) -> N
 
     assert labels == ["dent", "scratches", "clean"]
     assert (tmp_path / "run" / "best.weights.h5").is_file()
-    assert row["in_service"]["n"] == row["new"]["n"] >= 3
+    assert row["in_service"]["n"] == row["new"]["n"] == 2  # one picture each of clean and of scratches is held out
+    assert (row["new_labels"], row["of_new_labels"]["n"]) == (["dent"], 1)
+    assert row["lost_labels"] == sorted(set(KINDS) - {"scratches"})
     assert any(verdict in told for verdict in ("no difference is shown", "is better"))
+    assert "newly named: dent" in told
+    assert "NO LONGER NAMED, for want of pictures of them: crazing, inclusion" in told
 
-    card = bundle_run(tmp_path / "run", tmp_path / "bundle", build_manifest(store), "1.0.0", None)
+    card = bundle_run(tmp_path / "run", tmp_path / "bundle", build_manifest(store), "1.0.0", None, gate=False)
     assert "user's own pictures" in card.description
-    assert "NEU-DET" not in {row["name"] for row in card.data["sets"]}
-    assert trained.bundle.name in {row["name"] for row in card.data["sets"]}
+    assert "ask to be cited" in card.description
+    roles = {row["name"]: row["role"] for row in card.data["sets"] if row["name"] != "generated strip of this product"}
+    assert roles == {
+        "the user's own pictures": "training",
+        "NEU-DET": f"through {trained.bundle.name}, from which it was fine-tuned: training split",
+    }
 
 
 def test_pictures_of_one_surface_cannot_be_held_out(tmp_path: Path) -> None:
@@ -564,6 +645,11 @@ def test_a_process_that_takes_one_fold_leaves_the_others_alone(trained: Trained,
     assert json.loads((tmp_path / "crossval.json").read_text())["small"]["folds"] == 3
     assert [each.name for each in path.parent.iterdir()] == ["seed-1-fold-2.json"]
 
+    fuller = {"small": {**found, "folds_done": 3}}
+    (tmp_path / "crossval.json").write_text(json.dumps(fuller))
+    cross_validate(SMALL, trained.store, manifest, None, folds=3, seeds=1, output=tmp_path, only=(2,))
+    assert json.loads((tmp_path / "crossval.json").read_text())["small"]["folds_done"] == 3
+
 
 def test_folds_are_pooled_into_one_row() -> None:
     """Mean, worst fold, worst class and disagreements come out as counted by hand."""
@@ -579,3 +665,41 @@ def test_folds_are_pooled_into_one_row() -> None:
     assert (row["int8"]["worst_class"], row["int8"]["worst_recall"]) == ("b", 0.5)
     assert (row["disagreements"], row["net"]) == (1, -1)
     assert row["errors"] == [{"picture": "2", "label": "b", "top": "a", "seed": 1}]
+
+
+def test_another_seed_scores_no_more_pictures() -> None:
+    """The interval is one seed's, the widest; pictures that were scored three times are not three pictures."""
+
+    def row(seed: int, correct: int) -> dict[str, Any]:
+        top = ["a"] * correct + ["b"] * (100 - correct)
+        names, truth = [str(i) for i in range(100)], ["a"] * 99 + ["b"]
+        right = sum(one == other for one, other in zip(top, truth, strict=True))
+        return {"n": 100, "labels": ["a", "b"], "float_correct": right, "int8_correct": right, "disagreements": 0,
+                "pictures": names, "truth": truth, "float": top, "int8": top, "seed": seed}  # fmt: skip
+
+    one, three = summarize([row(1, 90)], 1, 1), summarize([row(1, 90), row(2, 95), row(3, 99)], 1, 3)
+
+    assert three["int8"]["wilson95"][0] == one["int8"]["wilson95"][0]
+    assert three["int8"]["wilson95"][1] > one["int8"]["wilson95"][1]
+    assert (three["int8"]["k"], three["int8"]["n"]) == (91 + 96 + 100, 300)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "held"),
+    [
+        pytest.param({"a": [1] * 100, "b": [1] * 2}, {"a": 12, "b": 1}, id="a rare label"),
+        pytest.param({"a": [20, 1, 1, 1, 1], "b": [1] * 40}, {"a": 3, "b": 5}, id="one large group"),
+        pytest.param({"a": [5, 5], "b": [3, 4]}, {"a": 5, "b": 3}, id="two groups each"),
+    ],
+)
+def test_a_rare_label_does_not_hold_out_the_others(sizes: dict[str, list[int]], held: dict[str, int]) -> None:
+    """An eighth of each label as near as groups allow, at least one, never the largest."""
+    pictures = [
+        Picture(f"{label}/{group}-{i}.png", label, "", "", 200, 200, (), f"{label}{group}")
+        for label, groups in sizes.items() for group, size in enumerate(groups) for i in range(size)
+    ]  # fmt: skip
+    kept, out = training_run.carve_validation(pictures)
+
+    assert sorted(kept + out) == list(range(len(pictures)))
+    assert not {pictures[i].group for i in kept} & {pictures[i].group for i in out}
+    assert {label: sum(pictures[i].label == label for i in out) for label in sizes} == held
