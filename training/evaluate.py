@@ -6,9 +6,9 @@ whose group has no training picture.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -190,16 +190,21 @@ def _foreign(model: Model, sets: Sequence[ForeignSet], known: Sequence[Pixels]) 
 
 
 def provenance(manifest: Manifest) -> dict[str, Any]:
-    """Return commit (with a plus where the code differs from it), date and data of a result."""
-    commit = None
-    with suppress(FileNotFoundError):  # no git here
-        found = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty=+"],
-            cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        commit = found.stdout.strip() or None
+    """Return commit (with a plus where the code differs from it, None without git), date and data of a result."""
+    commit = _git("rev-parse", "HEAD")
+    changed = "+" if commit and _git("diff", "--name-only", "HEAD", "--", ":/*.py") else ""
     return {
-        "commit": commit,
+        "commit": f"{commit}{changed}" if commit else None,
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "data_manifest": manifest.sha256,
     }
+
+
+def _git(*arguments: str) -> str:
+    """Return what git says of this checkout; nothing where there is none, or no git."""
+    if (program := shutil.which("git")) is None:
+        return ""
+    found = subprocess.run(
+        [program, *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip()
