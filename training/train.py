@@ -22,6 +22,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from inspector.bundle import CLEAN
 from inspector.frame import Pixels
+from inspector.tiling import SINGLE_TILE_RATIO
 from training.auxiliary import NOTHING, Auxiliary
 from training.checkpoint import Progress, Rate, replace_weights, save_state
 from training.dataset import Picture, Store, load_pixels
@@ -102,12 +103,19 @@ def course_of(recipe: Recipe, store: Store, manifest: Manifest, auxiliary: Auxil
     """Return the tiles of a run over a data set's training split, or over all of it where it brings no split.
 
     Raises:
-        DataError: It brings a split to be held out, and none to train on.
+        DataError: It brings a split to be held out, and none to train on, or a picture that the daemon would tile.
     """
     pictures = manifest.split("train")
     if not pictures and manifest.split("validation"):
         raise DataError(f"train: the data set has pictures to hold out, and none in a folder named train: {store.root}")
     pictures = pictures or list(manifest.pictures)
+    limit = int(SINGLE_TILE_RATIO * recipe.tile_px)
+    if large := [picture for picture in pictures if max(picture.width, picture.height) > limit]:
+        size = f"{large[0].width} x {large[0].height}"
+        raise DataError(
+            f"train: {large[0].path}: {size} px is more than one tile ({limit} px a side at most, {len(large)} such"
+            f" pictures): cut tiles of {recipe.tile_px} px that show what their label says"
+        )
     return assemble(recipe, pictures, load_pixels(store, pictures), auxiliary)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -682,6 +683,22 @@ def test_another_seed_scores_no_more_pictures() -> None:
     assert three["int8"]["wilson95"][0] == one["int8"]["wilson95"][0]
     assert three["int8"]["wilson95"][1] > one["int8"]["wilson95"][1]
     assert (three["int8"]["k"], three["int8"]["n"]) == (91 + 96 + 100, 300)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        pytest.param({"width": 4000}, "4000 x 200 px is more than one tile (250 px a side at most", id="frames"),
+        pytest.param({"split": "validation"}, "none in a folder named train", id="nothing to train on"),
+    ],
+)
+def test_pictures_that_nothing_can_be_learned_from_are_named(
+    changes: dict[str, Any], named: str, trained: Trained
+) -> None:
+    """Whole frames would be squeezed into one tile, and held-out pictures are never learned from."""
+    pictures = tuple(replace(picture, **changes) for picture in trained.manifest.pictures)
+    with pytest.raises(DataError, match=re.escape(named)):
+        training_run.course_of(SMALL, trained.store, Manifest(pictures, ()))
 
 
 @pytest.mark.parametrize(
