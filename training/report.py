@@ -52,8 +52,11 @@ def write_report(folder: Path, title: str, results: Mapping[str, Any], pictures:
     if "costs" in results and "roc" in results["costs"]:
         parts += ["<h2>A miss against a false alarm</h2>", _plot(_curves(results["costs"]))]
         by_cost = results["costs"]["threshold_by_cost"]
-        mix = f"{results['costs']['defect_share']:.1%} of the tiles show a defect; one threshold for all labels"
-        parts.append(f"<p>{mix} (<code>decision.thresholds</code>).</p>")
+        share = f"{results['costs']['defect_share']:.1%}"
+        parts.append(
+            f"<p>Weighed for a line on which {share} of the tiles show a defect, which is assumed; one threshold for all"
+            " labels (<code>decision.thresholds</code>).</p>"
+        )
         rows = [(cost, row["threshold"], row["recall"], row["false_alarm_rate"]) for cost, row in by_cost.items()]
         parts.append(_table(("cost", "threshold", "recall", "false alarms"), rows))
     if "line" in results:
