@@ -54,7 +54,7 @@ def write_report(folder: Path, title: str, results: Mapping[str, Any], pictures:
         by_cost = results["costs"]["threshold_by_cost"]
         share = f"{results['costs']['defect_share']:.1%}"
         parts.append(
-            f"<p>Weighed for a line on which {share} of the tiles show a defect, which is assumed; one threshold for all"
+            f"<p>Weighed for a line on which {share} of the tiles show a defect (assumed); one threshold for all"
             " labels (<code>decision.thresholds</code>).</p>"
         )
         rows = [(cost, row["threshold"], row["recall"], row["false_alarm_rate"]) for cost, row in by_cost.items()]
