@@ -104,7 +104,7 @@ def bundle_run(
             raise DataError(f"{results}: figures of another model: {row['bundle']}")
         figures = card_figures(row)
     start = identity.get("init")
-    own = start is not None or not set(labels) <= {*SEVERITY, CLEAN}
+    own = is_own(identity)
     parts = Parts(
         recipe, labels, signed.model, signed.temperature, signed.thresholds, severity_for(labels), signed.distance,
         signed.unknown_threshold, signed.false_unknown_rate, figures,
@@ -129,10 +129,15 @@ def bundle_run(
     return write_bundle(root, parts, version)
 
 
+def is_own(identity: Mapping[str, Any]) -> bool:
+    """Return whether a run was trained on a user's pictures: begun from another model, or new labels."""
+    return identity.get("init") is not None or not set(identity["labels"]) <= {*SEVERITY, CLEAN}
+
+
 def data_sets(identity: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return what a run has learned from, a set a row: its own data first, then what its start had learned from."""
     recipe, start = Recipe.of_another_version(identity["recipe"]), identity.get("init")
-    if start is not None or not set(identity["labels"]) <= {*SEVERITY, CLEAN}:
+    if is_own(identity):
         sets = [{"name": "the user's own pictures", "role": "training", "licence": "the user's"}]
     else:
         stated = "none stated by its authors, who ask to be cited"
