@@ -49,6 +49,8 @@ NEU_NOTICE = (
     "Backbone: MobileNetV2, ImageNet weights (Sandler et al., CVPR 2018; Google, Apache-2.0)."
 )
 
+NEU_MANIFEST = "ff31c8f0182e7babf08f7b00d3ed38a874e9e3cb32c5fa810f8da139a140e14d"
+"""Hash of what `prepare` writes for NEU-DET as its authors distribute it; labels alone do not tell whose pictures."""
 OFFICIAL_FIGURES = ("correct", "apart", "decision", "macro", "ece")
 OWN_NOTICE = "Trained on a user's own pictures. Backbone: MobileNetV2, ImageNet weights (Google, Apache-2.0)."
 
@@ -130,8 +132,8 @@ def bundle_run(
 
 
 def is_own(identity: Mapping[str, Any]) -> bool:
-    """Return whether a run was trained on a user's pictures: begun from another model, or new labels."""
-    return identity.get("init") is not None or not set(identity["labels"]) <= {*SEVERITY, CLEAN}
+    """Return whether a run was trained on other pictures than NEU-DET."""
+    return bool(identity["data"] != NEU_MANIFEST)
 
 
 def data_sets(identity: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -164,11 +166,13 @@ def learned_from(identity: Mapping[str, Any]) -> tuple[str, ...]:
 def card_figures(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures of an evaluation that a card carries, with protocol and command."""
     line = row.get("line", {})
+    neu = row["provenance"]["data_manifest"] == NEU_MANIFEST
+    split = "NEU-DET official test split, 60 pictures a class" if neu else "the pictures' own split to be held out"
     return {
         "command": row["command"],
         "commit": row["provenance"]["commit"],
         "official": {
-            "protocol": "NEU-DET official test split, 60 pictures a class, int8 by LiteRT, arg-max over the labels",
+            "protocol": f"{split}, int8 by LiteRT, arg-max over the labels",
             **{key: each for key, each in row["official"].items() if key in OFFICIAL_FIGURES},
         },
         "corruption": {

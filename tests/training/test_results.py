@@ -11,7 +11,7 @@ import training
 from inspector.bundle import SHIPPED, load_bundle
 from inspector.classifier import open_model
 from inspector.decision import DecisionRules
-from training.bundle import golden_tiles
+from training.bundle import NEU_MANIFEST, golden_tiles
 from training.configs import X_SDD
 from training.dataset import NEU_LABELS, Store, find_pictures, load_pixels
 from training.measures import Model, official
@@ -29,7 +29,7 @@ def test_a_shipped_bundle_is_small_whole_and_says_where_it_is_from(name: str) ->
     assert sum(path.stat().st_size for path in (SHIPPED / name).iterdir()) < 4 * 2**20
     assert card.labels == (*NEU_LABELS, "clean")
     assert "ask to be cited" in card.description
-    assert card.data["manifest_sha256"]
+    assert card.data["manifest_sha256"] == NEU_MANIFEST
     assert {row["name"] for row in card.data["sets"]} <= {"NEU-DET", "generated strip of this product", X_SDD["source"]}
     assert loaded.golden.tiles.shape == (16, card.tile_px, card.tile_px)
     assert len(golden_tiles(card.labels, card.tile_px)) == 16
