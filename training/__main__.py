@@ -131,6 +131,7 @@ def quantize(
     from training import signoff
     from training.auxiliary import load_auxiliary
     from training.errors import RecipeError
+    from training.learned import read_before
     from training.train import course_of, load_run, refuse_other_data
 
     store, manifest = open_data(data, manifest_path)
@@ -139,7 +140,7 @@ def quantize(
         raise RecipeError(f"quantize: a bundle takes grey pixels as they are, {recipe.name} {recipe.colour} ones")
     auxiliary = load_auxiliary(recipe, auxiliary_root, manifest.labels)
     refuse_other_data(run, {"data": manifest.sha256, **auxiliary.provenance})
-    course = course_of(recipe, store, manifest, auxiliary)
+    course = course_of(recipe, store, manifest, auxiliary, read_before(run))
     result = signoff.sign_off(network, course, recipe, run)
     signoff.save(run, result)
     parity = result.parity

@@ -27,6 +27,7 @@ from inspector.strip import GOLDEN_SEEDS, draw_tile
 from training import signoff
 from training.errors import DataError, GateError
 from training.files import write_bytes
+from training.learned import LEARNED, read_learned, write_learned
 from training.prepare import Manifest
 from training.quantize import Int8Network
 from training.recipe import Recipe
@@ -73,6 +74,8 @@ class Parts:
     data: Mapping[str, Any]
     own: bool
     """Trained on a user's pictures, not on NEU-DET."""
+    learned: frozenset[str]
+    """Marks of the pictures behind the weights (see `learned`)."""
 
 
 def bundle_run(
@@ -127,6 +130,7 @@ def bundle_run(
             ),
         },
         {"sets": data_sets(identity), "manifest_sha256": manifest.sha256}, own,
+        read_learned(run),
     )  # fmt: skip
     return write_bundle(root, parts, version)
 
@@ -243,6 +247,8 @@ def _fill(folder: Path, parts: Parts, version: str) -> Card:
             "threshold": round(parts.unknown_threshold, 6),
             "false_unknown_rate": parts.false_unknown_rate,
         }
+    if parts.learned:
+        write_learned(folder / LEARNED, parts.learned)
     quantization = {
         "input": {"dtype": "uint8", "scale": 1 / 128, "zero_point": 128},
         **{

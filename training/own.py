@@ -29,6 +29,7 @@ from training.dataset import Store
 from training.errors import WeightsError
 from training.files import write_json
 from training.intervals import share
+from training.learned import LEARNED_BEFORE, known_groups, read_learned, write_learned
 from training.network import build_network
 from training.prepare import Manifest, check_labels
 from training.quantize import Int8Network
@@ -47,6 +48,7 @@ class Start:
     Attributes:
         sets: As `data.sets` of a card.
         learned_from: Folders of another mill.
+        learned: Marks of its pictures (see `learned`).
     """
 
     recipe: Recipe
@@ -55,6 +57,7 @@ class Start:
     int8: bytes
     sets: list[dict[str, str]]
     learned_from: tuple[str, ...]
+    learned: frozenset[str]
 
 
 def open_start(source: Path) -> Start:
@@ -67,7 +70,8 @@ def open_start(source: Path) -> Start:
     if (source / "run.json").is_file():
         recipe, labels, network = load_run(source)
         identity = json.loads((source / "run.json").read_text())
-        return Start(recipe, labels, network, signoff.load(source).model, data_sets(identity), learned_from(identity))
+        model, sets = signoff.load(source).model, data_sets(identity)
+        return Start(recipe, labels, network, model, sets, learned_from(identity), read_learned(source))
     root = find_bundle(str(source))
     if not (root / "card.json").is_file():
         raise WeightsError(f"init: neither a bundle nor a run: {source}")
@@ -77,7 +81,7 @@ def open_start(source: Path) -> Start:
     raw = loaded.model_path().read_bytes()
     network = network_from_int8(recipe, loaded.card.labels, raw)
     sets = list(loaded.card.data.get("sets", []))
-    return Start(recipe, loaded.card.labels, network, raw, sets, learned_from(loaded.card.training))
+    return Start(recipe, loaded.card.labels, network, raw, sets, learned_from(loaded.card.training), read_learned(root))
 
 
 def network_from_int8(recipe: Recipe, labels: Sequence[str], raw: bytes) -> Any:
@@ -147,7 +151,9 @@ def carry_over(start: Start, recipe: Recipe, labels: Sequence[str]) -> Any:
 
 
 def fine_tune(recipe: Recipe, source: Path, store: Store, manifest: Manifest, run: Path) -> str:
-    """Fine-tune, sign off, compare with the model in service on the held-out tiles, and say which is better.
+    """Fine-tune, sign off, compare with the model in service on held-out pictures, and say which is better.
+
+    Pictures that the one in service has not learned from are held out first, and they alone decide.
 
     The comparison is written to `comparison.json` in the run.
     """
@@ -159,8 +165,9 @@ def fine_tune(recipe: Recipe, source: Path, store: Store, manifest: Manifest, ru
         colour=start.recipe.colour, scaling=start.recipe.scaling,
         clean=CLEAN in labels_known or bool(recipe.tiles.clean_textures or recipe.tiles.generated_clean),
     )  # fmt: skip
-    course = course_of(own, store, manifest)
+    course = course_of(own, store, manifest, learned=start.learned)
     run.mkdir(parents=True, exist_ok=True)
+    write_learned(run / LEARNED_BEFORE, start.learned)
     if not (run / "init.weights.h5").is_file():
         replace_weights(carry_over(start, own, course.labels), run / "init.weights.h5")
     begun = {
@@ -172,17 +179,18 @@ def fine_tune(recipe: Recipe, source: Path, store: Store, manifest: Manifest, ru
     network = train(own, course, run, None, {"data": manifest.sha256, **begun})
     signed = signoff.sign_off(network, course, own, run)
     signoff.save(run, signed)
-    row = compare(start, Int8Network(signed.model), course)
+    row = compare(start, Int8Network(signed.model), course, known_groups(manifest.pictures, start.learned))
     write_json(run / "comparison.json", row)
     return str(row["verdict"])
 
 
-def compare(start: Start, new: Int8Network, course: Course) -> dict[str, Any]:
+def compare(start: Start, new: Int8Network, course: Course, known: frozenset[str]) -> dict[str, Any]:
     """Score both int8 networks on the same held-out pictures, and say which is better.
 
     Composed and generated tiles do not vote: the new network has learned from their like. Pictures of a label that the
-    one in service cannot name do not either; how many of them the new one names is told beside. Views of one surface
-    are one vote: an exact sign test over the groups of which one network has more right than the other.
+    one in service cannot name do not either; how many of them the new one names is told beside. Nor do groups that the
+    one in service has learned from (`known`). Views of one surface are one vote: an exact sign test over the groups of
+    which one network has more right than the other.
     """
     held = course.validation
     old_logits, new_logits = Int8Network(start.int8)(held.pixels)["logits"], new(held.pixels)["logits"]
@@ -190,19 +198,23 @@ def compare(start: Start, new: Int8Network, course: Course) -> dict[str, Any]:
     fresh = np.array([course.labels[int(i)] for i in new_logits.argmax(axis=1)]) == np.array(held.labels)
     taken = np.array([origin == "picture" for origin in held.origins])
     named = np.array([label in start.labels for label in held.labels])
+    news = np.array([group not in known for group in held.groups])
+    judged = taken & named & news
     votes: dict[str, int] = defaultdict(int)
-    for i in np.flatnonzero(taken & named):
+    for i in np.flatnonzero(judged):
         votes[held.groups[i]] += int(fresh[i]) - int(old[i])
     gained, lost = sum(vote > 0 for vote in votes.values()), sum(vote < 0 for vote in votes.values())
     chance = float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
-    if chance >= SURE:
+    if not judged.any():
+        verdict = "no held-out picture is new to the model in service: keep it, and add pictures"
+    elif chance >= SURE:
         verdict = "no difference is shown: keep the model in service"
     else:
         verdict = "the new model is better" if gained > lost else "the model in service is better"
     row: dict[str, Any] = {
-        "in_service": share(int(old[taken & named].sum()), int((taken & named).sum())),
-        "new": share(int(fresh[taken & named].sum()), int((taken & named).sum())),
-        "gained": gained, "lost": lost, "p": chance,
+        "in_service": share(int(old[judged].sum()), int(judged.sum())),
+        "new": share(int(fresh[judged].sum()), int(judged.sum())),
+        "gained": gained, "lost": lost, "p": chance, "left_out": int((taken & named & ~news).sum()),
         "new_labels": sorted(set(course.labels) - set(start.labels)),
         "of_new_labels": share(int(fresh[taken & ~named].sum()), int((taken & ~named).sum())),
         "lost_labels": sorted(set(start.labels) - set(course.labels)),
@@ -213,6 +225,8 @@ def compare(start: Start, new: Int8Network, course: Course) -> dict[str, Any]:
     }  # fmt: skip
     told = f"in service {row['in_service']['k']} of {row['in_service']['n']} held-out pictures, new {row['new']['k']}"
     told = f"{told} (p = {chance:.3g}): {verdict}"
+    if row["left_out"]:
+        told += f"; {row['left_out']} more do not count: the model in service has learned from their surfaces"
     if row["new_labels"]:
         count = row["of_new_labels"]
         told += f"; newly named: {', '.join(row['new_labels'])}, {count['k']} of {count['n']}"

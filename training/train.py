@@ -30,6 +30,7 @@ from training.errors import DataError, RecipeError
 from training.feed import stacked_input, steps_per_epoch, training_batches
 from training.files import write_json
 from training.generated import TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
+from training.learned import LEARNED, known_groups, mark, write_learned
 from training.network import build_network, float_input, fold_batch_norm, pointing_loss, set_trainable, with_map
 from training.prepare import Manifest
 from training.recipe import Recipe
@@ -59,10 +60,16 @@ class Course:
     labels: tuple[str, ...]
     train: TileSet
     validation: TileSet
+    learned: frozenset[str]
+    """Marks of the pictures behind `train` (see `learned`)."""
 
 
-def carve_validation(pictures: Sequence[Picture], seed: int = 0) -> tuple[list[int], list[int]]:
+def carve_validation(
+    pictures: Sequence[Picture], seed: int = 0, learned: frozenset[str] = frozenset()
+) -> tuple[list[int], list[int]]:
     """Split pictures into (train, validation) indices by group, an eighth of each label's as near as groups allow.
+
+    Groups of which the start has learned a picture (`learned`, marks) are held out last.
 
     Raises:
         DataError: A label has all its pictures in one group, so that nothing of it could be held out.
@@ -72,19 +79,21 @@ def carve_validation(pictures: Sequence[Picture], seed: int = 0) -> tuple[list[i
     fewest = min(groups_of, key=lambda label: (len(groups_of[label]), label))
     if len(groups_of[fewest]) < 2:
         raise DataError(f"validation: all pictures of {fewest!r} are views of one surface: nothing could be held out")
-    if len(groups_of[fewest]) >= VALIDATION_FOLDS:
+    known = known_groups(pictures, learned)
+    if len(groups_of[fewest]) >= VALIDATION_FOLDS and not known:
         folds = StratifiedGroupKFold(VALIDATION_FOLDS, shuffle=True, random_state=seed)
         kept, held = next(iter(folds.split(np.zeros(len(pictures)), labels, groups)))
         return kept.tolist(), held.tolist()
-    chosen = _groups_to_hold_out(pictures, np.random.default_rng(seed))
+    chosen = _groups_to_hold_out(pictures, known, np.random.default_rng(seed))
     sides = [[i for i, group in enumerate(groups) if (group in chosen) == side] for side in (False, True)]
     return sides[0], sides[1]
 
 
-def _groups_to_hold_out(pictures: Sequence[Picture], rng: np.random.Generator) -> set[str]:
+def _groups_to_hold_out(pictures: Sequence[Picture], known: frozenset[str], rng: np.random.Generator) -> set[str]:
     """Return at least one group a label, never its largest, and no more than an eighth where more than one are taken.
 
-    For data with a rare label: as many folds as it has groups would hold out half of everything.
+    For data with a rare label: as many folds as it has groups would hold out half of everything. And for data of which
+    a part is `known` to the start: those groups come last.
     """
     chosen: set[str] = set()
     for label in sorted({picture.label for picture in pictures}):
@@ -92,15 +101,23 @@ def _groups_to_hold_out(pictures: Sequence[Picture], rng: np.random.Generator) -
         wanted, largest = sizes.total() / VALIDATION_FOLDS, max(sorted(sizes), key=sizes.__getitem__)
         shuffled = [str(group) for group in rng.permutation(sorted(set(sizes) - {largest}))]
         taken = sum(sizes[group] for group in chosen)
-        for group in sorted(shuffled, key=sizes.__getitem__):
+        for group in sorted(shuffled, key=lambda each: (each in known, sizes[each])):
             if taken == 0 or taken + sizes[group] <= wanted:
                 chosen.add(group)
                 taken += sizes[group]
     return chosen
 
 
-def course_of(recipe: Recipe, store: Store, manifest: Manifest, auxiliary: Auxiliary = NOTHING) -> Course:
+def course_of(
+    recipe: Recipe,
+    store: Store,
+    manifest: Manifest,
+    auxiliary: Auxiliary = NOTHING,
+    learned: frozenset[str] = frozenset(),
+) -> Course:
     """Return the tiles of a run over a data set's training split, or over all of it where it brings no split.
+
+    `learned` marks what the start of the run has learned from.
 
     Raises:
         DataError: It brings a split to be held out, and none to train on, or a picture that the daemon would tile.
@@ -116,11 +133,15 @@ def course_of(recipe: Recipe, store: Store, manifest: Manifest, auxiliary: Auxil
             f"train: {large[0].path}: {size} px is more than one tile ({limit} px a side at most, {len(large)} such"
             f" pictures): cut tiles of {recipe.tile_px} px that show what their label says"
         )
-    return assemble(recipe, pictures, load_pixels(store, pictures), auxiliary)
+    return assemble(recipe, pictures, load_pixels(store, pictures), auxiliary, learned)
 
 
 def assemble(
-    recipe: Recipe, pictures: Sequence[Picture], pixels: Sequence[Pixels], auxiliary: Auxiliary = NOTHING
+    recipe: Recipe,
+    pictures: Sequence[Picture],
+    pixels: Sequence[Pixels],
+    auxiliary: Auxiliary = NOTHING,
+    learned: frozenset[str] = frozenset(),
 ) -> Course:
     """Return the tiles of a run; `pictures` are those it may learn from, held-out test pictures are not among them.
 
@@ -130,14 +151,14 @@ def assemble(
     labels = tuple(sorted({picture.label for picture in pictures} - {CLEAN}))
     if recipe.clean or any(picture.label == CLEAN for picture in pictures):
         labels = (*labels, CLEAN)
-    kept, held = carve_validation(pictures)
+    kept, held = carve_validation(pictures, learned=learned)
     sides = []
     for part, (side, share) in enumerate(((kept, 1.0), (held, len(held) / len(kept)))):
         theirs, their_pixels = [pictures[i] for i in side], [pixels[i] for i in side]
         clean_times = VALIDATION_CLEAN if part else 1
         tiles = companions(recipe, theirs, their_pixels, share, clean_times, seed=1000 * recipe.seed + part)
         sides.append(tiles.pick([i for i, label in enumerate(tiles.labels) if label in labels]))
-    return Course(labels, sides[0] + auxiliary.tiles, sides[1])
+    return Course(labels, sides[0] + auxiliary.tiles, sides[1], frozenset(mark(pictures[i]) for i in kept))
 
 
 def companions(
@@ -185,6 +206,7 @@ def train(recipe: Recipe, course: Course, run: Path, weights: Path | None, prove
     run.mkdir(parents=True, exist_ok=True)
     identity = {"recipe": recipe.model_dump(), "digest": recipe.digest, "labels": list(course.labels), **provenance}
     _claim(run, json.loads(json.dumps(identity)))
+    write_learned(run / LEARNED, course.learned)
     progress = Progress.load(run)
     held = float_input(stacked_input(course.validation.pixels, recipe.input_px), recipe)
     wanted = np.array([course.labels.index(label) for label in course.validation.labels])

@@ -37,6 +37,7 @@ from training.errors import DataError, GateError, RecipeError, WeightsError
 from training.evaluate import evaluate
 from training.explain import agreement, grad_cam
 from training.feed import mask_of, preprocess_in_graph, shown_cells, stacked_input
+from training.learned import read_learned
 from training.network import (
     build_network,
     float_input,
@@ -490,6 +491,9 @@ def test_own_pictures_make_the_next_model(trained: Trained, tmp_path: Path) -> N
     assert "NO LONGER NAMED, for want of pictures of them: crazing, inclusion" in told
 
     card = bundle_run(tmp_path / "run", tmp_path / "bundle", build_manifest(store), "1.0.0", None, gate=False)
+    learned = read_learned(tmp_path / "bundle")
+    assert len(learned) == len(read_learned(trained.bundle)) + len(build_manifest(store).pictures) - 3
+    assert learned == read_learned(tmp_path / "run") > read_learned(trained.bundle) == read_learned(trained.run)
     assert "user's own pictures" in card.description
     assert "ask to be cited" in card.description
     roles = {row["name"]: row["role"] for row in card.data["sets"] if row["name"] != "generated strip of this product"}

@@ -1,0 +1,49 @@
+"""Which pictures a network has learned from, so that nobody judges it by them.
+
+A run and a bundle hold a list. The next model from a folder that has grown holds out other pictures first, and the
+comparison with the model in service leaves out what that one has learned from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from training.dataset import Picture
+from training.files import write_bytes
+
+LEARNED = "learned.txt"
+"""In a run: what it learned from itself; in a bundle: all that its weights have seen."""
+LEARNED_BEFORE = "learned-before.txt"
+"""In a run: what its start had learned from."""
+MARK_DIGITS = 16
+"""Of a picture file's sha256: enough to tell any two apart, and a list of a thousand is 17 kB."""
+
+
+def mark(picture: Picture) -> str:
+    """Return the name of a picture in the lists."""
+    return picture.sha256[:MARK_DIGITS]
+
+
+def write_learned(path: Path, marks: Iterable[str]) -> None:
+    """Write a list, sorted, one mark a line."""
+    write_bytes(path, "".join(f"{each}\n" for each in sorted(set(marks))).encode())
+
+
+def read_learned(folder: Path) -> frozenset[str]:
+    """Return the marks of all pictures behind a run or a bundle; empty where it was made before there were lists."""
+    return _read(folder / LEARNED) | read_before(folder)
+
+
+def read_before(run: Path) -> frozenset[str]:
+    """Return the marks of what the start of a run had learned from; empty where it had no start."""
+    return _read(run / LEARNED_BEFORE)
+
+
+def _read(path: Path) -> frozenset[str]:
+    return frozenset(path.read_text().split()) if path.is_file() else frozenset()
+
+
+def known_groups(pictures: Iterable[Picture], learned: frozenset[str]) -> frozenset[str]:
+    """Return the groups of which a view has been learned from: their other views are no news either."""
+    return frozenset(picture.group for picture in pictures if mark(picture) in learned)
