@@ -14,6 +14,7 @@ from inspector.decision import DecisionRules
 from training.bundle import NEU_MANIFEST, golden_tiles
 from training.configs import X_SDD
 from training.dataset import NEU_LABELS, Store, find_pictures, load_pixels
+from training.learned import mark, read_learned
 from training.measures import Model, official
 
 RESULTS = Path(training.__file__).parent / "results"
@@ -91,3 +92,6 @@ def test_a_shipped_bundle_scores_what_its_results_say(name: str, data_folder: Pa
 
     assert found["correct"]["n"] == 360
     assert found["accuracy"] >= 0.98
+    learned = read_learned(SHIPPED / name)
+    assert len(learned) == 1249  # of 1,440 an eighth was held out, and two are one file
+    assert not learned & {mark(picture) for picture in pictures}
