@@ -7,6 +7,7 @@ put tile edges through defects at every phase.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from inspector.bundle import CLEAN
-from inspector.classifier import Classify
+from inspector.classifier import Classify, Predictions
 from inspector.frame import Frame, Pixels
 from inspector.inspection import Inspection, InspectRules, inspect_frame
 from training.dataset import Picture
 from training.intervals import Share, share
+from training.maps import POINTING_TOLERANCE_PX, grown_map, hottest_place, off_by_px
 from training.quilt import quilt
 from training.tiles import FEATHER_PX, Cutout, Placed, Strip, compose_strip, find_cutouts, find_grounds, label_of_window
 
@@ -72,11 +74,22 @@ def as_frame(pixels: Pixels, number: int = 0) -> Frame:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One placed defect and what became of it."""
+    """One placed defect and what became of it.
+
+    Attributes:
+        placed: Where it lies.
+        found: A published defect touches it.
+        right_label: One of those has its label.
+        covered: Share of its box that these cover; 0 where it was not found.
+        iou: Of its box and the best of theirs.
+        tile_px: Side of a tile.
+    """
 
     placed: Placed
     found: bool
     right_label: bool
+    covered: float
+    iou: float
     tile_px: int
 
     @property
@@ -103,14 +116,19 @@ def run_benchmark(
     clean_false = clean_count = 0
     confidence: list[float] = []
     correct: list[bool] = []
-    published = true_published = 0
+    published: Counter[str] = Counter()
+    true_published: Counter[str] = Counter()
+    rightly_named: Counter[str] = Counter()
+    pointed = Pointed(classify)
     for number, strip in enumerate(benchmark.strips):
-        inspection = inspect_frame(as_frame(strip.pixels, number), classify, rules)
+        inspection = inspect_frame(as_frame(strip.pixels, number), pointed, rules)
         judged += judge(strip, inspection, rules.tiling.tile_px)
-        near = [placed.box for placed in strip.placed]
         for defect in inspection.published:
-            published += 1
-            true_published += any(defect.box.touches(box, FEATHER_PX) for box in near)
+            near = [placed.label for placed in strip.placed if defect.box.touches(placed.box, FEATHER_PX)]
+            published[defect.label] += 1
+            true_published[defect.label] += bool(near)
+            rightly_named[defect.label] += defect.label in near
+        pointed.judge(strip, inspection, rules)
         for box, verdict in zip(inspection.boxes, inspection.verdicts, strict=True):
             truth = label_of_window(strip.placed, box)
             if truth is None:
@@ -136,11 +154,15 @@ def run_benchmark(
         "protocol": (
             f"{len(benchmark.strips)} strips of {STRIP_PX} px, defects and ground of test groups, tiled and decided by"
             " the daemon's inspect_frame; recall and right_label over defects whose longer side is at least a quarter"
-            " of a tile; a defect counts as found when a published defect touches its box"
+            " of a tile; a defect counts as found when a published defect touches its box; precision_per_label: of the"
+            " published defects of a label, those that touch a defect of that label; localisation: covered_mean and"
+            " box_iou_mean over found defects, whose published boxes are whole tiles; cam_pointing over tiles led by"
+            " the label of the defect they show, where its boxes cover less than half"
         ),
         "recall": share(sum(d.found for d in chosen), len(chosen))["share"],
         "right_label": share(sum(d.right_label for d in chosen), sum(d.found for d in chosen))["share"],
-        "precision": share(true_published, published),
+        "precision": share(true_published.total(), published.total()),
+        "precision_per_label": {label: share(rightly_named[label], published[label]) for label in labels},
         "found": share(sum(d.found for d in chosen), len(chosen)),
         "found_all_sizes": share(sum(d.found for d in judged), len(judged)),
         "found_quarter_area": _found([d for d in judged if d.quarter_area]),
@@ -162,11 +184,61 @@ def run_benchmark(
         "mm_per_px": MM_PER_PX,
         "defect_tiles_right": share(right_tiles, defect_tiles),
         "ece": expected_calibration_error(confidence, correct),
+        "localisation": {
+            "covered_mean": _mean([d.covered for d in chosen if d.found]),
+            "box_iou_mean": _mean([d.iou for d in chosen if d.found]),
+            "cam_pointing_tolerance_px": POINTING_TOLERANCE_PX,
+            "cam_pointing": share(pointed.near, pointed.tiles),
+            "cam_pointing_strict": share(pointed.inside, pointed.tiles),
+        },
     }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(float(np.mean(values)), 4) if values else 0.0
 
 
 def _found(chosen: Sequence[Judged]) -> Share:
     return share(sum(each.found for each in chosen), len(chosen))
+
+
+class Pointed:
+    """A classifier that keeps the maps of the last frame's tiles, and counts where they point.
+
+    Counted are tiles that show a defect and are led by its label, and in which the map could miss it: boxes of that
+    label cover less than half.
+
+    Attributes:
+        tiles: How many there were.
+        near: In how many the peak of the label's map lies in such a box or at most `POINTING_TOLERANCE_PX` beside it.
+        inside: In how many it lies in one.
+    """
+
+    def __init__(self, classify: Classify) -> None:
+        self.tiles = self.near = self.inside = 0
+        self._classify, self._last = classify, Predictions(np.zeros((0, 1)))
+
+    def __call__(self, tiles: Sequence[Pixels]) -> Predictions:
+        """Classify."""
+        self._last = self._classify(tiles)
+        return self._last
+
+    def judge(self, strip: Strip, inspection: Inspection, rules: InspectRules) -> None:
+        """Count the tiles of the frame that was just inspected."""
+        if self._last.cam is None:
+            return
+        for cam, window, verdict in zip(self._last.cam, inspection.boxes, inspection.verdicts, strict=True):
+            label = label_of_window(strip.placed, window)
+            if label in (None, CLEAN) or label != verdict.top:
+                continue
+            boxes = [each.box for each in strip.placed if each.label == label and each.box.shared_px(window)]
+            if 2 * sum(box.shared_px(window) for box in boxes) >= window.area_px:
+                continue
+            heat = grown_map(cam[:, :, rules.decision.labels.index(label)], window.width, window.height)
+            off = off_by_px(hottest_place(heat), [box.moved(-window.x, -window.y) for box in boxes])
+            self.tiles += 1
+            self.near += off <= POINTING_TOLERANCE_PX
+            self.inside += off == 0
 
 
 def judge(strip: Strip, inspection: Inspection, tile_px: int) -> list[Judged]:
@@ -175,7 +247,14 @@ def judge(strip: Strip, inspection: Inspection, tile_px: int) -> list[Judged]:
     for placed in strip.placed:
         touching = [defect for defect in inspection.published if defect.box.touches(placed.box)]
         right = any(defect.label == placed.label for defect in touching)
-        rows.append(Judged(placed, bool(touching), right, tile_px))
+        shared = [defect.box.shared_px(placed.box) for defect in touching]
+        both = [one / (each.box.area_px + placed.box.area_px - one) for each, one in zip(touching, shared, strict=True)]
+        marked = np.zeros((placed.box.height, placed.box.width), bool)
+        for defect in touching:
+            left, top = max(0, defect.box.x - placed.box.x), max(0, defect.box.y - placed.box.y)
+            marked[top : defect.box.bottom - placed.box.y, left : defect.box.right - placed.box.x] = True
+        covered = float(marked.mean())
+        rows.append(Judged(placed, bool(touching), right, covered, max(both, default=0.0), tile_px))
     return rows
 
 

@@ -32,9 +32,8 @@ from training.corrupt import SUITE, corrupted
 from training.dataset import LabelledBox, Picture
 from training.intervals import share
 from training.line import expected_calibration_error
+from training.maps import POINTING_TOLERANCE_PX, grown_map, hottest_place, off_by_px
 
-POINTING_TOLERANCE_PX = 15
-"""As in the pointing game of Zhang et al., "Top-down neural attention by excitation backprop", IJCV 126 (2018)."""
 COVERED_SHARE = 0.5
 DEFECT_SHARE = 0.001
 """Of all tiles of a line; assumed."""
@@ -199,10 +198,9 @@ def localisation(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pix
     for row, index in enumerate(chosen):
         picture = pictures[index]
         cam = predictions.cam[row, :, :, model.rules.labels.index(picture.label)]
-        heat = cv2.resize(cam.astype(np.float32), (picture.width, picture.height), interpolation=cv2.INTER_CUBIC)
-        y, x = np.unravel_index(int(heat.argmax()), heat.shape)
+        heat = grown_map(cam, picture.width, picture.height)
         boxes = [box for box in picture.boxes if box.label == picture.label]
-        off = min(max(b.x - int(x), int(x) - b.right + 1, b.y - int(y), int(y) - b.bottom + 1, 0) for b in boxes)
+        off = off_by_px(hottest_place(heat), boxes)
         strict += off == 0
         tolerant += off <= POINTING_TOLERANCE_PX
         overlap = _best_iou(np.asarray(heat, np.float64), boxes)

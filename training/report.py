@@ -92,6 +92,9 @@ def _summary(results: Mapping[str, Any]) -> str:
             ("line: defects found", _of(line["found"])), ("line: right label", _of(line["labelled_right"])),
             ("line: false alarms on clean tiles", _of(line["clean_tiles"])), ("line: ECE", line["ece"]),
         ]  # fmt: skip
+        place = line["localisation"]
+        told = f"line: CAM points into the defect, or {place['cam_pointing_tolerance_px']} px beside"
+        rows.append((told, _of(place["cam_pointing"])))
     if "cam" in results and "pointing" in results["cam"]:
         tolerance = results["cam"]["pointing_tolerance_px"]
         rows.append(
@@ -112,8 +115,10 @@ def _table(head: Sequence[str], rows: Any) -> str:
 
 
 def _line(line: Mapping[str, Any]) -> str:
-    rows = [(label, _of(line["per_label"][label]), _of(r)) for label, r in line["right_label_per_label"].items()]
-    return f"<p>{html.escape(line['protocol'])}</p>" + _table(("label", "found", "of these rightly named"), rows)
+    columns = ("per_label", "right_label_per_label", "precision_per_label")
+    rows = [(label, *(_of(line[column][label]) for column in columns)) for label in line["per_label"]]
+    head = ("label", "found", "of these rightly named", "of what was published so, is so")
+    return f"<p>{html.escape(line['protocol'])}</p>" + _table(head, rows)
 
 
 def _verdicts(foreign: Mapping[str, Any]) -> Any:

@@ -1,0 +1,100 @@
+"""The line benchmark judges what it says it judges: a strip whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from inspector.classifier import Predictions
+from inspector.decision import DecisionRules
+from inspector.frame import Pixels
+from inspector.inspection import InspectRules
+from inspector.tiling import Box, TilingRules
+from training.line import Benchmark, run_benchmark
+from training.maps import hottest_place, off_by_px
+from training.tiles import Placed, Strip
+
+LABELS = ("inclusion", "scratches", "clean")
+RULES = InspectRules(
+    TilingRules(200),
+    DecisionRules(LABELS, 1.0, dict.fromkeys(LABELS[:2], 0.5), dict.fromkeys(LABELS[:2], "major"), 0.2),
+)
+STRIP = Strip(
+    np.random.default_rng(0).normal(128, 10, (400, 600)).astype(np.uint8),
+    (
+        Placed("inclusion", Box(20, 20, 60, 100), "a"),  # all of it in tile 0
+        Placed("scratches", Box(300, 300, 200, 20), "b"),  # half in tile 4, half in tile 5
+    ),
+    "ground",
+)
+"""Tiles 0 to 5, three in a row."""
+
+
+def answer(named: Sequence[str], peaks: Sequence[tuple[int, int]]) -> Predictions:
+    """Each tile's label, sure of it, and the cell (of 4 x 4) where its map is highest."""
+    logits = np.array([[8.0 * (label == name) for label in LABELS] for name in named])
+    cam = np.zeros((len(named), 4, 4, len(LABELS)))
+    for tile, (x, y) in enumerate(peaks):
+        cam[tile, y, x, :] = 5.0
+    return Predictions(logits, cam=cam)
+
+
+@pytest.mark.parametrize(
+    ("named", "found", "right", "covered", "false", "precision"),
+    [
+        pytest.param(
+            ["inclusion", "clean", "clean", "clean", "scratches", "scratches"], 2, 2, 1.0, 0,
+            {"inclusion": (1, 1), "scratches": (1, 1)}, id="all right",
+        ),
+        pytest.param(
+            ["clean", "clean", "clean", "clean", "scratches", "clean"], 1, 1, 0.5, 0,
+            {"inclusion": (0, 0), "scratches": (1, 1)}, id="one missed, one half covered",
+        ),
+        pytest.param(
+            ["scratches", "clean", "inclusion", "clean", "scratches", "scratches"], 2, 1, 1.0, 1,
+            {"inclusion": (0, 1), "scratches": (1, 2)}, id="one misnamed, one false",
+        ),
+    ],
+)  # fmt: skip
+def test_every_placed_defect_is_judged(
+    named: list[str], found: int, right: int, covered: float, false: int, precision: dict[str, tuple[int, int]]
+) -> None:
+    """Found, named, covered, and what was published for nothing."""
+    row = run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named, [(0, 0)] * 6), RULES)
+
+    assert (row["found"]["k"], row["found"]["n"]) == (found, 2)
+    assert row["labelled_right"]["k"] == right
+    assert row["localisation"]["covered_mean"] == covered
+    assert (row["clean_tiles"]["k"], row["clean_tiles"]["n"]) == (false, 3)
+    assert {label: (each["k"], each["n"]) for label, each in row["precision_per_label"].items()} == precision
+
+
+def test_maps_are_judged_where_they_could_miss() -> None:
+    """Three tiles show a defect and are led by its label; one map points into it, one beside, one elsewhere."""
+    named = ["inclusion", "clean", "clean", "clean", "scratches", "scratches"]
+    # The middle of cell (x, y) of a tile is at (50 x + 25, 50 y + 25); the scratches lie at y 100 to 120.
+    peaks = [(1, 1), (0, 0), (0, 0), (0, 0), (2, 2), (3, 3)]
+    row = run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named, peaks), RULES)["localisation"]
+
+    assert (row["cam_pointing"]["k"], row["cam_pointing"]["n"], row["cam_pointing_strict"]["k"]) == (2, 3, 1)
+
+
+def test_a_network_without_a_map_points_nowhere() -> None:
+    """Older files have logits alone: nothing is counted."""
+
+    def bare(tiles: Sequence[Pixels]) -> Predictions:
+        return Predictions(answer(["clean"] * 6, [(0, 0)] * 6).logits)
+
+    assert run_benchmark(Benchmark((STRIP,)), bare, RULES)["localisation"]["cam_pointing"]["n"] == 0
+
+
+def test_distance_is_along_the_farther_axis() -> None:
+    """Nothing inside a box, else pixels to its edge; the nearest box counts."""
+    box = Box(10, 20, 5, 5)
+
+    assert off_by_px((10, 24), [box]) == 0
+    assert off_by_px((15, 24), [box]) == 1
+    assert off_by_px((3, 18), [box, Box(100, 100, 5, 5)]) == 7
+    assert hottest_place(np.eye(3)[::-1] * [1, 2, 3]) == (2, 0)
