@@ -192,6 +192,7 @@ def evaluate(
     from training.evaluate import evaluate as measure
     from training.evaluate import evaluate_float
     from training.files import write_json
+    from training.gallery import Gallery
     from training.report import write_report
 
     store, manifest = open_data(data, manifest_path)
@@ -203,13 +204,15 @@ def evaluate(
         console.print(row["official"])
         return
     loaded = load_bundle(find_bundle(bundle_name))
-    found = measure(loaded, manifest, store, foreign, quick=quick, say=lambda text: console.print(f"  {text}"))
+    gallery = Gallery()
+    found = measure(
+        loaded, manifest, store, foreign, gallery=gallery, quick=quick, say=lambda text: console.print(f"  {text}")
+    )
     shipped = SHIPPED / loaded.card.name
     named = loaded.card.name if loaded.root == shipped else f"FOLDER_OF_{loaded.card.name}"
     found["command"] = f"python -m training evaluate {named} --data DATA/neu-det"
     found["command"] += (" --foreign DATA" if foreign else "") + (" --quick" if quick else "")
-    pictures = {row["picture"]: store.pixels(row["picture"]) for row in found["offenders"]}
-    page = write_report(output or Path("runs") / f"evaluate-{loaded.card.name}", loaded.short, found, pictures)
+    page = write_report(output or Path("runs") / f"evaluate-{loaded.card.name}", loaded.short, found, gallery)
     if results is not None:
         write_json(results, {key: value for key, value in found.items() if key != "offenders"})
     console.print(f"look at {page}")

@@ -24,11 +24,13 @@ from training.bundle import learned_from
 from training.dataset import Picture, Store, load_pixels
 from training.errors import DataError
 from training.foreign import ForeignSet, foreign_sets
+from training.gallery import Exhibit, Gallery
 from training.generated import EVALUATION_SEED, generated_clean_tiles, generated_tiles
 from training.intervals import share
 from training.line import compose_benchmark, run_benchmark
 from training.measures import (
     Model,
+    alarming,
     classification,
     corruption,
     costs,
@@ -78,6 +80,7 @@ def evaluate(
     store: Store,
     foreign_root: Path | None,
     *,
+    gallery: Gallery | None = None,
     quick: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
@@ -88,6 +91,7 @@ def evaluate(
         manifest: Of the data set in `store`.
         store: Its files.
         foreign_root: Folder with the foreign sets, or None.
+        gallery: Gets the pictures that the figures are about.
         quick: A tenth of the clean strips and tiles, for a first look.
         say: Told what is measured now.
     """
@@ -99,7 +103,7 @@ def evaluate(
     side = test_side(manifest, store)
     if strange := sorted({picture.label for picture in side.pictures} - set(bundle.card.labels)):
         raise DataError(f"evaluate: {bundle.short} does not know the label {strange[0]!r}: {list(bundle.card.labels)}")
-    scale = 10 if quick else 1
+    scale, gallery = 10 if quick else 1, gallery or Gallery()
     apart, apart_pixels = [side.pictures[i] for i in side.apart], [side.pixels[i] for i in side.apart]
     results: dict[str, Any] = {
         "bundle": bundle.short,
@@ -118,10 +122,10 @@ def evaluate(
         if find_grounds(apart, apart_pixels):
             say("line benchmark")
             strips = compose_benchmark(apart, apart_pixels, clean_strips=CLEAN_STRIPS // scale)
-            results["line"] = run_benchmark(strips, pool, InspectRules(TilingRules(tile_px), rules))
+            results["line"] = run_benchmark(strips, pool, InspectRules(TilingRules(tile_px), rules), gallery)
             results["ece"] = results["line"]["ece"]
             say("clean tiles")
-            results["clean"] = _clean(model, apart, apart_pixels, tile_px, CLEAN_TILES // scale)
+            results["clean"] = _clean(model, apart, apart_pixels, tile_px, CLEAN_TILES // scale, gallery)
             results["clean"]["false_alarms_per_10000"] = results["line"]["false_alarms_per_10000"]
             clean, cut = 300 // scale, 600 // scale
             windows = composed_tiles(apart, apart_pixels, clean=clean, cut=cut, tile_px=tile_px, seed=11)
@@ -131,13 +135,14 @@ def evaluate(
             say("line benchmark left out: no test picture shows enough clean surface outside its boxes")
         if foreign_root is not None:
             say("other mills and materials")
-            results["foreign"] = _foreign(
-                model, list(foreign_sets(foreign_root, tile_px, learned_from(bundle.card.training))), side.pixels
-            )
-        results["offenders"] = [
-            {"picture": side.pictures[i].path, "label": side.pictures[i].label, "top": top, "own_score": score}
-            for i, top, score in offenders(model, side.pictures, side.pixels)
-        ]
+            sets = list(foreign_sets(foreign_root, tile_px, learned_from(bundle.card.training)))
+            results["foreign"] = _foreign(model, sets, side.pixels, gallery)
+        results["offenders"] = []
+        for i, top, score in offenders(model, side.pictures, side.pixels):
+            picture, row = side.pictures[i], {"top": top, "own_score": score}
+            results["offenders"].append({"picture": picture.path, "label": picture.label, **row})
+            told = f"{picture.name}, taken for {top}, own score {score:.3f}"
+            gallery.show("Test pictures that hurt most", Exhibit(side.pixels[i], told, -score))
     finally:
         pool.close()
     results["provenance"] = provenance(manifest)
@@ -161,10 +166,12 @@ def evaluate_float(run: Path, manifest: Manifest, store: Store) -> dict[str, Any
 
 
 def _clean(
-    model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels], tile_px: int, count: int
+    model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels], tile_px: int, count: int, gallery: Gallery
 ) -> dict[str, Any]:
     held = composed_tiles(pictures, pixels, clean=count, cut=0, tile_px=tile_px, seed=13)
     rows: dict[str, Any] = {"neu_held_out": surface(model, held.pixels, held.groups)}
+    for exhibit in alarming(model, held.pixels):
+        gallery.show("Clean steel of the test groups that alarms", exhibit)
     generated = generated_clean_tiles(count, tile_px, EVALUATION_SEED)
     rows["generated"] = surface(model, generated.pixels, generated.groups)
     drawn = generated_tiles(count // 2, tile_px, EVALUATION_SEED)
@@ -174,13 +181,16 @@ def _clean(
     return rows
 
 
-def _foreign(model: Model, sets: Sequence[ForeignSet], known: Sequence[Pixels]) -> dict[str, Any]:
+def _foreign(model: Model, sets: Sequence[ForeignSet], known: Sequence[Pixels], gallery: Gallery) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for each in sets:
         if each.kind == "counterpart":
             rows[each.name] = counterpart(model, each.tiles, each.label)
         else:
             rows[each.name] = surface(model, each.tiles, each.groups)
+        if each.kind == "clean":
+            for exhibit in alarming(model, each.tiles):
+                gallery.show(f"{each.name}: what alarms", exhibit)
     free = [each for each in sets if each.kind == "clean"]
     strange = [each for each in sets if each.name.startswith("x-sdd/") and each.kind == "strange"]
     rows["unknown_curve"] = dict(

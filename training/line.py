@@ -8,7 +8,7 @@ put tile edges through defects at every phase.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from inspector.classifier import Classify, Predictions
 from inspector.frame import Frame, Pixels
 from inspector.inspection import Inspection, InspectRules, inspect_frame
 from training.dataset import Picture
+from training.gallery import Exhibit, Gallery
 from training.intervals import Share, share
 from training.maps import POINTING_TOLERANCE_PX, grown_map, hottest_place, off_by_px
 from training.quilt import quilt
@@ -107,9 +108,9 @@ def run_benchmark(
     benchmark: Benchmark,
     classify: Classify,
     rules: InspectRules,
-    on_step: Callable[[int], None] = lambda done: None,
+    gallery: Gallery,
 ) -> dict[str, Any]:
-    """Inspect every strip and return the figures of the line."""
+    """Inspect every strip and return the figures of the line; what was missed and what was false goes to `gallery`."""
     judged: list[Judged] = []
     clean_tiles = false_tiles = defect_tiles = right_tiles = unknown_clean = 0
     frames_alarmed: dict[str, bool] = {}
@@ -122,7 +123,10 @@ def run_benchmark(
     pointed = Pointed(classify)
     for number, strip in enumerate(benchmark.strips):
         inspection = inspect_frame(as_frame(strip.pixels, number), pointed, rules)
-        judged += judge(strip, inspection, rules.tiling.tile_px)
+        judged += (here := judge(strip, inspection, rules.tiling.tile_px))
+        for missed in here:
+            if not missed.found and missed.quarter_side:
+                gallery.show("Defects on the line that were missed", _missed(strip, missed))
         for defect in inspection.published:
             near = [placed.label for placed in strip.placed if defect.box.touches(placed.box, FEATHER_PX)]
             published[defect.label] += 1
@@ -143,10 +147,13 @@ def run_benchmark(
                     clean_count += 1
                     clean_false += verdict.is_defect
                 frames_alarmed[strip.group] = frames_alarmed.get(strip.group, False) or verdict.is_defect
+                if verdict.is_defect:
+                    tile = strip.pixels[box.y : box.bottom, box.x : box.right]
+                    told = f"{verdict.label} {verdict.score:.3f}, ground of {strip.group}"
+                    gallery.show("Clean tiles on the line that alarm", Exhibit(tile, told, verdict.score))
             else:
                 defect_tiles += 1
                 right_tiles += verdict.label == truth
-        on_step(number + 1)
     chosen = [each for each in judged if each.quarter_side]
     area_m2 = clean_tiles * (rules.tiling.tile_px * MM_PER_PX / 1000) ** 2
     labels = sorted({each.placed.label for each in judged})
@@ -192,6 +199,16 @@ def run_benchmark(
             "cam_pointing_strict": share(pointed.inside, pointed.tiles),
         },
     }
+
+
+def _missed(strip: Strip, missed: Judged) -> Exhibit:
+    """Return the surroundings of a missed defect, as large as a tile, the larger defects first."""
+    box, side = missed.placed.box, missed.tile_px
+    height, width = strip.pixels.shape
+    x = min(max(0, box.x + box.width // 2 - side // 2), max(0, width - side))
+    y = min(max(0, box.y + box.height // 2 - side // 2), max(0, height - side))
+    told = f"{missed.placed.label} of {missed.placed.group}, {box.width} x {box.height} px"
+    return Exhibit(strip.pixels[y : y + side, x : x + side], told, float(box.area_px), box.moved(-x, -y))
 
 
 def _mean(values: Sequence[float]) -> float:

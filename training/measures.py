@@ -30,6 +30,7 @@ from inspector.errors import BundleError
 from inspector.frame import Pixels
 from training.corrupt import SUITE, corrupted
 from training.dataset import LabelledBox, Picture
+from training.gallery import Exhibit
 from training.intervals import share
 from training.line import expected_calibration_error
 from training.maps import POINTING_TOLERANCE_PX, grown_map, hottest_place, off_by_px
@@ -132,6 +133,14 @@ def surface(model: Model, tiles: Sequence[Pixels], groups: Sequence[str]) -> dic
         "top": dict(sorted(Counter(verdict.top for verdict in verdicts).items())),
         "false_alarms_per_10000": round(1e4 * sum(alarms) / max(1, len(tiles)), 2),
     }
+
+
+def alarming(model: Model, tiles: Sequence[Pixels]) -> Iterator[Exhibit]:
+    """Yield the tiles that alarm."""
+    _, verdicts = model.verdicts(tiles)
+    for tile, verdict in zip(tiles, verdicts, strict=True):
+        if verdict.is_defect:
+            yield Exhibit(tile, f"{verdict.label} {verdict.score:.3f}", verdict.score)
 
 
 def counterpart(model: Model, tiles: Sequence[Pixels], label: str) -> dict[str, Any]:

@@ -14,12 +14,15 @@ import cv2
 import matplotlib as mpl
 
 from inspector.bundle import CLEAN, UNKNOWN
-from inspector.frame import Pixels
 from training.files import write_bytes, write_json
+from training.gallery import Exhibit, Gallery
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
+FIGURE_PX = 140
+SHOWN = 24
+"""Pictures of one kind on the page."""
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; margin: 1em 0; }
@@ -30,14 +33,14 @@ figcaption { font-size: 12px; max-width: 140px; } h1 { font-size: 1.5em; } pre {
 """
 
 
-def write_report(folder: Path, title: str, results: Mapping[str, Any], pictures: Mapping[str, Pixels]) -> Path:
+def write_report(folder: Path, title: str, results: Mapping[str, Any], gallery: Gallery) -> Path:
     """Write `report.html` and `results.json` into `folder` and return the page's path.
 
     Args:
         folder: Made when missing.
         title: Of the page.
         results: As `evaluate.evaluate` returns them.
-        pictures: The worst offenders' pixels by path.
+        gallery: The pictures that they are about.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parts = [f"<h1>{html.escape(title)}</h1>", _summary(results)]
@@ -64,8 +67,8 @@ def write_report(folder: Path, title: str, results: Mapping[str, Any], pictures:
     if "foreign" in results:
         parts += ["<h2>Other mills and materials</h2>", _plot(_verdicts(results["foreign"]))]
         parts.append(_unknown(results["foreign"].get("unknown_curve", {})))
-    if results.get("offenders"):
-        parts += ["<h2>Worst offenders</h2>", *_offenders(results["offenders"], pictures)]
+    for name, exhibits in gallery.rooms.items():
+        parts += _room(name, exhibits)
     plain = {key: value for key, value in results.items() if key not in ("offenders", "costs")}
     parts.append(f"<h2>All figures</h2><pre>{html.escape(json.dumps(plain, indent=1, sort_keys=True))}</pre>")
     page = f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
@@ -202,15 +205,23 @@ def _plot(figure: Any) -> str:
     return f"<p><img src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}' alt=''></p>"
 
 
-def _offenders(rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, Pixels]) -> list[str]:
-    figures = []
-    for row in rows:
-        if row["picture"] in pictures:
-            _, raw = cv2.imencode(".jpg", cv2.resize(pictures[row["picture"]], (140, 140)))
-            source = base64.b64encode(raw.tobytes()).decode()
-            name = html.escape(Path(row["picture"]).stem)
-            text = f"{name}<br>taken for {html.escape(row['top'])}, own score {row['own_score']:.3f}"
-            figures.append(
-                f"<figure><img src='data:image/jpeg;base64,{source}' alt=''><figcaption>{text}</figcaption></figure>"
-            )
-    return figures
+def _room(name: str, exhibits: Sequence[Exhibit]) -> list[str]:
+    """Return a heading and the heaviest exhibits, each drawn to one size with its box."""
+    parts = [f"<h2>{html.escape(name)}</h2>"]
+    if len(exhibits) > SHOWN:
+        parts.append(f"<p>{SHOWN} of {len(exhibits)}</p>")
+    for exhibit in sorted(exhibits, key=lambda each: -each.weight)[:SHOWN]:
+        height, width = exhibit.pixels.shape
+        drawn = cv2.resize(cv2.cvtColor(exhibit.pixels, cv2.COLOR_GRAY2BGR), (FIGURE_PX, FIGURE_PX))
+        if exhibit.box is not None:
+            across, down = FIGURE_PX / width, FIGURE_PX / height
+            corners = [(exhibit.box.x, exhibit.box.y), (exhibit.box.right, exhibit.box.bottom)]
+            first, last = ((round(x * across), round(y * down)) for x, y in corners)
+            cv2.rectangle(drawn, first, last, (0, 220, 255), 1)
+        _, raw = cv2.imencode(".jpg", drawn)
+        source = base64.b64encode(raw.tobytes()).decode()
+        caption = html.escape(exhibit.caption)
+        parts.append(
+            f"<figure><img src='data:image/jpeg;base64,{source}' alt=''><figcaption>{caption}</figcaption></figure>"
+        )
+    return parts

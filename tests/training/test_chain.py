@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import html
 import json
 import re
 import shutil
@@ -37,6 +38,7 @@ from training.errors import DataError, GateError, RecipeError, WeightsError
 from training.evaluate import evaluate
 from training.explain import agreement, grad_cam
 from training.feed import mask_of, preprocess_in_graph, shown_cells, stacked_input
+from training.gallery import Gallery
 from training.learned import read_learned
 from training.network import (
     build_network,
@@ -423,15 +425,17 @@ def test_a_damaged_bundle_is_refused(trained: Trained, tmp_path: Path) -> None:
 
 def test_every_figure_is_measured_and_reported(trained: Trained, tmp_path: Path) -> None:
     """The results hold the keys that others read, and a page to look at is written."""
-    found = evaluate(load_bundle(trained.bundle), trained.manifest, trained.store, None, quick=True)
-    pixels = {row["picture"]: trained.store.pixels(row["picture"]) for row in found["offenders"]}
-    page = write_report(tmp_path / "report", "small", found, pixels)
+    gallery = Gallery()
+    found = evaluate(load_bundle(trained.bundle), trained.manifest, trained.store, None, gallery=gallery, quick=True)
+    page = write_report(tmp_path / "report", "small", found, gallery)
 
     assert found["official"]["correct"]["n"] == 24
     assert found["official"]["apart"]["n"] <= 24
     assert {"recall", "right_label", "ece"} <= set(found["line"])
     assert {"mean", "worst"} <= set(found["corruption"])
     assert "false_alarms_per_10000" in found["clean"]
+    assert len(gallery.rooms["Test pictures that hurt most"]) == len(found["offenders"])
+    assert all(html.escape(name) in page.read_text() for name in gallery.rooms)
     assert "<script" not in page.read_text()
     assert json.loads((tmp_path / "report" / "results.json").read_text())["model_sha256"] == found["model_sha256"]
 

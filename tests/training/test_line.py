@@ -12,6 +12,7 @@ from inspector.decision import DecisionRules
 from inspector.frame import Pixels
 from inspector.inspection import InspectRules
 from inspector.tiling import Box, TilingRules
+from training.gallery import Gallery
 from training.line import Benchmark, run_benchmark
 from training.maps import hottest_place, off_by_px
 from training.tiles import Placed, Strip
@@ -62,13 +63,16 @@ def test_every_placed_defect_is_judged(
     named: list[str], found: int, right: int, covered: float, false: int, precision: dict[str, tuple[int, int]]
 ) -> None:
     """Found, named, covered, and what was published for nothing."""
-    row = run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named, [(0, 0)] * 6), RULES)
+    gallery = Gallery()
+    row = run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named, [(0, 0)] * 6), RULES, gallery)
 
     assert (row["found"]["k"], row["found"]["n"]) == (found, 2)
     assert row["labelled_right"]["k"] == right
     assert row["localisation"]["covered_mean"] == covered
     assert (row["clean_tiles"]["k"], row["clean_tiles"]["n"]) == (false, 3)
     assert {label: (each["k"], each["n"]) for label, each in row["precision_per_label"].items()} == precision
+    rooms = {room.split()[0]: len(exhibits) for room, exhibits in gallery.rooms.items()}
+    assert rooms == {room: count for room, count in (("Defects", 2 - found), ("Clean", false)) if count}
 
 
 def test_maps_are_judged_where_they_could_miss() -> None:
@@ -76,7 +80,7 @@ def test_maps_are_judged_where_they_could_miss() -> None:
     named = ["inclusion", "clean", "clean", "clean", "scratches", "scratches"]
     # The middle of cell (x, y) of a tile is at (50 x + 25, 50 y + 25); the scratches lie at y 100 to 120.
     peaks = [(1, 1), (0, 0), (0, 0), (0, 0), (2, 2), (3, 3)]
-    row = run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named, peaks), RULES)["localisation"]
+    row = run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named, peaks), RULES, Gallery())["localisation"]
 
     assert (row["cam_pointing"]["k"], row["cam_pointing"]["n"], row["cam_pointing_strict"]["k"]) == (2, 3, 1)
 
@@ -87,7 +91,7 @@ def test_a_network_without_a_map_points_nowhere() -> None:
     def bare(tiles: Sequence[Pixels]) -> Predictions:
         return Predictions(answer(["clean"] * 6, [(0, 0)] * 6).logits)
 
-    assert run_benchmark(Benchmark((STRIP,)), bare, RULES)["localisation"]["cam_pointing"]["n"] == 0
+    assert run_benchmark(Benchmark((STRIP,)), bare, RULES, Gallery())["localisation"]["cam_pointing"]["n"] == 0
 
 
 def test_distance_is_along_the_farther_axis() -> None:

@@ -1,0 +1,36 @@
+"""Pictures for the report: what a person should look at before believing a figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from inspector.frame import Pixels
+from inspector.tiling import Box
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exhibit:
+    """One picture.
+
+    Attributes:
+        pixels: (H, W) uint8.
+        caption: What stands below it.
+        weight: The heaviest are shown first.
+        box: To be drawn into it.
+    """
+
+    pixels: Pixels
+    caption: str
+    weight: float
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Exhibits by room, in the order in which rooms were opened."""
+
+    rooms: dict[str, list[Exhibit]] = field(default_factory=dict)
+
+    def show(self, room: str, exhibit: Exhibit) -> None:
+        """Hang up one more."""
+        self.rooms.setdefault(room, []).append(exhibit)
