@@ -113,7 +113,8 @@ def run_benchmark(
     """Inspect every strip and return the figures of the line; what was missed and what was false goes to `gallery`."""
     judged: list[Judged] = []
     clean_tiles = false_tiles = defect_tiles = right_tiles = unknown_clean = 0
-    frames_alarmed: dict[str, bool] = {}
+    clean_by_ground: Counter[str] = Counter()
+    false_by_ground: Counter[str] = Counter()
     clean_false = clean_count = 0
     confidence: list[float] = []
     correct: list[bool] = []
@@ -146,7 +147,8 @@ def run_benchmark(
                 if not strip.placed:
                     clean_count += 1
                     clean_false += verdict.is_defect
-                frames_alarmed[strip.group] = frames_alarmed.get(strip.group, False) or verdict.is_defect
+                clean_by_ground[strip.group] += 1
+                false_by_ground[strip.group] += verdict.is_defect
                 if verdict.is_defect:
                     tile = strip.pixels[box.y : box.bottom, box.x : box.right]
                     told = f"{verdict.label} {verdict.score:.3f}, ground of {strip.group}"
@@ -185,7 +187,10 @@ def run_benchmark(
         "clean_tiles": share(false_tiles, clean_tiles),
         "clean_tiles_of_clean_strips": share(clean_false, clean_count),
         "clean_tiles_unknown": share(unknown_clean, clean_tiles),
-        "clean_groups_with_false_alarm": share(sum(frames_alarmed.values()), len(frames_alarmed)),
+        "clean_groups_with_false_alarm": share(sum(k > 0 for k in false_by_ground.values()), len(clean_by_ground)),
+        "clean_tiles_by_alarming_ground": {
+            group: share(k, clean_by_ground[group]) for group, k in false_by_ground.most_common() if k
+        },
         "false_alarms_per_10000": round(1e4 * false_tiles / max(1, clean_tiles), 2),
         "false_alarms_per_m2": round(false_tiles / max(area_m2, 1e-9), 3),
         "mm_per_px": MM_PER_PX,

@@ -121,7 +121,11 @@ def _line(line: Mapping[str, Any]) -> str:
     columns = ("per_label", "right_label_per_label", "precision_per_label")
     rows = [(label, *(_of(line[column][label]) for column in columns)) for label in line["per_label"]]
     head = ("label", "found", "of these rightly named", "of what was published so, is so")
-    return f"<p>{html.escape(line['protocol'])}</p>" + _table(head, rows)
+    grounds = [(group, _of(row)) for group, row in line["clean_tiles_by_alarming_ground"].items()]
+    return (
+        f"<p>{html.escape(line['protocol'])}</p>{_table(head, rows)}"
+        f"<p>False alarms come from these grounds:</p>{_table(('ground', 'clean tiles that alarm'), grounds)}"
+    )
 
 
 def _verdicts(foreign: Mapping[str, Any]) -> Any:
