@@ -27,6 +27,7 @@ from training.foreign import ForeignSet, foreign_sets
 from training.gallery import Exhibit, Gallery
 from training.generated import EVALUATION_SEED, generated_clean_tiles, generated_tiles
 from training.intervals import share
+from training.learned import mark, read_learned
 from training.line import compose_benchmark, run_benchmark
 from training.measures import (
     Model,
@@ -103,6 +104,7 @@ def evaluate(
     side = test_side(manifest, store)
     if strange := sorted({picture.label for picture in side.pictures} - set(bundle.card.labels)):
         raise DataError(f"evaluate: {bundle.short} does not know the label {strange[0]!r}: {list(bundle.card.labels)}")
+    refuse_learned(side.pictures, bundle)
     scale, gallery = 10 if quick else 1, gallery or Gallery()
     apart, apart_pixels = [side.pictures[i] for i in side.apart], [side.pixels[i] for i in side.apart]
     results: dict[str, Any] = {
@@ -147,6 +149,20 @@ def evaluate(
         pool.close()
     results["provenance"] = provenance(manifest)
     return results
+
+
+def refuse_learned(pictures: Sequence[Picture], bundle: Bundle) -> None:
+    """Refuse to measure a bundle on pictures that it has learned from, as far as it lists them.
+
+    Raises:
+        DataError: There are some; the text names one.
+    """
+    learned = read_learned(bundle.root)
+    if known := [picture.path for picture in pictures if mark(picture) in learned]:
+        raise DataError(
+            f"evaluate: {bundle.short} has learned from {len(known)} of {len(pictures)} test pictures, such as"
+            f" {known[0]}: its figures would flatter; hold out others"
+        )
 
 
 def evaluate_float(run: Path, manifest: Manifest, store: Store) -> dict[str, Any]:
