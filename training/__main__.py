@@ -114,7 +114,8 @@ def train(
     auxiliary = load_auxiliary(recipe, auxiliary_root, manifest.labels)
     course = training_run.course_of(recipe, store, manifest, auxiliary)
     chosen = weights or imagenet_weights(recipe.width, Path("cache"))
-    training_run.train(recipe, course, folder, chosen, {"data": manifest.sha256, **auxiliary.provenance})
+    data_names = {"data": manifest.sha256, "pictures": manifest.pictures_sha256, **auxiliary.provenance}
+    training_run.train(recipe, course, folder, chosen, data_names)
     elsewhere = f" --auxiliary {auxiliary_root}" if auxiliary.provenance else ""
     console.print(f"trained: {folder}; next: python -m training quantize {folder} --data {data}{elsewhere}")
 
@@ -189,6 +190,7 @@ def evaluate(
     Of a run, its float network on the official test alone.
     """
     from inspector.bundle import SHIPPED, find_bundle, load_bundle
+    from training.bundle import NEU_PICTURES
     from training.evaluate import evaluate as measure
     from training.evaluate import evaluate_float
     from training.files import write_json
@@ -210,7 +212,8 @@ def evaluate(
     )
     shipped = SHIPPED / loaded.card.name
     named = loaded.card.name if loaded.root == shipped else f"FOLDER_OF_{loaded.card.name}"
-    found["command"] = f"python -m training evaluate {named} --data DATA/neu-det"
+    on = "DATA/neu-det" if manifest.pictures_sha256 == NEU_PICTURES else "FOLDER"
+    found["command"] = f"python -m training evaluate {named} --data {on}"
     found["command"] += (" --foreign DATA" if foreign else "") + (" --quick" if quick else "")
     page = write_report(output or Path("runs") / f"evaluate-{loaded.card.name}", loaded.short, found, gallery)
     if results is not None:

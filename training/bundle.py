@@ -50,8 +50,8 @@ NEU_NOTICE = (
     "Backbone: MobileNetV2, ImageNet weights (Sandler et al., CVPR 2018; Google, Apache-2.0)."
 )
 
-NEU_MANIFEST = "ff31c8f0182e7babf08f7b00d3ed38a874e9e3cb32c5fa810f8da139a140e14d"
-"""Hash of what `prepare` writes for NEU-DET as its authors distribute it; labels alone do not tell whose pictures."""
+NEU_PICTURES = "a49c5b6d3a9438f7cb463e8e55a55204560a907d7857e20edbda5c97982bb204"
+"""`Manifest.pictures_sha256` of NEU-DET's 1,800 pictures: labels alone do not tell whose pictures they are."""
 OFFICIAL_FIGURES = ("correct", "apart", "decision", "macro", "ece")
 OWN_NOTICE = "Trained on a user's own pictures. Backbone: MobileNetV2, ImageNet weights (Google, Apache-2.0)."
 
@@ -137,7 +137,7 @@ def bundle_run(
 
 def is_own(identity: Mapping[str, Any]) -> bool:
     """Return whether a run was trained on other pictures than NEU-DET."""
-    return bool(identity["data"] != NEU_MANIFEST)
+    return identity.get("pictures") != NEU_PICTURES
 
 
 def data_sets(identity: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -170,7 +170,7 @@ def learned_from(identity: Mapping[str, Any]) -> tuple[str, ...]:
 def card_figures(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures of an evaluation that a card carries, with protocol and command."""
     line = row.get("line", {})
-    neu = row["provenance"]["data_manifest"] == NEU_MANIFEST
+    neu = row["provenance"].get("data_pictures") == NEU_PICTURES
     split = "NEU-DET official test split, 60 pictures a class" if neu else "the pictures' own split to be held out"
     return {
         "command": row["command"],

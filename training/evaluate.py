@@ -104,7 +104,7 @@ def evaluate(
     side = test_side(manifest, store)
     if strange := sorted({picture.label for picture in side.pictures} - set(bundle.card.labels)):
         raise DataError(f"evaluate: {bundle.short} does not know the label {strange[0]!r}: {list(bundle.card.labels)}")
-    refuse_learned(side.pictures, bundle)
+    refuse_learned(side.pictures, manifest, read_learned(bundle.root), bundle.short)
     scale, gallery = 10 if quick else 1, gallery or Gallery()
     apart, apart_pixels = [side.pictures[i] for i in side.apart], [side.pixels[i] for i in side.apart]
     results: dict[str, Any] = {
@@ -151,16 +151,18 @@ def evaluate(
     return results
 
 
-def refuse_learned(pictures: Sequence[Picture], bundle: Bundle) -> None:
-    """Refuse to measure a bundle on pictures that it has learned from, as far as it lists them.
+def refuse_learned(pictures: Sequence[Picture], manifest: Manifest, learned: frozenset[str], name: str) -> None:
+    """Refuse to measure a network on pictures that it has learned from, as far as it lists them.
+
+    A copy of a training picture among the test pictures is no reason: the figure without shared surfaces leaves it out.
 
     Raises:
         DataError: There are some; the text names one.
     """
-    learned = read_learned(bundle.root)
-    if known := [picture.path for picture in pictures if mark(picture) in learned]:
+    strange = learned - {mark(picture) for picture in manifest.split("train")}
+    if known := [picture.path for picture in pictures if mark(picture) in strange]:
         raise DataError(
-            f"evaluate: {bundle.short} has learned from {len(known)} of {len(pictures)} test pictures, such as"
+            f"evaluate: {name} has learned from {len(known)} of {len(pictures)} test pictures, such as"
             f" {known[0]}: its figures would flatter; hold out others"
         )
 
@@ -175,6 +177,7 @@ def evaluate_float(run: Path, manifest: Manifest, store: Store) -> dict[str, Any
     recipe, labels, network = load_run(run)
     refuse_other_data(run, {"data": manifest.sha256})
     side = test_side(manifest, store)
+    refuse_learned(side.pictures, manifest, read_learned(run), recipe.name)
     top = [labels[int(i)] for i in float_logits(network, side.pixels, recipe).argmax(axis=1)]
     truth = [picture.label for picture in side.pictures]
     official = dict(classification(truth, top, labels))
@@ -223,6 +226,7 @@ def provenance(manifest: Manifest) -> dict[str, Any]:
         "commit": f"{commit}{changed}" if commit else None,
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "data_manifest": manifest.sha256,
+        "data_pictures": manifest.pictures_sha256,
     }
 
 

@@ -13,7 +13,10 @@ from training.dataset import Picture
 from training.files import write_bytes
 
 LEARNED = "learned.txt"
-"""In a run: what it learned from itself; in a bundle: all that its weights have seen."""
+"""In a run: what it learned from itself; in a bundle: its start's pictures, too.
+
+Pictures of the data set alone: neither those of another mill nor the eighth that was held out to set thresholds.
+"""
 LEARNED_BEFORE = "learned-before.txt"
 """In a run: what its start had learned from."""
 MARK_DIGITS = 16

@@ -164,14 +164,16 @@ def run_benchmark(
             f"{len(benchmark.strips)} strips of {STRIP_PX} px, defects and ground of test groups, tiled and decided by"
             " the daemon's inspect_frame; recall and right_label over defects whose longer side is at least a quarter"
             " of a tile; a defect counts as found when a published defect touches its box; precision_per_label: of the"
-            " published defects of a label, those that touch a defect of that label; localisation: covered_mean and"
-            " box_iou_mean over found defects, whose published boxes are whole tiles; cam_pointing over tiles led by"
-            " the label of the defect they show, where its boxes cover less than half"
+            f" published defects of a label, those within {FEATHER_PX} px of a defect of that label; localisation:"
+            " covered_mean and box_iou_mean over found defects, whose published boxes are whole tiles; cam_pointing over"
+            " tiles led by the label of the defect they show, where its boxes cover less than half"
         ),
         "recall": share(sum(d.found for d in chosen), len(chosen))["share"],
         "right_label": share(sum(d.right_label for d in chosen), sum(d.found for d in chosen))["share"],
         "precision": share(true_published.total(), published.total()),
-        "precision_per_label": {label: share(rightly_named[label], published[label]) for label in labels},
+        "precision_per_label": {
+            label: share(rightly_named[label], published[label]) for label in sorted({*labels, *published})
+        },
         "found": share(sum(d.found for d in chosen), len(chosen)),
         "found_all_sizes": share(sum(d.found for d in judged), len(judged)),
         "found_quarter_area": _found([d for d in judged if d.quarter_area]),
@@ -247,7 +249,7 @@ class Pointed:
 
     def judge(self, strip: Strip, inspection: Inspection, rules: InspectRules) -> None:
         """Count the tiles of the frame that was just inspected."""
-        if self._last.cam is None:
+        if inspection.cause is not None or self._last.cam is None:
             return
         for cam, window, verdict in zip(self._last.cam, inspection.boxes, inspection.verdicts, strict=True):
             label = label_of_window(strip.placed, window)

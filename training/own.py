@@ -34,7 +34,7 @@ from training.network import build_network
 from training.prepare import Manifest, check_labels
 from training.quantize import Int8Network
 from training.recipe import Recipe
-from training.train import Course, course_of, load_run, train
+from training.train import Course, claim, course_of, load_run, train
 
 SURE = 0.05
 
@@ -166,17 +166,20 @@ def fine_tune(recipe: Recipe, source: Path, store: Store, manifest: Manifest, ru
         clean=CLEAN in labels_known or bool(recipe.tiles.clean_textures or recipe.tiles.generated_clean),
     )  # fmt: skip
     course = course_of(own, store, manifest, learned=start.learned)
-    run.mkdir(parents=True, exist_ok=True)
-    write_learned(run / LEARNED_BEFORE, start.learned)
-    if not (run / "init.weights.h5").is_file():
-        replace_weights(carry_over(start, own, course.labels), run / "init.weights.h5")
     begun = {
+        "data": manifest.sha256,
+        "pictures": manifest.pictures_sha256,
         "init": str(source),
         "init_sha256": hashlib.sha256(start.int8).hexdigest(),
         "init_sets": start.sets,
         "init_learned_from": list(start.learned_from),
+        "init_learned_sha256": hashlib.sha256("".join(sorted(start.learned)).encode()).hexdigest(),
     }
-    network = train(own, course, run, None, {"data": manifest.sha256, **begun})
+    claim(own, course, run, begun)
+    write_learned(run / LEARNED_BEFORE, start.learned)
+    if not (run / "init.weights.h5").is_file():
+        replace_weights(carry_over(start, own, course.labels), run / "init.weights.h5")
+    network = train(own, course, run, None, begun)
     signed = signoff.sign_off(network, course, own, run)
     signoff.save(run, signed)
     row = compare(start, Int8Network(signed.model), course, known_groups(manifest.pictures, start.learned))
@@ -205,7 +208,9 @@ def compare(start: Start, new: Int8Network, course: Course, known: frozenset[str
         votes[held.groups[i]] += int(fresh[i]) - int(old[i])
     gained, lost = sum(vote > 0 for vote in votes.values()), sum(vote < 0 for vote in votes.values())
     chance = float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
-    if not judged.any():
+    if not (taken & named).any():
+        verdict = "no held-out picture has a label that both can name, so the two cannot be compared"
+    elif not judged.any():
         verdict = "no held-out picture is new to the model in service: keep it, and add pictures"
     elif chance >= SURE:
         verdict = "no difference is shown: keep the model in service"
@@ -227,6 +232,8 @@ def compare(start: Start, new: Int8Network, course: Course, known: frozenset[str
     told = f"{told} (p = {chance:.3g}): {verdict}"
     if row["left_out"]:
         told += f"; {row['left_out']} more do not count: the model in service has learned from their surfaces"
+    if not start.learned:
+        told += "; what the model in service has learned from is not listed, so all of them count"
     if row["new_labels"]:
         count = row["of_new_labels"]
         told += f"; newly named: {', '.join(row['new_labels'])}, {count['k']} of {count['n']}"

@@ -50,6 +50,11 @@ class Manifest:
         text = json.dumps([asdict(picture) for picture in self.pictures], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def pictures_sha256(self) -> str:
+        """Names the pictures, wherever they lie and however they are grouped."""
+        return hashlib.sha256("".join(sorted(picture.sha256 for picture in self.pictures)).encode()).hexdigest()
+
     def split(self, name: str) -> list[Picture]:
         """Return the pictures of one split."""
         return [picture for picture in self.pictures if picture.split == name]

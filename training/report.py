@@ -119,7 +119,10 @@ def _table(head: Sequence[str], rows: Any) -> str:
 
 def _line(line: Mapping[str, Any]) -> str:
     columns = ("per_label", "right_label_per_label", "precision_per_label")
-    rows = [(label, *(_of(line[column][label]) for column in columns)) for label in line["per_label"]]
+    labels = line["precision_per_label"]
+    rows = [
+        (label, *(_of(line[column][label]) if label in line[column] else "" for column in columns)) for label in labels
+    ]
     head = ("label", "found", "of these rightly named", "of what was published so, is so")
     grounds = [(group, _of(row)) for group, row in line["clean_tiles_by_alarming_ground"].items()]
     return (

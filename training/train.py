@@ -61,15 +61,15 @@ class Course:
     train: TileSet
     validation: TileSet
     learned: frozenset[str]
-    """Marks of the pictures behind `train` (see `learned`)."""
+    """Marks of the data set's pictures behind `train` (see `learned`)."""
 
 
 def carve_validation(
-    pictures: Sequence[Picture], seed: int = 0, learned: frozenset[str] = frozenset()
+    pictures: Sequence[Picture], seed: int = 0, known: frozenset[str] = frozenset()
 ) -> tuple[list[int], list[int]]:
     """Split pictures into (train, validation) indices by group, an eighth of each label's as near as groups allow.
 
-    Groups of which the start has learned a picture (`learned`, marks) are held out last.
+    Groups of which the start has learned a picture (`known`) are held out last.
 
     Raises:
         DataError: A label has all its pictures in one group, so that nothing of it could be held out.
@@ -79,7 +79,6 @@ def carve_validation(
     fewest = min(groups_of, key=lambda label: (len(groups_of[label]), label))
     if len(groups_of[fewest]) < 2:
         raise DataError(f"validation: all pictures of {fewest!r} are views of one surface: nothing could be held out")
-    known = known_groups(pictures, learned)
     if len(groups_of[fewest]) >= VALIDATION_FOLDS and not known:
         folds = StratifiedGroupKFold(VALIDATION_FOLDS, shuffle=True, random_state=seed)
         kept, held = next(iter(folds.split(np.zeros(len(pictures)), labels, groups)))
@@ -90,15 +89,16 @@ def carve_validation(
 
 
 def _groups_to_hold_out(pictures: Sequence[Picture], known: frozenset[str], rng: np.random.Generator) -> set[str]:
-    """Return at least one group a label, never its largest, and no more than an eighth where more than one are taken.
+    """Return at least one group a label, no more than an eighth where more than one are taken.
 
-    For data with a rare label: as many folds as it has groups would hold out half of everything. And for data of which
-    a part is `known` to the start: those groups come last.
+    Never the largest of the label, or of its known ones. For data with a rare label: as many folds as it has groups
+    would hold out half of everything. And for data of which a part is `known` to the start: those groups come last.
     """
     chosen: set[str] = set()
     for label in sorted({picture.label for picture in pictures}):
         sizes = Counter(picture.group for picture in pictures if picture.label == label)
-        wanted, largest = sizes.total() / VALIDATION_FOLDS, max(sorted(sizes), key=sizes.__getitem__)
+        wanted = sizes.total() / VALIDATION_FOLDS
+        largest = max(sorted(sizes), key=lambda each: (each in known, sizes[each]))
         shuffled = [str(group) for group in rng.permutation(sorted(set(sizes) - {largest}))]
         taken = sum(sizes[group] for group in chosen)
         for group in sorted(shuffled, key=lambda each: (each in known, sizes[each])):
@@ -133,7 +133,8 @@ def course_of(
             f"train: {large[0].path}: {size} px is more than one tile ({limit} px a side at most, {len(large)} such"
             f" pictures): cut tiles of {recipe.tile_px} px that show what their label says"
         )
-    return assemble(recipe, pictures, load_pixels(store, pictures), auxiliary, learned)
+    known = known_groups(manifest.pictures, learned)
+    return assemble(recipe, pictures, load_pixels(store, pictures), auxiliary, known)
 
 
 def assemble(
@@ -141,7 +142,7 @@ def assemble(
     pictures: Sequence[Picture],
     pixels: Sequence[Pixels],
     auxiliary: Auxiliary = NOTHING,
-    learned: frozenset[str] = frozenset(),
+    known: frozenset[str] = frozenset(),
 ) -> Course:
     """Return the tiles of a run; `pictures` are those it may learn from, held-out test pictures are not among them.
 
@@ -151,7 +152,7 @@ def assemble(
     labels = tuple(sorted({picture.label for picture in pictures} - {CLEAN}))
     if recipe.clean or any(picture.label == CLEAN for picture in pictures):
         labels = (*labels, CLEAN)
-    kept, held = carve_validation(pictures, learned=learned)
+    kept, held = carve_validation(pictures, known=known)
     sides = []
     for part, (side, share) in enumerate(((kept, 1.0), (held, len(held) / len(kept)))):
         theirs, their_pixels = [pictures[i] for i in side], [pixels[i] for i in side]
@@ -203,9 +204,7 @@ def train(recipe: Recipe, course: Course, run: Path, weights: Path | None, prove
     Raises:
         RecipeError: `run` belongs to another recipe or other data.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    identity = {"recipe": recipe.model_dump(), "digest": recipe.digest, "labels": list(course.labels), **provenance}
-    _claim(run, json.loads(json.dumps(identity)))
+    claim(recipe, course, run, provenance)
     write_learned(run / LEARNED, course.learned)
     progress = Progress.load(run)
     held = float_input(stacked_input(course.validation.pixels, recipe.input_px), recipe)
@@ -350,8 +349,15 @@ def _chunks(values: Any, size: int) -> list[Any]:
     return [values[start : start + size] for start in range(0, len(values), size)]
 
 
-def _claim(run: Path, identity: dict[str, Any]) -> None:
-    path = run / "run.json"
+def claim(recipe: Recipe, course: Course, run: Path, provenance: dict[str, Any]) -> None:
+    """Write what a run folder is for, or see that it is for the same.
+
+    Raises:
+        RecipeError: It belongs to another recipe or other data.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    identity = {"recipe": recipe.model_dump(), "digest": recipe.digest, "labels": list(course.labels), **provenance}
+    identity, path = json.loads(json.dumps(identity)), run / "run.json"
     if path.is_file():
         known = json.loads(path.read_text())
         differing = sorted(k for k in identity.keys() | known.keys() if identity.get(k) != known.get(k))

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from training.bundle import NEU_MANIFEST, SEVERITY, card_figures, data_sets
+from training.bundle import NEU_PICTURES, SEVERITY, card_figures, data_sets
 from training.recipe import load_recipe
 
 OTHER = "0" * 64
 
 
 @pytest.mark.parametrize("init", [None, "neu-fast"])
-@pytest.mark.parametrize(("data", "named"), [(NEU_MANIFEST, "NEU-DET"), (OTHER, "the user's own pictures")])
+@pytest.mark.parametrize(("data", "named"), [(NEU_PICTURES, "NEU-DET"), (OTHER, "the user's own pictures")])
 def test_the_pictures_themselves_tell_whose_they_are(data: str, named: str, init: str | None) -> None:
     """Neither NEU's label names on other pictures nor a start from a bundle changes the name of the data set."""
-    identity = {"data": data, "labels": [*SEVERITY, "clean"], "recipe": load_recipe("six-way").model_dump()}
+    identity = {"pictures": data, "labels": [*SEVERITY, "clean"], "recipe": load_recipe("six-way").model_dump()}
 
     assert data_sets({**identity, "init": init})[0]["name"] == named
 
 
-@pytest.mark.parametrize(("data", "split"), [(NEU_MANIFEST, "NEU-DET official"), (OTHER, "the pictures' own split")])
+@pytest.mark.parametrize(("data", "split"), [(NEU_PICTURES, "NEU-DET official"), (OTHER, "the pictures' own split")])
 def test_figures_name_the_pictures_they_were_measured_on(data: str, split: str) -> None:
     """Only NEU's own pictures are called its official test split."""
     corruption = {"mean": 0.98, "worst": 0.9, "worst_cell": "noise/3"}
-    row = {"command": "", "provenance": {"commit": "", "data_manifest": data}, "official": {}, "corruption": corruption}
+    row = {"command": "", "provenance": {"commit": "", "data_pictures": data}, "official": {}, "corruption": corruption}
 
     assert card_figures(row)["official"]["protocol"].startswith(split)

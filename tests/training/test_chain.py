@@ -107,10 +107,11 @@ def trained(small_data: Path, weights: Path, tmp_path_factory: pytest.TempPathFa
     manifest = build_manifest(store)
     folder = tmp_path_factory.mktemp("runs")
     course = training_run.course_of(SMALL, store, manifest)
-    network = training_run.train(SMALL, course, folder / "run", weights, {"data": manifest.sha256})
+    names = {"data": manifest.sha256, "pictures": manifest.pictures_sha256}
+    network = training_run.train(SMALL, course, folder / "run", weights, names)
     signoff.save(folder / "run", signoff.sign_off(network, course, SMALL, folder / "run"))
     with pytest.MonkeyPatch.context() as patch:  # as if these pictures were NEU's
-        patch.setattr(training_bundle, "NEU_MANIFEST", manifest.sha256)
+        patch.setattr(training_bundle, "NEU_PICTURES", manifest.pictures_sha256)
         bundle_run(folder / "run", folder / "bundle", manifest, "9.9.9", None, gate=False)
     return Trained(folder / "run", folder / "bundle", store, manifest, course)
 
