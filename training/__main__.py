@@ -198,9 +198,10 @@ def evaluate(
     from training.report import write_report
 
     store, manifest = open_data(data, manifest_path)
+    on = "DATA/neu-det" if manifest.pictures_sha256 == NEU_PICTURES else "FOLDER"
     if (Path(bundle_name) / "run.json").is_file():
         row = evaluate_float(Path(bundle_name), manifest, store)
-        row["command"] = f"python -m training evaluate RUN_OF_{row['run']} --data DATA/neu-det"
+        row["command"] = f"python -m training evaluate RUN_OF_{row['run']} --data {on}"
         if results is not None:
             write_json(results, row)
         console.print(row["official"])
@@ -212,7 +213,6 @@ def evaluate(
     )
     shipped = SHIPPED / loaded.card.name
     named = loaded.card.name if loaded.root == shipped else f"FOLDER_OF_{loaded.card.name}"
-    on = "DATA/neu-det" if manifest.pictures_sha256 == NEU_PICTURES else "FOLDER"
     found["command"] = f"python -m training evaluate {named} --data {on}"
     found["command"] += (" --foreign DATA" if foreign else "") + (" --quick" if quick else "")
     page = write_report(output or Path("runs") / f"evaluate-{loaded.card.name}", loaded.short, found, gallery)

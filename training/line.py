@@ -165,8 +165,8 @@ def run_benchmark(
             " the daemon's inspect_frame; recall and right_label over defects whose longer side is at least a quarter"
             " of a tile; a defect counts as found when a published defect touches its box; precision_per_label: of the"
             f" published defects of a label, those within {FEATHER_PX} px of a defect of that label; localisation:"
-            " covered_mean and box_iou_mean over found defects, whose published boxes are whole tiles; cam_pointing over"
-            " tiles led by the label of the defect they show, where its boxes cover less than half"
+            " covered_mean and box_iou_mean over found defects, whose published boxes are whole tiles; cam_pointing"
+            " over tiles led by the label of the defect they show, where its boxes cover less than half"
         ),
         "recall": share(sum(d.found for d in chosen), len(chosen))["share"],
         "right_label": share(sum(d.right_label for d in chosen), sum(d.found for d in chosen))["share"],

@@ -86,6 +86,15 @@ def test_maps_are_judged_where_they_could_miss() -> None:
     assert (row["cam_pointing"]["k"], row["cam_pointing"]["n"], row["cam_pointing_strict"]["k"]) == (2, 3, 1)
 
 
+def test_a_strip_that_the_daemon_refuses_is_passed_over() -> None:
+    """A black strip is not inspected, so it has no tiles and no maps; the others are judged."""
+    black = Strip(np.zeros((400, 400), np.uint8), (), "dark")
+    named = ["inclusion", "clean", "clean", "clean", "scratches", "scratches"]
+    row = run_benchmark(Benchmark((STRIP, black)), lambda tiles: answer(named, [(1, 1)] * 6), RULES, Gallery())
+
+    assert (row["found"]["k"], row["clean_tiles"]["n"]) == (2, 3)
+
+
 def test_a_network_without_a_map_points_nowhere() -> None:
     """Older files have logits alone: nothing is counted."""
 
