@@ -360,7 +360,8 @@ def claim(recipe: Recipe, course: Course, run: Path, provenance: dict[str, Any])
     identity, path = json.loads(json.dumps(identity)), run / "run.json"
     if path.is_file():
         known = json.loads(path.read_text())
-        differing = sorted(k for k in identity.keys() | known.keys() if identity.get(k) != known.get(k))
+        keys = (identity.keys() | known.keys()) - {"pictures"}  # follows from `data`, and runs of before lack it
+        differing = sorted(key for key in keys if identity.get(key) != known.get(key))
         if differing:
             raise RecipeError(f"{run}: holds a run of another configuration, {', '.join(differing)} differ: {run}")
     write_json(path, identity)
