@@ -1,7 +1,7 @@
 """The fast bundle: MobileNetV2 of width 0.35 at 128 px, shrunk from the same 200 px field of view as neu-224.
 
 Claim: see training/results/evaluate-neu-fast.json and crossval.json.
-Cost: about 25 minutes on two cores, ten of them for following.
+Cost: about half an hour on two cores, ten minutes of it for following.
 
     python -m training train neu-fast --data DATA/neu-det \
         --weights DATA/mobilenetv2/mobilenet_v2_0.35_no_top.weights.h5 --auxiliary DATA/x-sdd/images
@@ -26,11 +26,12 @@ tiles = {
     "generated_clean": 240,
 }
 auxiliary = configs.X_SDD
+augment = {"contrast": 0.65}
 
 # -- course
 stages = (
     {"epochs": 1, "learning_rate": 3e-3, "train_from": "head"},
-    {"epochs": 27, "learning_rate": 5e-4},
+    {"epochs": 55, "learning_rate": 5e-4},
 )
 rounding = {"epochs": 16, "learning_rate": 1e-4}
 batch = 32
