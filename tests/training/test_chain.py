@@ -202,12 +202,12 @@ def test_the_rounded_network_learns_to_follow_the_float_one(
 ) -> None:
     """A few steps bring the rounded answers nearer, and an interrupted course goes on instead of beginning anew."""
     recipe, names, network = fine_network()
-    recipe = recipe.changed(rounding={"epochs": 2, "learning_rate": 1e-4}, batch=6, augment={})
+    recipe = recipe.changed(rounding={"epochs": 2, "learning_rate": 2e-4}, batch=6, augment={})
     tiles, inputs = drawn_course(recipe)
     labels = [label for label in (*KINDS, "clean") for _ in range(6)]
     course = TileSet.of(tiles * 2, labels * 2, "generated", [""] * 2 * len(tiles))
     floats = network.predict_on_batch(inputs)
-    ranges = {name: (8 * low, 8 * high) for name, (low, high) in calibrate(network, inputs).items()}  # coarse steps
+    ranges = {name: (12 * low, 12 * high) for name, (low, high) in calibrate(network, inputs).items()}  # coarse steps
 
     def rounded(other: Any) -> float:
         twin = build_network(recipe, names, None)
