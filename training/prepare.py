@@ -104,9 +104,10 @@ def check_labels(pictures: Sequence[Picture]) -> None:
         raise DataError(f"data: label {single[0]!r} has one picture; two or more are wanted")
     splits = {picture.split for picture in pictures} - {""}
     for split in sorted(splits):
-        lacking = sorted(set(counts) - {picture.label for picture in pictures if picture.split == split})
-        if lacking:
-            raise DataError(f"data: label {lacking[0]!r} is missing in the split {split!r}")
+        paths = {picture.label: picture.path for picture in pictures if picture.split == split}
+        if lacking := sorted(set(counts) - set(paths)):
+            example = min(paths.values())
+            raise DataError(f"data: label {lacking[0]!r} is missing in the split {split!r}, which {example} is of")
 
 
 def check_leaks(train: Sequence[Picture], held: Sequence[Picture]) -> None:

@@ -348,7 +348,7 @@ def broken(root: Path, how: str) -> None:
         ("entities", "crazing_1.xml: an annotation must not declare entities"),
         ("other-size", "crazing_1.xml: says 300x200"),
         ("other-label", "crazing_1.xml: no box of its picture's label 'crazing'"),
-        ("lost-label", "label 'crazing' is missing in the split 'validation'"),
+        ("lost-label", "label 'crazing' is missing in the split 'validation', which validation/images/inclusion/"),
         ("single", "label 'dent' has one picture"),
         ("no-label", "loose.jpg: no label"),
     ],
@@ -362,6 +362,14 @@ def test_bad_data_is_refused_by_name(small_data: Path, tmp_path: Path, how: str,
         build_manifest(Store(root))
 
     assert named in str(caught.value)
+
+
+def test_a_label_missing_in_a_split_is_said_with_the_folder_as_the_user_named_it(tmp_path: Path) -> None:
+    """`test` is one of the names of the split that results are measured on."""
+    for name in ("train/dent/1.png", "train/dent/2.png", "train/fine/1.png", "train/fine/2.png", "test/fine/3.png"):
+        picture(tmp_path / name)
+    with pytest.raises(DataError, match=r"label 'dent' is missing in .* which test/fine/3\.png is of"):
+        check_labels(find_pictures(Store(tmp_path)))
 
 
 def test_a_path_that_is_no_data_is_refused(tmp_path: Path) -> None:
