@@ -154,7 +154,7 @@ def quantize(
     if parity.refusal and gate:
         from training.errors import GateError
 
-        raise GateError(f"quantize: int8 is not float: {parity.refusal}")
+        raise GateError(f"quantize: int8 is not float: {parity.refusal}; {parity.account}")
 
 
 @app.command()

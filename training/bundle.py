@@ -101,7 +101,10 @@ def bundle_run(
     signed, recipe, labels = signoff.load(run), Recipe.of_another_version(identity["recipe"]), tuple(identity["labels"])
     refusal = signed.parity.refusal
     if gate and refusal:
-        raise GateError(f"bundle: int8 is not float: {refusal}; --no-gate packs it and puts this into the card")
+        raise GateError(
+            f"bundle: int8 is not float: {refusal}; {signed.parity.account}."
+            " --no-gate packs it and puts this into the card"
+        )
     figures: dict[str, Any] = {}
     if results is not None:
         row = json.loads(results.read_text())

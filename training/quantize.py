@@ -191,6 +191,16 @@ class Parity:
             return f"the 99th percentile of the score shift is {self.p99_shift:.4f} (at most {MAX_P99_SHIFT})"
         return ""
 
+    @property
+    def account(self) -> str:
+        """What a person weighs when the gate stays shut: who is right how often, and the tiles furthest apart."""
+        right = [round(self.tiles * share) for share in (self.float_accuracy, self.int8_accuracy)]
+        furthest = "; ".join(
+            f"{row['tile']} ({row['label']}): float {row['float']}, int8 {row['int8']}, shift {row['shift']}"
+            for row in self.larger[:3]
+        )
+        return f"of {self.tiles} float names {right[0]} rightly and int8 {right[1]}; furthest apart: {furthest}"
+
 
 def softmax(logits: npt.NDArray[np.float64], temperature: float = 1.0) -> npt.NDArray[np.float64]:
     """Return scores in float64, as `inspector.decision` computes them."""

@@ -602,6 +602,8 @@ def test_the_parity_gate_counts_and_lists_what_differs() -> None:
         row = parity(logits, other, wanted, names, ("a", "b"))
         assert bool(row.refusal) is refused
         assert [entry["tile"] for entry in row.larger] == [str(i) for i in range(flips)]
+        assert f"of 400 float names 400 rightly and int8 {400 - flips}; furthest apart: " in row.account
+        assert row.account.count("int8 a, shift 1.0") + row.account.count("int8 b, shift 1.0") == flips
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("[a-z]*.py")), ids=lambda path: path.stem)
