@@ -8,11 +8,11 @@ from typing import Any
 
 from inspector.bundle import CLEAN, UNKNOWN
 from inspector.classifier import Classify
-from inspector.decision import SCORE_DECIMALS, decide, to_scores
+from inspector.decision import SCORE_DECIMALS, to_scores
 from inspector.decode import decode_picture, read_picture_file
 from inspector.errors import PictureError
 from inspector.frame import Pixels
-from inspector.inspection import InspectRules, judge_quality, merge_tiles
+from inspector.inspection import InspectRules, judge_quality, judge_tiles, merge_tiles
 from inspector.preprocess import to_grey
 from inspector.tiling import Box, cut_tiles, plan_tiles
 
@@ -35,8 +35,7 @@ def classify_pixels(pixels: Pixels, name: str, classify: Classify, rules: Inspec
         raise PictureError(f"{name}: nothing to inspect, the picture is {cause.value}", cause.value)
     height, width = grey.shape
     boxes = plan_tiles(height, width, rules.tiling)
-    predictions = classify(list(cut_tiles(grey, boxes)))
-    verdicts = decide(predictions, rules.decision)
+    predictions, verdicts = judge_tiles(list(cut_tiles(grey, boxes)), classify, rules.decision)
     scores = to_scores(predictions.logits, rules.decision.temperature).round(SCORE_DECIMALS)
     defects = [defect for defect in merge_tiles(boxes, verdicts, rules.decision) if not defect.candidate]
     if defects:

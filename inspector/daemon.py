@@ -89,9 +89,12 @@ def inspect_rules(tiling: Tiling, decision: Decision, bundle: Bundle) -> Inspect
     """
     return InspectRules(
         TilingRules(bundle.card.tile_px, tiling.overlap_px, tiling.roi_xy),
-        DecisionRules.of(bundle, decision.thresholds, decision.severity, decision.record_floor, decision.unknown),
+        DecisionRules.of(
+            bundle, decision.thresholds, decision.severity, decision.record_floor, decision.unknown,
+            decision.second_look,
+        ),
         QualityRules(decision.blank_std, decision.overexposed_share, decision.underexposed_share),
-    )
+    )  # fmt: skip
 
 
 def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> TrackRules:

@@ -37,6 +37,7 @@ class DecisionRules:
         unknown_means: (C, D) float64, or None when tiles are never `unknown`.
         unknown_whitening: (D, K) float64, or None.
         unknown_threshold: Distance above which a tile is `unknown`.
+        looks: How many mirror images of a tile that may show a defect are scored; 1: the tile alone.
     """
 
     labels: tuple[str, ...]
@@ -47,6 +48,7 @@ class DecisionRules:
     unknown_means: npt.NDArray[np.float64] | None = None
     unknown_whitening: npt.NDArray[np.float64] | None = None
     unknown_threshold: float = np.inf
+    looks: int = 1
 
     @classmethod
     def of(
@@ -56,6 +58,7 @@ class DecisionRules:
         severity: Mapping[str, Severity],
         record_floor: float,
         use_unknown: bool = True,
+        second_look: bool = True,
     ) -> DecisionRules:
         """Return the card's rules with the configuration's changes.
 
@@ -78,7 +81,12 @@ class DecisionRules:
             bundle.unknown_means if unknown else None,
             bundle.unknown_whitening if unknown else None,
             unknown.threshold if unknown else np.inf,
+            card.looks if second_look else 1,
         )
+
+    def is_far(self, distance: float | None) -> bool:
+        """Whether a tile at this distance is like nothing the network knows."""
+        return distance is not None and distance > self.unknown_threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +171,7 @@ def _decide_tile(
 ) -> Verdict:
     top, score = rules.labels[best], round(best_score, SCORE_DECIMALS)
     label, candidate = top, False
-    if distance is not None and distance > rules.unknown_threshold:
+    if rules.is_far(distance):
         label = UNKNOWN
     elif top != CLEAN and score < rules.thresholds[top]:
         label, candidate = UNKNOWN, score >= rules.record_floor

@@ -167,6 +167,9 @@ class Decision(_Section):
         default=0.2, description="Scores from here to the threshold are stored, not published."
     )
     unknown: bool = Field(default=True, description="Use the bundle's distance to call foreign tiles unknown.")
+    second_look: bool = Field(
+        default=True, description="Score mirror images of a tile before it is a defect; false: faster, more alarms."
+    )
     blank_std: float = Field(default=0.5, ge=0, le=64, description="Frames with less grey deviation are blank.")
     overexposed_share: Fraction = Field(default=0.98, description="Frames with more white (>= 250) are not inspected.")
     underexposed_share: Fraction = Field(default=0.98, description="Frames with more black (<= 5) are not inspected.")

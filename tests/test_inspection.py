@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from inspector.inspection import (
     QualityRules,
     inspect_frame,
     judge_quality,
+    judge_tiles,
     merge_tiles,
 )
 from inspector.tiling import Box, TilingRules
@@ -321,3 +324,66 @@ def test_two_labels_all_over_a_large_frame_take_little_memory() -> None:
 
     assert len(places) == defect.tiles
     assert peak < 20 << 20
+
+
+class Lopsided:
+    """A network to which a tile whose first pixel is 9 is clean, and another a crack as far as `by_corner` says."""
+
+    def __init__(self, by_corner: Mapping[int, float], far: float = 0.0) -> None:
+        self._by_corner, self._far = by_corner, far
+        self.seen: list[int] = []
+
+    def __call__(self, tiles: Sequence[Pixels]) -> Predictions:
+        self.seen.append(len(tiles))
+        logits = np.zeros((len(tiles), len(LABELS)))
+        for row, tile in enumerate(tiles):
+            corner = int(tile[0, 0])
+            logits[row, LABELS.index(CLEAN)] = 6.0 if corner == 9 else 2.0
+            logits[row, LABELS.index("crack")] = self._by_corner.get(corner, 0.0)
+        return Predictions(logits, np.full((len(tiles), 2), self._far))
+
+
+PLAIN = np.full((2, 2), 9, np.uint8)
+DOUBTFUL = np.array([[10, 20], [30, 40]], np.uint8)
+"""Its first pixel is 10; in its mirror images 20, 30 and 40."""
+
+
+@pytest.mark.parametrize(
+    ("by_corner", "expected"),
+    [
+        pytest.param({10: 5, 20: 5, 30: 5, 40: 5}, ("crack", 0.9405), id="the same in every mirror: as before"),
+        pytest.param({10: 5, 20: 2, 30: 2, 40: 2}, ("unknown", 0.6249), id="seen upright alone: no defect"),
+        pytest.param({10: 3, 20: 3, 30: 6, 40: 6}, ("crack", 0.9055), id="too weak upright, strong in its mirrors"),
+        pytest.param({10: 1, 20: 6, 30: 6, 40: 6}, ("crack", 0.9249), id="clean leads upright, yet not surely"),
+    ],
+)
+def test_a_tile_is_looked_at_again_before_it_is_a_defect(
+    by_corner: dict[int, float], expected: tuple[str, float]
+) -> None:
+    """The mean logit of the tile and its three mirror images decides; a clean tile is scored once."""
+    network = Lopsided(by_corner)
+    predictions, (plain, doubtful) = judge_tiles([PLAIN, DOUBTFUL], network, decision_rules(looks=4))
+
+    assert network.seen == [2, 3]
+    assert plain.label == CLEAN
+    assert (doubtful.label, doubtful.score) == expected
+    assert predictions.logits[1, 0] == sum(by_corner.values()) / 4
+
+
+@pytest.mark.parametrize(
+    ("case", "changes", "far"),
+    [
+        ("the bundle, or decision.second_look = false, wants one look", {"looks": 1}, 0.0),
+        (
+            "a tile that is like nothing known is unknown whatever its mirrors say",
+            {"looks": 4, "unknown_means": np.zeros((1, 2)), "unknown_whitening": np.eye(2), "unknown_threshold": 1.0},
+            5.0,
+        ),
+    ],
+)
+def test_one_look_is_enough(case: str, changes: dict[str, Any], far: float) -> None:
+    """Nothing is scored twice where it could not change the verdict."""
+    network = Lopsided({}, far)
+    judge_tiles([PLAIN, DOUBTFUL], network, decision_rules(**changes))
+
+    assert network.seen == [2]

@@ -240,18 +240,21 @@ class Pointed:
 
     def __init__(self, classify: Classify) -> None:
         self.tiles = self.near = self.inside = 0
-        self._classify, self._last = classify, Predictions(np.zeros((0, 1)))
+        self._classify = classify
+        self._first: Predictions | None = None
 
     def __call__(self, tiles: Sequence[Pixels]) -> Predictions:
-        """Classify."""
-        self._last = self._classify(tiles)
-        return self._last
+        """Classify; of a frame's tiles the first look is kept, not that at their mirror images."""
+        predictions = self._classify(tiles)
+        self._first = self._first or predictions
+        return predictions
 
     def judge(self, strip: Strip, inspection: Inspection, rules: InspectRules) -> None:
         """Count the tiles of the frame that was just inspected."""
-        if inspection.cause is not None or self._last.cam is None:
+        first, self._first = self._first, None
+        if inspection.cause is not None or first is None or first.cam is None:
             return
-        for cam, window, verdict in zip(self._last.cam, inspection.boxes, inspection.verdicts, strict=True):
+        for cam, window, verdict in zip(first.cam, inspection.boxes, inspection.verdicts, strict=True):
             label = label_of_window(strip.placed, window)
             if label in (None, CLEAN) or label != verdict.top:
                 continue

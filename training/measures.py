@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -25,9 +25,10 @@ from sklearn.metrics import (
 
 from inspector.bundle import CLEAN, UNKNOWN
 from inspector.classifier import Classify, Predictions
-from inspector.decision import DecisionRules, Verdict, decide, to_distances, to_scores
+from inspector.decision import DecisionRules, Verdict, to_distances, to_scores
 from inspector.errors import BundleError
 from inspector.frame import Pixels
+from inspector.inspection import judge_tiles
 from training.corrupt import SUITE, corrupted
 from training.dataset import LabelledBox, Picture
 from training.gallery import Exhibit
@@ -52,15 +53,22 @@ class Model:
 
     def verdicts(self, tiles: Sequence[Pixels]) -> tuple[Predictions, list[Verdict]]:
         """Return what the network and the decision say of tiles."""
-        predictions = self.classify(tiles)
-        return predictions, decide(predictions, self.rules)
+        return judge_tiles(tiles, self.classify, self.rules)
+
+    @property
+    def without_unknown(self) -> Model:
+        """Return the same network, never calling a tile unknown for its distance."""
+        return Model(self.classify, replace(self.rules, unknown_means=None, unknown_whitening=None))
 
 
 def official(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Iterator[Row]:
-    """Arg-max over the labels on whole pictures, and the full decision beside it."""
+    """Arg-max over the labels on whole pictures; beside it that of one look at each, and the full decision."""
     predictions, verdicts = model.verdicts(pixels)
     truth, top = [picture.label for picture in pictures], [verdict.top for verdict in verdicts]
     yield from classification(truth, top, model.rules.labels)
+    one_look = model.classify(pixels).logits.argmax(axis=1)
+    right = sum(model.rules.labels[int(i)] == label for i, label in zip(one_look, truth, strict=True))
+    yield "one_look", share(right, len(truth))
     yield "decision", share(sum(v.label == t for v, t in zip(verdicts, truth, strict=True)), len(truth))
     yield "unknown", share(sum(v.label == UNKNOWN for v in verdicts), len(truth))
     scores = to_scores(predictions.logits, model.rules.temperature)
@@ -121,10 +129,10 @@ def corruption(
 
 def surface(model: Model, tiles: Sequence[Pixels], groups: Sequence[str]) -> dict[str, Any]:
     """What becomes of tiles that show no defect this model knows: alarms, unknown, clean, by tile and by group."""
-    predictions, verdicts = model.verdicts(tiles)
+    _, verdicts = model.verdicts(tiles)
     alarms = [verdict.is_defect for verdict in verdicts]
     alarmed = {group for group, alarm in zip(groups, alarms, strict=True) if alarm}
-    without = decide(Predictions(predictions.logits), model.rules)
+    _, without = model.without_unknown.verdicts(tiles)
     return {
         "alarms": share(sum(alarms), len(tiles)),
         "alarms_without_unknown": share(sum(verdict.is_defect for verdict in without), len(tiles)),
@@ -161,7 +169,7 @@ def unknown_curve(
         return
     near = _distances(model, known)
     far = {name: _distances(model, tiles) for name, tiles in foreign.items()}
-    tops = {name: [v.is_defect for v in _without_unknown(model, tiles)] for name, tiles in foreign.items()}
+    alarms = {name: [v.is_defect for v in model.without_unknown.verdicts(tiles)[1]] for name, tiles in foreign.items()}
     yield (
         "auroc",
         {
@@ -176,7 +184,7 @@ def unknown_curve(
             {
                 name: {
                     "unknown": share(int((d > threshold).sum()), len(d)),
-                    "not_alarmed": share(int(((d > threshold) | ~np.array(tops[name])).sum()), len(d)),
+                    "not_alarmed": share(int(((d > threshold) | ~np.array(alarms[name])).sum()), len(d)),
                 }
                 for name, d in far.items()
             },
@@ -188,10 +196,6 @@ def _distances(model: Model, tiles: Sequence[Pixels]) -> _Floats:
     if features is None or rules.unknown_means is None or rules.unknown_whitening is None:
         raise BundleError("model.path: this bundle has no rule for unknown tiles")
     return to_distances(features, rules.unknown_means, rules.unknown_whitening)
-
-
-def _without_unknown(model: Model, tiles: Sequence[Pixels]) -> list[Verdict]:
-    return decide(Predictions(model.classify(tiles).logits), model.rules)
 
 
 def localisation(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Iterator[Row]:
@@ -259,7 +263,7 @@ def costs(model: Model, tiles: Sequence[Pixels], truth: Sequence[str]) -> Iterat
     A tile's score is what `decision.thresholds` is compared with: that of the leading label where it is a defect, else
     0. Costs are weighed for a line on which `DEFECT_SHARE` of the tiles show a defect, not for the mix of the test.
     """
-    scores = to_scores(model.classify(tiles).logits, model.rules.temperature)
+    scores = to_scores(model.verdicts(tiles)[0].logits, model.rules.temperature)
     defects = np.array([label != CLEAN for label in model.rules.labels])
     leading = np.where(defects[scores.argmax(axis=1)], scores.max(axis=1), 0.0)
     wanted = np.array([label != CLEAN for label in truth])
