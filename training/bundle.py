@@ -52,7 +52,7 @@ NEU_NOTICE = (
 
 NEU_PICTURES = "a49c5b6d3a9438f7cb463e8e55a55204560a907d7857e20edbda5c97982bb204"
 """`Manifest.pictures_sha256` of NEU-DET's 1,800 pictures: labels alone do not tell whose pictures they are."""
-OFFICIAL_FIGURES = ("correct", "apart", "decision", "macro", "ece")
+OFFICIAL_FIGURES = ("correct", "one_look", "apart", "decision", "macro", "ece")
 OWN_NOTICE = "Trained on a user's own pictures. Backbone: MobileNetV2, ImageNet weights (Google, Apache-2.0)."
 
 
@@ -69,6 +69,7 @@ class Parts:
     distance: Distance | None
     unknown_threshold: float
     false_unknown_rate: float
+    looks: int
     metrics: Mapping[str, Any]
     training: Mapping[str, Any]
     data: Mapping[str, Any]
@@ -115,7 +116,7 @@ def bundle_run(
     own = is_own(identity)
     parts = Parts(
         recipe, labels, signed.model, signed.temperature, signed.thresholds, severity_for(labels), signed.distance,
-        signed.unknown_threshold, signed.false_unknown_rate, figures,
+        signed.unknown_threshold, signed.false_unknown_rate, signed.looks, figures,
         {
             "learned_from": learned_from(identity),
             "auxiliary_sha256": identity.get("auxiliary"),
@@ -278,6 +279,7 @@ def _fill(folder: Path, parts: Parts, version: str) -> Card:
             "temperature": parts.temperature,
             "thresholds": dict(parts.thresholds),
             "severity": dict(parts.severity),
+            "looks": parts.looks,
             "unknown": unknown,
             "metrics": dict(parts.metrics),
             "training": {"recipe": recipe.model_dump(), "digest": recipe.digest, "inspector": inspector.__version__,

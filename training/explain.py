@@ -1,7 +1,7 @@
 """Why a tile got its label: Grad-CAM of the float network beside the class activation map of the int8 one.
 
 With global average pooling and a linear head, Grad-CAM's weights are the head's kernel, so both maps show the same
-thing up to a bias and the rounding to int8 (Selvaraju et al., ICCV 2017; Zhou et al., CVPR 2016).
+thing up to a bias, the rounding to int8 and what `locate` adds (Selvaraju et al., ICCV 2017; Zhou et al., CVPR 2016).
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def grad_cam(network: Any, recipe: Recipe, tile: Pixels, label_index: int) -> _F
 
 
 def agreement(first: _Floats, second: _Floats) -> float:
-    """Return the correlation of two maps of one size."""
+    """Return the correlation of two maps; the second one may be finer: its cells are averaged."""
+    if first.shape != second.shape:
+        second = np.asarray(cv2.resize(second, first.shape[::-1], interpolation=cv2.INTER_AREA), np.float64)
     a, b = first.ravel() - first.mean(), second.ravel() - second.mean()
     power = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum() / power) if power else 0.0

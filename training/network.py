@@ -20,6 +20,8 @@ from training.recipe import Recipe
 
 FINAL_MAP = "out_relu"
 """The last feature map of MobileNetV2: pooled, it feeds the head; under the head's kernel, it is the CAM."""
+FINE_MAP = "block_13_expand_relu"
+"""The last map before the last halving: twice as many cells a side as `FINAL_MAP` (see `locate`)."""
 
 
 def build_network(recipe: Recipe, labels: Sequence[str], weights: Path | None, input_px: int | None = None) -> Any:
@@ -60,6 +62,11 @@ def with_map(network: Any) -> Any:
     """Return the network with two outputs, sharing its weights: `logits`, and `cam` (N, h, w, C) with that mean."""
     head, final = network.get_layer("logits"), network.get_layer(FINAL_MAP).output
     return keras.Model(network.input, {"logits": network.output, "cam": head(final)}, name=f"{network.name}_map")
+
+
+def grow_map(cam: Any, side: int) -> Any:
+    """Return a map (N, h, w, C) drawn to `side` cells a side, between cells along straight lines."""
+    return keras.ops.image.resize(cam, (side, side), interpolation="bilinear", data_format="channels_last")
 
 
 def pointing_loss(shown: Any, cam: Any) -> Any:

@@ -96,19 +96,20 @@ def network_from_int8(recipe: Recipe, labels: Sequence[str], raw: bytes) -> Any:
     ]
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     convolutions, heads = _int8_weights(raw)
-    # The convolution after the backbone's last is the class activation map: the head's kernel once more.
-    if len(convolutions) != len(kernels) + 1 or len(norms) != len(kernels):
-        raise WeightsError(f"init: {len(convolutions)} convolutions in the file, {len(kernels) + 1} are wanted")
-    for layer, norm, (kernel, bias) in zip(kernels, norms, convolutions[:-1], strict=True):
+    if len(norms) != len(kernels):
+        raise WeightsError(f"init: {len(norms)} norms for {len(kernels)} convolutions")
+    waiting = iter(convolutions)
+    for layer, norm in zip(kernels, norms, strict=True):
         shape = layer.get_weights()[0].shape
-        turned = kernel.transpose(1, 2, 3, 0)
-        if turned.shape != shape:
-            raise WeightsError(f"init: {layer.name} is {shape}, the file has {turned.shape}")
-        layer.set_weights([turned])
+        # Between and behind the backbone's own stand those of the map, the head's kernel once more among them.
+        found = next(((k.transpose(1, 2, 3, 0), b) for k, b in waiting if k.transpose(1, 2, 3, 0).shape == shape), None)
+        if found is None:
+            raise WeightsError(f"init: no convolution of the file is {layer.name} of this network: {shape}")
+        kernel, bias = found
+        layer.set_weights([kernel])
         norm.set_weights([np.full_like(bias, np.sqrt(1 + norm.epsilon)), bias, np.zeros_like(bias), np.ones_like(bias)])
-    kernel, bias = next(
-        (k, b) for k, b in heads if len(b) == len(labels) and k.shape[1] == convolutions[-1][0].shape[3]
-    )
+    size = network.get_layer("logits").get_weights()[0].shape
+    kernel, bias = next((k, b) for k, b in heads if k.T.shape == size)
     network.get_layer("logits").set_weights([kernel.T, bias])
     return network
 

@@ -1,8 +1,9 @@
 """From the float network to the int8 file the daemon runs: outputs by name, exact input scale, and a parity gate.
 
-The exported graph has three outputs: `logits`, `cam` (the head's kernel at every place of the last feature map, whose
-mean is the logits) and `features` (see `unknown`). Input: uint8 grey tiles, scale 1/128, zero point 128, so the daemon
-hands pixels in untouched. Ranges are those of `rounding`, carried into the graph: the file is what was simulated.
+The exported graph has three outputs: `logits`, `cam` (the head's kernel at every place of the last feature map, made
+finer by `locate` where there are boxes; its mean is the logits) and `features` (see `unknown`). Input: uint8 grey
+tiles, scale 1/128, zero point 128, so the daemon hands pixels in untouched. Ranges are those of `rounding`, carried
+into the graph: the file is what was simulated.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import tensorflow as tf
 from inspector.frame import Pixels
 from training.errors import GateError
 from training.feed import stacked_input
-from training.network import FINAL_MAP, float_input, scale_input
+from training.network import FINAL_MAP, FINE_MAP, float_input, grow_map, scale_input
 from training.recipe import Recipe
 from training.rounding import RELU_CEILING, Ranges, round_kernel, simulate_int8
 from training.tiles import TileSet
@@ -33,7 +34,12 @@ LISTED_SHIFT = 0.03
 
 
 def export_outputs(
-    network: Any, ranges: Ranges, feature_head: FeatureHead, recipe: Recipe, inputs: npt.NDArray[np.float32]
+    network: Any,
+    ranges: Ranges,
+    feature_head: FeatureHead,
+    recipe: Recipe,
+    inputs: npt.NDArray[np.float32],
+    fine_head: npt.NDArray[np.float32] | None = None,
 ) -> tuple[Callable[[Any], dict[str, Any]], Any]:
     """Return the function of one tile to `logits`, `cam` and `features`, and the model whose weights it uses.
 
@@ -45,40 +51,51 @@ def export_outputs(
         feature_head: What `features` is.
         recipe: Whose scaling the input has.
         inputs: (N, S, S, C) representative float input, for the ranges of the outputs.
+        fine_head: What makes `cam` finer (see `locate`).
     """
     twin = keras.models.clone_model(network)
     twin.set_weights(network.get_weights())
     simulate_int8(twin, ranges)
-    inner = keras.Model(twin.input, [twin.get_layer(FINAL_MAP).output, twin.get_layer("pool").output])
+    inner = keras.Model(twin.input, [twin.get_layer(name).output for name in (FINAL_MAP, "pool", FINE_MAP)])
     kernel, bias = twin.get_layer("logits").get_weights()
     kernel = round_kernel(tf.constant(kernel)).numpy()
+    fine_kernel = None if fine_head is None else round_kernel(tf.constant(fine_head)).numpy()
     # As a matrix product with ReLU6 behind it, choosing and cutting off is one int8 operator.
     choose = np.zeros((feature_head.size, len(feature_head.channels)), np.float32)
     choose[feature_head.channels, np.arange(len(feature_head.channels))] = RELU_CEILING / feature_head.ceiling
     rounded = tf.quantization.fake_quant_with_min_max_args
     black, white = (float(scale_input(grey, recipe.scaling)) for grey in (0, 255))
 
-    def outputs(tile: Any) -> dict[str, Any]:
-        final, pooled = inner(rounded(tile, black, white), training=False)
-        return {
-            "logits": tf.nn.bias_add(tf.matmul(pooled, kernel), bias),
-            "cam": tf.nn.bias_add(tf.nn.conv2d(final, kernel[None, None], 1, "VALID"), bias),
-            "features": tf.nn.relu6(tf.matmul(pooled, choose)),
-        }
+    def outputs(tile: Any, stored: Callable[[str, Any], Any]) -> dict[str, Any]:
+        final, pooled, middle = inner(rounded(tile, black, white), training=False)
+        logits = stored("logits", tf.nn.bias_add(tf.matmul(pooled, kernel), bias))
+        means = stored("features", tf.nn.relu6(tf.matmul(pooled, choose)))
+        cam = tf.nn.conv2d(final, kernel[None, None], 1, "VALID")
+        if fine_kernel is None:
+            return {"logits": logits, "features": means, "cam": stored("cam", tf.nn.bias_add(cam, bias))}
+        fine = stored("fine", tf.nn.conv2d(middle, fine_kernel[None, None], 1, "VALID"))
+        places = stored("places", stored("coarse", grow_map(stored("coarse", cam), middle.shape[1])) + fine)
+        lift = stored("lift", logits - stored("places", tf.reduce_mean(places, (1, 2))))
+        return {"logits": logits, "features": means, "cam": stored("cam", places + lift[:, None, None])}
 
     def all_features(means: Any, logits: Any) -> Any:
         """The means and the logits, both from 0 to the same ceiling: one scale serves both."""
         bent = rounded(tf.nn.relu6(logits * (RELU_CEILING * LOGIT_GAIN)), 0.0, RELU_CEILING)
         return tf.concat([means, bent], axis=-1)
 
-    seen = [outputs(tf.constant(part)) for part in np.array_split(inputs, -(-len(inputs) // 64))]
-    reach = {"features": (0.0, RELU_CEILING)}
-    for name in ("logits", "cam"):
-        low, high = min(float(tf.reduce_min(o[name])) for o in seen), max(float(tf.reduce_max(o[name])) for o in seen)
-        reach[name] = (min(0.0, low), max(0.0, high))
+    reach: dict[str, tuple[float, float]] = {}
+
+    def seen(name: str, value: Any) -> Any:
+        low, high = reach.get(name, (0.0, 0.0))
+        reach[name] = (min(low, float(tf.reduce_min(value))), max(high, float(tf.reduce_max(value))))
+        return value
+
+    for part in np.array_split(inputs, -(-len(inputs) // 64)):
+        outputs(tf.constant(part), seen)
+    reach["features"] = (0.0, RELU_CEILING)
 
     def serve(tile: Any) -> dict[str, Any]:
-        values = {name: rounded(value, *reach[name]) for name, value in outputs(tile).items()}
+        values = outputs(tile, lambda name, value: rounded(value, *reach[name]))
         return values | {"features": all_features(values["features"], values["logits"])}
 
     return serve, inner
@@ -91,6 +108,7 @@ def convert(
     recipe: Recipe,
     representative: Sequence[Pixels],
     folder: Path,
+    fine_head: npt.NDArray[np.float32] | None = None,
 ) -> bytes:
     """Return the int8 file.
 
@@ -101,12 +119,13 @@ def convert(
         recipe: Whose `input_px` and scaling the tiles get.
         representative: Whole tiles, any size.
         folder: Where the intermediate graph may be written.
+        fine_head: What makes `cam` finer (see `locate`); None: it stays as the last feature map gives it.
 
     Raises:
         GateError: The file is not int8 throughout, or its input does not take pixels untouched.
     """
     inputs = float_input(stacked_input(representative, recipe.input_px), recipe)
-    serve, inner = export_outputs(network, ranges, feature_head, recipe, inputs)
+    serve, inner = export_outputs(network, ranges, feature_head, recipe, inputs, fine_head)
     saved = folder / "graph"
     archive = keras.export.ExportArchive()
     archive.track(inner)

@@ -2,7 +2,8 @@
 
 Order: fit `features` on training tiles, convert, compare int8 with float over validation tiles; where they differ, let
 the rounded network follow the float one and convert again, unless the plain one alone passes the gate over whole
-pictures; calibrate temperature, choose thresholds, fit the unknown rule. Nothing here has seen a test picture.
+pictures; calibrate temperature, choose thresholds, fit the unknown rule and the finer map. Nothing here has seen a
+test picture.
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inspector.bundle import CLEAN
+from inspector.classifier import Predictions
 from inspector.frame import Pixels
+from inspector.inspection import MIRRORS, find_doubtful, look_again
 from training.augment import augment
-from training.errors import DataError
+from training.errors import DataError, GateError
 from training.feed import stacked_input
 from training.files import write_bytes, write_json
+from training.locate import fit_fine_head
 from training.network import float_input
 from training.operating import choose_temperature, choose_thresholds
 from training.quantize import Int8Network, Parity, convert, parity, representative_tiles, softmax
@@ -35,6 +40,7 @@ from training.unknown import MAX_FEATURES, Distance, fit_distance, fit_feature_h
 
 FALSE_UNKNOWN_RATE = 0.01
 FIT_TILES = 3000
+LOOKS = 1 + len(MIRRORS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +53,8 @@ class SignedOff:
     distance: Distance
     unknown_threshold: float
     false_unknown_rate: float
+    looks: int
+    """How many mirror images of a tile temperature and thresholds hold for, see `inspector.inspection`."""
     parity: Parity
     """Over whole validation pictures: the gate. A tile cut at its edge may lie on the fence for both networks."""
     parity_tiles: Parity
@@ -57,6 +65,7 @@ class SignedOff:
 class _Attempt:
     """One int8 network, its outputs for the validation tiles, and how far it is from the float one."""
 
+    network: Any
     model: bytes
     scored: dict[str, npt.NDArray[np.float64]]
     temperature: float
@@ -93,9 +102,12 @@ def sign_off(
     names = [f"{origin}:{group}:{i}" for i, (origin, group) in enumerate(zip(held.origins, held.groups, strict=True))]
     floats = float_logits(network, held.pixels, recipe)
 
-    def attempt(rounded: Any) -> _Attempt:
+    def file_of(rounded: Any, fine_head: npt.NDArray[np.float32] | None = None) -> bytes:
         with tempfile.TemporaryDirectory() as temporary:
-            model = convert(rounded, ranges, feature_head, recipe, representative, Path(temporary))
+            return convert(rounded, ranges, feature_head, recipe, representative, Path(temporary), fine_head)
+
+    def attempt(rounded: Any) -> _Attempt:
+        model = file_of(rounded)
         scored = Int8Network(model)(held.pixels)
         temperature = choose_temperature(scored["logits"], held.labels, course.labels)
 
@@ -103,7 +115,7 @@ def sign_off(
             wanted, ints = [held.labels[i] for i in chosen], scored["logits"][chosen]
             return parity(floats[chosen], ints, wanted, [names[i] for i in chosen], course.labels, temperature)
 
-        return _Attempt(model, scored, temperature, compare(whole), compare(range(len(held))))
+        return _Attempt(rounded, model, scored, temperature, compare(whole), compare(range(len(held))))
 
     made = attempt(network)
     if made.over_tiles.refusal and recipe.rounding.epochs:
@@ -111,8 +123,17 @@ def sign_off(
         followed = attempt(follow(network, course.train, course.labels, recipe, ranges, run / "rounded"))
         if made.over_pictures.refusal or not followed.over_pictures.refusal:
             made = followed
-    int8 = Int8Network(made.model)
-    scores = softmax(made.scored["logits"], made.temperature)
+    model = made.model
+    if (fine_head := fit_fine_head(made.network, named, course.labels, recipe)) is not None:
+        model = file_of(made.network, fine_head)
+        if not np.array_equal(Int8Network(model)(held.pixels)["logits"], made.scored["logits"]):
+            raise GateError("quantize: with the finer map the file gives other logits than without")
+    int8 = Int8Network(model)
+    looks, logits = 1, made.scored["logits"]
+    if CLEAN in course.labels:  # without it every tile would be looked at again
+        looks, logits = LOOKS, looked_at(held.pixels, logits, course.labels, made.temperature, int8)
+    temperature = choose_temperature(logits, held.labels, course.labels)
+    scores = softmax(logits, temperature)
     # Artificial surfaces stand for other mills: what is like them is not thereby known.
     known = fit.pick([i for i, origin in enumerate(fit.origins) if origin != "clean_textures"])
     seen = known.pixels + lit_otherwise(known.pixels, recipe, rng)
@@ -122,9 +143,22 @@ def sign_off(
     distance = fit_distance(int8(seen)["features"], known.labels * 2, unlit, logits=len(course.labels))
     distances = distance(np.concatenate([unlit, lit]))
     return SignedOff(
-        made.model, made.temperature, choose_thresholds(scores, held.labels, course.labels), distance,
-        threshold_for(distances, false_unknown_rate), false_unknown_rate, made.over_pictures, made.over_tiles,
+        model, temperature, choose_thresholds(scores, held.labels, course.labels), distance,
+        threshold_for(distances, false_unknown_rate), false_unknown_rate, looks, made.over_pictures, made.over_tiles,
     )  # fmt: skip
+
+
+def looked_at(
+    tiles: Sequence[Pixels],
+    logits: npt.NDArray[np.float64],
+    labels: Sequence[str],
+    temperature: float,
+    int8: Int8Network,
+) -> npt.NDArray[np.float64]:
+    """Return the logits that the daemon decides by: of doubtful tiles the mean of all looks."""
+    if not (doubtful := find_doubtful(logits, labels, temperature)):
+        return logits
+    return look_again(tiles, Predictions(logits), doubtful, lambda views: Predictions(int8(views)["logits"])).logits
 
 
 def lit_otherwise(tiles: Sequence[Pixels], recipe: Recipe, rng: np.random.Generator) -> list[Pixels]:
@@ -145,6 +179,7 @@ def save(run: Path, result: SignedOff) -> None:
             "files": {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()},
             "temperature": result.temperature, "thresholds": result.thresholds,
             "unknown_threshold": result.unknown_threshold, "false_unknown_rate": result.false_unknown_rate,
+            "looks": result.looks,
             "parity": parity_row(result.parity), "parity_tiles": parity_row(result.parity_tiles),
         },
     )  # fmt: skip
@@ -173,5 +208,5 @@ def load(run: Path) -> SignedOff:
     compared, tiles = (Parity(**{**row[k], "larger": tuple(row[k]["larger"])}) for k in ("parity", "parity_tiles"))
     return SignedOff(
         raw["model.tflite"], row["temperature"], row["thresholds"], distance,
-        row["unknown_threshold"], row["false_unknown_rate"], compared, tiles,
+        row["unknown_threshold"], row["false_unknown_rate"], row.get("looks", 1), compared, tiles,
     )  # fmt: skip
