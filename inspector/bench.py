@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from inspector.bundle import CLEAN, Bundle
+from inspector.bundle import Bundle
 from inspector.classifier import Classifier, Predictions, WorkerPool
 from inspector.frame import Frame, Pixels
-from inspector.inspection import InspectRules, inspect_frame
+from inspector.inspection import InspectRules, find_doubtful, inspect_frame
 
 GRID = (5, 8)
 """Tiles of the bench frame: rows, columns."""
@@ -65,10 +65,10 @@ def run_bench(bundle: Bundle, rules: InspectRules, workers: int, seconds: float)
         seconds: Time in all.
     """
     classifiers = [Classifier(bundle, maps=False) for _ in range(workers)]
-    names = bundle.card.labels
-    quiet = np.array([names[int(best)] == CLEAN for best in bundle.golden.logits.argmax(axis=1)])
-    chosen = (bundle.golden.tiles[quiet], bundle.golden.tiles[~quiet])
-    frame, worst = (_frame(some if len(some) else bundle.golden.tiles) for some in chosen)
+    golden = bundle.golden.tiles
+    doubtful = find_doubtful(classifiers[0](list(golden)).logits, bundle.card.labels, bundle.card.temperature)
+    quiet = np.isin(np.arange(len(golden)), doubtful, invert=True)
+    frame, worst = (_frame(some if len(some) else golden) for some in (golden[quiet], golden[~quiet]))
     tiles = GRID[0] * GRID[1]
     prepared = [np.ascontiguousarray(frame.pixels[: bundle.card.input_px, : bundle.card.input_px])] * (tiles // workers)
     share = seconds / (3 * ROUNDS)

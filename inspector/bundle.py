@@ -85,8 +85,8 @@ class Card(_Strict):
     thresholds: dict[str, Fraction]
     severity: dict[str, Severity]
     looks: Literal[1, 4] = 1
-    """How many mirror images of a tile are scored before it is called a defect (see `inspection`); temperature and
-    thresholds are those of their mean."""
+    """How many views of a tile, itself and its mirror images, are scored before it is called a defect (see
+    `inspection`); temperature and thresholds are those of their mean."""
     unknown: UnknownRule | None = None
     golden: str = "golden.npz"
     metrics: dict[str, Any]

@@ -37,7 +37,7 @@ class DecisionRules:
         unknown_means: (C, D) float64, or None when tiles are never `unknown`.
         unknown_whitening: (D, K) float64, or None.
         unknown_threshold: Distance above which a tile is `unknown`.
-        looks: How many mirror images of a tile that may show a defect are scored; 1: the tile alone.
+        looks: How many views of a tile that may show a defect are scored, itself and mirror images; 1: itself alone.
     """
 
     labels: tuple[str, ...]

@@ -31,6 +31,9 @@ MIRRORS = ((slice(None), slice(None, None, -1)), (slice(None, None, -1),), (slic
 """Across, along, both: a strip keeps its direction of travel, which a quarter turn would not."""
 DOUBT = 0.1
 """A tile is looked at again when all labels but `clean` together have at least this score."""
+LOOKED_AT_ONCE = 64
+"""Doubtful tiles whose mirror images are held at the same time: a large frame that is all defects must not fill the
+memory."""
 MAX_COMPARED = 100
 """In a frame with more defects than this, further ones are not compared: it is lost anyway, and time is not."""
 
@@ -167,11 +170,16 @@ def find_doubtful(logits: npt.NDArray[np.float64], labels: Sequence[str], temper
 def look_again(
     tiles: Sequence[Pixels], predictions: Predictions, doubtful: Sequence[int], classify: Classify
 ) -> Predictions:
-    """Return the predictions with the logits of the doubtful tiles averaged over their four mirror images."""
-    mirrored = [np.ascontiguousarray(tiles[n][turn]) for n in doubtful for turn in MIRRORS]
-    seen = classify(mirrored).logits.reshape(len(doubtful), len(MIRRORS), -1)
+    """Return the predictions with the logits of the doubtful tiles averaged over the tile and its mirror images.
+
+    Logits are multiples of one step, so that sums and a quarter of them are exact: nothing depends on the order.
+    """
     logits = predictions.logits.copy()
-    logits[list(doubtful)] = (logits[list(doubtful)] + seen.sum(axis=1)) / (1 + len(MIRRORS))
+    for start in range(0, len(doubtful), LOOKED_AT_ONCE):
+        part = list(doubtful[start : start + LOOKED_AT_ONCE])
+        mirrored = [np.ascontiguousarray(tiles[n][turn]) for n in part for turn in MIRRORS]
+        seen = classify(mirrored).logits.reshape(len(part), len(MIRRORS), -1)
+        logits[part] = (logits[part] + seen.sum(axis=1)) / (1 + len(MIRRORS))
     return replace(predictions, logits=logits)
 
 

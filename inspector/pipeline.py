@@ -44,7 +44,7 @@ class Dispatcher:
 
     Attributes:
         idle: Nothing is in work and nothing waits.
-        progress_mono_s: When an item was last taken or finished.
+        progress_mono_s: When an item was last taken, scored or finished.
         failure: What ended the dispatcher against its will.
     """
 
@@ -119,14 +119,23 @@ class Dispatcher:
                 self._changed.notify_all()
 
     def _inspect(self, frame: Frame) -> Inspection:
+        scoring_s = 0.0
+
+        def classify(tiles: Sequence[Pixels]) -> Predictions:
+            nonlocal scoring_s
+            begun_s = self._clock.monotonic()
+            predictions = self._classify(tiles)
+            ended_s = self._clock.monotonic()
+            scoring_s += ended_s - begun_s
+            self.progress_mono_s = ended_s
+            return predictions
+
         with self._metrics.stage_seconds.labels("inspect").time():
-            inspection = inspect_frame(frame, self._timed_classify, self._rules)
+            inspection = inspect_frame(frame, classify, self._rules)
+        if inspection.cause is None:  # one observation a frame, however often its tiles were looked at
+            self._metrics.stage_seconds.labels("classify").observe(scoring_s)
         crash_point("frame.inspected")
         return inspection
-
-    def _timed_classify(self, tiles: Sequence[Pixels]) -> Predictions:
-        with self._metrics.stage_seconds.labels("classify").time():
-            return self._classify(tiles)
 
     def _wake(self, _: Future[Inspection]) -> None:
         with self._changed:

@@ -74,6 +74,7 @@ def test_a_whole_bundle_is_taken(tmp_path: Path) -> None:
         pytest.param(lambda root: (root / "card.json").write_text("{"), r"card\.json: not JSON", id="half a card"),
         pytest.param(lambda root: edit_card(root, schema="other/1"), r"card\.json: schema: ", id="another schema"),
         pytest.param(lambda root: edit_card(root, extra=1), r"card\.json: extra: ", id="unknown key"),
+        pytest.param(lambda root: edit_card(root, looks=2), r"card\.json: looks: ", id="two looks"),
         pytest.param(lambda root: edit_card(root, tile_px="big"), r"card\.json: tile_px: ", id="ill-typed"),
         pytest.param(lambda root: edit_card(root, thresholds={"crack": 0.5}), r"thresholds must name", id="thresholds"),
         pytest.param(lambda root: edit_card(root, labels=["crack", "crack"]), r"labels must be unique", id="labels"),

@@ -141,6 +141,21 @@ def test_unknown_can_be_switched_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("card", "second_look", "expected"),
+    [
+        pytest.param({"looks": 4}, True, 4, id="as the card says"),
+        pytest.param({"looks": 4}, False, 1, id="switched off"),
+        pytest.param({}, True, 1, id="a bundle of before"),
+    ],
+)
+def test_how_often_a_tile_is_looked_at(tmp_path: Path, card: dict[str, Any], second_look: bool, expected: int) -> None:
+    """The card says it, and `decision.second_look = false` wins."""
+    bundle = load_bundle(write_bundle(tmp_path, **card))
+
+    assert DecisionRules.of(bundle, {}, {}, 0.2, second_look=second_look).looks == expected
+
+
+@pytest.mark.parametrize(
     ("changes", "text"),
     [
         pytest.param({"thresholds": {"krack": 0.5}}, r"decision\.thresholds: .*crack, hole, rust\): krack", id="label"),

@@ -6,6 +6,7 @@ import time
 import tracemalloc
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from inspector.decision import DecisionRules, Verdict
 from inspector.errors import ConfigError
 from inspector.frame import Cause, Pixels
 from inspector.inspection import (
+    LOOKED_AT_ONCE,
     Defect,
     InspectRules,
     QualityRules,
@@ -387,3 +389,38 @@ def test_one_look_is_enough(case: str, changes: dict[str, Any], far: float) -> N
     judge_tiles([PLAIN, DOUBTFUL], network, decision_rules(**changes))
 
     assert network.seen == [2]
+
+
+def test_looking_again_holds_few_tiles_at_a_time() -> None:
+    """A frame of 2,500 doubtful tiles is scored again in parts, takes a few tiles' memory, and no row goes astray."""
+    pixels = np.random.default_rng(4).integers(60, 190, (2000, 2000)).astype(np.uint8)
+    most = 0
+
+    def classify(tiles: Sequence[Pixels]) -> Predictions:
+        nonlocal most
+        most = max(most, len(tiles)) if len(tiles) < 2500 else most
+        logits = np.zeros((len(tiles), len(LABELS)))
+        logits[:, 0] = [1 + int(tile.min()) % 7 for tile in tiles]  # the same for a tile and its mirror images
+        return Predictions(logits)
+
+    once = decision_rules()
+    tracemalloc.start()
+    inspection = inspect_frame(
+        make_frame(pixels=pixels), classify, InspectRules(TilingRules(40), replace(once, looks=4))
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert most == 3 * LOOKED_AT_ONCE
+    assert peak < 12 * 2**20
+    assert (
+        inspection.verdicts
+        == inspect_frame(make_frame(pixels=pixels), classify, InspectRules(TilingRules(40), once)).verdicts
+    )
+
+
+def test_nothing_to_look_at_is_nothing_to_look_at_again() -> None:
+    """A frame whose region of interest holds no tile asks the network once and finds nothing."""
+    predictions, verdicts = judge_tiles([], PaintedClassifier(), decision_rules(looks=4))
+
+    assert (len(predictions.logits), verdicts) == (0, [])

@@ -180,7 +180,7 @@ def card_figures(row: Mapping[str, Any]) -> dict[str, Any]:
         "command": row["command"],
         "commit": row["provenance"]["commit"],
         "official": {
-            "protocol": f"{split}, int8 by LiteRT, arg-max over the labels",
+            "protocol": f"{split}, int8 by LiteRT, arg-max over the labels (`one_look`: of a single look at each)",
             **{key: each for key, each in row["official"].items() if key in OFFICIAL_FIGURES},
         },
         "corruption": {

@@ -119,7 +119,7 @@ def run_fold(
     held: Sequence[int],
     run: Path,
 ) -> dict[str, Any]:
-    """Train on `kept`, sign off, and score `held` by both networks."""
+    """Train on `kept`, sign off, and score `held` by both networks, one look at each picture."""
     keras.utils.set_random_seed(recipe.seed)
     pictures = [manifest.pictures[i] for i in kept]
     course = assemble(recipe, pictures, load_pixels(store, pictures), auxiliary)

@@ -1,9 +1,9 @@
 """A finer map: where in a tile its label shows, read from a map that the logits do not look at.
 
 MobileNetV2's last map has cells of 32 input pixels, four a side at 128 px: too coarse to point with. The map before the
-last halving has twice as many. When a network is finished, a linear head is fitted on that one, so that its output and
-the class activation map together peak inside the boxes (`pointing_loss`). No other weight learns, and the logits do not
-see the head: what is decided stays as it was, to the bit (docs/decisions/0008).
+last halving has about twice as many. When a network is finished, a linear head is fitted on that one, so that its
+output and the class activation map together peak inside the boxes (`pointing_loss`). No other weight learns, and the
+logits do not see the head: what is decided stays as it was, to the bit (docs/decisions/0008).
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from inspector.frame import Pixels
 from training.augment import augment_marked
 from training.feed import mask_of, shown_cells, stacked_input
 from training.network import FINAL_MAP, FINE_MAP, float_input, grow_map, pointing_loss
 from training.recipe import Recipe
 from training.tiles import TileSet
 
+MOST_TILES = 3000
+"""More than these are not learned from: a map of neu-224 is 226 kB."""
 VIEWS = 2
 """How often each tile is shown, changed otherwise each time."""
 EPOCHS = 6
@@ -32,7 +35,7 @@ _Floats = npt.NDArray[np.float32]
 
 
 def fit_fine_head(network: Any, tiles: TileSet, labels: Sequence[str], recipe: Recipe) -> _Floats | None:
-    """Return the (D, C) kernel of the head on `FINE_MAP`, or None where no tile says where its label shows.
+    """Return the (D, C) kernel of the head on `FINE_MAP`, or None where hardly a tile says where its label shows.
 
     Args:
         network: The float network, finished; it is not changed.
@@ -44,28 +47,27 @@ def fit_fine_head(network: Any, tiles: TileSet, labels: Sequence[str], recipe: R
     if not marked:
         return None
     rng = np.random.default_rng((recipe.seed, 8))
+    marked = sorted(rng.permutation(marked)[:MOST_TILES].tolist())
     maps = keras.Model(network.input, [network.get_layer(name).output for name in (FINAL_MAP, FINE_MAP)])
     kernel = network.get_layer("logits").get_weights()[0]
     side = int(maps.output[1].shape[1])
-    coarse: list[_Floats] = []
-    fine: list[npt.NDArray[np.float16]] = []
-    shown: list[_Floats] = []
-    for batch in np.array_split(np.tile(marked, VIEWS), -(-VIEWS * len(marked) // BATCH)):
-        changed = [
-            augment_marked(tiles.pixels[i], mask_of(tiles.boxes[i], tiles.pixels[i].shape), rng, recipe.augment)
-            for i in batch
-        ]
-        final, middle = maps.predict_on_batch(
-            float_input(stacked_input([tile for tile, _ in changed], recipe.input_px), recipe)
-        )
-        coarse.append(final @ kernel)
-        fine.append(middle.astype(np.float16))
-        wanted = np.zeros((len(batch), side, side, len(labels)), np.float32)
-        for row, (i, (_, mask)) in enumerate(zip(batch, changed, strict=True)):
+    order = np.tile(marked, VIEWS)
+    coarse: _Floats = np.zeros((len(order), *maps.output[0].shape[1:3], len(labels)), np.float32)
+    fine: npt.NDArray[np.float16] = np.zeros((len(order), *maps.output[1].shape[1:]), np.float16)
+    shown: _Floats = np.zeros((len(order), side, side, len(labels)), np.float32)
+    for start in range(0, len(order), BATCH):
+        rows = range(start, min(start + BATCH, len(order)))
+        changed: list[Pixels] = []
+        for row in rows:
+            i = order[row]
+            boxed = mask_of(tiles.boxes[i], tiles.pixels[i].shape)
+            tile, mask = augment_marked(tiles.pixels[i], boxed, rng, recipe.augment)
+            changed.append(tile)
             if mask is not None:
-                wanted[row, :, :, labels.index(tiles.labels[i])] = shown_cells(mask, side)
-        shown.append(wanted)
-    return _fit(np.concatenate(coarse), np.concatenate(fine), np.concatenate(shown), rng)
+                shown[row, :, :, labels.index(tiles.labels[i])] = shown_cells(mask, side)
+        final, fine[rows] = maps.predict_on_batch(float_input(stacked_input(changed, recipe.input_px), recipe))
+        coarse[rows] = final @ kernel
+    return _fit(coarse, fine, shown, rng) if shown.any() else None
 
 
 def _fit(coarse: _Floats, fine: npt.NDArray[np.float16], shown: _Floats, rng: np.random.Generator) -> _Floats:

@@ -21,7 +21,7 @@ from training.recipe import Recipe
 FINAL_MAP = "out_relu"
 """The last feature map of MobileNetV2: pooled, it feeds the head; under the head's kernel, it is the CAM."""
 FINE_MAP = "block_13_expand_relu"
-"""The last map before the last halving: twice as many cells a side as `FINAL_MAP` (see `locate`)."""
+"""The last map before the last halving: about twice as many cells a side as `FINAL_MAP` (see `locate`)."""
 
 
 def build_network(recipe: Recipe, labels: Sequence[str], weights: Path | None, input_px: int | None = None) -> Any:

@@ -96,25 +96,22 @@ def network_from_int8(recipe: Recipe, labels: Sequence[str], raw: bytes) -> Any:
     ]
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     convolutions, heads = _int8_weights(raw)
-    if len(norms) != len(kernels):
-        raise WeightsError(f"init: {len(norms)} norms for {len(kernels)} convolutions")
-    waiting = iter(convolutions)
-    for layer, norm in zip(kernels, norms, strict=True):
+    if len(convolutions) != len(kernels) or len(norms) != len(kernels) or len(heads) != 1:
+        raise WeightsError(f"init: {len(convolutions)} convolutions lead to the logits, {len(kernels)} are wanted")
+    for layer, norm, (kernel, bias) in zip(kernels, norms, convolutions, strict=True):
         shape = layer.get_weights()[0].shape
-        # Between and behind the backbone's own stand those of the map, the head's kernel once more among them.
-        found = next(((k.transpose(1, 2, 3, 0), b) for k, b in waiting if k.transpose(1, 2, 3, 0).shape == shape), None)
-        if found is None:
-            raise WeightsError(f"init: no convolution of the file is {layer.name} of this network: {shape}")
-        kernel, bias = found
-        layer.set_weights([kernel])
+        turned = kernel.transpose(1, 2, 3, 0)
+        if turned.shape != shape:
+            raise WeightsError(f"init: {layer.name} is {shape}, the file has {turned.shape}")
+        layer.set_weights([turned])
         norm.set_weights([np.full_like(bias, np.sqrt(1 + norm.epsilon)), bias, np.zeros_like(bias), np.ones_like(bias)])
-    size = network.get_layer("logits").get_weights()[0].shape
-    kernel, bias = next((k, b) for k, b in heads if k.T.shape == size)
+    kernel, bias = heads[0]
     network.get_layer("logits").set_weights([kernel.T, bias])
     return network
 
 
 def _int8_weights(raw: bytes) -> tuple[list[tuple[_Floats, _Floats]], list[tuple[_Floats, _Floats]]]:
+    """Return kernels and biases of the convolutions, and of the matrix products, that lead to the logits."""
     interpreter = Interpreter(model_content=raw)
     tensors = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
 
@@ -125,14 +122,18 @@ def _int8_weights(raw: bytes) -> tuple[list[tuple[_Floats, _Floats]], list[tuple
         return np.asarray(integers * scales.reshape([-1 if i == axis else 1 for i in range(integers.ndim)]), np.float64)
 
     convolutions, heads = [], []
-    for operator in interpreter._get_ops_details():
-        name, inputs = operator["op_name"], operator["inputs"]
+    needed = {int(interpreter.get_signature_runner().get_output_details()["logits"]["index"])}
+    for operator in reversed(interpreter._get_ops_details()):  # they stand in the order in which they run
+        name, inputs = operator["op_name"], [int(index) for index in operator["inputs"]]
+        if not needed & {int(index) for index in operator["outputs"]}:
+            continue
+        needed |= set(inputs)
         if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-            convolutions.append((value(int(inputs[1])), value(int(inputs[2]))))
+            convolutions.append((value(inputs[1]), value(inputs[2])))
         elif name == "FULLY_CONNECTED":
-            kernel = value(int(inputs[1]))
-            heads.append((kernel, value(int(inputs[2])) if inputs[2] >= 0 else np.zeros(len(kernel))))
-    return convolutions, heads
+            kernel = value(inputs[1])
+            heads.append((kernel, value(inputs[2]) if inputs[2] >= 0 else np.zeros(len(kernel))))
+    return convolutions[::-1], heads
 
 
 def carry_over(start: Start, recipe: Recipe, labels: Sequence[str]) -> Any:
@@ -189,7 +190,7 @@ def fine_tune(recipe: Recipe, source: Path, store: Store, manifest: Manifest, ru
 
 
 def compare(start: Start, new: Int8Network, course: Course, known: frozenset[str]) -> dict[str, Any]:
-    """Score both int8 networks on the same held-out pictures, and say which is better.
+    """Score both int8 networks on the same held-out pictures, one look at each, and say which is better.
 
     Composed and generated tiles do not vote: the new network has learned from their like. Pictures of a label that the
     one in service cannot name do not either; how many of them the new one names is told beside. Nor do groups that the

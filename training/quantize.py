@@ -87,7 +87,7 @@ def export_outputs(
 
     def seen(name: str, value: Any) -> Any:
         low, high = reach.get(name, (0.0, 0.0))
-        reach[name] = (min(low, float(tf.reduce_min(value))), max(high, float(tf.reduce_max(value))))
+        reach[name] = (min(low, float(tf.reduce_min(value))), max(high, float(tf.reduce_max(value)), 1e-3))
         return value
 
     for part in np.array_split(inputs, -(-len(inputs) // 64)):

@@ -25,7 +25,7 @@ from inspector.classifier import Predictions
 from inspector.frame import Pixels
 from inspector.inspection import MIRRORS, find_doubtful, look_again
 from training.augment import augment
-from training.errors import DataError, GateError
+from training.errors import DataError
 from training.feed import stacked_input
 from training.files import write_bytes, write_json
 from training.locate import fit_fine_head
@@ -34,13 +34,15 @@ from training.operating import choose_temperature, choose_thresholds
 from training.quantize import Int8Network, Parity, convert, parity, representative_tiles, softmax
 from training.recipe import Recipe
 from training.rounding import calibrate, follow
-from training.tiles import OUTLIER
+from training.tiles import OUTLIER, TileSet
 from training.train import Course, float_logits
 from training.unknown import MAX_FEATURES, Distance, fit_distance, fit_feature_head, pooled_map, threshold_for
 
 FALSE_UNKNOWN_RATE = 0.01
 FIT_TILES = 3000
 LOOKS = 1 + len(MIRRORS)
+TURNS = 5
+"""At most so often temperature and doubtful tiles are found anew; two or three do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +56,7 @@ class SignedOff:
     unknown_threshold: float
     false_unknown_rate: float
     looks: int
-    """How many mirror images of a tile temperature and thresholds hold for, see `inspector.inspection`."""
+    """How many views of a doubtful tile temperature and thresholds hold for, see `inspector.inspection`."""
     parity: Parity
     """Over whole validation pictures: the gate. A tile cut at its edge may lie on the fence for both networks."""
     parity_tiles: Parity
@@ -125,14 +127,17 @@ def sign_off(
             made = followed
     model = made.model
     if (fine_head := fit_fine_head(made.network, named, course.labels, recipe)) is not None:
-        model = file_of(made.network, fine_head)
-        if not np.array_equal(Int8Network(model)(held.pixels)["logits"], made.scored["logits"]):
-            raise GateError("quantize: with the finer map the file gives other logits than without")
+        finer = file_of(made.network, fine_head)
+        scored = Int8Network(finer)(held.pixels)
+        if all(np.array_equal(scored[name], made.scored[name]) for name in ("logits", "features")):
+            model = finer
+        else:
+            print("the finer map is left out: with it the file gives other logits or features", flush=True)
     int8 = Int8Network(model)
-    looks, logits = 1, made.scored["logits"]
+    looks, logits, temperature = 1, made.scored["logits"], made.temperature
     if CLEAN in course.labels:  # without it every tile would be looked at again
-        looks, logits = LOOKS, looked_at(held.pixels, logits, course.labels, made.temperature, int8)
-    temperature = choose_temperature(logits, held.labels, course.labels)
+        looks = LOOKS
+        logits, temperature = look_as_served(held, logits, course.labels, temperature, int8)
     scores = softmax(logits, temperature)
     # Artificial surfaces stand for other mills: what is like them is not thereby known.
     known = fit.pick([i for i, origin in enumerate(fit.origins) if origin != "clean_textures"])
@@ -148,17 +153,30 @@ def sign_off(
     )  # fmt: skip
 
 
-def looked_at(
-    tiles: Sequence[Pixels],
-    logits: npt.NDArray[np.float64],
-    labels: Sequence[str],
-    temperature: float,
-    int8: Int8Network,
-) -> npt.NDArray[np.float64]:
-    """Return the logits that the daemon decides by: of doubtful tiles the mean of all looks."""
-    if not (doubtful := find_doubtful(logits, labels, temperature)):
-        return logits
-    return look_again(tiles, Predictions(logits), doubtful, lambda views: Predictions(int8(views)["logits"])).logits
+def look_as_served(
+    held: TileSet, logits: npt.NDArray[np.float64], labels: Sequence[str], temperature: float, int8: Int8Network
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Return the logits that the daemon decides by, and the temperature calibrated on them.
+
+    The temperature decides which tiles are doubtful, and these give the temperature: both are found in turns. (The
+    daemon leaves out tiles that are too far from every label; those are unknown either way.)
+
+    Args:
+        held: Validation tiles.
+        logits: Theirs, of one look.
+        labels: In the order of the logits.
+        temperature: To begin with.
+        int8: The network.
+    """
+    for _ in range(TURNS):
+        doubtful = find_doubtful(logits, labels, temperature)
+        looked = look_again(
+            held.pixels, Predictions(logits), doubtful, lambda views: Predictions(int8(views)["logits"])
+        ).logits
+        temperature = choose_temperature(looked, held.labels, labels)
+        if find_doubtful(logits, labels, temperature) == doubtful:
+            break
+    return looked, temperature
 
 
 def lit_otherwise(tiles: Sequence[Pixels], recipe: Recipe, rng: np.random.Generator) -> list[Pixels]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from inspector.classifier import Predictions
+from inspector.decision import DecisionRules
+from inspector.inspection import judge_tiles
 from inspector.strip import KINDS, draw_tile
 from inspector.tiling import Box
 from training.feed import stacked_input
 from training.locate import fit_fine_head
 from training.maps import grown_map, hottest_place, off_by_px
-from training.network import float_input
-from training.own import open_start
+from training.network import build_network, float_input
+from training.own import network_from_int8, open_start
 from training.quantize import Int8Network, convert
 from training.rounding import calibrate
+from training.signoff import look_as_served
 from training.tiles import TileSet
 from training.unknown import fit_feature_head, pooled_map
 
@@ -62,6 +67,55 @@ def test_a_finer_map_points_better_and_leaves_the_logits_as_they_are(tmp_path: P
     assert np.array_equal(before["features"], after["features"])
     assert np.abs(after["cam"].mean(axis=(1, 2)) - after["logits"]).max() < 0.05 * np.ptp(after["cam"])
     assert inside(after["cam"]) > inside(before["cam"]) + 10
+
+
+def test_fine_tuning_begins_from_a_file_with_a_finer_map(tmp_path: Path) -> None:
+    """The weights read back are the same with it and without, also where its kernel looks like one of the backbone's."""
+    start = open_start(Path("neu-fast"))
+    tiles = [draw_tile(label, 3, 200) for label in KINDS]
+    ranges = calibrate(start.network, float_input(stacked_input(tiles, start.recipe.input_px), start.recipe))
+    head = fit_feature_head(pooled_map(start.network, tiles, start.recipe), 200)
+    wide = tuple(f"label-{number}" for number in range(56))  # as many as block_13_project has channels
+    network = build_network(start.recipe, wide, None)
+    for layer in network.layers:
+        if layer.name != "logits" and layer.get_weights():
+            layer.set_weights(start.network.get_layer(layer.name).get_weights())
+    kernel = np.random.default_rng(1).normal(0, 0.1, (192, 56)).astype(np.float32)
+    plain, finer = (
+        network_from_int8(
+            start.recipe, wide, convert(network, ranges, head, start.recipe, tiles, tmp_path / name, each)
+        )
+        for name, each in (("plain", None), ("finer", kernel))
+    )
+
+    for one, other in zip(plain.get_weights(), finer.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_boxes_too_small_to_point_at_are_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """A box of two pixels marks no cell: nothing is fitted, and the file keeps the map of before."""
+    start = open_start(Path("neu-fast"))
+    tiny = TileSet.of([draw_tile("clean", 1, 200)], ["inclusion"], "cut", ["g"], [(Box(50, 50, 2, 2),)])
+
+    assert fit_fine_head(start.network, tiny, start.labels, start.recipe) is None
+    assert "finer map" not in capsys.readouterr().out
+
+
+def test_thresholds_are_chosen_on_what_the_daemon_decides_by() -> None:
+    """Under the temperature that comes out, `judge_tiles` gives the very logits that it was chosen on."""
+    start = open_start(Path("neu-fast"))
+    network = Int8Network(start.int8)
+    names = [name for name in (*KINDS, "clean") for _ in range(6)]
+    pixels = [draw_tile(name, 700 + number, 200) for number, name in enumerate(names)]
+    faint = [np.asarray(128 + (tile.astype(float) - 128) * 0.35, np.uint8) for tile in pixels]
+    held = TileSet.of(pixels + faint, names * 2, "generated", [""] * 2 * len(names))
+    once = network(held.pixels)["logits"]
+    looked, temperature = look_as_served(held, once, start.labels, 1.0, network)
+    rules = DecisionRules(start.labels, temperature, dict.fromkeys(KINDS, 0.5), {}, 0.2, looks=4)
+    served, _ = judge_tiles(held.pixels, lambda tiles: Predictions(network(tiles)["logits"]), rules)
+
+    assert np.array_equal(looked, served.logits)
+    assert not np.array_equal(looked, once)
 
 
 def test_without_boxes_there_is_no_finer_map() -> None:

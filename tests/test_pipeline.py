@@ -1,0 +1,54 @@
+"""`inspector.pipeline`: frames side by side, back in order, and what is measured of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from fakes import LABELS, FakeClock, decision_rules, make_frame
+from prometheus_client import CollectorRegistry
+
+from inspector.classifier import Predictions
+from inspector.frame import Pixels
+from inspector.inspection import Inspection, InspectRules
+from inspector.metrics import Metrics
+from inspector.pipeline import Dispatcher
+from inspector.queues import FrameQueue
+from inspector.tiling import TilingRules
+
+SEVERITY: Any = {"crack": "critical", "hole": "major", "rust": "minor"}
+
+
+def test_a_frame_that_is_looked_at_twice_is_measured_once(clock: FakeClock) -> None:
+    """The stage `classify` has one observation a frame, the time of all its looks; a blank frame has none."""
+    looks: list[int] = []
+
+    def classify(tiles: Sequence[Pixels]) -> Predictions:
+        looks.append(len(tiles))
+        clock.advance(0.25)
+        logits = np.zeros((len(tiles), len(LABELS)))
+        logits[:, LABELS.index("crack")] = 6.0
+        return Predictions(logits)
+
+    registry, items = CollectorRegistry(), FrameQueue(10)
+    metrics = Metrics(registry, LABELS[:3], SEVERITY)
+    rules = InspectRules(TilingRules(64), decision_rules(looks=4))
+    dispatcher = Dispatcher(items, classify, rules, 1, clock, metrics)
+    frames = [make_frame(0), make_frame(1, np.full((64, 64), 128, np.uint8)), make_frame(2)]
+    for frame in frames:
+        items.put(frame)
+    dispatcher.drain()
+    dispatcher.start()
+    results = []
+    while len(results) < len(frames):
+        results += dispatcher.take(10, 30)
+
+    def sample(suffix: str) -> float | None:
+        return registry.get_sample_value(f"inspector_stage_duration_seconds_{suffix}", {"stage": "classify"})
+
+    inspections = [result.outcome.result() for result in results if not isinstance(result.outcome, Inspection)]
+    assert [inspection.decision for inspection in inspections] == ["crack", "clean", "crack"]
+    assert looks == [1, 3, 1, 3]
+    assert (sample("count"), sample("sum")) == (2, 1.0)
+    assert dispatcher.progress_mono_s >= 1001.0
