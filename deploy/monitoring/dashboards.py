@@ -185,7 +185,7 @@ OVERVIEW = Board(
                   (Query(_here("station:inspector_frames_inspected:rate5m")),), "ops"),
             Panel("Frames not inspected", "Per second, by station; the cause is on the station's own dashboard.",
                   "lines", (Query(_here("station:inspector_frames_missed:rate5m")),), "ops"),
-            Panel("Tiles", "Tiles scored per second, by station.", "lines",
+            Panel("Tiles", "Tiles inspected per second, by station.", "lines",
                   (Query(_here("station:inspector_tiles:rate5m")),), "ops"),
             Panel("Defects", "Defects per interval, by station.", "bars",
                   (Query(_sum(_increase(select(M.defects, station=HERE)))),)),

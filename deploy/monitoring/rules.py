@@ -111,7 +111,7 @@ RECORDS = (
            f"{_by_station(_rate(select(M.frames, outcome='dropped'), '5m'))}\n/\n"
            f"({_by_station(_rate(_FRAMES, '5m'))} > 0)",
            "Share of the frames that were dropped for lack of time."),
-    Record("station:inspector_tiles:rate5m", _by_station(_rate(select(M.tiles), "5m")), "Tiles scored per second."),
+    Record("station:inspector_tiles:rate5m", _by_station(_rate(select(M.tiles), "5m")), "Tiles inspected per second."),
     Record("station:inspector_unknown_tiles:ratio15m",
            f"{_by_station(_increase(select(M.tiles, verdict='unknown'), '15m'))}\n/\n"
            f"({_by_station(_increase(select(M.tiles), '15m'))} > 0)",

@@ -70,7 +70,7 @@ def test_a_finer_map_points_better_and_leaves_the_logits_as_they_are(tmp_path: P
 
 
 def test_fine_tuning_begins_from_a_file_with_a_finer_map(tmp_path: Path) -> None:
-    """The weights read back are the same with it and without, also where its kernel looks like one of the backbone's."""
+    """The weights read back are the same with it and without, also where its kernel looks like the backbone's."""
     start = open_start(Path("neu-fast"))
     tiles = [draw_tile(label, 3, 200) for label in KINDS]
     ranges = calibrate(start.network, float_input(stacked_input(tiles, start.recipe.input_px), start.recipe))
