@@ -2,8 +2,10 @@
 
 Temperature: the one that makes validation scores most likely (Guo et al., ICML 2017). Threshold of a label: midway, in
 log odds, between the score that at most `MAX_FALSE_ALARM_RATE` of the clean validation tiles exceed and one that all
-but `MAX_MISS_RATE` of the label's own validation tiles reach; the latter where the former is higher. A threshold right
-above the highest clean score of validation would let clean tiles of the next strip over it.
+but `MAX_MISS_RATE` of the label's own validation tiles reach. A threshold right above the highest clean score of
+validation would let clean tiles of the next strip over it. Where clean tiles score higher than that, no threshold parts
+the two, and what is called clean mostly shows a mark that nobody boxed: the clean score is then no bound, and the
+threshold keeps its distance from the label's own tiles instead.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ def choose_thresholds(scores: _Floats, wanted: Sequence[str], labels: Sequence[s
         needed = float(false[allowed]) if len(false) > allowed else 0.0
         own = scores[(truth == label) & (top == index), index]
         kept = float(np.quantile(own, MAX_MISS_RATE)) if len(own) else needed
-        low, high = np.clip([min(needed, kept), kept], MIN_THRESHOLD, MAX_THRESHOLD)
+        bounds = [needed if needed < kept or not len(own) else 0.0, kept]
+        low, high = np.clip(bounds, MIN_THRESHOLD, MAX_THRESHOLD)
         thresholds[label] = round(float(expit((logit(low) + logit(high)) / 2)), 4)
     return thresholds
