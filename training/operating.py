@@ -1,9 +1,9 @@
 """The operating point: temperature and thresholds, chosen on validation tiles that training never saw.
 
-Temperature: the one that makes validation scores most likely (Guo et al., ICML 2017). Threshold of a label: midway, in
-log odds, between the score that at most `MAX_FALSE_ALARM_RATE` of the clean validation tiles exceed and one that all
-but `MAX_MISS_RATE` of the label's own validation tiles reach. A threshold right above the highest clean score of
-validation would let clean tiles of the next strip over it. Where clean tiles score higher than that, no threshold parts
+Temperature: the one that makes validation scores most likely (Guo et al., ICML 2017). Threshold of a label: a quarter
+of the way (`MARGIN`), in log odds, from the score that at most `MAX_FALSE_ALARM_RATE` of the clean validation tiles
+exceed to the one that all but `MAX_MISS_RATE` of the label's own validation tiles reach. A threshold right above the
+highest clean score of validation would let clean tiles of the next strip over it. Where clean tiles score higher than that, no threshold parts
 the two, and what is called clean mostly shows a mark that nobody boxed: the clean score is then no bound, and the
 threshold keeps its distance from the label's own tiles instead.
 """
@@ -25,6 +25,8 @@ MIN_THRESHOLD = 0.5
 MAX_THRESHOLD = 0.99
 MAX_FALSE_ALARM_RATE = 0.001
 MAX_MISS_RATE = 0.01
+MARGIN = 0.25
+"""Half of the way was right for one look at a tile; the mean of four keeps clean tiles low by itself (`LOG.md`)."""
 
 _Floats = npt.NDArray[np.float64]
 
@@ -56,5 +58,5 @@ def choose_thresholds(scores: _Floats, wanted: Sequence[str], labels: Sequence[s
         kept = float(np.quantile(own, MAX_MISS_RATE)) if len(own) else needed
         bounds = [needed if needed < kept or not len(own) else 0.0, kept]
         low, high = np.clip(bounds, MIN_THRESHOLD, MAX_THRESHOLD)
-        thresholds[label] = round(float(expit((logit(low) + logit(high)) / 2)), 4)
+        thresholds[label] = round(float(expit(logit(low) + MARGIN * (logit(high) - logit(low)))), 4)
     return thresholds

@@ -17,22 +17,22 @@ def thresholds(clean: list[float], own: list[float]) -> float:
 
 
 def test_a_threshold_keeps_its_distance_from_the_highest_clean_score() -> None:
-    # log odds of 0.6 and 0.9 are 0.405 and 2.197: midway is 1.301
-    assert thresholds([0.1] * 50 + [0.6], [0.9] * 20) == pytest.approx(0.786, abs=1e-3)
+    # log odds of 0.6 and 0.9 are 0.405 and 2.197: a quarter of the way is 0.853
+    assert thresholds([0.1] * 50 + [0.6], [0.9] * 20) == pytest.approx(0.701, abs=1e-3)
 
 
 def test_clean_tiles_that_name_no_defect_leave_one_half_as_the_lower_end() -> None:
-    assert thresholds([0.1] * 50, [0.9] * 20) == pytest.approx(0.75, abs=1e-3)
+    assert thresholds([0.1] * 50, [0.9] * 20) == pytest.approx(0.634, abs=1e-3)
 
 
 def test_a_clean_tile_among_a_thousand_may_alarm() -> None:
-    assert thresholds([0.1] * 999 + [0.8], [0.9] * 20) == pytest.approx(0.75, abs=1e-3)
+    assert thresholds([0.1] * 999 + [0.8], [0.9] * 20) == pytest.approx(0.634, abs=1e-3)
 
 
 def test_where_clean_and_defect_overlap_the_clean_score_is_no_bound() -> None:
-    # log odds of 0.5 and 0.7 are 0 and 0.847: midway is 0.424
+    # log odds of 0.5 and 0.7 are 0 and 0.847: a quarter of the way is 0.212
     own = [0.6] * 1 + [0.7] * 199
-    assert thresholds([0.1] * 50 + [0.95], own) == pytest.approx(0.604, abs=1e-3)
+    assert thresholds([0.1] * 50 + [0.95], own) == pytest.approx(0.553, abs=1e-3)
     assert np.mean(np.array(own) >= thresholds([0.1] * 50 + [0.95], own)) >= 0.99
 
 
