@@ -81,6 +81,8 @@ def _summary(results: Mapping[str, Any]) -> str:
     rows: list[tuple[str, Any]] = []
     if "official" in results:
         rows.append(("official test pictures, arg-max", _of(results["official"]["correct"])))
+        if "one_look" in results["official"]:
+            rows.append(("... of one look at each", _of(results["official"]["one_look"])))
         rows.append(("... full decision", _of(results["official"]["decision"])))
     if "apart" in results.get("official", {}):
         rows.append(("... that show nothing a training picture shows", _of(results["official"]["apart"])))
