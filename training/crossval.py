@@ -125,7 +125,7 @@ def run_fold(
     course = assemble(recipe, pictures, load_pixels(store, pictures), auxiliary)
     identity = {"data": manifest.sha256, **auxiliary.provenance, "held_out": [int(i) for i in held]}
     network = train(recipe, course, run, weights, identity)
-    signed = signoff.sign_off(network, course, recipe, run)
+    signed = signoff.sign_off(network, course, recipe, run, finer_map=False)
     tested = [manifest.pictures[i] for i in held]
     pixels = load_pixels(store, tested)
     floats, ints = float_logits(network, pixels, recipe), Int8Network(signed.model)(pixels)["logits"]

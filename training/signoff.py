@@ -42,7 +42,7 @@ FALSE_UNKNOWN_RATE = 0.01
 FIT_TILES = 3000
 LOOKS = 1 + len(MIRRORS)
 TURNS = 5
-"""At most so often temperature and doubtful tiles are found anew; two or three do."""
+"""At most so often temperature and doubtful tiles are found anew."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +82,7 @@ def sign_off(
     run: Path,
     *,
     false_unknown_rate: float = FALSE_UNKNOWN_RATE,
+    finer_map: bool = True,
 ) -> SignedOff:
     """Quantize and choose the operating point; whether int8 is the float network, `parity` says.
 
@@ -91,6 +92,7 @@ def sign_off(
         recipe: Its recipe.
         run: Keeps the state of the rounded network's own training.
         false_unknown_rate: Share of known validation tiles that may come out as unknown.
+        finer_map: Fit it; a fold, of which only logits count, does without.
     """
     rng = np.random.default_rng(recipe.seed)
     named = course.train.pick([i for i, label in enumerate(course.train.labels) if label != OUTLIER])
@@ -126,7 +128,8 @@ def sign_off(
         if made.over_pictures.refusal or not followed.over_pictures.refusal:
             made = followed
     model = made.model
-    if (fine_head := fit_fine_head(made.network, named, course.labels, recipe)) is not None:
+    fine_head = fit_fine_head(made.network, named, course.labels, recipe) if finer_map else None
+    if fine_head is not None:
         finer = file_of(made.network, fine_head)
         scored = Int8Network(finer)(held.pixels)
         if all(np.array_equal(scored[name], made.scored[name]) for name in ("logits", "features")):

@@ -272,21 +272,26 @@ def test_marked_cells_are_shares_of_the_largest() -> None:
     assert not shown_cells(mask_of([Box(0, 0, 3, 3)], (200, 200)), 4).any()
 
 
-def test_grad_cam_agrees_with_the_int8_map() -> None:
-    """On the shipped network, Grad-CAM of its float twin and the int8 file's map, averaged over its cells, agree.
+def test_grad_cam_agrees_with_the_int8_map(tmp_path: Path) -> None:
+    """On the shipped network, Grad-CAM of its float twin and the map of the int8 file show the same places.
 
-    Not wholly: what `locate` adds tells places apart that Grad-CAM's cells do not.
+    The map that Grad-CAM explains is the one of the last feature map; what `locate` adds in the shipped file tells
+    places apart that Grad-CAM's cells do not, so that one agrees less when it is averaged over them.
     """
     start = open_start(Path("neu-fast"))
-    rows = []
+    tiles, inputs = drawn_course(start.recipe)
+    head = fit_feature_head(pooled_map(start.network, tiles, start.recipe), 249)
+    plain = Int8Network(convert(start.network, calibrate(start.network, inputs), head, start.recipe, tiles, tmp_path))
+    rows, finer_rows = [], []
     for label in ("scratches", "patches", "inclusion"):
         tile = draw_tile(label, 8, 200)
         index = start.labels.index(label)
-        cam = Int8Network(start.int8)([tile])["cam"][0][:, :, index]
-        rows.append(agreement(grad_cam(start.network, start.recipe, tile, index), cam))
+        explained = grad_cam(start.network, start.recipe, tile, index)
+        for network, agreed in ((plain, rows), (Int8Network(start.int8), finer_rows)):
+            agreed.append(agreement(explained, network([tile])["cam"][0][:, :, index]))
 
-    assert min(rows) > 0.85
-    assert max(rows) > 0.98
+    assert min(rows) > 0.9
+    assert min(finer_rows) > 0.85
 
 
 @pytest.mark.parametrize("side", [128, 200, 224])

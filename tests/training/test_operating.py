@@ -31,7 +31,7 @@ def test_a_clean_tile_among_a_thousand_may_alarm() -> None:
 
 def test_where_clean_and_defect_overlap_the_clean_score_is_no_bound() -> None:
     # log odds of 0.5 and 0.7 are 0 and 0.847: a quarter of the way is 0.212
-    own = [0.6] * 1 + [0.7] * 199
+    own = [0.6] * 1 + [0.7] * 99
     assert thresholds([0.1] * 50 + [0.95], own) == pytest.approx(0.553, abs=1e-3)
     assert np.mean(np.array(own) >= thresholds([0.1] * 50 + [0.95], own)) >= 0.99
 
