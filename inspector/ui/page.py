@@ -234,7 +234,7 @@ def _throughput(view: PageView) -> Html:
         "Throughput",
         el("p", "–" if pace is None else f"{pace.frames_s:,.1f}", el("small", " frames per second"), class_="figure"),
         _rows(rows),
-        el("p", "known from the second look on" if pace is None else f"over the last {pace.over_s:.0f} s",
+        el("p", "known from the next refresh on" if pace is None else f"over the last {pace.over_s:.0f} s",
            class_="quiet"),
     )  # fmt: skip
 
