@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from inspector.distance import FeatureDistance, Space
 from inspector.errors import BundleError
 from inspector.frame import Pixels
 
@@ -49,18 +50,30 @@ class ModelEntry(_Strict):
     outputs: dict[Literal["logits", "cam", "features"], str]
 
 
-class UnknownRule(_Strict):
-    """When a tile is `unknown`: its distance to the nearest label in feature space exceeds `threshold`.
+class UnknownSpace(_Strict):
+    """Some of the features, in which a tile has a distance of its own; see `distance.Space`."""
 
-    `file` holds `means` (C, D) and `whitening` (D, K), float64; the distance is the smallest Euclidean norm of
-    `(features - mean) @ whitening`, a class-conditional Mahalanobis distance with one shared covariance
-    (Lee et al., "A simple unified framework for detecting out-of-distribution samples", NeurIPS 2018).
+    name: str = Field(pattern=r"^[a-z]+$")
+    """Its arrays in the file are `NAME_means` and `NAME_whitening`."""
+    start: int = Field(default=0, ge=0)
+    """First of its features."""
+    unit_length: tuple[tuple[int, int], ...] = ()
+    """Groups brought to length 1, first and one past the last feature counted from `start`."""
+
+
+class UnknownRule(_Strict):
+    """When a tile is `unknown`: its distance to everything known in feature space exceeds `threshold`.
+
+    `file` holds for each space means (P, D) and whitening (D, K), float; the distance in one is the smallest
+    Euclidean norm of `(features - mean) @ whitening`, and the largest over all spaces counts.
     """
 
     file: str
     threshold: float = Field(gt=0)
     false_unknown_rate: Fraction
     """Share of held-out tiles of known labels that this threshold calls unknown."""
+    spaces: tuple[UnknownSpace, ...] = ()
+    """None: one over all features, with the arrays `means` and `whitening`."""
 
 
 class Card(_Strict):
@@ -151,16 +164,14 @@ class Bundle:
         root: Its folder.
         card: Its card.
         fingerprint: sha256 over the card's bytes, which name every other file's hash: what messages call `bundle`.
-        unknown_means: (C, D) float64, or None.
-        unknown_whitening: (D, K) float64, or None.
+        distance: Of features from everything known, or None without a rule for `unknown`.
     """
 
     root: Path
     card: Card
     fingerprint: str
     golden: Golden
-    unknown_means: npt.NDArray[np.float64] | None
-    unknown_whitening: npt.NDArray[np.float64] | None
+    distance: FeatureDistance | None
 
     @property
     def short(self) -> str:
@@ -232,18 +243,30 @@ def load_bundle(root: Path) -> Bundle:
             f" {golden.logits.shape} logits"
             f" do not belong together (labels: {len(card.labels)})"
         )
-    means = whitening = None
-    if card.unknown:
-        arrays = _arrays(root / card.unknown.file, {"means": np.floating, "whitening": np.floating})
-        means, whitening = arrays["means"].astype(np.float64), arrays["whitening"].astype(np.float64)
-        if means.ndim != 2 or whitening.ndim != 2 or 0 in means.shape or means.shape[1] != whitening.shape[0]:
-            raise BundleError(
-                f"{root / card.unknown.file}: means (C, D) and whitening (D, K) are wanted:"
-                f" {means.shape} and {whitening.shape}"
-            )
-        if not (np.isfinite(means).all() and np.isfinite(whitening).all()):
-            raise BundleError(f"{root / card.unknown.file}: means and whitening must be finite")
-    return Bundle(root, card, fingerprint, golden, means, whitening)
+    distance = read_distance(root / card.unknown.file, card.unknown) if card.unknown else None
+    return Bundle(root, card, fingerprint, golden, distance)
+
+
+def read_distance(path: Path, rule: UnknownRule) -> FeatureDistance:
+    """Return the distance that a rule's file holds.
+
+    Raises:
+        BundleError: An array is missing, or they do not belong together; the text names it.
+    """
+    spaces = []
+    for prefix, space in [(f"{each.name}_", each) for each in rule.spaces] or [("", UnknownSpace(name="all"))]:
+        means, whitening = f"{prefix}means", f"{prefix}whitening"
+        arrays = _arrays(path, {means: np.floating, whitening: np.floating})
+        try:
+            spaces.append(
+                Space(
+                    space.start, arrays[means].astype(np.float64), arrays[whitening].astype(np.float64),
+                    space.unit_length,
+                )
+            )  # fmt: skip
+        except ValueError as exc:
+            raise BundleError(f"{path}: {prefix}{exc}") from exc
+    return FeatureDistance(tuple(spaces))
 
 
 def _arrays(path: Path, kinds: Mapping[str, type[np.generic]]) -> dict[str, npt.NDArray[Any]]:

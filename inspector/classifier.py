@@ -156,8 +156,8 @@ class Classifier:
         shape = tuple(details[card.main.outputs["logits"]]["shape"])
         if shape != (1, len(card.labels)):
             raise BundleError(f"{path}: logits of shape (1, {len(card.labels)}) are wanted, one per label: {shape}")
-        if bundle.unknown_means is not None:
-            shape, width = tuple(details[card.main.outputs["features"]]["shape"]), bundle.unknown_means.shape[1]
+        if bundle.distance is not None:
+            shape, width = tuple(details[card.main.outputs["features"]]["shape"]), bundle.distance.width
             if shape != (1, width):
                 raise BundleError(f"{path}: features of shape (1, {width}) are wanted by the unknown rule: {shape}")
         self._interpreter = interpreter

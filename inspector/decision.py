@@ -13,14 +13,13 @@ import numpy.typing as npt
 
 from inspector.bundle import CLEAN, UNKNOWN, Bundle, Severity
 from inspector.classifier import Predictions
+from inspector.distance import FeatureDistance
 from inspector.errors import ConfigError
 
 SEVERITIES: tuple[Severity, ...] = ("minor", "major", "critical")
 """From least to most severe."""
 
 SCORE_DECIMALS = 4
-_PROJECT_ROWS = 4
-"""4 x 256 x 256 is the largest product that OpenBLAS does without its threads (interface/gemm.c)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +33,7 @@ class DecisionRules:
         severity: Per defect label.
         record_floor: Score from which a tile under its threshold is kept as a candidate, so that thresholds can be
             judged later.
-        unknown_means: (C, D) float64, or None when tiles are never `unknown`.
-        unknown_whitening: (D, K) float64, or None.
+        distance: Of features from everything known, or None when no tile is `unknown` for its distance.
         unknown_threshold: Distance above which a tile is `unknown`.
         looks: How many views of a tile that may show a defect are scored, itself and mirror images; 1: itself alone.
     """
@@ -45,8 +43,7 @@ class DecisionRules:
     thresholds: Mapping[str, float]
     severity: Mapping[str, Severity]
     record_floor: float
-    unknown_means: npt.NDArray[np.float64] | None = None
-    unknown_whitening: npt.NDArray[np.float64] | None = None
+    distance: FeatureDistance | None = None
     unknown_threshold: float = np.inf
     looks: int = 1
 
@@ -78,8 +75,7 @@ class DecisionRules:
             {**card.thresholds, **thresholds},
             {**card.severity, **severity},
             record_floor,
-            bundle.unknown_means if unknown else None,
-            bundle.unknown_whitening if unknown else None,
+            bundle.distance if unknown else None,
             unknown.threshold if unknown else np.inf,
             card.looks if second_look else 1,
         )
@@ -100,7 +96,7 @@ class Verdict:
         runner_up: The label with the next score.
         runner_up_score: Its score.
         candidate: Under the threshold, yet at or over the record floor: stored, not published.
-        distance: In feature space to the nearest label, or None without an unknown rule.
+        distance: In feature space from everything known, or None without an unknown rule.
     """
 
     label: str
@@ -124,30 +120,6 @@ def to_scores(logits: npt.NDArray[np.float64], temperature: float) -> npt.NDArra
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float64)
 
 
-def to_distances(
-    features: npt.NDArray[np.float64], means: npt.NDArray[np.float64], whitening: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return (N,) distances of (N, D) features to the nearest of the (C, D) means, whitened by (D, K)."""
-    projected, centres = _project(features, whitening), _project(means, whitening)
-    nearest = np.full(len(projected), np.inf)
-    for centre in centres:
-        np.minimum(nearest, ((projected - centre) ** 2).sum(axis=1), out=nearest)
-    return np.asarray(np.sqrt(nearest), np.float64)
-
-
-def _project(rows: npt.NDArray[np.float64], whitening: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return `rows @ whitening`, a few rows at a time.
-
-    A product this small stays on the calling thread; a larger one wakes BLAS threads that fight the workers for the
-    cores (measured on two busy cores: 217 instead of 8 µs a tile). And as every piece has one shape, a tile's distance
-    does not depend on how many tiles its frame has.
-    """
-    padded = np.zeros((-(-len(rows) // _PROJECT_ROWS) * _PROJECT_ROWS, rows.shape[1]))
-    padded[: len(rows)] = rows
-    pieces = [padded[start : start + _PROJECT_ROWS] @ whitening for start in range(0, len(padded), _PROJECT_ROWS)]
-    return np.concatenate(pieces)[: len(rows)]
-
-
 def decide(predictions: Predictions, rules: DecisionRules) -> list[Verdict]:
     """Return one verdict per tile, in order.
 
@@ -158,8 +130,8 @@ def decide(predictions: Predictions, rules: DecisionRules) -> list[Verdict]:
     scores = to_scores(predictions.logits, rules.temperature)
     leading = np.argsort(-scores, axis=1, kind="stable")[:, :2]
     distances: list[float | None] = [None] * len(scores)
-    if rules.unknown_means is not None and rules.unknown_whitening is not None and predictions.features is not None:
-        distances = list(to_distances(predictions.features, rules.unknown_means, rules.unknown_whitening).tolist())
+    if rules.distance is not None and predictions.features is not None:
+        distances = list(rules.distance(predictions.features).tolist())
     return [
         _decide_tile(row[best], best, row[second], second, distance, rules)
         for row, (best, second), distance in zip(scores.tolist(), leading.tolist(), distances, strict=True)

@@ -14,6 +14,7 @@ import numpy as np
 
 from inspector.classifier import Predictions
 from inspector.decision import DecisionRules
+from inspector.distance import FeatureDistance, Space
 from inspector.frame import Cause, FileStamp, Frame, Gap, Pixels
 from inspector.inspection import Defect, Inspection
 from inspector.messages import Ids
@@ -151,6 +152,11 @@ def decision_rules(**changes: Any) -> DecisionRules:
         record_floor=0.3,
     )
     return replace(rules, **changes)
+
+
+def one_space(means: np.ndarray, whitening: np.ndarray | None = None) -> FeatureDistance:
+    """The distance to the nearest of some places, over all features."""
+    return FeatureDistance((Space(0, means, np.eye(means.shape[1]) if whitening is None else whitening),))
 
 
 def make_frame(number: int = 0, pixels: Pixels | None = None, **changes: Any) -> Frame:

@@ -59,9 +59,36 @@ def test_a_whole_bundle_is_taken(tmp_path: Path) -> None:
     assert bundle.card.labels == LABELS
     assert LABELS[:3] == bundle.card.defect_labels
     assert bundle.golden.tiles.shape == (3, 40, 40)
-    assert bundle.unknown_means is not None
-    assert bundle.unknown_means.dtype == np.float64
+    assert bundle.distance is not None
+    assert bundle.distance.spaces[0].means.dtype == np.float64
     assert f"fake@1.0+{bundle.fingerprint[:12]}" == bundle.short
+
+
+SPACES = [{"name": "texture", "unit_length": [[0, 4], [4, 6]]}, {"name": "certainty", "start": 6}]
+
+
+def two_spaces(root: Path, **changes: Any) -> None:
+    """Have the rule for `unknown` name two spaces: six texture features in two groups, and two logits."""
+    arrays = {
+        "texture_means": np.ones((5, 6)), "texture_whitening": np.eye(6),
+        "certainty_means": np.ones((4, 2)), "certainty_whitening": np.eye(2),
+    }  # fmt: skip
+    np.savez(root / "unknown.npz", **{**arrays, **changes.pop("arrays", {})})
+    rule = {"file": "unknown.npz", "threshold": 1.0, "false_unknown_rate": 0.02, "spaces": SPACES, **changes}
+    write_card(root, unknown=rule)
+
+
+def test_a_rule_of_two_spaces_is_taken(tmp_path: Path) -> None:
+    """Each space has its arrays, its place among the features and its groups of length 1."""
+    two_spaces(root := write_bundle(tmp_path))
+    distance = load_bundle(root).distance
+
+    assert distance is not None
+    assert [(space.start, space.size, space.unit_length) for space in distance.spaces] == [
+        (0, 6, ((0, 4), (4, 6))),
+        (6, 2, ()),
+    ]
+    assert distance.width == 8
 
 
 @pytest.mark.parametrize(
@@ -142,6 +169,26 @@ def test_a_whole_bundle_is_taken(tmp_path: Path) -> None:
         ),
         pytest.param(
             lambda root: unknown(root, means=np.full((4, 8), np.nan)), r"unknown\.npz: .* finite", id="distances of NaN"
+        ),
+        pytest.param(
+            lambda root: two_spaces(root, spaces=[{"name": "colour"}]),
+            r"unknown\.npz: needs the arrays colour_means",
+            id="a space without arrays",
+        ),
+        pytest.param(
+            lambda root: two_spaces(root, arrays={"certainty_whitening": np.eye(3)}),
+            r"unknown\.npz: certainty_means .*\(4, 2\) and \(3, 3\)",
+            id="a space of two shapes",
+        ),
+        pytest.param(
+            lambda root: two_spaces(root, spaces=[{"name": "texture", "unit_length": [[0, 7]]}]),
+            r"unknown\.npz: texture_unit_length must lie within 6 features: \(0, 7\)",
+            id="a group beyond its space",
+        ),
+        pytest.param(
+            lambda root: two_spaces(root, spaces=[{"name": "../texture"}]),
+            r"card\.json: unknown\.spaces\.0\.name",
+            id="a space of no name",
         ),
     ],
 )

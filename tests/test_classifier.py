@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import write_bundle
+from fakes import one_space, write_bundle
 
 from inspector.bundle import DEFAULT_BUNDLE, Bundle, find_bundle, load_bundle, sha256_file
 from inspector.classifier import (
@@ -205,7 +205,7 @@ def test_a_card_that_lies_about_its_model_is_refused(
 
 def test_features_must_fit_the_unknown_rule(bundle: Bundle) -> None:
     """A distance rule for another number of features is refused at the start, not at the first frame."""
-    strange = replace(bundle, unknown_means=np.zeros((2, 3)), unknown_whitening=np.eye(3))
+    strange = replace(bundle, distance=one_space(np.zeros((2, 3))))
     with pytest.raises(BundleError, match=r"features of shape \(1, 3\) are wanted by the unknown rule"):
         Classifier(strange)
 

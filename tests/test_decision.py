@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from fakes import LABELS, decision_rules, write_bundle
+from fakes import LABELS, decision_rules, one_space, write_bundle
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inspector.bundle import load_bundle
 from inspector.classifier import Predictions
-from inspector.decision import DecisionRules, Verdict, decide, to_distances, to_scores
+from inspector.decision import DecisionRules, Verdict, decide, to_scores
 from inspector.errors import ConfigError
 
 
@@ -63,21 +63,11 @@ def test_verdict(scores: tuple[float, ...], expected: Verdict) -> None:
 )
 def test_unknown_by_distance(distance: float, scores: tuple[float, ...], label: str, candidate: bool) -> None:
     """A tile too far from every label is unknown, whatever its scores say; the distance comes with the verdict."""
-    rules = decision_rules(unknown_means=np.zeros((4, 2)), unknown_whitening=np.eye(2), unknown_threshold=3.0)
+    rules = decision_rules(distance=one_space(np.zeros((4, 2))), unknown_threshold=3.0)
     features = np.array([[0.0, distance]])
     (verdict,) = decide(Predictions(logits_for(*scores), features), rules)
 
     assert (label, candidate, distance) == (verdict.label, verdict.candidate, verdict.distance)
-
-
-def test_distance_is_to_the_nearest_mean_after_whitening() -> None:
-    """Distances are Euclidean after whitening, to the nearest label."""
-    means = np.array([[0.0, 0.0], [10.0, 0.0]])
-    whitening = np.diag([0.5, 2.0])
-    features = np.array([[4.0, 1.0], [9.0, 0.0]])
-    expected = [math.hypot(2.0, 2.0), 0.5]
-
-    assert expected == pytest.approx(to_distances(features, means, whitening).tolist())
 
 
 def test_softmax_is_float64_and_survives_large_logits() -> None:
@@ -112,7 +102,7 @@ def test_every_tile_gets_one_verdict_that_its_scores_allow(rows: list[list[float
 @given(st.lists(st.lists(st.integers(-128, 127), min_size=4, max_size=4), min_size=2, max_size=12), st.integers(1, 11))
 def test_a_tile_is_decided_alone(rows: list[list[int]], cut: int) -> None:
     """Which other tiles share a batch changes nothing, so workers may share the tiles of a frame as they like."""
-    rules = decision_rules(unknown_means=np.eye(4), unknown_whitening=np.eye(4), unknown_threshold=90.0)
+    rules = decision_rules(distance=one_space(np.eye(4)), unknown_threshold=90.0)
     logits = np.array(rows, np.float64) * 0.125
     features = np.array(rows, np.float64)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import LABELS, PaintedClassifier, decision_rules, make_frame
+from fakes import LABELS, PaintedClassifier, decision_rules, make_frame, one_space
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import boxes
@@ -19,6 +19,7 @@ from strategies import boxes
 from inspector.bundle import CLEAN, UNKNOWN
 from inspector.classifier import Predictions
 from inspector.decision import DecisionRules, Verdict
+from inspector.distance import FeatureDistance, Space
 from inspector.errors import ConfigError
 from inspector.frame import Cause, Pixels
 from inspector.inspection import (
@@ -251,10 +252,12 @@ def test_deciding_costs_little_beside_the_network() -> None:
     """
     pixels = np.random.default_rng(1).integers(60, 190, (2000, 2000)).astype(np.uint8)
     logits = np.random.default_rng(2).normal(0, 2, (100, len(LABELS)))
-    features = np.random.default_rng(3).normal(0, 1, (100, 160))
+    features = np.random.default_rng(3).normal(0, 1, (100, 231))
+    texture = Space(0, np.zeros((56, 224)), np.eye(224), ((0, 112), (112, 224)))
+    certainty = Space(224, np.zeros((7, 7)), np.eye(7))
     rules = InspectRules(
         TilingRules(200),
-        decision_rules(unknown_means=np.zeros((4, 160)), unknown_whitening=np.eye(160), unknown_threshold=14.0),
+        decision_rules(distance=FeatureDistance((texture, certainty)), unknown_threshold=14.0),
     )
     frame = make_frame(pixels=pixels)
     spent_s = []
@@ -378,7 +381,7 @@ def test_a_tile_is_looked_at_again_before_it_is_a_defect(
         ("the bundle, or decision.second_look = false, wants one look", {"looks": 1}, 0.0),
         (
             "a tile that is like nothing known is unknown whatever its mirrors say",
-            {"looks": 4, "unknown_means": np.zeros((1, 2)), "unknown_whitening": np.eye(2), "unknown_threshold": 1.0},
+            {"looks": 4, "distance": one_space(np.zeros((1, 2))), "unknown_threshold": 1.0},
             5.0,
         ),
     ],

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 import inspector
-from inspector.bundle import CARD_SCHEMA, CLEAN, Card, Severity, load_bundle, sha256_file
+from inspector.bundle import CARD_SCHEMA, CLEAN, Card, Severity, UnknownRule, load_bundle, sha256_file
 from inspector.classifier import Classifier, check_golden
+from inspector.distance import FeatureDistance
 from inspector.frame import Pixels
 from inspector.preprocess import to_input
 from inspector.strip import GOLDEN_SEEDS, draw_tile
@@ -33,7 +34,7 @@ from training.quantize import Int8Network
 from training.recipe import Recipe
 from training.tiles import texture_tiles
 from training.train import refuse_other_data
-from training.unknown import Distance
+from training.unknown import UNKNOWN_FILE, arrays_of
 
 SEVERITY: dict[str, Severity] = {
     "crazing": "major", "inclusion": "critical", "patches": "minor",
@@ -66,9 +67,9 @@ class Parts:
     temperature: float
     thresholds: Mapping[str, float]
     severity: Mapping[str, Severity]
-    distance: Distance | None
-    unknown_threshold: float
-    false_unknown_rate: float
+    distance: FeatureDistance | None
+    unknown: UnknownRule | None
+    """Of that distance."""
     looks: int
     metrics: Mapping[str, Any]
     training: Mapping[str, Any]
@@ -116,7 +117,7 @@ def bundle_run(
     own = is_own(identity)
     parts = Parts(
         recipe, labels, signed.model, signed.temperature, signed.thresholds, severity_for(labels), signed.distance,
-        signed.unknown_threshold, signed.false_unknown_rate, signed.looks, figures,
+        signed.unknown, signed.looks, figures,
         {
             "learned_from": learned_from(identity),
             "auxiliary_sha256": identity.get("auxiliary"),
@@ -243,14 +244,8 @@ def _fill(folder: Path, parts: Parts, version: str) -> Card:
     np.savez_compressed(
         folder / "golden.npz", tiles=np.stack(tiles), input_sha256=np.array(hashes, dtype=np.str_), logits=logits
     )
-    unknown = None
     if parts.distance is not None:
-        np.savez_compressed(folder / "unknown.npz", means=parts.distance.means, whitening=parts.distance.whitening)
-        unknown = {
-            "file": "unknown.npz",
-            "threshold": round(parts.unknown_threshold, 6),
-            "false_unknown_rate": parts.false_unknown_rate,
-        }
+        np.savez_compressed(folder / UNKNOWN_FILE, **arrays_of(parts.distance))
     if parts.learned:
         write_learned(folder / LEARNED, parts.learned)
     quantization = {
@@ -280,7 +275,7 @@ def _fill(folder: Path, parts: Parts, version: str) -> Card:
             "thresholds": dict(parts.thresholds),
             "severity": dict(parts.severity),
             "looks": parts.looks,
-            "unknown": unknown,
+            "unknown": parts.unknown,
             "metrics": dict(parts.metrics),
             "training": {"recipe": recipe.model_dump(), "digest": recipe.digest, "inspector": inspector.__version__,
                          **parts.training},

@@ -25,7 +25,7 @@ from sklearn.metrics import (
 
 from inspector.bundle import CLEAN, UNKNOWN
 from inspector.classifier import Classify, Predictions
-from inspector.decision import DecisionRules, Verdict, to_distances, to_scores
+from inspector.decision import DecisionRules, Verdict, to_scores
 from inspector.errors import BundleError
 from inspector.frame import Pixels
 from inspector.inspection import judge_tiles
@@ -58,7 +58,7 @@ class Model:
     @property
     def without_unknown(self) -> Model:
         """Return the same network, never calling a tile unknown for its distance."""
-        return Model(self.classify, replace(self.rules, unknown_means=None, unknown_whitening=None))
+        return Model(self.classify, replace(self.rules, distance=None))
 
 
 def official(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Iterator[Row]:
@@ -165,7 +165,7 @@ def unknown_curve(
     model: Model, known: Sequence[Pixels], foreign: Mapping[str, Sequence[Pixels]], rates: Sequence[float]
 ) -> Iterator[Row]:
     """For each false-unknown rate on `known`: the share of each foreign set beyond that distance, and not alarmed."""
-    if model.rules.unknown_means is None or model.rules.unknown_whitening is None:
+    if model.rules.distance is None:
         return
     near = _distances(model, known)
     far = {name: _distances(model, tiles) for name, tiles in foreign.items()}
@@ -192,10 +192,10 @@ def unknown_curve(
 
 
 def _distances(model: Model, tiles: Sequence[Pixels]) -> _Floats:
-    rules, features = model.rules, model.classify(tiles).features
-    if features is None or rules.unknown_means is None or rules.unknown_whitening is None:
+    distance, features = model.rules.distance, model.classify(tiles).features
+    if features is None or distance is None:
         raise BundleError("model.path: this bundle has no rule for unknown tiles")
-    return to_distances(features, rules.unknown_means, rules.unknown_whitening)
+    return distance(features)
 
 
 def localisation(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Iterator[Row]:

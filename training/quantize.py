@@ -25,7 +25,7 @@ from training.network import FINAL_MAP, FINE_MAP, float_input, grow_map, scale_i
 from training.recipe import Recipe
 from training.rounding import RELU_CEILING, Ranges, round_kernel, simulate_int8
 from training.tiles import TileSet
-from training.unknown import LOGIT_GAIN, FeatureHead
+from training.unknown import LOGIT_GAIN, TAPS, FeatureHead
 
 REPRESENTATIVE_PER_LABEL = 100
 MIN_AGREEMENT = 0.999
@@ -56,20 +56,25 @@ def export_outputs(
     twin = keras.models.clone_model(network)
     twin.set_weights(network.get_weights())
     simulate_int8(twin, ranges)
-    inner = keras.Model(twin.input, [twin.get_layer(name).output for name in (FINAL_MAP, "pool", FINE_MAP)])
+    inner = keras.Model(twin.input, [twin.get_layer(name).output for name in (FINAL_MAP, "pool", FINE_MAP, *TAPS)])
     kernel, bias = twin.get_layer("logits").get_weights()
     kernel = round_kernel(tf.constant(kernel)).numpy()
     fine_kernel = None if fine_head is None else round_kernel(tf.constant(fine_head)).numpy()
-    # As a matrix product with ReLU6 behind it, choosing and cutting off is one int8 operator.
-    choose = np.zeros((feature_head.size, len(feature_head.channels)), np.float32)
-    choose[feature_head.channels, np.arange(len(feature_head.channels))] = RELU_CEILING / feature_head.ceiling
+    halving = [
+        halving_kernel(twin.get_layer(name).output.shape[-1], channels, RELU_CEILING / reach)
+        for name, channels, reach in zip(TAPS, feature_head.channels, feature_head.reach, strict=True)
+    ]
     rounded = tf.quantization.fake_quant_with_min_max_args
     black, white = (float(scale_input(grey, recipe.scaling)) for grey in (0, 255))
 
     def outputs(tile: Any, stored: Callable[[str, Any], Any]) -> dict[str, Any]:
-        final, pooled, middle = inner(rounded(tile, black, white), training=False)
+        final, pooled, middle, *tapped = inner(rounded(tile, black, white), training=False)
         logits = stored("logits", tf.nn.bias_add(tf.matmul(pooled, kernel), bias))
-        means = stored("features", tf.nn.relu6(tf.matmul(pooled, choose)))
+        parts = []
+        for name, texture, halves in zip(TAPS, tapped, halving, strict=True):
+            above = stored(f"halves {name}", tf.nn.relu(tf.nn.conv2d(texture, halves, 1, "VALID")))
+            parts.append(stored("features", tf.reduce_mean(above, (1, 2))))
+        means = tf.concat(parts, axis=-1)
         cam = tf.nn.conv2d(final, kernel[None, None], 1, "VALID")
         if fine_kernel is None:
             return {"logits": logits, "features": means, "cam": stored("cam", tf.nn.bias_add(cam, bias))}
@@ -99,6 +104,18 @@ def export_outputs(
         return values | {"features": all_features(values["features"], values["logits"])}
 
     return serve, inner
+
+
+def halving_kernel(channels: int, chosen: npt.NDArray[np.intp], gain: float) -> npt.NDArray[np.float32]:
+    """Return the (1, 1, C, n) kernel behind which a ReLU leaves what chosen channels have above zero, or below it.
+
+    Args:
+        channels: C.
+        chosen: (n,) places among 2 C: the channels as they are, then turned round.
+        gain: By which they grow.
+    """
+    both = np.hstack([np.eye(channels), -np.eye(channels)]).astype(np.float32)
+    return np.asarray(gain * both[None, None, :, chosen], np.float32)
 
 
 def convert(

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from inspector.bundle import CLEAN
+from inspector.bundle import CLEAN, UnknownRule, read_distance
 from inspector.classifier import Predictions
+from inspector.distance import FeatureDistance
 from inspector.frame import Pixels
 from inspector.inspection import MIRRORS, find_doubtful, look_again
 from training.augment import augment
@@ -36,10 +37,22 @@ from training.recipe import Recipe
 from training.rounding import calibrate, follow
 from training.tiles import OUTLIER, TileSet
 from training.train import Course, float_logits
-from training.unknown import MAX_FEATURES, Distance, fit_distance, fit_feature_head, pooled_map, threshold_for
+from training.unknown import (
+    MAX_FEATURES,
+    UNKNOWN_FILE,
+    arrays_of,
+    fit_distance,
+    fit_feature_head,
+    halves,
+    rule_for,
+    threshold_for,
+)
 
-FALSE_UNKNOWN_RATE = 0.01
+FALSE_UNKNOWN_RATE = 0.02
+"""Of held-out tiles two thirds of which are relit, blurred or noisy: what becomes unknown are mostly spoilt ones."""
 FIT_TILES = 3000
+FIT_COPIES, HELD_COPIES = 4, 2
+"""How often each tile is lit otherwise beside itself, for what is known and for the threshold."""
 LOOKS = 1 + len(MIRRORS)
 TURNS = 5
 """At most so often temperature and doubtful tiles are found anew."""
@@ -52,9 +65,8 @@ class SignedOff:
     model: bytes
     temperature: float
     thresholds: dict[str, float]
-    distance: Distance
-    unknown_threshold: float
-    false_unknown_rate: float
+    distance: FeatureDistance
+    unknown: UnknownRule
     looks: int
     """How many views of a doubtful tile temperature and thresholds hold for, see `inspector.inspection`."""
     parity: Parity
@@ -98,7 +110,7 @@ def sign_off(
     named = course.train.pick([i for i, label in enumerate(course.train.labels) if label != OUTLIER])
     fit = named.pick(sorted(rng.permutation(len(named))[:FIT_TILES].tolist()))
     seen = fit.pixels + lit_otherwise(fit.pixels, recipe, rng)
-    feature_head = fit_feature_head(pooled_map(network, seen, recipe), MAX_FEATURES - len(course.labels))
+    feature_head = fit_feature_head(halves(network, seen, recipe), MAX_FEATURES - len(course.labels))
     representative = representative_tiles(named, recipe.seed)
     ranges = calibrate(network, float_input(stacked_input(representative, recipe.input_px), recipe))
     held = course.validation
@@ -144,15 +156,17 @@ def sign_off(
     scores = softmax(logits, temperature)
     # Artificial surfaces stand for other mills: what is like them is not thereby known.
     known = fit.pick([i for i, origin in enumerate(fit.origins) if origin != "clean_textures"])
-    seen = known.pixels + lit_otherwise(known.pixels, recipe, rng)
+    seen = known.pixels + lit_otherwise(known.pixels * FIT_COPIES, recipe, rng)
     near = [i for i, origin in enumerate(held.origins) if origin != "clean_textures"]
-    lit = int8(lit_otherwise([held.pixels[i] for i in near], recipe, rng))["features"]
-    unlit = made.scored["features"][near]
-    distance = fit_distance(int8(seen)["features"], known.labels * 2, unlit, logits=len(course.labels))
-    distances = distance(np.concatenate([unlit, lit]))
+    lit = int8(lit_otherwise([held.pixels[i] for i in near] * HELD_COPIES, recipe, rng))["features"]
+    reached = np.concatenate([made.scored["features"][near], lit])
+    distance = fit_distance(
+        int8(seen)["features"], known.labels * (1 + FIT_COPIES), reached, groups=feature_head.groups
+    )
     return SignedOff(
         model, temperature, choose_thresholds(scores, held.labels, course.labels), distance,
-        threshold_for(distances, false_unknown_rate), false_unknown_rate, looks, made.over_pictures, made.over_tiles,
+        rule_for(distance, threshold_for(distance(reached), false_unknown_rate), false_unknown_rate), looks,
+        made.over_pictures, made.over_tiles,
     )  # fmt: skip
 
 
@@ -190,8 +204,8 @@ def lit_otherwise(tiles: Sequence[Pixels], recipe: Recipe, rng: np.random.Genera
 def save(run: Path, result: SignedOff) -> None:
     """Write the result into the run's folder."""
     arrays = io.BytesIO()
-    np.savez_compressed(arrays, means=result.distance.means, whitening=result.distance.whitening)
-    files = {"model.tflite": result.model, "unknown.npz": arrays.getvalue()}
+    np.savez_compressed(arrays, **arrays_of(result.distance))
+    files = {"model.tflite": result.model, UNKNOWN_FILE: arrays.getvalue()}
     for name, raw in files.items():
         write_bytes(run / name, raw)
     write_json(
@@ -199,8 +213,7 @@ def save(run: Path, result: SignedOff) -> None:
         {
             "files": {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()},
             "temperature": result.temperature, "thresholds": result.thresholds,
-            "unknown_threshold": result.unknown_threshold, "false_unknown_rate": result.false_unknown_rate,
-            "looks": result.looks,
+            "unknown": result.unknown.model_dump(), "looks": result.looks,
             "parity": parity_row(result.parity), "parity_tiles": parity_row(result.parity_tiles),
         },
     )  # fmt: skip
@@ -215,19 +228,20 @@ def load(run: Path) -> SignedOff:
     """Return what `save` wrote.
 
     Raises:
-        DataError: Not quantized yet, or interrupted between two of its files.
+        DataError: Not quantized yet, by a version of before, or interrupted between two of its files.
     """
     if not (run / "signoff.json").is_file():
         raise DataError(f"{run}: not quantized: run python -m training quantize {run} first")
     row = json.loads((run / "signoff.json").read_text())
-    raw = {name: (run / name).read_bytes() for name in ("model.tflite", "unknown.npz")}
+    raw = {name: (run / name).read_bytes() for name in ("model.tflite", UNKNOWN_FILE)}
     for name, sha256 in row.get("files", {}).items():
         if hashlib.sha256(raw[name]).hexdigest() != sha256:
             raise DataError(f"{run / name}: is not what signoff.json was written for: run quantize again")
-    with np.load(io.BytesIO(raw["unknown.npz"]), allow_pickle=False) as arrays:
-        distance = Distance(arrays["means"], arrays["whitening"])
+    if "unknown" not in row:
+        raise DataError(f"{run}: quantized by a version of before: run quantize again")
+    rule = UnknownRule.model_validate(row["unknown"])
     compared, tiles = (Parity(**{**row[k], "larger": tuple(row[k]["larger"])}) for k in ("parity", "parity_tiles"))
     return SignedOff(
-        raw["model.tflite"], row["temperature"], row["thresholds"], distance,
-        row["unknown_threshold"], row["false_unknown_rate"], row.get("looks", 1), compared, tiles,
+        raw["model.tflite"], row["temperature"], row["thresholds"], read_distance(run / UNKNOWN_FILE, rule), rule,
+        row["looks"], compared, tiles,
     )  # fmt: skip

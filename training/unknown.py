@@ -1,108 +1,156 @@
 """What `features` is, and when a tile is like nothing the network was shown.
 
-`features` are means of the last feature map, the channels that vary most, each cut off at `CEILING`, and behind them
-the logits, cut to 0 and `1 / LOGIT_GAIN`. Strong channels say which defect it is, faint ones whether it is one at all
-(cut off as in Sun et al., "ReAct", NeurIPS 2021); small logits throughout say that the network is unsure, as it has
-learned to be of outliers (see `auxiliary`).
-The rule on top is a class-conditional Mahalanobis distance with one shared covariance (Lee et al., 2018), fitted on
-each of the two parts by itself and joined; its threshold is a quantile over held-out tiles of known labels.
+`features` says two things of a tile. *Texture*: for chosen channels of two late maps, how much of them lies above zero
+and how much below, on average over the tile; brought to length 1 by the daemon, so that contrast and exposure say
+little. *Certainty*: the logits, cut to 0 and `1 / LOGIT_GAIN`; small ones throughout say that the network is unsure,
+as it has learned to be of outliers (see `auxiliary`). A confident network on strange steel is caught by the former
+alone, a doubtful one by the latter.
+In each the distance to the nearest known place is a Mahalanobis distance with one shared covariance (Lee et al., 2018);
+a label has several such places, found by k-means. Both are measured in what known held-out tiles reach, the larger one
+counts, and its threshold is a quantile over held-out tiles of known labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import block_diag  # type: ignore[import-untyped]
+from sklearn.cluster import KMeans
 from sklearn.covariance import LedoitWolf
 
+from inspector.bundle import UnknownRule, UnknownSpace
+from inspector.distance import FeatureDistance, Space
 from inspector.frame import Pixels
 from training.recipe import Recipe
 from training.train import float_logits
 
 MAX_FEATURES = 256
-CEILING = 1.0
-"""Where means of activations (0 to 6) are cut off; 0.3 to 1 serve alike, uncut ones much worse (`LOG.md`)."""
-
+TAPS = ("block_14_add", "block_15_add")
+"""Linear maps, signed: of all layers of MobileNetV2 these tell other mills' steel best, once they have length 1
+(`LOG.md`)."""
+REACH_QUANTILE = 0.9999
 LOGIT_GAIN = 0.2
-LOGIT_WEIGHT = 2.0
-"""How much more a distance among the logits counts, both parts in units of what 99 % of known tiles reach."""
-UNIT_QUANTILE = 0.99
+SPACES = ("texture", "certainty")
+UNKNOWN_FILE = "unknown.npz"
+PLACES = 8
+"""A label's places at most in the texture space."""
+TILES_PER_PLACE = 20
+TEXTURE_UNIT, CERTAINTY_UNIT = 0.99, 0.995
+"""What is 1 in each space: the distance that so many of known held-out tiles stay below. Doubt costs defects as they
+are, a strange texture only spoilt ones (`LOG.md`)."""
 
 _Floats = npt.NDArray[np.float64]
+_Places = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureHead:
-    """What the output `features` computes: chosen channels of the means of the last map, cut off, and the logits.
+    """What the texture part of `features` computes from each of `TAPS`.
 
     Attributes:
-        channels: (K,) places among the D means.
-        size: D.
-        ceiling: Of the means, in units of the map.
+        channels: Per map, (n,) places among the 2 C means of its C channels: first those above zero, then below.
+        reach: Per map, the largest mean that `features` can hold.
     """
 
-    channels: npt.NDArray[np.intp]
-    size: int
-    ceiling: float = CEILING
+    channels: tuple[_Places, ...]
+    reach: tuple[float, ...]
+
+    @property
+    def groups(self) -> tuple[tuple[int, int], ...]:
+        """Return where each map's features begin and end."""
+        ends = np.cumsum([0, *(len(each) for each in self.channels)]).tolist()
+        return tuple(pairwise(ends))
 
 
-def pooled_map(network: Any, tiles: Sequence[Pixels], recipe: Recipe) -> _Floats:
-    """Return (N, D): the means of the last feature map of the float network."""
-    return float_logits(keras.Model(network.input, network.get_layer("pool").output), tiles, recipe)
+def halves(network: Any, tiles: Sequence[Pixels], recipe: Recipe) -> list[_Floats]:
+    """Return for each of `TAPS` (N, 2 C): what its channels reach above zero on average over a tile, then below."""
+    means = [
+        keras.layers.GlobalAveragePooling2D()(keras.ops.relu(sign * network.get_layer(name).output))
+        for name in TAPS
+        for sign in (1, -1)
+    ]
+    rows = float_logits(keras.Model(network.input, keras.ops.concatenate(means, axis=1)), tiles, recipe)
+    ends = np.cumsum([2 * network.get_layer(name).output.shape[-1] for name in TAPS])
+    return np.split(rows, ends[:-1], axis=1)
 
 
-def fit_feature_head(pooled: _Floats, size: int) -> FeatureHead:
-    """Return the at most `size` channels that vary most over the training tiles, once cut off."""
-    spread = np.minimum(pooled, CEILING).std(axis=0)
-    return FeatureHead(np.sort(np.argsort(-spread, kind="stable")[:size]), pooled.shape[1])
+def fit_feature_head(means: Sequence[_Floats], size: int) -> FeatureHead:
+    """Return the head of at most `size` features, as many of each map: what varies most over the training tiles."""
+    each = size // len(means)
+    channels = tuple(np.sort(np.argsort(-rows.std(axis=0), kind="stable")[:each]) for rows in means)
+    reach = tuple(
+        max(float(np.quantile(rows[:, chosen], REACH_QUANTILE)), 1e-3)
+        for rows, chosen in zip(means, channels, strict=True)
+    )
+    return FeatureHead(channels, reach)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Distance:
-    """Class means and the whitening of the covariance they share; see `inspector.bundle.UnknownRule`."""
-
-    means: _Floats
-    whitening: _Floats
-
-    def __call__(self, features: _Floats) -> _Floats:
-        """Return each row's distance to the nearest class."""
-        rows = features @ self.whitening
-        means = self.means @ self.whitening
-        return np.asarray(np.sqrt(((rows[:, None, :] - means[None]) ** 2).sum(axis=2)).min(axis=1), np.float64)
-
-
-def fit_distance(features: _Floats, labels: Sequence[str], held: _Floats, logits: int) -> Distance:
+def fit_distance(
+    features: _Floats, labels: Sequence[str], held: _Floats, groups: tuple[tuple[int, int], ...]
+) -> FeatureDistance:
     """Return the distance fitted on int8 features of training tiles.
 
     Args:
         features: (N, K + C) of training tiles.
         labels: N.
-        held: (M, K + C) of held-out tiles of known labels: they give both parts their unit.
-        logits: C, how many of the columns are logits, the last ones.
+        held: (M, K + C) of held-out tiles of known labels: they give both spaces their unit.
+        groups: Of the K texture features, see `FeatureHead.groups`; the rest are logits.
     """
-    parts = []
-    for columns, weight in ((slice(None, -logits), 1.0), (slice(-logits, None), LOGIT_WEIGHT)):
-        part = fit_mahalanobis(features[:, columns], labels)
-        unit = weight / max(float(np.quantile(part(held[:, columns]), UNIT_QUANTILE)), 1e-9)
-        parts.append(Distance(part.means, part.whitening * unit))
-    return Distance(np.hstack([part.means for part in parts]), block_diag(*[part.whitening for part in parts]))
+    end = groups[-1][1]
+    texture = Space(0, np.zeros((1, end)), np.eye(end), groups)
+    certainty = Space(end, np.zeros((1, features.shape[1] - end)), np.eye(features.shape[1] - end))
+    return FeatureDistance(
+        tuple(
+            _in_units(_fit_space(space, features, labels, places), held, unit)
+            for space, places, unit in ((texture, PLACES, TEXTURE_UNIT), (certainty, 1, CERTAINTY_UNIT))
+        )
+    )
 
 
-def fit_mahalanobis(features: _Floats, labels: Sequence[str]) -> Distance:
-    """Return the distance to the nearest label's mean, covariance shared and shrunk by Ledoit and Wolf."""
-    names = sorted(set(labels))
-    index = np.array([names.index(label) for label in labels])
-    means = np.stack([features[index == i].mean(axis=0) for i in range(len(names))])
-    precision = LedoitWolf(assume_centered=True).fit(features - means[index]).precision_
-    values, vectors = np.linalg.eigh(precision)
-    return Distance(means, vectors * np.sqrt(np.maximum(values, 0)))
+def rule_for(distance: FeatureDistance, threshold: float, false_unknown_rate: float) -> UnknownRule:
+    """Return what a card says of the distance whose `arrays_of` lie beside it."""
+    spaces = tuple(
+        UnknownSpace(name=name, start=space.start, unit_length=space.unit_length)
+        for name, space in zip(SPACES, distance.spaces, strict=True)
+    )
+    return UnknownRule(
+        file=UNKNOWN_FILE, threshold=round(threshold, 6), false_unknown_rate=false_unknown_rate, spaces=spaces
+    )
+
+
+def arrays_of(distance: FeatureDistance) -> dict[str, Any]:
+    """Return the arrays of the distance's file, as `inspector.bundle.read_distance` reads them."""
+    arrays: dict[str, Any] = {}
+    for name, space in zip(SPACES, distance.spaces, strict=True):
+        arrays |= {f"{name}_means": space.means, f"{name}_whitening": space.whitening}
+    return arrays
 
 
 def threshold_for(distances: _Floats, false_unknown_rate: float) -> float:
     """Return the distance that `false_unknown_rate` of known held-out tiles exceed."""
     return float(np.quantile(distances, 1 - false_unknown_rate, method="higher"))
+
+
+def _fit_space(space: Space, features: _Floats, labels: Sequence[str], places: int) -> Space:
+    """Return the space with the places of known tiles, and the covariance around them, shrunk by Ledoit and Wolf."""
+    rows, names = space.prepare(features), np.array(labels)
+    means, around = [], []
+    for name in sorted(set(labels)):
+        mine = rows[names == name]
+        count = min(places, max(1, len(mine) // TILES_PER_PLACE))
+        nearest = KMeans(count, n_init=1, random_state=0).fit(mine)
+        means.append(nearest.cluster_centers_)
+        around.append(mine - nearest.cluster_centers_[nearest.labels_])
+    precision = LedoitWolf(assume_centered=True).fit(np.concatenate(around)).precision_
+    values, vectors = np.linalg.eigh(precision)
+    return Space(space.start, np.concatenate(means), vectors * np.sqrt(np.maximum(values, 0)), space.unit_length)
+
+
+def _in_units(space: Space, held: _Floats, quantile: float) -> Space:
+    unit = max(float(np.quantile(space(held), quantile)), 1e-9)
+    return Space(space.start, space.means, space.whitening / unit, space.unit_length)

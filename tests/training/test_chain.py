@@ -56,7 +56,7 @@ from training.recipe import CONFIGS, Recipe, load_recipe
 from training.report import write_report
 from training.rounding import calibrate, follow, simulate_int8
 from training.tiles import TileSet
-from training.unknown import LOGIT_GAIN, fit_feature_head, pooled_map
+from training.unknown import LOGIT_GAIN, fit_feature_head, halves
 
 SMALL = Recipe.model_validate(
     {
@@ -126,7 +126,8 @@ def test_the_bundle_opens_as_the_daemon_opens_it(trained: Trained) -> None:
     assert loaded.card.labels[-1] == "clean"
     assert loaded.card.quantization["input"] == {"dtype": "uint8", "scale": 1 / 128, "zero_point": 128}
     assert set(loaded.card.main.outputs) == {"logits", "cam", "features"}
-    assert loaded.unknown_means is not None
+    assert loaded.distance is not None
+    assert [space.name for space in loaded.card.unknown.spaces] == ["texture", "certainty"]
     assert "ask to be cited" in loaded.card.description
 
 
@@ -183,15 +184,17 @@ def test_the_int8_file_computes_what_was_simulated(tmp_path: Path) -> None:
     recipe, _, network = fine_network()
     tiles, inputs = drawn_course(recipe)
     floats, ranges = network.predict_on_batch(inputs), calibrate(network, inputs)
-    head = fit_feature_head(pooled_map(network, tiles, recipe), 249)
+    head = fit_feature_head(halves(network, tiles, recipe), 249)
     file = Int8Network(convert(network, ranges, head, recipe, tiles, tmp_path))
     simulate_int8(network, ranges)
     simulated, ints = np.asarray(network(inputs, training=False)), file(tiles)
+    simulated_halves = halves(network, tiles, recipe)
 
     assert not file.float_tensors
     assert set(ints) == {"logits", "cam", "features"}
-    assert ints["features"].shape == (len(tiles), 256)
-    assert ints["features"].max() == pytest.approx(6, abs=1e-5)
+    texture = [np.minimum(6 * each / reach, 6) for each, reach in zip(simulated_halves, head.reach, strict=True)]
+    assert ints["features"].shape == (len(tiles), 2 * 112 + 7)
+    assert np.abs(ints["features"][:, :-7] - np.hstack(texture)).max() < 0.3
     bent = np.clip(ints["logits"] * LOGIT_GAIN, 0, 1) * 6
     assert np.abs(ints["features"][:, -7:] - bent).max() < 6 / 255 + 1e-6
     assert difference(simulated, ints["logits"]) < 0.6 * difference(floats, ints["logits"])
@@ -280,7 +283,7 @@ def test_grad_cam_agrees_with_the_int8_map(tmp_path: Path) -> None:
     """
     start = open_start(Path("neu-fast"))
     tiles, inputs = drawn_course(start.recipe)
-    head = fit_feature_head(pooled_map(start.network, tiles, start.recipe), 249)
+    head = fit_feature_head(halves(start.network, tiles, start.recipe), 249)
     plain = Int8Network(convert(start.network, calibrate(start.network, inputs), head, start.recipe, tiles, tmp_path))
     rows, finer_rows = [], []
     for label in ("scratches", "patches", "inclusion"):

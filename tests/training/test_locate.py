@@ -21,7 +21,7 @@ from training.quantize import Int8Network, convert
 from training.rounding import calibrate
 from training.signoff import look_as_served
 from training.tiles import TileSet
-from training.unknown import fit_feature_head, pooled_map
+from training.unknown import fit_feature_head, halves
 
 SPOT_PX = 30
 
@@ -45,7 +45,7 @@ def test_a_finer_map_points_better_and_leaves_the_logits_as_they_are(tmp_path: P
     recipe = start.recipe.changed(augment={"affine": 0, "exposure": 0, "blur": 0, "noise": 0, "jpeg": 0})
     tiles = [draw_tile(label, seed, 200) for label in (*KINDS, "clean") for seed in range(20, 26)]
     ranges = calibrate(start.network, float_input(stacked_input(tiles, recipe.input_px), recipe))
-    head = fit_feature_head(pooled_map(start.network, tiles, recipe), 249)
+    head = fit_feature_head(halves(start.network, tiles, recipe), 249)
     fine_head = fit_fine_head(start.network, spotted(256, 1000), start.labels, recipe)
     assert fine_head is not None
     plain, finer = (
@@ -74,7 +74,7 @@ def test_fine_tuning_begins_from_a_file_with_a_finer_map(tmp_path: Path) -> None
     start = open_start(Path("neu-fast"))
     tiles = [draw_tile(label, 3, 200) for label in KINDS]
     ranges = calibrate(start.network, float_input(stacked_input(tiles, start.recipe.input_px), start.recipe))
-    head = fit_feature_head(pooled_map(start.network, tiles, start.recipe), 200)
+    head = fit_feature_head(halves(start.network, tiles, start.recipe), 200)
     wide = tuple(f"label-{number}" for number in range(56))  # as many as block_13_project has channels
     network = build_network(start.recipe, wide, None)
     for layer in network.layers:
