@@ -119,19 +119,19 @@ def run_fold(
     held: Sequence[int],
     run: Path,
 ) -> dict[str, Any]:
-    """Train on `kept`, sign off, and score `held` by both networks, one look at each picture."""
+    """Train on `kept`, quantize, and score `held` by both networks, one look at each picture."""
     keras.utils.set_random_seed(recipe.seed)
     pictures = [manifest.pictures[i] for i in kept]
     course = assemble(recipe, pictures, load_pixels(store, pictures), auxiliary)
     identity = {"data": manifest.sha256, **auxiliary.provenance, "held_out": [int(i) for i in held]}
     network = train(recipe, course, run, weights, identity)
-    signed = signoff.sign_off(network, course, recipe, run, finer_map=False)
+    made = signoff.round_network(network, course, recipe, run)
     tested = [manifest.pictures[i] for i in held]
     pixels = load_pixels(store, tested)
-    floats, ints = float_logits(network, pixels, recipe), Int8Network(signed.model)(pixels)["logits"]
+    floats, ints = float_logits(network, pixels, recipe), Int8Network(made.model)(pixels)["logits"]
     truth = [picture.label for picture in tested]
     tops = {kind: [course.labels[int(i)] for i in each.argmax(axis=1)] for kind, each in (("f", floats), ("i", ints))}
-    shift = np.abs(softmax(floats, signed.temperature) - softmax(ints, signed.temperature)).max(axis=1)
+    shift = np.abs(softmax(floats, made.temperature) - softmax(ints, made.temperature)).max(axis=1)
     return {
         "n": len(tested),
         "labels": list(course.labels),

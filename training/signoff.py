@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,19 @@ class SignedOff:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Attempt:
-    """One int8 network, its outputs for the validation tiles, and how far it is from the float one."""
+class Rounded:
+    """One int8 network, its outputs for the validation tiles, and how far it is from the float one.
+
+    Attributes:
+        network: The Keras network whose weights are in the file.
+        model: The file, without a finer map.
+        scored: Its outputs for the validation tiles.
+        temperature: Calibrated on them, one look at each.
+        over_pictures: See `SignedOff.parity`.
+        over_tiles: See `SignedOff.parity_tiles`.
+        write: Returns the file again, with a finer map.
+        groups: See `unknown.FeatureHead`.
+    """
 
     network: Any
     model: bytes
@@ -85,16 +96,12 @@ class _Attempt:
     temperature: float
     over_pictures: Parity
     over_tiles: Parity
+    write: Callable[[npt.NDArray[np.float32]], bytes]
+    groups: tuple[tuple[int, int], ...]
 
 
 def sign_off(
-    network: Any,
-    course: Course,
-    recipe: Recipe,
-    run: Path,
-    *,
-    false_unknown_rate: float = FALSE_UNKNOWN_RATE,
-    finer_map: bool = True,
+    network: Any, course: Course, recipe: Recipe, run: Path, *, false_unknown_rate: float = FALSE_UNKNOWN_RATE
 ) -> SignedOff:
     """Quantize and choose the operating point; whether int8 is the float network, `parity` says.
 
@@ -104,26 +111,47 @@ def sign_off(
         recipe: Its recipe.
         run: Keeps the state of the rounded network's own training.
         false_unknown_rate: Share of known validation tiles that may come out as unknown.
-        finer_map: Fit it; a fold, of which only logits count, does without.
     """
-    rng = np.random.default_rng(recipe.seed)
-    named = course.train.pick([i for i, label in enumerate(course.train.labels) if label != OUTLIER])
-    fit = named.pick(sorted(rng.permutation(len(named))[:FIT_TILES].tolist()))
-    seen = fit.pixels + lit_otherwise(fit.pixels, recipe, rng)
+    made = round_network(network, course, recipe, run)
+    model = with_finer_map(made, course, recipe)
+    int8, held = Int8Network(model), course.validation
+    looks, logits, temperature = 1, made.scored["logits"], made.temperature
+    if CLEAN in course.labels:  # without it every tile would be looked at again
+        looks = LOOKS
+        logits, temperature = look_as_served(held, logits, course.labels, temperature, int8)
+    thresholds = choose_thresholds(softmax(logits, temperature), held.labels, course.labels)
+    distance, reached = fit_unknown(int8, course, recipe, made.groups)
+    rule = rule_for(distance, threshold_for(reached, false_unknown_rate), false_unknown_rate)
+    return SignedOff(
+        model, temperature, thresholds, distance, rule, looks, made.over_pictures, made.over_tiles
+    )  # fmt: skip
+
+
+def round_network(network: Any, course: Course, recipe: Recipe, run: Path) -> Rounded:
+    """Return the int8 network of a float one, that of the rounded twin which followed it where the plain one differs.
+
+    Args:
+        network: The float network.
+        course: Its tiles.
+        recipe: Its recipe.
+        run: Keeps the state of the rounded network's own training.
+    """
+    named, held = _named(course), course.validation
+    fit = _some(named, recipe)
+    seen = fit.pixels + lit_otherwise(fit.pixels, recipe, np.random.default_rng(recipe.seed))
     feature_head = fit_feature_head(halves(network, seen, recipe), MAX_FEATURES - len(course.labels))
     representative = representative_tiles(named, recipe.seed)
     ranges = calibrate(network, float_input(stacked_input(representative, recipe.input_px), recipe))
-    held = course.validation
     whole = [i for i, origin in enumerate(held.origins) if origin == "picture"]
     names = [f"{origin}:{group}:{i}" for i, (origin, group) in enumerate(zip(held.origins, held.groups, strict=True))]
     floats = float_logits(network, held.pixels, recipe)
 
-    def file_of(rounded: Any, fine_head: npt.NDArray[np.float32] | None = None) -> bytes:
-        with tempfile.TemporaryDirectory() as temporary:
-            return convert(rounded, ranges, feature_head, recipe, representative, Path(temporary), fine_head)
+    def attempt(rounded: Any) -> Rounded:
+        def write(fine_head: npt.NDArray[np.float32] | None = None) -> bytes:
+            with tempfile.TemporaryDirectory() as temporary:
+                return convert(rounded, ranges, feature_head, recipe, representative, Path(temporary), fine_head)
 
-    def attempt(rounded: Any) -> _Attempt:
-        model = file_of(rounded)
+        model = write()
         scored = Int8Network(model)(held.pixels)
         temperature = choose_temperature(scored["logits"], held.labels, course.labels)
 
@@ -131,43 +159,60 @@ def sign_off(
             wanted, ints = [held.labels[i] for i in chosen], scored["logits"][chosen]
             return parity(floats[chosen], ints, wanted, [names[i] for i in chosen], course.labels, temperature)
 
-        return _Attempt(rounded, model, scored, temperature, compare(whole), compare(range(len(held))))
+        both = compare(whole), compare(range(len(held)))
+        return Rounded(rounded, model, scored, temperature, *both, write, feature_head.groups)
 
     made = attempt(network)
     if made.over_tiles.refusal and recipe.rounding.epochs:
         print(f"plain int8 is not float over all validation tiles: {made.over_tiles.refusal}", flush=True)
         followed = attempt(follow(network, course.train, course.labels, recipe, ranges, run / "rounded"))
         if made.over_pictures.refusal or not followed.over_pictures.refusal:
-            made = followed
-    model = made.model
-    fine_head = fit_fine_head(made.network, named, course.labels, recipe) if finer_map else None
-    if fine_head is not None:
-        finer = file_of(made.network, fine_head)
-        scored = Int8Network(finer)(held.pixels)
-        if all(np.array_equal(scored[name], made.scored[name]) for name in ("logits", "features")):
-            model = finer
-        else:
-            print("the finer map is left out: with it the file gives other logits or features", flush=True)
-    int8 = Int8Network(model)
-    looks, logits, temperature = 1, made.scored["logits"], made.temperature
-    if CLEAN in course.labels:  # without it every tile would be looked at again
-        looks = LOOKS
-        logits, temperature = look_as_served(held, logits, course.labels, temperature, int8)
-    scores = softmax(logits, temperature)
-    # Artificial surfaces stand for other mills: what is like them is not thereby known.
-    known = fit.pick([i for i, origin in enumerate(fit.origins) if origin != "clean_textures"])
-    seen = known.pixels + lit_otherwise(known.pixels * FIT_COPIES, recipe, rng)
-    near = [i for i, origin in enumerate(held.origins) if origin != "clean_textures"]
-    lit = int8(lit_otherwise([held.pixels[i] for i in near] * HELD_COPIES, recipe, rng))["features"]
-    reached = np.concatenate([made.scored["features"][near], lit])
-    distance = fit_distance(
-        int8(seen)["features"], known.labels * (1 + FIT_COPIES), reached, groups=feature_head.groups
+            return followed
+    return made
+
+
+def with_finer_map(made: Rounded, course: Course, recipe: Recipe) -> bytes:
+    """Return the file with a finer map where there are boxes, else as it is."""
+    fine_head = fit_fine_head(made.network, _named(course), course.labels, recipe)
+    if fine_head is None:
+        return made.model
+    finer = made.write(fine_head)
+    scored = Int8Network(finer)(course.validation.pixels)
+    if all(np.array_equal(scored[name], made.scored[name]) for name in ("logits", "features")):
+        return finer
+    print("the finer map is left out: with it the file gives other logits or features", flush=True)
+    return made.model
+
+
+def fit_unknown(
+    int8: Int8Network, course: Course, recipe: Recipe, groups: tuple[tuple[int, int], ...]
+) -> tuple[FeatureDistance, npt.NDArray[np.float64]]:
+    """Return the distance from everything known, and those of held-out tiles, as they are and lit otherwise.
+
+    Artificial surfaces stand for other mills: what is like them is not thereby known.
+    """
+    rng = np.random.default_rng(recipe.seed)
+    known, held = (_unlike_artificial(tiles) for tiles in (_some(_named(course), recipe), course.validation))
+    fit, reached = (
+        int8(tiles.pixels + lit_otherwise(tiles.pixels * copies, recipe, rng))["features"]
+        for tiles, copies in ((known, FIT_COPIES), (held, HELD_COPIES))
     )
-    return SignedOff(
-        model, temperature, choose_thresholds(scores, held.labels, course.labels), distance,
-        rule_for(distance, threshold_for(distance(reached), false_unknown_rate), false_unknown_rate), looks,
-        made.over_pictures, made.over_tiles,
-    )  # fmt: skip
+    distance = fit_distance(fit, known.labels * (1 + FIT_COPIES), reached, groups)
+    return distance, distance(reached)
+
+
+def _named(course: Course) -> TileSet:
+    """Return the training tiles that show a label."""
+    return course.train.pick([i for i, label in enumerate(course.train.labels) if label != OUTLIER])
+
+
+def _some(tiles: TileSet, recipe: Recipe) -> TileSet:
+    """Return at most `FIT_TILES` of them."""
+    return tiles.pick(sorted(np.random.default_rng(recipe.seed).permutation(len(tiles))[:FIT_TILES].tolist()))
+
+
+def _unlike_artificial(tiles: TileSet) -> TileSet:
+    return tiles.pick([i for i, origin in enumerate(tiles.origins) if origin != "clean_textures"])
 
 
 def look_as_served(

@@ -30,7 +30,7 @@ from training.recipe import Recipe
 from training.train import float_logits
 
 MAX_FEATURES = 256
-TAPS = ("block_14_add", "block_15_add")
+TAPS = ("block_12_add", "block_15_add")
 """Linear maps, signed: of all layers of MobileNetV2 these tell other mills' steel best, once they have length 1
 (`LOG.md`)."""
 REACH_QUANTILE = 0.9999
