@@ -48,7 +48,7 @@ from training.unknown import (
     threshold_for,
 )
 
-FALSE_UNKNOWN_RATE = 0.02
+FALSE_UNKNOWN_RATE = 0.015
 """Of held-out tiles two thirds of which are relit, blurred or noisy: what becomes unknown are mostly spoilt ones."""
 FIT_TILES = 3000
 FIT_COPIES, HELD_COPIES = 4, 2

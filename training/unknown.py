@@ -30,14 +30,14 @@ from training.recipe import Recipe
 from training.train import float_logits
 
 MAX_FEATURES = 256
-TAPS = ("block_12_add", "block_15_add")
-"""Linear maps, signed: of all layers of MobileNetV2 these tell other mills' steel best, once they have length 1
-(`LOG.md`)."""
+TAPS = ("block_12_add", "block_14_add")
+"""Linear maps, signed: of all layers of MobileNetV2 these tell other mills' steel best, once they have length 1. Those
+behind them tell other coils of the same mill as well (`LOG.md`)."""
 REACH_QUANTILE = 0.9999
 LOGIT_GAIN = 0.2
 SPACES = ("texture", "certainty")
 UNKNOWN_FILE = "unknown.npz"
-PLACES = 8
+PLACES = 16
 """A label's places at most in the texture space."""
 TILES_PER_PLACE = 20
 TEXTURE_UNIT, CERTAINTY_UNIT = 0.99, 0.995
