@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from inspector.distance import FeatureDistance, Space
 
-RNG = np.random.default_rng(6)
-
 
 def test_it_is_to_the_nearest_place_after_whitening() -> None:
     """Distances are Euclidean after whitening, to the nearest place."""
@@ -41,6 +39,7 @@ def test_a_group_that_is_all_zero_has_a_distance() -> None:
 
 
 def test_the_space_that_sees_a_tile_farthest_counts() -> None:
+    """The largest distance over the spaces, whose features lie one behind the other."""
     distance = FeatureDistance((Space(0, np.zeros((1, 2)), np.eye(2)), Space(2, np.zeros((1, 1)), np.eye(1))))
 
     assert distance.width == 3
@@ -48,22 +47,25 @@ def test_the_space_that_sees_a_tile_farthest_counts() -> None:
 
 
 def test_no_tiles_have_no_distances() -> None:
+    """A frame without tiles gives an empty row, not an error."""
     assert FeatureDistance((Space(0, np.zeros((1, 2)), np.eye(2)),))(np.zeros((0, 2))).shape == (0,)
 
 
 @given(st.integers(1, 30), st.integers(0, 30))
 def test_which_tiles_stand_beside_it_changes_nothing(count: int, cut: int) -> None:
     """Bit for bit, whatever the frame: workers may share its tiles as they like."""
-    space = Space(0, RNG.normal(0, 1, (56, 40)), RNG.normal(0, 1, (40, 40)), ((0, 20), (20, 40)))
-    rows = RNG.normal(0, 1, (count, 40))
+    rng = np.random.default_rng(count)
+    space = Space(0, rng.normal(0, 1, (56, 40)), rng.normal(0, 1, (40, 40)), ((0, 20), (20, 40)))
+    rows = rng.normal(0, 1, (count, 40))
 
     assert np.array_equal(space(rows), np.concatenate([space(rows[:cut]), space(rows[cut:])]))
 
 
 def test_it_is_the_textbook_distance() -> None:
     """The expanded square agrees with the plain one for places far from the origin."""
-    means, whitening = RNG.normal(0.1, 0.02, (56, 30)), RNG.normal(0, 300, (30, 30))
-    rows = RNG.normal(0.1, 0.02, (9, 30))
+    rng = np.random.default_rng(6)
+    means, whitening = rng.normal(0.1, 0.02, (56, 30)), rng.normal(0, 300, (30, 30))
+    rows = rng.normal(0.1, 0.02, (9, 30))
     plain = np.linalg.norm((rows[:, None] - means) @ whitening, axis=2).min(axis=1)
 
     assert Space(0, means, whitening)(rows) == pytest.approx(plain, rel=1e-9)
