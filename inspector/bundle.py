@@ -53,12 +53,17 @@ class ModelEntry(_Strict):
 class UnknownSpace(_Strict):
     """Some of the features, in which a tile has a distance of its own; see `distance.Space`."""
 
-    name: str = Field(pattern=r"^[a-z]+$")
-    """Its arrays in the file are `NAME_means` and `NAME_whitening`."""
+    name: str = Field(default="", pattern=r"^[a-z]*$")
+    """Its arrays in the file are `NAME_means` and `NAME_whitening`; `means` and `whitening` where it has no name."""
     start: int = Field(default=0, ge=0)
     """First of its features."""
     unit_length: tuple[tuple[int, int], ...] = ()
     """Groups brought to length 1, first and one past the last feature counted from `start`."""
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its arrays begin with."""
+        return f"{self.name}_" if self.name else ""
 
 
 class UnknownRule(_Strict):
@@ -72,8 +77,7 @@ class UnknownRule(_Strict):
     threshold: float = Field(gt=0)
     false_unknown_rate: Fraction
     """Share of held-out tiles of known labels that this threshold calls unknown."""
-    spaces: tuple[UnknownSpace, ...] = ()
-    """None: one over all features, with the arrays `means` and `whitening`."""
+    spaces: tuple[UnknownSpace, ...] = Field(default=(UnknownSpace(),), min_length=1)
 
 
 class Card(_Strict):
@@ -254,18 +258,14 @@ def read_distance(path: Path, rule: UnknownRule) -> FeatureDistance:
         BundleError: An array is missing, or they do not belong together; the text names it.
     """
     spaces = []
-    for prefix, space in [(f"{each.name}_", each) for each in rule.spaces] or [("", UnknownSpace(name="all"))]:
-        means, whitening = f"{prefix}means", f"{prefix}whitening"
-        arrays = _arrays(path, {means: np.floating, whitening: np.floating})
+    for space in rule.spaces:
+        names = f"{space.prefix}means", f"{space.prefix}whitening"
+        arrays = _arrays(path, dict.fromkeys(names, np.floating))
+        means, whitening = (arrays[name].astype(np.float64) for name in names)
         try:
-            spaces.append(
-                Space(
-                    space.start, arrays[means].astype(np.float64), arrays[whitening].astype(np.float64),
-                    space.unit_length,
-                )
-            )  # fmt: skip
+            spaces.append(Space(space.start, means, whitening, space.unit_length))
         except ValueError as exc:
-            raise BundleError(f"{path}: {prefix}{exc}") from exc
+            raise BundleError(f"{path}: {space.prefix}{exc}") from exc
     return FeatureDistance(tuple(spaces))
 
 

@@ -39,6 +39,8 @@ class Space:
     whitening: _Floats
     unit_length: tuple[tuple[int, int], ...] = ()
     _centres: _Floats = field(init=False, repr=False)
+    _lengths: _Floats = field(init=False, repr=False)
+    """The squares of the centres' lengths."""
 
     def __post_init__(self) -> None:
         means, whitening = self.means.shape, self.whitening.shape
@@ -48,26 +50,21 @@ class Space:
             raise ValueError("means and whitening must be finite")
         if strange := [group for group in self.unit_length if not 0 <= group[0] < group[1] <= self.size]:
             raise ValueError(f"unit_length must lie within {self.size} features: {strange[0]}")
-        object.__setattr__(self, "_centres", _product(self.means, self.whitening))
+        centres = _product(self.means, self.whitening)
+        object.__setattr__(self, "_centres", centres)
+        object.__setattr__(self, "_lengths", (centres**2).sum(axis=1))
 
     @property
     def size(self) -> int:
         """D."""
         return len(self.whitening)
 
-    def prepare(self, features: _Floats) -> _Floats:
-        """Return this space's (N, D) columns of (N, F) features, groups brought to length 1."""
-        rows = features[:, self.start : self.start + self.size].astype(np.float64)
-        for first, end in self.unit_length:
-            group = rows[:, first:end]
-            group /= np.maximum(np.sqrt((group**2).sum(axis=1, keepdims=True)), 1e-9)
-        return rows
-
     def __call__(self, features: _Floats) -> _Floats:
         """Return (N,) distances of (N, F) features to the nearest place."""
-        projected = _product(self.prepare(features), self.whitening)
+        rows = to_unit_length(features[:, self.start : self.start + self.size], self.unit_length)
+        projected = _product(rows, self.whitening)
         shared = _product(projected, self._centres.T)
-        lengths = (projected**2).sum(axis=1)[:, None] + (self._centres**2).sum(axis=1)
+        lengths = (projected**2).sum(axis=1)[:, None] + self._lengths
         return np.asarray(np.sqrt(np.maximum(lengths - 2 * shared, 0).min(axis=1)), np.float64)
 
 
@@ -87,6 +84,15 @@ class FeatureDistance:
         return np.asarray(np.max([space(features) for space in self.spaces], axis=0), np.float64)
 
 
+def to_unit_length(rows: _Floats, groups: Sequence[tuple[int, int]]) -> _Floats:
+    """Return a copy of (N, D) rows, each group of columns brought to Euclidean length 1."""
+    scaled = rows.astype(np.float64)
+    for first, end in groups:
+        group = scaled[:, first:end]
+        group /= np.maximum(np.sqrt((group**2).sum(axis=1, keepdims=True)), 1e-9)
+    return scaled
+
+
 def _product(rows: _Floats, matrix: _Floats) -> _Floats:
     """Return `rows @ matrix`, a few rows at a time.
 
@@ -96,5 +102,5 @@ def _product(rows: _Floats, matrix: _Floats) -> _Floats:
     """
     padded = np.zeros((-(-len(rows) // _ROWS) * _ROWS, rows.shape[1]))
     padded[: len(rows)] = rows
-    pieces: Sequence[_Floats] = [padded[start : start + _ROWS] @ matrix for start in range(0, len(padded), _ROWS)]
+    pieces = [padded[start : start + _ROWS] @ matrix for start in range(0, len(padded), _ROWS)]
     return np.concatenate(pieces)[: len(rows)] if pieces else np.zeros((0, matrix.shape[1]))

@@ -122,9 +122,7 @@ def sign_off(
     thresholds = choose_thresholds(softmax(logits, temperature), held.labels, course.labels)
     distance, reached = fit_unknown(int8, course, recipe, made.groups)
     rule = rule_for(distance, threshold_for(reached, false_unknown_rate), false_unknown_rate)
-    return SignedOff(
-        model, temperature, thresholds, distance, rule, looks, made.over_pictures, made.over_tiles
-    )  # fmt: skip
+    return SignedOff(model, temperature, thresholds, distance, rule, looks, made.over_pictures, made.over_tiles)
 
 
 def round_network(network: Any, course: Course, recipe: Recipe, run: Path) -> Rounded:

@@ -24,7 +24,7 @@ from sklearn.cluster import KMeans
 from sklearn.covariance import LedoitWolf
 
 from inspector.bundle import UnknownRule, UnknownSpace
-from inspector.distance import FeatureDistance, Space
+from inspector.distance import FeatureDistance, Space, to_unit_length
 from inspector.frame import Pixels
 from training.recipe import Recipe
 from training.train import float_logits
@@ -40,12 +40,13 @@ UNKNOWN_FILE = "unknown.npz"
 PLACES = 16
 """A label's places at most in the texture space."""
 TILES_PER_PLACE = 20
+MAX_PLACES = 256
+"""Of all labels together: a product with more of them would wake threads in the daemon (see `inspector.distance`)."""
 TEXTURE_UNIT, CERTAINTY_UNIT = 0.99, 0.995
 """What is 1 in each space: the distance that so many of known held-out tiles stay below. Doubt costs defects as they
 are, a strange texture only spoilt ones (`LOG.md`)."""
 
 _Floats = npt.NDArray[np.float64]
-_Places = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +58,7 @@ class FeatureHead:
         reach: Per map, the largest mean that `features` can hold.
     """
 
-    channels: tuple[_Places, ...]
+    channels: tuple[npt.NDArray[np.intp], ...]
     reach: tuple[float, ...]
 
     @property
@@ -102,14 +103,9 @@ def fit_distance(
         groups: Of the K texture features, see `FeatureHead.groups`; the rest are logits.
     """
     end = groups[-1][1]
-    texture = Space(0, np.zeros((1, end)), np.eye(end), groups)
-    certainty = Space(end, np.zeros((1, features.shape[1] - end)), np.eye(features.shape[1] - end))
-    return FeatureDistance(
-        tuple(
-            _in_units(_fit_space(space, features, labels, places), held, unit)
-            for space, places, unit in ((texture, PLACES, TEXTURE_UNIT), (certainty, 1, CERTAINTY_UNIT))
-        )
-    )
+    texture = _fit_space(0, features[:, :end], groups, labels, PLACES)
+    certainty = _fit_space(end, features[:, end:], (), labels, 1)
+    return FeatureDistance((_in_units(texture, held, TEXTURE_UNIT), _in_units(certainty, held, CERTAINTY_UNIT)))
 
 
 def rule_for(distance: FeatureDistance, threshold: float, false_unknown_rate: float) -> UnknownRule:
@@ -136,19 +132,21 @@ def threshold_for(distances: _Floats, false_unknown_rate: float) -> float:
     return float(np.quantile(distances, 1 - false_unknown_rate, method="higher"))
 
 
-def _fit_space(space: Space, features: _Floats, labels: Sequence[str], places: int) -> Space:
+def _fit_space(
+    start: int, features: _Floats, groups: tuple[tuple[int, int], ...], labels: Sequence[str], places: int
+) -> Space:
     """Return the space with the places of known tiles, and the covariance around them, shrunk by Ledoit and Wolf."""
-    rows, names = space.prepare(features), np.array(labels)
+    rows, names = to_unit_length(features, groups), np.array(labels)
     means, around = [], []
     for name in sorted(set(labels)):
         mine = rows[names == name]
-        count = min(places, max(1, len(mine) // TILES_PER_PLACE))
+        count = max(1, min(places, MAX_PLACES // len(set(labels)), len(mine) // TILES_PER_PLACE))
         nearest = KMeans(count, n_init=1, random_state=0).fit(mine)
         means.append(nearest.cluster_centers_)
         around.append(mine - nearest.cluster_centers_[nearest.labels_])
     precision = LedoitWolf(assume_centered=True).fit(np.concatenate(around)).precision_
     values, vectors = np.linalg.eigh(precision)
-    return Space(space.start, np.concatenate(means), vectors * np.sqrt(np.maximum(values, 0)), space.unit_length)
+    return Space(start, np.concatenate(means), vectors * np.sqrt(np.maximum(values, 0)), groups)
 
 
 def _in_units(space: Space, held: _Floats, quantile: float) -> Space:
