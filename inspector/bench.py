@@ -64,7 +64,7 @@ def run_bench(bundle: Bundle, rules: InspectRules, workers: int, seconds: float)
         workers: Interpreters on each side.
         seconds: Time in all.
     """
-    classifiers = [Classifier(bundle, maps=False) for _ in range(workers)]
+    classifiers = [Classifier(bundle, maps=rules.decision.box_from == "cam") for _ in range(workers)]
     golden = bundle.golden.tiles
     doubtful = find_doubtful(classifiers[0](list(golden)).logits, bundle.card.labels, bundle.card.temperature)
     quiet = np.isin(np.arange(len(golden)), doubtful, invert=True)

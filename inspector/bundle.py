@@ -104,6 +104,9 @@ class Card(_Strict):
     looks: Literal[1, 4] = 1
     """How many views of a tile, itself and its mirror images, are scored before it is called a defect (see
     `inspection`); temperature and thresholds are those of their mean."""
+    box_from: Literal["tile", "cam"] = "tile"
+    """What a defect's box is drawn around: whole tiles, or what is hot in their maps (see `localize`), where these have
+    learned from boxes to point."""
     unknown: UnknownRule | None = None
     golden: str = "golden.npz"
     metrics: dict[str, Any]
@@ -126,6 +129,8 @@ class Card(_Strict):
             raise ValueError("models must hold exactly one entry with the role main")
         if "logits" not in self.main.outputs:
             raise ValueError("the main model must name its output logits")
+        if self.box_from == "cam" and "cam" not in self.main.outputs:
+            raise ValueError("box_from cam needs a main model with the output cam")
         if self.unknown and "features" not in self.main.outputs:
             raise ValueError("unknown needs a main model with the output features")
         named = {entry.file for entry in self.models} | {self.golden}

@@ -42,12 +42,12 @@ class Predictions:
     Attributes:
         logits: (N, C) float64, dequantized, before temperature and softmax.
         features: (N, D) float64, dequantized, or None where the model has no such output.
-        cam: (N, h, w, C) float64 class activation maps, or None.
+        cam: (N, h, w, C) int8 class activation maps in steps of their quantization: only places are compared. Or None.
     """
 
     logits: npt.NDArray[np.float64]
     features: npt.NDArray[np.float64] | None = None
-    cam: npt.NDArray[np.float64] | None = None
+    cam: npt.NDArray[np.int8] | None = None
 
     def __post_init__(self) -> None:
         if self.logits.ndim != 2:
@@ -117,7 +117,7 @@ class Classifier:
     Args:
         bundle: Files that hold their card.
         runtime: As `load_runtime`.
-        maps: Read class activation maps, too; deciding does not need them, and they cost copies.
+        maps: Read class activation maps, too, which boxes may be read from; deciding does not need them.
 
     Raises:
         BundleError: The file is no model this runtime can run, or its input or outputs are not what the card says.
@@ -193,7 +193,8 @@ class Classifier:
     def __call__(self, tiles: Sequence[Pixels]) -> Predictions:
         """Score tiles one after another; see `Classify`."""
         raw = self.raw_outputs(tiles, self._decisive)
-        return Predictions(**{role: self._outputs[role].dequantize(values) for role, values in raw.items()})
+        cam = raw.pop("cam", None)
+        return Predictions(**{role: self._outputs[role].dequantize(values) for role, values in raw.items()}, cam=cam)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,7 @@ def open_model(bundle: Bundle, workers: int, runtime: str | None = None) -> tupl
     Raises:
         BundleError: As `Classifier` and `check_golden` say.
     """
-    classifiers = [Classifier(bundle, runtime, maps=False) for _ in range(workers)]
+    classifiers = [Classifier(bundle, runtime, maps=bundle.card.box_from == "cam") for _ in range(workers)]
     result = check_golden(classifiers[0])
     return WorkerPool(classifiers), result
 
@@ -315,7 +316,7 @@ def _joined(parts: Sequence[Predictions]) -> Predictions:
     if len(parts) == 1:
         return parts[0]
 
-    def join(name: str) -> npt.NDArray[np.float64] | None:
+    def join(name: str) -> npt.NDArray[Any] | None:
         arrays = [getattr(part, name) for part in parts]
         return None if arrays[0] is None else np.concatenate(arrays)
 

@@ -37,7 +37,8 @@ def classify_pixels(pixels: Pixels, name: str, classify: Classify, rules: Inspec
     boxes = plan_tiles(height, width, rules.tiling)
     predictions, verdicts = judge_tiles(list(cut_tiles(grey, boxes)), classify, rules.decision)
     scores = to_scores(predictions.logits, rules.decision.temperature).round(SCORE_DECIMALS)
-    defects = [defect for defect in merge_tiles(boxes, verdicts, rules.decision) if not defect.candidate]
+    merged = merge_tiles(boxes, verdicts, rules.decision, predictions.cam)
+    defects = [defect for defect in merged if not defect.candidate]
     if defects:
         label, box = defects[0].label, defects[0].box
         members = [n for n, verdict in enumerate(verdicts) if verdict.label == label]

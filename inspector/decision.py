@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ class DecisionRules:
         distance: Of features from everything known, or None when no tile is `unknown` for its distance.
         unknown_threshold: Distance above which a tile is `unknown`.
         looks: How many views of a tile that may show a defect are scored, itself and mirror images; 1: itself alone.
+        box_from: What a defect's box is drawn around: its tiles, or what is hot in their class activation maps.
     """
 
     labels: tuple[str, ...]
@@ -46,6 +48,7 @@ class DecisionRules:
     distance: FeatureDistance | None = None
     unknown_threshold: float = np.inf
     looks: int = 1
+    box_from: Literal["tile", "cam"] = "tile"
 
     @classmethod
     def of(
@@ -78,6 +81,7 @@ class DecisionRules:
             bundle.distance if unknown else None,
             unknown.threshold if unknown else np.inf,
             card.looks if second_look else 1,
+            card.box_from,
         )
 
     def is_far(self, distance: float | None) -> bool:

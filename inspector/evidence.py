@@ -18,18 +18,18 @@ from inspector.messages import Evidence, Picture
 from inspector.tiling import Box
 
 MARGIN_SHARE = 0.25
-"""Surroundings shown on each side, as a share of the box."""
+"""Surroundings shown on each side, as a share of the part."""
 _QUALITY = 88
 _COLOUR_BGR = (0, 128, 255)
 
 
 def draw_evidence(picture: Picture, longest_px: int) -> bytes:
-    """Return a JPEG of the box with its surroundings, at most `longest_px` a side, the box outlined."""
-    pixels, box = picture.pixels, picture.box
+    """Return a JPEG of the picture's part with its surroundings, at most `longest_px` a side, the box outlined."""
+    pixels, box, part = picture.pixels, picture.box, picture.around
     height, width = pixels.shape[:2]
-    margin_x, margin_y = int(box.width * MARGIN_SHARE) + 8, int(box.height * MARGIN_SHARE) + 8
-    x0, y0 = max(0, box.x - margin_x), max(0, box.y - margin_y)
-    x1, y1 = min(width, box.right + margin_x), min(height, box.bottom + margin_y)
+    margin_x, margin_y = int(part.width * MARGIN_SHARE) + 8, int(part.height * MARGIN_SHARE) + 8
+    x0, y0 = max(0, part.x - margin_x), max(0, part.y - margin_y)
+    x1, y1 = min(width, part.right + margin_x), min(height, part.bottom + margin_y)
     crop = pixels[y0:y1, x0:x1]
     view = cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR) if crop.ndim == 2 else crop.copy()
     scale = min(1.0, longest_px / max(view.shape[:2]))

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from inspector.bundle import CLEAN, UNKNOWN
 from inspector.classifier import Classify, Predictions
 from inspector.decision import SEVERITIES, DecisionRules, Verdict, decide, to_scores
 from inspector.frame import Cause, Frame, Pixels
+from inspector.localize import locate
 from inspector.preprocess import to_grey
 from inspector.tiling import Box, TilingRules, cut_tiles, plan_tiles
 
@@ -68,7 +70,8 @@ class Defect:
 
     Attributes:
         label: A defect label.
-        box: In source-frame pixels.
+        box: Where it shows, in source-frame pixels: around what is hot in its tiles' maps, or around the tiles.
+        tiles_box: Around its tiles.
         score: Highest of its tiles.
         runner_up: Next label of that tile.
         runner_up_score: Its score.
@@ -78,6 +81,7 @@ class Defect:
 
     label: str
     box: Box
+    tiles_box: Box
     score: float
     runner_up: str
     runner_up_score: float
@@ -131,8 +135,9 @@ def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Insp
     if (cause := judge_quality(grey, rules.quality)) is not None:
         return Inspection(frame, cause)
     boxes = plan_tiles(frame.height_px, frame.width_px, rules.tiling)
-    _, verdicts = judge_tiles(list(cut_tiles(grey, boxes)), classify, rules.decision)
-    return Inspection(frame, None, boxes, tuple(verdicts), merge_tiles(boxes, verdicts, rules.decision))
+    predictions, verdicts = judge_tiles(list(cut_tiles(grey, boxes)), classify, rules.decision)
+    defects = merge_tiles(boxes, verdicts, rules.decision, predictions.cam)
+    return Inspection(frame, None, boxes, tuple(verdicts), defects)
 
 
 def judge_tiles(tiles: Sequence[Pixels], classify: Classify, rules: DecisionRules) -> tuple[Predictions, list[Verdict]]:
@@ -196,27 +201,37 @@ def judge_quality(grey: Pixels, rules: QualityRules) -> Cause | None:
     return None
 
 
-def merge_tiles(boxes: Sequence[Box], verdicts: Sequence[Verdict], rules: DecisionRules) -> tuple[Defect, ...]:
+def merge_tiles(
+    boxes: Sequence[Box],
+    verdicts: Sequence[Verdict],
+    rules: DecisionRules,
+    cam: npt.NDArray[np.int8] | None = None,
+) -> tuple[Defect, ...]:
     """Return the defects of a frame: touching tiles of one label become one.
 
     Tiles that only touch at a corner stay apart. Candidates merge among themselves, never with published defects.
+
+    Args:
+        boxes: Where the N tiles lie.
+        verdicts: Theirs.
+        rules: They say what a defect's box is drawn around.
+        cam: (N, h, w, C) maps of the tiles; without them it is the tiles.
     """
     chosen: dict[tuple[bool, str], list[int]] = {}
     for number, verdict in enumerate(verdicts):
         if verdict.candidate or verdict.is_defect:
             chosen.setdefault((verdict.candidate, verdict.top), []).append(number)
+    shown = _where_shown(boxes, verdicts, [number for members in chosen.values() for number in members], rules, cam)
     defects: list[tuple[Defect, list[Box]]] = []
     for (candidate, label), members in chosen.items():
         for group in _touching(members, boxes):
             best = max(group, key=lambda number: (verdicts[number].score, -number))
-            box = boxes[group[0]]
-            for number in group[1:]:
-                box = box.union(boxes[number])
-            verdict = verdicts[best]
+            tiles, verdict = [boxes[number] for number in group], verdicts[best]
+            box, tiles_box = reduce(Box.union, (shown[number] for number in group)), reduce(Box.union, tiles)
             defect = Defect(
-                label, box, verdict.score, verdict.runner_up, verdict.runner_up_score, len(group), candidate
+                label, box, tiles_box, verdict.score, verdict.runner_up, verdict.runner_up_score, len(group), candidate
             )
-            defects.append((defect, [boxes[number] for number in group]))
+            defects.append((defect, tiles))
     rank = {label: SEVERITIES.index(severity) for label, severity in rules.severity.items()}
     defects.sort(key=lambda each: (each[0].candidate, -rank[each[0].label], -each[0].score * each[0].tiles))
     return tuple(
@@ -227,6 +242,21 @@ def merge_tiles(boxes: Sequence[Box], verdicts: Sequence[Verdict], rules: Decisi
             ),
         )
     )  # fmt: skip
+
+
+def _where_shown(
+    boxes: Sequence[Box],
+    verdicts: Sequence[Verdict],
+    chosen: Sequence[int],
+    rules: DecisionRules,
+    cam: npt.NDArray[np.int8] | None,
+) -> dict[int, Box]:
+    """Return by number where the chosen tiles show their leading label."""
+    windows = [boxes[number] for number in chosen]
+    if rules.box_from == "cam" and cam is not None and chosen:
+        leading = [rules.labels.index(verdicts[number].top) for number in chosen]
+        windows = locate(cam[list(chosen)], leading, windows)
+    return dict(zip(chosen, windows, strict=True))
 
 
 def _one_per_place(defects: Sequence[tuple[Defect, Sequence[Box]]]) -> list[Defect]:
@@ -245,10 +275,15 @@ def _one_per_place(defects: Sequence[tuple[Defect, Sequence[Box]]]) -> list[Defe
             if (
                 other.candidate == defect.candidate
                 and other.score * other.tiles >= defect.score * defect.tiles
-                and other.box.shared_px(defect.box)
+                and other.tiles_box.shared_px(defect.tiles_box)
                 and _covered_share(tiles, its_tiles) >= SAME_PLACE_SHARE
             ):
-                joined = replace(other, box=other.box.union(defect.box), tiles=other.tiles + defect.tiles)
+                joined = replace(
+                    other,
+                    box=other.box.union(defect.box),
+                    tiles_box=other.tiles_box.union(defect.tiles_box),
+                    tiles=other.tiles + defect.tiles,
+                )
                 kept[number] = (joined, its_tiles)
                 break
         else:

@@ -103,7 +103,7 @@ class DefectMessage(_Common):
     defect_id: Uuid = Field(description="The same in all phases of the defect.")
     phase: Literal["opened", "updated", "closed"]
     frame: FrameRef
-    box_px: BoxPx
+    box_px: BoxPx = Field(description="Where it shows; around whole tiles with a bundle whose maps do not tell.")
     line: int | None = Field(description="Absolute first line on a line stream.")
     lines: int | None = Field(description="Length in lines on a line stream.")
     position_m: float | None = Field(description="Along the strip.")
@@ -257,10 +257,17 @@ UNSTORED = {"store_id": "", "seq": 0}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """What an evidence picture is made of: the frame's pixels, and the box to mark."""
+    """What an evidence picture is made of.
+
+    Attributes:
+        pixels: The frame's.
+        box: To be marked.
+        around: To be shown with some surroundings; the box lies in it.
+    """
 
     pixels: Pixels
     box: Box
+    around: Box
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -98,7 +98,8 @@ class OpenDefect:
 
     Attributes:
         defect_id: Its id.
-        extent: In absolute lines on a line stream, else frame pixels.
+        extent: Of its tiles, in absolute lines on a line stream, else frame pixels: what continues it must touch this.
+        shown: Where it shows, likewise: what is published.
         best: The finding with the highest score.
         last: The last message body.
         tiles, frames: Findings so far.
@@ -108,6 +109,7 @@ class OpenDefect:
 
     defect_id: str
     extent: Box
+    shown: Box
     best: Defect
     last: DefectMessage
     tiles: int
@@ -180,7 +182,7 @@ def _stills(state: TrackState, inspection: Inspection, rules: TrackRules) -> tup
         body = _defect_body(
             defect_id, "closed", 0, frame, defect, defect.box, None, defect.tiles, 1, alarm, why, state, rules
         )
-        drafts += [Draft(body, Picture(frame.pixels, defect.box)), *alarm_drafts]
+        drafts += [Draft(body, Picture(frame.pixels, defect.box, defect.tiles_box)), *alarm_drafts]
         defect_ids.append(defect_id)
     if rules.frame_messages is not False:
         drafts.append(Draft(_frame_body(state, inspection, defect_ids, rules)))
@@ -196,19 +198,19 @@ def _stream(state: TrackState, inspection: Inspection, rules: TrackRules) -> tup
     waiting, seen = [known for known in state.open if known.last.frame.epoch == frame.epoch], list[OpenDefect]()
     drafts += [_closed(known, rules) for known in state.open if known not in waiting]  # lines are counted anew
     for ordinal, defect in enumerate(inspection.published):
-        extent = defect.box.moved(dy=shift)
+        extent, shown = defect.tiles_box.moved(dy=shift), defect.box.moved(dy=shift)
         known = next((other for other in (*waiting, *seen) if _continues(other, defect, extent)), None)
         if known is None:
             defect_id = rules.ids.of("defect", frame.identity, ordinal)
             state, alarm, why, more = _judge_alarm(state, defect, defect_id, frame, rules)
-            body = _defect_body(defect_id, "opened", 0, frame, defect, defect.box, extent, defect.tiles, 1, alarm, why,
+            body = _defect_body(defect_id, "opened", 0, frame, defect, defect.box, shown, defect.tiles, 1, alarm, why,
                                 state, rules)  # fmt: skip
-            drafts += [Draft(body, Picture(frame.pixels, defect.box)), *more]
-            seen.append(OpenDefect(defect_id, extent, defect, body, defect.tiles, 1))
+            drafts += [Draft(body, Picture(frame.pixels, defect.box, defect.tiles_box)), *more]
+            seen.append(OpenDefect(defect_id, extent, shown, defect, body, defect.tiles, 1))
         else:
             again = known in seen
             (seen if again else waiting).remove(known)
-            state, grown, more = _continue(state, known, defect, extent, frame, again, rules)
+            state, grown, more = _continue(state, known, defect, extent, shown, frame, again, rules)
             drafts += more
             seen.append(grown)
         defect_ids.append(seen[-1].defect_id)
@@ -231,12 +233,15 @@ def _continues(known: OpenDefect, defect: Defect, extent: Box) -> bool:
 
 
 def _continue(
-    state: TrackState, known: OpenDefect, defect: Defect, extent: Box, frame: Frame, again: bool, rules: TrackRules
-) -> tuple[TrackState, OpenDefect, list[Draft]]:
+    state: TrackState, known: OpenDefect, defect: Defect, extent: Box, shown: Box, frame: Frame, again: bool,
+    rules: TrackRules,
+) -> tuple[TrackState, OpenDefect, list[Draft]]:  # fmt: skip
     better = defect.score > known.best.score
+    whole = again or frame.first_line is not None
     grown = replace(
         known,
-        extent=known.extent.union(extent) if again or frame.first_line is not None else extent,
+        extent=known.extent.union(extent) if whole else extent,
+        shown=known.shown.union(shown) if whole else shown,
         best=defect if better else known.best,
         tiles=known.tiles + defect.tiles,
         frames=known.frames + (not again),
@@ -246,12 +251,11 @@ def _continue(
     if not alarm and why.rule == "n_of_m":
         state, alarm, why, drafts = _judge_alarm(state, grown.best, known.defect_id, frame, rules)
     told = last.lines or last.box_px.height
-    if alarm != last.alarm or grown.extent.height >= 2 * told or grown.best.score >= last.score + 0.1:
+    if alarm != last.alarm or grown.shown.height >= 2 * told or grown.best.score >= last.score + 0.1:
         revision = known.revision + 1
-        shown = defect if better else known.best
-        body = _defect_body(known.defect_id, "updated", revision, frame, shown, defect.box,
-                            grown.extent if frame.first_line is not None else None, grown.tiles, grown.frames, alarm,
-                            _why_of(why, shown, rules), state, rules)  # fmt: skip
+        body = _defect_body(known.defect_id, "updated", revision, frame, grown.best, defect.box,
+                            grown.shown if frame.first_line is not None else None, grown.tiles, grown.frames, alarm,
+                            _why_of(why, grown.best, rules), state, rules)  # fmt: skip
         grown = replace(grown, last=body, revision=revision)
         drafts = [Draft(body), *drafts]
     return state, grown, drafts
@@ -271,7 +275,7 @@ def _closed(known: OpenDefect, rules: TrackRules) -> Draft:
         "why": _why_of(last.why, known.best, rules),
     }
     if last.line is not None:
-        update |= {"line": known.extent.y, "lines": known.extent.height, **_scale(known.extent, True, rules)}
+        update |= {"line": known.shown.y, "lines": known.shown.height, **_scale(known.shown, True, rules)}
     return Draft(last.model_copy(update=update))
 
 

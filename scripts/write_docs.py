@@ -72,14 +72,14 @@ def metrics() -> str:
 
 def example_defect() -> str:
     """Return a defect message, made by the code that makes them."""
-    box = Box(0, 0, 200, 200)
+    tile, box = Box(0, 0, 200, 200), Box(84, 0, 29, 188)
     moment = datetime(2026, 3, 1, 3, 0, 0, 125_000, tzinfo=UTC)
     frame = Frame(np.zeros((200, 200), np.uint8), 4, 117, moment, 0.0, "example", "coil-7/000117.jpg", FileStamp(1, 1),
                   independent=True)  # fmt: skip
-    defect = Defect("scratches", box, 0.9871, CLEAN, 0.0068, 1)
+    defect = Defect("scratches", box, tile, 0.9871, CLEAN, 0.0068, 1)
     rules = TrackRules(Ids("inspector/site/line/cam1"), "site/line/cam1", "neu-fast@1.0+1a2b3c4d5e6f", "0f1e2d3c4b5a",
                        {"scratches": 0.6}, {"scratches": "major"})  # fmt: skip
-    drafts = track(TrackState(), Inspection(frame, None, (box,), (), (defect,)), rules)[1]
+    drafts = track(TrackState(), Inspection(frame, None, (tile,), (), (defect,)), rules)[1]
     digest = "9f2c1b7a4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8"
     defect_id = drafts[0].body.defect_id  # type: ignore[union-attr]
     evidence = Evidence(sha256=digest, url=f"/evidence/{defect_id}.jpg")

@@ -187,6 +187,7 @@ def make_defect(label: str = "crack", box: Box | None = None, score: float = 0.9
         "label": label, "box": box or Box(0, 0, 32, 32), "score": score, "runner_up": "clean",
         "runner_up_score": round(1 - score, 4), "tiles": 1,
     }  # fmt: skip
+    values["tiles_box"] = values["box"]
     return Defect(**{**values, **changes})
 
 

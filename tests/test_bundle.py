@@ -102,6 +102,8 @@ def test_a_rule_of_two_spaces_is_taken(tmp_path: Path) -> None:
         pytest.param(lambda root: edit_card(root, schema="other/1"), r"card\.json: schema: ", id="another schema"),
         pytest.param(lambda root: edit_card(root, extra=1), r"card\.json: extra: ", id="unknown key"),
         pytest.param(lambda root: edit_card(root, looks=2), r"card\.json: looks: ", id="two looks"),
+        pytest.param(lambda root: edit_card(root, box_from="map"), r"card\.json: box_from: ", id="boxes of what"),
+        pytest.param(lambda root: edit_card(root, box_from="cam"), r"box_from cam needs .* output cam", id="no map"),
         pytest.param(lambda root: edit_card(root, tile_px="big"), r"card\.json: tile_px: ", id="ill-typed"),
         pytest.param(lambda root: edit_card(root, thresholds={"crack": 0.5}), r"thresholds must name", id="thresholds"),
         pytest.param(lambda root: edit_card(root, labels=["crack", "crack"]), r"labels must be unique", id="labels"),

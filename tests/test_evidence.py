@@ -19,7 +19,7 @@ from inspector.messages import Picture
 from inspector.tiling import Box
 
 PIXELS = np.random.default_rng(11).integers(60, 190, (400, 600)).astype(np.uint8)
-PICTURE = Picture(PIXELS, Box(100, 100, 50, 50))
+PICTURE = Picture(PIXELS, Box(100, 100, 50, 50), Box(100, 100, 50, 50))
 ONE_BYTES = len(draw_evidence(PICTURE, 640))
 
 
@@ -47,15 +47,19 @@ def names(folder: Path) -> list[str]:
 )
 def test_picture(pixels: np.ndarray, box: Box, longest_px: int, expected: tuple[int, int]) -> None:
     """The picture is a colour JPEG of the box and its surroundings, no side over the limit."""
-    drawn = cv2.imdecode(np.frombuffer(draw_evidence(Picture(pixels, box), longest_px), np.uint8), cv2.IMREAD_UNCHANGED)
+    drawn = cv2.imdecode(
+        np.frombuffer(draw_evidence(Picture(pixels, box, box), longest_px), np.uint8), cv2.IMREAD_UNCHANGED
+    )
 
     assert (*expected, 3) == drawn.shape
 
 
 def test_the_box_is_drawn_and_the_frame_is_not() -> None:
-    """The outline lies on the box in orange; the frame's own pixels stay as they were."""
+    """The outline lies on the box in orange, not on the part shown; the frame's own pixels stay as they were."""
     pixels = np.full((400, 600), 40, np.uint8)
-    drawn = cv2.imdecode(np.frombuffer(draw_evidence(Picture(pixels, Box(100, 100, 50, 50)), 640), np.uint8), 1)
+    drawn = cv2.imdecode(
+        np.frombuffer(draw_evidence(Picture(pixels, Box(100, 100, 50, 50), Box(100, 100, 50, 50)), 640), np.uint8), 1
+    )
     blue, _, red = (int(value) for value in drawn[20, 45])
 
     assert red > blue + 80

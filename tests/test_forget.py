@@ -27,11 +27,11 @@ def config(tmp_path: Path, clock: FakeClock) -> Path:
     pictures = EvidenceFolder(state / "evidence", clock, 1 << 30, 1e9, 0, 640)
     for hour in range(3):
         frame = make_frame(hour, captured_at=NOON + timedelta(hours=hour), independent=True, identity=f"secret-{hour}")
-        defect = Defect("rust", Box(0, 0, 20, 20), 0.9, "clean", 0.05, 1)
+        defect = Defect("rust", Box(0, 0, 20, 20), Box(0, 0, 20, 20), 0.9, "clean", 0.05, 1)
         drafts = track(TrackState(), Inspection(frame, None, (defect.box,), (), (defect,)), track_rules())[1]
         for body in store.commit([Entry(drafts, {})]):
             if isinstance(body, DefectMessage):
-                pictures.keep(body.defect_id, Picture(np.full((40, 40), 128, np.uint8), defect.box))
+                pictures.keep(body.defect_id, Picture(np.full((40, 40), 128, np.uint8), defect.box, defect.tiles_box))
         if hour < 2:
             store.acknowledge("mqtt", store.outbox_state("mqtt").last_seq)
     store.close()

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from fakes import LABELS, PaintedClassifier, decision_rules, make_frame, one_space
 from hypothesis import given
@@ -91,7 +92,7 @@ def test_a_defect_has_the_score_of_its_best_tile() -> None:
         Verdict("crack", 0.95, "crack", "hole", 0.03),
         Verdict("crack", 0.95, "crack", "clean", 0.05),
     ]
-    expected = (Defect("crack", Box(0, 0, 30, 10), 0.95, "hole", 0.03, 3),)
+    expected = (Defect("crack", Box(0, 0, 30, 10), Box(0, 0, 30, 10), 0.95, "hole", 0.03, 3),)
 
     assert expected == merge_tiles(places, verdicts, RULES)
 
@@ -314,6 +315,50 @@ def test_a_wrongly_named_tile_within_a_defect_is_part_of_it() -> None:
     (defect,) = merge_tiles(tiles, verdicts, EQUALLY_SEVERE)
 
     assert ("rust", Box(0, 0, 400, 200), 3) == (defect.label, defect.box, defect.tiles)
+
+
+def hot_at(*cells: tuple[int, int] | None) -> npt.NDArray[np.int8]:
+    """Maps of 4 x 4 cells, a tile each: the leading label's is hot in one of them, or cold."""
+    cam = np.full((len(cells), 4, 4, len(RULES.labels)), -60, np.int8)
+    for tile, cell in enumerate(cells):
+        if cell is not None:
+            cam[tile, cell[1], cell[0], : len(RULES.labels) - 1] = 90
+    return cam
+
+
+def test_a_defect_lies_where_the_maps_of_its_tiles_are_hot() -> None:
+    """Two tiles of one scratch: the box goes from the hot place of one to that of the other, the tiles' is theirs."""
+    places, verdicts = [Box(0, 0, 200, 200), Box(200, 0, 200, 200)], [verdict("crack")] * 2
+    cam = hot_at((3, 1), (0, 2))
+    tiles = merge_tiles(places, verdicts, RULES, cam)[0].box
+    (defect,) = merge_tiles(places, verdicts, replace(RULES, box_from="cam"), cam)
+    without = merge_tiles(places, verdicts, replace(RULES, box_from="cam"))[0].box
+
+    assert tiles == without == defect.tiles_box == Box(0, 0, 400, 200)
+    for hot in (Box(150, 50, 50, 50), Box(200, 100, 50, 50)):
+        assert hot.area_px == hot.shared_px(defect.box)
+    assert defect.box.area_px == defect.box.shared_px(Box(100, 0, 200, 200))
+
+
+def test_boxes_that_are_apart_are_one_defect_where_their_tiles_touch() -> None:
+    """What joins is the tiles: the far ends of two of them are one defect still, its box from end to end."""
+    places, verdicts = [Box(0, 0, 200, 200), Box(200, 0, 200, 200)], [verdict("crack")] * 2
+    (defect,) = merge_tiles(places, verdicts, replace(RULES, box_from="cam"), hot_at((0, 1), (3, 1)))
+
+    assert (defect.box.x, defect.box.right, defect.tiles) == (0, 400, 2)
+    assert defect.box.height < 200
+
+
+def test_a_piece_of_another_name_widens_the_box() -> None:
+    """A wrongly named tile within a defect shows a part of it."""
+    tiles = [Box(0, 0, 200, 200), Box(100, 0, 200, 200), Box(200, 0, 200, 200)]
+    verdicts = [verdict("rust"), verdict("hole"), verdict("rust")]
+    rules = replace(EQUALLY_SEVERE, box_from="cam")
+    (defect,) = merge_tiles(tiles, verdicts, rules, hot_at((1, 1), (1, 3), (1, 1)))
+
+    assert Box(0, 0, 400, 200) == defect.tiles_box
+    assert defect.box.bottom == 200
+    assert (0, 300) < (defect.box.x, defect.box.right) < (100, 400)
 
 
 def test_two_labels_all_over_a_large_frame_take_little_memory() -> None:

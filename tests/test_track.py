@@ -207,6 +207,32 @@ def test_the_closed_message_tells_the_whole_defect() -> None:
     ) == ("decision.thresholds.rust", 0.8, 0.97, 0.17)  # fmt: skip
 
 
+def test_tiles_join_frames_and_boxes_are_told() -> None:
+    """A thin scratch over the seam: its boxes do not touch, its tiles do, so it is one, as long as what shows of it."""
+    tile = Box(0, 300, 100, 100)
+    items = [
+        strip(0, make_defect(box=Box(40, 320, 10, 50), tiles_box=tile)),
+        strip(1, make_defect(box=Box(42, 130, 10, 20), tiles_box=Box(0, 100, 100, 100))),
+        strip(2),
+    ]
+    _, bodies = track_all(items, track_rules(mm_per_px=0.5))
+    opened, updated, closed = only(DefectMessage, bodies)
+
+    assert (opened.box_px.x, opened.box_px.width, opened.line, opened.lines) == (40, 10, 320, 50)
+    assert (updated.box_px.y, updated.line, updated.lines) == (130, 320, 130)
+    assert (closed.phase, closed.line, closed.lines, closed.width_mm, closed.length_mm) == ("closed", 320, 130, 6, 65)
+
+
+@pytest.mark.parametrize("item", [still(0), strip(0)])
+def test_evidence_marks_the_box_and_shows_the_tiles(item: Inspection) -> None:
+    """What surrounds a small defect is in its picture."""
+    box, tile = Box(40, 20, 10, 5), Box(0, 0, 100, 100)
+    _, drafts = track(TrackState(), inspected(item.frame, make_defect(box=box, tiles_box=tile)), track_rules())
+    (picture,) = [draft.picture for draft in drafts if draft.picture is not None]
+
+    assert (picture.box, picture.around) == (box, tile)
+
+
 def test_every_message_shows_the_score_that_its_reason_names() -> None:
     """In every phase `why` speaks of the score and label that the message carries."""
     scores = (0.81, 0.95, 0.83, 0.99)

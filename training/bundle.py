@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -71,6 +71,7 @@ class Parts:
     unknown: UnknownRule | None
     """Of that distance."""
     looks: int
+    box_from: Literal["tile", "cam"]
     metrics: Mapping[str, Any]
     training: Mapping[str, Any]
     data: Mapping[str, Any]
@@ -117,7 +118,7 @@ def bundle_run(
     own = is_own(identity)
     parts = Parts(
         recipe, labels, signed.model, signed.temperature, signed.thresholds, severity_for(labels), signed.distance,
-        signed.unknown, signed.looks, figures,
+        signed.unknown, signed.looks, signed.box_from, figures,
         {
             "learned_from": learned_from(identity),
             "auxiliary_sha256": identity.get("auxiliary"),
@@ -275,6 +276,7 @@ def _fill(folder: Path, parts: Parts, version: str) -> Card:
             "thresholds": dict(parts.thresholds),
             "severity": dict(parts.severity),
             "looks": parts.looks,
+            "box_from": parts.box_from,
             "unknown": parts.unknown,
             "metrics": dict(parts.metrics),
             "training": {"recipe": recipe.model_dump(), "digest": recipe.digest, "inspector": inspector.__version__,

@@ -79,9 +79,10 @@ class Judged:
 
     Attributes:
         placed: Where it lies.
-        found: A published defect touches it.
+        found: The tiles of a published defect touch it.
         right_label: One of those has its label.
-        covered: Share of its box that these cover; 0 where it was not found.
+        touched: The box of one of them touches it, too.
+        covered: Share of its box that theirs cover; 0 where it was not found.
         iou: Of its box and the best of theirs.
         tile_px: Side of a tile.
     """
@@ -89,6 +90,7 @@ class Judged:
     placed: Placed
     found: bool
     right_label: bool
+    touched: bool
     covered: float
     iou: float
     tile_px: int
@@ -129,7 +131,7 @@ def run_benchmark(
             if not missed.found and missed.quarter_side:
                 gallery.show("Defects on the line that were missed", _missed(strip, missed))
         for defect in inspection.published:
-            near = [placed.label for placed in strip.placed if defect.box.touches(placed.box, FEATHER_PX)]
+            near = [placed.label for placed in strip.placed if defect.tiles_box.touches(placed.box, FEATHER_PX)]
             published[defect.label] += 1
             true_published[defect.label] += bool(near)
             rightly_named[defect.label] += defect.label in near
@@ -163,10 +165,11 @@ def run_benchmark(
         "protocol": (
             f"{len(benchmark.strips)} strips of {STRIP_PX} px, defects and ground of test groups, tiled and decided by"
             " the daemon's inspect_frame; recall and right_label over defects whose longer side is at least a quarter"
-            " of a tile; a defect counts as found when a published defect touches its box; precision_per_label: of the"
-            f" published defects of a label, those within {FEATHER_PX} px of a defect of that label; localisation:"
-            " covered_mean and box_iou_mean over found defects, whose published boxes are whole tiles; cam_pointing"
-            " over tiles led by the label of the defect they show, where its boxes cover less than half"
+            " of a tile; a defect counts as found when the tiles of a published one touch its box; precision_per_label:"
+            f" of the published defects of a label, those within {FEATHER_PX} px of a defect of that label;"
+            " localisation: box_touches, covered_mean and box_iou_mean over found defects and the boxes published for"
+            " them; cam_pointing over tiles led by the label of the defect they show, where its boxes cover less than"
+            " half"
         ),
         "recall": share(sum(d.found for d in chosen), len(chosen))["share"],
         "right_label": share(sum(d.right_label for d in chosen), sum(d.found for d in chosen))["share"],
@@ -199,6 +202,7 @@ def run_benchmark(
         "defect_tiles_right": share(right_tiles, defect_tiles),
         "ece": expected_calibration_error(confidence, correct),
         "localisation": {
+            "box_touches": share(sum(d.touched for d in chosen), sum(d.found for d in chosen)),
             "covered_mean": _mean([d.covered for d in chosen if d.found]),
             "box_iou_mean": _mean([d.iou for d in chosen if d.found]),
             "cam_pointing_tolerance_px": POINTING_TOLERANCE_PX,
@@ -272,16 +276,17 @@ def judge(strip: Strip, inspection: Inspection, tile_px: int) -> list[Judged]:
     """Return what became of each placed defect of a strip."""
     rows = []
     for placed in strip.placed:
-        touching = [defect for defect in inspection.published if defect.box.touches(placed.box)]
+        touching = [defect for defect in inspection.published if defect.tiles_box.touches(placed.box)]
         right = any(defect.label == placed.label for defect in touching)
         shared = [defect.box.shared_px(placed.box) for defect in touching]
         both = [one / (each.box.area_px + placed.box.area_px - one) for each, one in zip(touching, shared, strict=True)]
         marked = np.zeros((placed.box.height, placed.box.width), bool)
         for defect in touching:
             left, top = max(0, defect.box.x - placed.box.x), max(0, defect.box.y - placed.box.y)
-            marked[top : defect.box.bottom - placed.box.y, left : defect.box.right - placed.box.x] = True
-        covered = float(marked.mean())
-        rows.append(Judged(placed, bool(touching), right, covered, max(both, default=0.0), tile_px))
+            right_end, bottom = max(0, defect.box.right - placed.box.x), max(0, defect.box.bottom - placed.box.y)
+            marked[top:bottom, left:right_end] = True
+        touched, covered = any(defect.box.touches(placed.box) for defect in touching), float(marked.mean())
+        rows.append(Judged(placed, bool(touching), right, touched, covered, max(both, default=0.0), tile_px))
     return rows
 
 

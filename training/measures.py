@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import (
@@ -29,12 +29,15 @@ from inspector.decision import DecisionRules, Verdict, to_scores
 from inspector.errors import BundleError
 from inspector.frame import Pixels
 from inspector.inspection import judge_tiles
+from inspector.localize import locate
+from inspector.tiling import Box
 from training.corrupt import SUITE, corrupted
-from training.dataset import LabelledBox, Picture
+from training.dataset import Picture
 from training.gallery import Exhibit
 from training.intervals import share
 from training.line import expected_calibration_error
 from training.maps import POINTING_TOLERANCE_PX, grown_map, hottest_place, off_by_px
+from training.tiles import own_boxes
 
 COVERED_SHARE = 0.5
 DEFECT_SHARE = 0.001
@@ -199,62 +202,54 @@ def _distances(model: Model, tiles: Sequence[Pixels]) -> _Floats:
 
 
 def localisation(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Iterator[Row]:
-    """Pointing game and box IoU of the class activation map, on pictures whose boxes cover less than half of them."""
+    """Pointing game of the class activation map, on pictures whose boxes cover less than half of them, and its box.
+
+    The box (see `inspector.localize`) is compared with the one around all boxes of the picture's label; `covered` is
+    the share of what these mark that lies in it.
+    """
     chosen = [i for i, picture in enumerate(pictures) if 0 < covered_share(picture) < COVERED_SHARE]
     if not chosen:
         return
     predictions = model.classify([pixels[i] for i in chosen])
     if predictions.cam is None:
         return
-    strict = tolerant = localised = 0
-    overlaps = []
+    strict = tolerant = 0
+    overlaps, covered = [], []
     for row, index in enumerate(chosen):
         picture = pictures[index]
-        cam = predictions.cam[row, :, :, model.rules.labels.index(picture.label)]
-        heat = grown_map(cam, picture.width, picture.height)
-        boxes = [box for box in picture.boxes if box.label == picture.label]
+        leading = model.rules.labels.index(picture.label)
+        heat = grown_map(predictions.cam[row, :, :, leading], picture.width, picture.height)
+        boxes = own_boxes(picture)
         off = off_by_px(hottest_place(heat), boxes)
         strict += off == 0
         tolerant += off <= POINTING_TOLERANCE_PX
-        overlap = _best_iou(np.asarray(heat, np.float64), boxes)
-        overlaps.append(overlap)
-        localised += overlap >= 0.5
+        window = Box(0, 0, picture.width, picture.height)
+        shown = locate(predictions.cam[row : row + 1], [leading], [window])[0]
+        wanted = reduce(Box.union, boxes)
+        both = shown.shared_px(wanted)
+        overlaps.append(both / (shown.area_px + wanted.area_px - both))
+        marked = _marked(picture)
+        covered.append(float(marked[shown.y : shown.bottom, shown.x : shown.right].sum() / marked.sum()))
     yield "pointing", share(tolerant, len(chosen))["share"]
     yield "pointing_tolerance_px", POINTING_TOLERANCE_PX
     yield "pointing_within_tolerance", share(tolerant, len(chosen))
     yield "pointing_strict", share(strict, len(chosen))
     yield "box_iou_mean", round(float(np.mean(overlaps)), 4)
-    yield "box_iou_half", share(localised, len(chosen))
+    yield "box_iou_half", share(sum(overlap >= 0.5 for overlap in overlaps), len(chosen))
+    yield "box_covered_mean", round(float(np.mean(covered)), 4)
 
 
 def covered_share(picture: Picture) -> float:
     """Return the share of the picture that boxes of its own label cover."""
+    return float(_marked(picture).mean())
+
+
+def _marked(picture: Picture) -> npt.NDArray[np.bool_]:
     mask = np.zeros((picture.height, picture.width), bool)
     for box in picture.boxes:
         if box.label == picture.label:
             mask[box.y : box.bottom, box.x : box.right] = True
-    return float(mask.mean())
-
-
-def heat_box(heat: _Floats) -> tuple[int, int, int, int]:
-    """Return (x, y, right, bottom) of the blob around the hottest place, at half way between mean and maximum."""
-    level = (float(heat.max()) + float(heat.mean())) / 2
-    count, marks, stats, _ = cv2.connectedComponentsWithStats((heat >= level).astype(np.uint8))
-    peak = int(marks[np.unravel_index(int(heat.argmax()), heat.shape)])
-    if count < 2 or peak == 0:
-        return 0, 0, heat.shape[1], heat.shape[0]
-    x, y, width, height = (int(value) for value in stats[peak][:4])
-    return x, y, x + width, y + height
-
-
-def _best_iou(heat: _Floats, boxes: Sequence[LabelledBox]) -> float:
-    x, y, right, bottom = heat_box(heat)
-    best = 0.0
-    for box in boxes:
-        wide, high = min(right, box.right) - max(x, box.x), min(bottom, box.bottom) - max(y, box.y)
-        both = max(0, wide) * max(0, high)
-        best = max(best, both / ((right - x) * (bottom - y) + box.area - both))
-    return best
+    return mask
 
 
 def costs(model: Model, tiles: Sequence[Pixels], truth: Sequence[str]) -> Iterator[Row]:

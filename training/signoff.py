@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,8 @@ class SignedOff:
     unknown: UnknownRule
     looks: int
     """How many views of a doubtful tile temperature and thresholds hold for, see `inspector.inspection`."""
+    box_from: Literal["tile", "cam"]
+    """`cam` where the map has learned from boxes; another one may peak anywhere (`LOG.md`)."""
     parity: Parity
     """Over whole validation pictures: the gate. A tile cut at its edge may lie on the fence for both networks."""
     parity_tiles: Parity
@@ -114,6 +116,7 @@ def sign_off(
     """
     made = round_network(network, course, recipe, run)
     model = with_finer_map(made, course, recipe)
+    box_from: Literal["tile", "cam"] = "tile" if model is made.model else "cam"
     int8, held = Int8Network(model), course.validation
     looks, logits, temperature = 1, made.scored["logits"], made.temperature
     if CLEAN in course.labels:  # without it every tile would be looked at again
@@ -122,7 +125,9 @@ def sign_off(
     thresholds = choose_thresholds(softmax(logits, temperature), held.labels, course.labels)
     distance, reached = fit_unknown(int8, course, recipe, made.groups)
     rule = rule_for(distance, threshold_for(reached, false_unknown_rate), false_unknown_rate)
-    return SignedOff(model, temperature, thresholds, distance, rule, looks, made.over_pictures, made.over_tiles)
+    return SignedOff(
+        model, temperature, thresholds, distance, rule, looks, box_from, made.over_pictures, made.over_tiles
+    )
 
 
 def round_network(network: Any, course: Course, recipe: Recipe, run: Path) -> Rounded:
@@ -256,7 +261,7 @@ def save(run: Path, result: SignedOff) -> None:
         {
             "files": {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()},
             "temperature": result.temperature, "thresholds": result.thresholds,
-            "unknown": result.unknown.model_dump(), "looks": result.looks,
+            "unknown": result.unknown.model_dump(), "looks": result.looks, "box_from": result.box_from,
             "parity": parity_row(result.parity), "parity_tiles": parity_row(result.parity_tiles),
         },
     )  # fmt: skip
@@ -280,11 +285,11 @@ def load(run: Path) -> SignedOff:
     for name, sha256 in row.get("files", {}).items():
         if hashlib.sha256(raw[name]).hexdigest() != sha256:
             raise DataError(f"{run / name}: is not what signoff.json was written for: run quantize again")
-    if "unknown" not in row:
+    if not {"unknown", "box_from"} <= set(row):
         raise DataError(f"{run}: quantized by a version of before: run quantize again")
     rule = UnknownRule.model_validate(row["unknown"])
     compared, tiles = (Parity(**{**row[k], "larger": tuple(row[k]["larger"])}) for k in ("parity", "parity_tiles"))
     return SignedOff(
         raw["model.tflite"], row["temperature"], row["thresholds"], read_distance(run / UNKNOWN_FILE, rule), rule,
-        row["looks"], compared, tiles,
+        row["looks"], row["box_from"], compared, tiles,
     )  # fmt: skip

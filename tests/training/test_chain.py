@@ -134,11 +134,15 @@ def test_the_bundle_opens_as_the_daemon_opens_it(trained: Trained) -> None:
 def test_the_class_activation_map_averages_to_the_logits(trained: Trained) -> None:
     """The int8 map's mean is the int8 logit to within the rounding of both, so the map explains the score."""
     tiles = [draw_tile(label, 7, 200) for label in ("scratches", "patches", "clean")]
-    predictions = Classifier(load_bundle(trained.bundle))(tiles)
+    loaded = load_bundle(trained.bundle)
+    outputs = Int8Network(loaded.model_path().read_bytes())(tiles)
+    served = Classifier(loaded)(tiles).cam
+    step = loaded.card.quantization["cam"]
 
-    assert predictions.cam is not None
-    spread = float(np.abs(predictions.logits).max()) or 1.0
-    assert np.abs(predictions.cam.mean(axis=(1, 2)) - predictions.logits).max() < 0.15 * spread + 0.1
+    assert served is not None
+    spread = float(np.abs(outputs["logits"]).max()) or 1.0
+    assert np.abs(outputs["cam"].mean(axis=(1, 2)) - outputs["logits"]).max() < 0.15 * spread + 0.1
+    assert np.allclose(outputs["cam"], (served.astype(float) - step["zero_point"]) * step["scale"])
 
 
 def fine_network() -> tuple[Recipe, tuple[str, ...], Any]:
