@@ -70,7 +70,7 @@ class SignedOff:
     looks: int
     """How many views of a doubtful tile temperature and thresholds hold for, see `inspector.inspection`."""
     box_from: Literal["tile", "cam"]
-    """`cam` where the map has learned from boxes; another one may peak anywhere (`LOG.md`)."""
+    """`cam` where the maps of all defect labels have learned from boxes; another one may peak anywhere (`LOG.md`)."""
     parity: Parity
     """Over whole validation pictures: the gate. A tile cut at its edge may lie on the fence for both networks."""
     parity_tiles: Parity
@@ -116,7 +116,7 @@ def sign_off(
     """
     made = round_network(network, course, recipe, run)
     model = with_finer_map(made, course, recipe)
-    box_from: Literal["tile", "cam"] = "tile" if model is made.model else "cam"
+    taught = model is not made.model and every_label_is_boxed(course)
     int8, held = Int8Network(model), course.validation
     looks, logits, temperature = 1, made.scored["logits"], made.temperature
     if CLEAN in course.labels:  # without it every tile would be looked at again
@@ -126,8 +126,9 @@ def sign_off(
     distance, reached = fit_unknown(int8, course, recipe, made.groups)
     rule = rule_for(distance, threshold_for(reached, false_unknown_rate), false_unknown_rate)
     return SignedOff(
-        model, temperature, thresholds, distance, rule, looks, box_from, made.over_pictures, made.over_tiles
-    )
+        model, temperature, thresholds, distance, rule, looks, "cam" if taught else "tile", made.over_pictures,
+        made.over_tiles,
+    )  # fmt: skip
 
 
 def round_network(network: Any, course: Course, recipe: Recipe, run: Path) -> Rounded:
@@ -185,6 +186,12 @@ def with_finer_map(made: Rounded, course: Course, recipe: Recipe) -> bytes:
         return finer
     print("the finer map is left out: with it the file gives other logits or features", flush=True)
     return made.model
+
+
+def every_label_is_boxed(course: Course) -> bool:
+    """Say whether the finer map could learn of each defect label where it shows; the others' may peak anywhere."""
+    boxed = {label for label, boxes in zip(course.train.labels, course.train.boxes, strict=True) if boxes}
+    return boxed >= set(course.labels) - {CLEAN}
 
 
 def fit_unknown(

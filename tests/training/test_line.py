@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,9 +37,9 @@ STRIP = Strip(
 def answer(named: Sequence[str], peaks: Sequence[tuple[int, int]]) -> Predictions:
     """Each tile's label, sure of it, and the cell (of 4 x 4) where its map is highest."""
     logits = np.array([[8.0 * (label == name) for label in LABELS] for name in named])
-    cam = np.zeros((len(named), 4, 4, len(LABELS)))
+    cam = np.zeros((len(named), 4, 4, len(LABELS)), np.int8)
     for tile, (x, y) in enumerate(peaks):
-        cam[tile, y, x, :] = 5.0
+        cam[tile, y, x, :] = 100
     return Predictions(logits, cam=cam)
 
 
@@ -84,6 +85,27 @@ def test_maps_are_judged_where_they_could_miss() -> None:
     row = run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named, peaks), RULES, Gallery())["localisation"]
 
     assert (row["cam_pointing"]["k"], row["cam_pointing"]["n"], row["cam_pointing_strict"]["k"]) == (2, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("peaks", "touched", "covered"),
+    [
+        pytest.param([(0, 0), (0, 0), (0, 0), (0, 0), (2, 2), (0, 2)], 2, (0.2, 0.8), id="in both"),
+        pytest.param([(3, 3), (0, 0), (0, 0), (0, 0), (2, 2), (0, 2)], 1, (0.1, 0.5), id="in one, far from the other"),
+    ],
+)
+def test_boxes_are_judged_apart_from_finding(
+    peaks: list[tuple[int, int]], touched: int, covered: tuple[float, float]
+) -> None:
+    """What its tiles find is found; whether the box that was read from their maps touches it is told beside."""
+    named = ["inclusion", "clean", "clean", "clean", "scratches", "scratches"]
+    rules = replace(RULES, decision=replace(RULES.decision, box_from="cam"))
+    row = run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named, peaks), rules, Gallery())
+    place = row["localisation"]
+
+    assert (row["found"]["k"], row["labelled_right"]["k"]) == (2, 2)
+    assert (place["box_touches"]["k"], place["box_touches"]["n"]) == (touched, 2)
+    assert covered[0] < place["covered_mean"] < covered[1]
 
 
 def test_a_strip_that_the_daemon_refuses_is_passed_over() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from inspector.decision import DecisionRules
 from inspector.inspection import judge_tiles
 from inspector.strip import KINDS, draw_tile
 from inspector.tiling import Box
+from training import signoff
 from training.feed import stacked_input
 from training.locate import fit_fine_head
 from training.maps import grown_map, hottest_place, off_by_px
@@ -20,7 +22,8 @@ from training.own import network_from_int8, open_start
 from training.quantize import Int8Network, convert
 from training.rounding import calibrate
 from training.signoff import look_as_served
-from training.tiles import TileSet
+from training.tiles import OUTLIER, TileSet
+from training.train import Course
 from training.unknown import fit_feature_head, halves
 
 SPOT_PX = 30
@@ -116,6 +119,18 @@ def test_thresholds_are_chosen_on_what_the_daemon_decides_by() -> None:
 
     assert np.array_equal(looked, served.logits)
     assert not np.array_equal(looked, once)
+
+
+@pytest.mark.parametrize(
+    ("boxed", "expected"), [(KINDS, True), (KINDS[:-1], False), ((*KINDS, "clean"), True), ((), False)]
+)
+def test_boxes_are_read_from_maps_where_every_label_had_some(boxed: Sequence[str], expected: bool) -> None:
+    """One label without a box, and nobody knows where its map peaks; `clean` needs none."""
+    names = [*KINDS, "clean", OUTLIER]
+    boxes = [(Box(50, 50, 60, 60),) if name in boxed else () for name in names]
+    tiles = TileSet.of([draw_tile("clean", 1, 200)] * len(names), names, "picture", [""] * len(names), boxes)
+
+    assert signoff.every_label_is_boxed(Course((*KINDS, "clean"), tiles, tiles, frozenset())) is expected
 
 
 def test_without_boxes_there_is_no_finer_map() -> None:
