@@ -10,6 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from inspector.bundle import sha256_file
 from training import signoff
 from training.auxiliary import NOTHING, Auxiliary
 from training.dataset import Store, load_pixels
+from training.errors import FoldError
 from training.evaluate import provenance
 from training.files import write_json
 from training.intervals import share
@@ -68,7 +72,7 @@ def cross_validate(
             if row is None:
                 run = Path("runs") / "crossval" / f"{recipe.name}-{seed}-{number}-{digest[:8]}"
                 start = weights or imagenet_weights(recipe.width, Path("cache"))
-                row = run_fold(seeded, store, manifest, auxiliary, start, kept, held, run)
+                row = _in_its_own_process(seeded, store.root, manifest, auxiliary, start, kept, held, run)
                 row |= {"schema": FOLD_SCHEMA, "digest": digest, "seed": seed, "fold": number, "folds": folds}
                 row |= {"provenance": {**provenance(manifest), "weights_sha256": sha256_file(start)}}
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,9 +113,25 @@ def read_fold(path: Path, digest: str) -> dict[str, Any] | None:
     return dict(row) if row.get("digest") == digest else None
 
 
+def _in_its_own_process(*arguments: Any) -> dict[str, Any]:
+    """Return what `run_fold` does with these: TensorFlow gives no memory back before its process ends.
+
+    Raises:
+        FoldError: The process was killed.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        try:
+            return process.submit(run_fold, *arguments).result()
+        except BrokenProcessPool as exc:
+            raise FoldError(
+                "crossval: the process of a fold was killed, for memory as a rule: finished folds are kept, and the"
+                " same command goes on"
+            ) from exc
+
+
 def run_fold(
     recipe: Recipe,
-    store: Store,
+    data: Path,
     manifest: Manifest,
     auxiliary: Auxiliary,
     weights: Path,
@@ -119,7 +139,19 @@ def run_fold(
     held: Sequence[int],
     run: Path,
 ) -> dict[str, Any]:
-    """Train on `kept`, quantize, and score `held` by both networks, one look at each picture."""
+    """Train on `kept`, quantize, and score `held` by both networks, one look at each picture.
+
+    Args:
+        recipe: With the fold's seed.
+        data: The data set that `manifest` describes.
+        manifest: Of all pictures.
+        auxiliary: Pictures from elsewhere.
+        weights: To begin from.
+        kept: Places of the pictures to learn from.
+        held: Places of those to score.
+        run: The run's folder.
+    """
+    store = Store(data)
     keras.utils.set_random_seed(recipe.seed)
     pictures = [manifest.pictures[i] for i in kept]
     course = assemble(recipe, pictures, load_pixels(store, pictures), auxiliary)

@@ -6,7 +6,8 @@
     ├── DataError        exit 78: a picture, annotation, label or split is not as it must be; names the file
     ├── RecipeError      exit 78: a configuration file, or a run of another configuration
     ├── WeightsError     exit 78: a weights file that does not fit the network
-    └── GateError        exit 1: the int8 network is not the float network; nothing is shipped
+    ├── GateError        exit 1: the int8 network is not the float network; nothing is shipped
+    └── FoldError        exit 1: the process of a fold did not come to its end
 """
 
 from __future__ import annotations
@@ -28,3 +29,7 @@ class WeightsError(RefusedError):
 
 class GateError(InspectorError):
     """The int8 network differs from the float network by more than the parity gate allows."""
+
+
+class FoldError(InspectorError):
+    """The process of a cross-validation's fold was killed: for memory, as a rule."""

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from fakes import killed
 from pydantic import ValidationError
 
 from inspector.bundle import load_bundle
@@ -27,14 +28,14 @@ from inspector.preprocess import to_input
 from inspector.strip import KINDS, draw_tile
 from inspector.tiling import Box
 from training import bundle as training_bundle
-from training import checkpoint, rounding, signoff
+from training import checkpoint, crossval, rounding, signoff
 from training import train as training_run
 from training.auxiliary import NOTHING
 from training.bundle import bundle_run
 from training.checkpoint import replace_weights, save_state
 from training.crossval import cross_validate, fold_digest
 from training.dataset import Store
-from training.errors import DataError, GateError, RecipeError, WeightsError
+from training.errors import DataError, FoldError, GateError, RecipeError, WeightsError
 from training.evaluate import evaluate
 from training.explain import agreement, grad_cam
 from training.feed import mask_of, preprocess_in_graph, shown_cells, stacked_input
@@ -50,7 +51,7 @@ from training.network import (
     with_map,
 )
 from training.own import fine_tune, open_start
-from training.prepare import Manifest, build_manifest
+from training.prepare import Manifest, build_manifest, group_folds
 from training.quantize import Int8Network, convert, parity
 from training.recipe import CONFIGS, Recipe, load_recipe
 from training.report import write_report
@@ -656,6 +657,26 @@ def test_a_wrong_configuration_is_refused_by_name(tmp_path: Path, text: str, nam
 
     assert named in str(caught.value)
     assert "a.py" in str(caught.value)
+
+
+def test_a_fold_is_trained_scored_and_kept(
+    trained: Trained, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One fold for real: in its own process, every held-out picture scored, read and not run again the next time."""
+    monkeypatch.chdir(tmp_path)  # runs go below the working directory
+    options = {"folds": 3, "seeds": 1, "output": tmp_path, "only": (1,)}
+    found = cross_validate(SMALL, trained.store, trained.manifest, weights, **options)
+    row = json.loads((tmp_path / "crossval" / "small" / "seed-1-fold-1.json").read_text())
+    held = [trained.manifest.pictures[i].name for i in list(group_folds(trained.manifest.pictures, 1, 3))[1][1]]
+    monkeypatch.setattr(crossval, "run_fold", killed)
+
+    assert row["pictures"] == held
+    assert row["n"] == found["int8"]["n"] == len(held) == len(row["int8"])
+    assert row["int8_correct"] == sum(a == b for a, b in zip(row["int8"], row["truth"], strict=True))
+    assert cross_validate(SMALL, trained.store, trained.manifest, weights, **options)["int8"] == found["int8"]
+    with pytest.raises(FoldError, match="finished folds are kept"):
+        cross_validate(SMALL, trained.store, trained.manifest, weights, **{**options, "only": (0, 1)})
+    assert [path.name for path in (tmp_path / "crossval" / "small").iterdir()] == ["seed-1-fold-1.json"]
 
 
 def test_a_process_that_takes_one_fold_leaves_the_others_alone(trained: Trained, tmp_path: Path) -> None:
