@@ -19,7 +19,7 @@ PACKAGE = Path(inspector.__file__).parent
 
 GROUPS = {
     "ground": "errors clock faults notify frame",
-    "look": "tiling preprocess decode strip distance bundle classifier decision inspection classify",
+    "look": "tiling preprocess decode strip distance bundle classifier decision localize inspection classify",
     "settings": "settings",
     "tell": "messages track",
     "keep": "store evidence",
@@ -47,7 +47,7 @@ ALLOWED = {
 }
 """What a group may import besides itself: what lies to its left on the data's way."""
 
-PURE = ("tiling", "preprocess", "distance", "decision", "inspection", "track")
+PURE = ("tiling", "preprocess", "distance", "decision", "localize", "inspection", "track")
 """Stations that do no I/O, read no clock, start no thread, and draw no random number."""
 
 IMPURE = {"time", "threading", "socket", "sqlite3", "os", "subprocess", "random", "logging", "structlog", "queue"}
