@@ -31,6 +31,7 @@ SHIPPED = Path(__file__).parent / "bundles"
 DEFAULT_BUNDLE = "neu-fast"
 
 Severity = Literal["minor", "major", "critical"]
+BoxFrom = Literal["tile", "cam"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -104,7 +105,7 @@ class Card(_Strict):
     looks: Literal[1, 4] = 1
     """How many views of a tile, itself and its mirror images, are scored before it is called a defect (see
     `inspection`); temperature and thresholds are those of their mean."""
-    box_from: Literal["tile", "cam"] = "tile"
+    box_from: BoxFrom = "tile"
     """What a defect's box is drawn around: whole tiles, or what is hot in their maps (see `localize`), where these have
     learned from boxes to point."""
     unknown: UnknownRule | None = None

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from inspector.bundle import CLEAN, UNKNOWN, Bundle, Severity
+from inspector.bundle import CLEAN, UNKNOWN, BoxFrom, Bundle, Severity
 from inspector.classifier import Predictions
 from inspector.distance import FeatureDistance
 from inspector.errors import ConfigError
@@ -48,7 +47,7 @@ class DecisionRules:
     distance: FeatureDistance | None = None
     unknown_threshold: float = np.inf
     looks: int = 1
-    box_from: Literal["tile", "cam"] = "tile"
+    box_from: BoxFrom = "tile"
 
     @classmethod
     def of(

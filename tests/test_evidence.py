@@ -55,7 +55,7 @@ def test_picture(pixels: np.ndarray, box: Box, longest_px: int, expected: tuple[
 
 
 def test_the_box_is_drawn_and_the_frame_is_not() -> None:
-    """The outline lies on the box in orange, not on the part shown; the frame's own pixels stay as they were."""
+    """The outline lies on the box in orange; the frame's own pixels stay as they were."""
     pixels = np.full((400, 600), 40, np.uint8)
     drawn = cv2.imdecode(
         np.frombuffer(draw_evidence(Picture(pixels, Box(100, 100, 50, 50), Box(100, 100, 50, 50)), 640), np.uint8), 1
@@ -65,6 +65,18 @@ def test_the_box_is_drawn_and_the_frame_is_not() -> None:
     assert red > blue + 80
     assert abs(int(drawn[45, 45, 2]) - 40) < 12
     assert (pixels == 40).all()
+
+
+def test_the_part_around_the_box_is_shown_and_not_outlined() -> None:
+    """A small box in a part of 50 px: the picture begins 20 px beside the part, and the outline is the box's."""
+    picture = Picture(np.full((400, 600), 40, np.uint8), Box(110, 110, 30, 20), Box(100, 100, 50, 50))
+    drawn = cv2.imdecode(np.frombuffer(draw_evidence(picture, 640), np.uint8), 1).astype(int)
+    on_box, on_part, inside = drawn[30, 45], drawn[20, 45], drawn[40, 45]
+
+    assert drawn.shape == (90, 90, 3)
+    assert on_box[2] > on_box[0] + 80
+    assert abs(on_part[2] - 40) < 12
+    assert abs(inside[2] - 40) < 12
 
 
 def test_kept_pictures_can_be_read_and_checked(tmp_path: Path, clock: FakeClock) -> None:

@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 import inspector
-from inspector.bundle import CARD_SCHEMA, CLEAN, Card, Severity, UnknownRule, load_bundle, sha256_file
+from inspector.bundle import CARD_SCHEMA, CLEAN, BoxFrom, Card, Severity, UnknownRule, load_bundle, sha256_file
 from inspector.classifier import Classifier, check_golden
 from inspector.distance import FeatureDistance
 from inspector.frame import Pixels
@@ -71,7 +71,7 @@ class Parts:
     unknown: UnknownRule | None
     """Of that distance."""
     looks: int
-    box_from: Literal["tile", "cam"]
+    box_from: BoxFrom
     metrics: Mapping[str, Any]
     training: Mapping[str, Any]
     data: Mapping[str, Any]

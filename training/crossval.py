@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import keras
@@ -119,7 +121,7 @@ def _in_its_own_process(*arguments: Any) -> dict[str, Any]:
     Raises:
         FoldError: The process was killed.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_end_with_parent) as process:
         try:
             return process.submit(run_fold, *arguments).result()
         except BrokenProcessPool as exc:
@@ -127,6 +129,18 @@ def _in_its_own_process(*arguments: Any) -> dict[str, Any]:
                 "crossval: the process of a fold was killed, for memory as a rule: finished folds are kept, and the"
                 " same command goes on"
             ) from exc
+
+
+def _end_with_parent() -> None:
+    """Have this process end when its parent does, however that ends: another start must find nobody in the run."""
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def run_fold(

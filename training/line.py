@@ -22,7 +22,7 @@ from inspector.inspection import Inspection, InspectRules, inspect_frame
 from training.dataset import Picture
 from training.gallery import Exhibit, Gallery
 from training.intervals import Share, share
-from training.maps import POINTING_TOLERANCE_PX, grown_map, hottest_place, off_by_px
+from training.maps import POINTING_TOLERANCE_PX, box_iou, grown_map, hottest_place, off_by_px
 from training.quilt import quilt
 from training.tiles import FEATHER_PX, Cutout, Placed, Strip, compose_strip, find_cutouts, find_grounds, label_of_window
 
@@ -278,15 +278,14 @@ def judge(strip: Strip, inspection: Inspection, tile_px: int) -> list[Judged]:
     for placed in strip.placed:
         touching = [defect for defect in inspection.published if defect.tiles_box.touches(placed.box)]
         right = any(defect.label == placed.label for defect in touching)
-        shared = [defect.box.shared_px(placed.box) for defect in touching]
-        both = [one / (each.box.area_px + placed.box.area_px - one) for each, one in zip(touching, shared, strict=True)]
+        iou = max((box_iou(defect.box, placed.box) for defect in touching), default=0.0)
         marked = np.zeros((placed.box.height, placed.box.width), bool)
         for defect in touching:
             left, top = max(0, defect.box.x - placed.box.x), max(0, defect.box.y - placed.box.y)
             right_end, bottom = max(0, defect.box.right - placed.box.x), max(0, defect.box.bottom - placed.box.y)
             marked[top:bottom, left:right_end] = True
         touched, covered = any(defect.box.touches(placed.box) for defect in touching), float(marked.mean())
-        rows.append(Judged(placed, bool(touching), right, touched, covered, max(both, default=0.0), tile_px))
+        rows.append(Judged(placed, bool(touching), right, touched, covered, iou, tile_px))
     return rows
 
 

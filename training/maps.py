@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inspector.tiling import Box
+
 POINTING_TOLERANCE_PX = 15
 """As in the pointing game of Zhang et al., "Top-down neural attention by excitation backprop", IJCV 126 (2018)."""
 
@@ -24,6 +26,12 @@ class Rectangle(Protocol):
     def right(self) -> int: ...  # noqa: D102
     @property
     def bottom(self) -> int: ...  # noqa: D102
+
+
+def box_iou(first: Box, second: Box) -> float:
+    """Return the area that both boxes cover over the area that either does."""
+    both = first.shared_px(second)
+    return both / (first.area_px + second.area_px - both)
 
 
 def grown_map(cam: npt.NDArray[Any], width_px: int, height_px: int) -> npt.NDArray[np.float32]:

@@ -33,10 +33,11 @@ from inspector.localize import locate
 from inspector.tiling import Box
 from training.corrupt import SUITE, corrupted
 from training.dataset import Picture
+from training.feed import mask_of
 from training.gallery import Exhibit
 from training.intervals import share
 from training.line import expected_calibration_error
-from training.maps import POINTING_TOLERANCE_PX, grown_map, hottest_place, off_by_px
+from training.maps import POINTING_TOLERANCE_PX, box_iou, grown_map, hottest_place, off_by_px
 from training.tiles import own_boxes
 
 COVERED_SHARE = 0.5
@@ -225,10 +226,8 @@ def localisation(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pix
         tolerant += off <= POINTING_TOLERANCE_PX
         window = Box(0, 0, picture.width, picture.height)
         shown = locate(predictions.cam[row : row + 1], [leading], [window])[0]
-        wanted = reduce(Box.union, boxes)
-        both = shown.shared_px(wanted)
-        overlaps.append(both / (shown.area_px + wanted.area_px - both))
-        marked = _marked(picture)
+        overlaps.append(box_iou(shown, reduce(Box.union, boxes)))
+        marked = mask_of(boxes, (picture.height, picture.width)) > 0
         covered.append(float(marked[shown.y : shown.bottom, shown.x : shown.right].sum() / marked.sum()))
     yield "pointing", share(tolerant, len(chosen))["share"]
     yield "pointing_tolerance_px", POINTING_TOLERANCE_PX
@@ -241,15 +240,7 @@ def localisation(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pix
 
 def covered_share(picture: Picture) -> float:
     """Return the share of the picture that boxes of its own label cover."""
-    return float(_marked(picture).mean())
-
-
-def _marked(picture: Picture) -> npt.NDArray[np.bool_]:
-    mask = np.zeros((picture.height, picture.width), bool)
-    for box in picture.boxes:
-        if box.label == picture.label:
-            mask[box.y : box.bottom, box.x : box.right] = True
-    return mask
+    return float((mask_of(own_boxes(picture), (picture.height, picture.width)) > 0).mean())
 
 
 def costs(model: Model, tiles: Sequence[Pixels], truth: Sequence[str]) -> Iterator[Row]:

@@ -15,12 +15,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from inspector.bundle import CLEAN, UnknownRule, read_distance
+from inspector.bundle import CLEAN, BoxFrom, UnknownRule, read_distance
 from inspector.classifier import Predictions
 from inspector.distance import FeatureDistance
 from inspector.frame import Pixels
@@ -69,7 +69,7 @@ class SignedOff:
     unknown: UnknownRule
     looks: int
     """How many views of a doubtful tile temperature and thresholds hold for, see `inspector.inspection`."""
-    box_from: Literal["tile", "cam"]
+    box_from: BoxFrom
     """`cam` where the maps of all defect labels have learned from boxes; another one may peak anywhere (`LOG.md`)."""
     parity: Parity
     """Over whole validation pictures: the gate. A tile cut at its edge may lie on the fence for both networks."""
