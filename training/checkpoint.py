@@ -62,16 +62,20 @@ def replace_weights(network: Any, path: Path) -> None:
 
 
 class Rate(keras.callbacks.Callback):  # type: ignore[misc]
-    """Sets the learning rate before every batch, so that an interrupted stage goes on with the right one."""
+    """Sets the learning rate before every batch, so that an interrupted stage goes on with the right one.
+
+    It rises over the first steps of a stage, and again where one goes on: Adam, whose means are not kept, moves every
+    weight by the whole rate at first.
+    """
 
     def __init__(self, peak: float, schedule: str, steps: int, epochs: int, done: int) -> None:
         super().__init__()
-        self._peak, self._schedule, self._total, self._step = peak, schedule, steps * epochs, done
+        self._peak, self._schedule, self._total, self._begun, self._step = peak, schedule, steps * epochs, done, done
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Set the rate; Keras calls it."""
         part = self._step / self._total
-        warm = min(1.0, (self._step + 1) / min(50, self._total))
+        warm = min(1.0, (self._step - self._begun + 1) / min(50, self._total))
         bend = 0.5 * (1 + np.cos(np.pi * part)) if self._schedule == "cosine" else 1.0
         self.model.optimizer.learning_rate = self._peak * (0.01 + 0.99 * bend) * warm
         self._step += 1

@@ -32,7 +32,7 @@ from training import checkpoint, crossval, rounding, signoff
 from training import train as training_run
 from training.auxiliary import NOTHING
 from training.bundle import bundle_run
-from training.checkpoint import replace_weights, save_state
+from training.checkpoint import Rate, replace_weights, save_state
 from training.crossval import cross_validate, fold_digest
 from training.dataset import Store
 from training.errors import DataError, FoldError, GateError, RecipeError, WeightsError
@@ -313,6 +313,25 @@ def test_preprocessing_gives_the_same_bytes_everywhere(trained: Trained, side: i
 
     assert to_input(tile, side).tobytes() == preprocess_in_graph(tile, side).tobytes()
     assert check_golden(Classifier(load_bundle(trained.bundle))).max_steps == 0
+
+
+def test_the_rate_rises_again_where_a_stage_goes_on() -> None:
+    """Adam begins anew there; as many steps later as at the beginning, the rate is what it would have been."""
+
+    def rates(done: int) -> list[float]:
+        rate, optimizer = Rate(1e-3, "cosine", 100, 4, done), SimpleNamespace(learning_rate=0.0)
+        rate.set_model(SimpleNamespace(optimizer=optimizer))
+        found = []
+        for batch in range(400 - done):
+            rate.on_train_batch_begin(batch)
+            found.append(optimizer.learning_rate)
+        return found
+
+    whole, rest = rates(0), rates(200)
+
+    assert whole[0] == pytest.approx(1e-3 / 50)
+    assert rest[0] == pytest.approx(whole[200] / 50)
+    assert rest[50:] == whole[250:]
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(trained: Trained, weights: Path, tmp_path: Path) -> None:
