@@ -8,8 +8,8 @@ overlapping views; `evaluate` measures on the other half.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -27,15 +27,18 @@ ORIGIN = "auxiliary"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Auxiliary:
-    """Tiles from elsewhere, and the hash of the data set they come from; empty for a recipe that wants none."""
+    """Tiles from elsewhere; empty for a recipe that wants none.
+
+    Attributes:
+        tiles: The tiles.
+        provenance: Hash of each set they come from, under the name that a run and a fold give it.
+    """
 
     tiles: TileSet
-    sha256: str = ""
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def provenance(self) -> dict[str, str]:
-        """Return what a run or fold says of them."""
-        return {"auxiliary": self.sha256} if self.sha256 else {}
+    def __add__(self, other: Auxiliary) -> Auxiliary:
+        return Auxiliary(self.tiles + other.tiles, {**self.provenance, **other.provenance})
 
 
 NOTHING = Auxiliary(TileSet([], [], [], [], []))
@@ -88,4 +91,5 @@ def load_auxiliary(recipe: Recipe, root: Path | None, labels: Sequence[str]) -> 
         for pixels in load_pixels(store, pictures)
     ]
     shown = [wanted[picture.label] for picture in pictures]
-    return Auxiliary(TileSet.of(tiles, shown, ORIGIN, [picture.group for picture in pictures]), manifest.sha256)
+    groups = [picture.group for picture in pictures]
+    return Auxiliary(TileSet.of(tiles, shown, ORIGIN, groups), {"auxiliary": manifest.sha256})
