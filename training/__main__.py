@@ -36,9 +36,6 @@ Weights = Annotated[Path | None, typer.Option(help="MobileNetV2 weights without 
 AuxiliaryData = Annotated[
     Path | None, typer.Option("--auxiliary", help="Pictures from elsewhere, for recipes that learn from them.")
 ]
-StrangerData = Annotated[
-    Path | None, typer.Option("--strangers", help="Photographed surfaces of any kind, a folder or a zip; likewise.")
-]
 MANIFEST = Path("runs/data/manifest.json")
 
 
@@ -98,10 +95,10 @@ def train(
     run: Annotated[Path | None, typer.Option(help="Run folder; the same again goes on. Default runs/NAME.")] = None,
     init: Annotated[Path | None, typer.Option(help="Start from this bundle or run, and compare with it.")] = None,
     auxiliary_root: AuxiliaryData = None,
-    strangers_root: StrangerData = None,
 ) -> None:
     """Train on a data set's training split, or fine-tune a bundle on your own folder (--init)."""
     from training import train as training_run
+    from training.auxiliary import load_auxiliary
     from training.recipe import load_recipe
 
     recipe = load_recipe(recipe_name)
@@ -113,15 +110,13 @@ def train(
         console.print(fine_tune(recipe, init, store, manifest, folder))
         return
     from training.network import imagenet_weights
-    from training.strangers import load_elsewhere
 
-    auxiliary = load_elsewhere(recipe, auxiliary_root, strangers_root, manifest.labels)
+    auxiliary = load_auxiliary(recipe, auxiliary_root, manifest.labels)
     course = training_run.course_of(recipe, store, manifest, auxiliary)
     chosen = weights or imagenet_weights(recipe.width, Path("cache"))
     data_names = {"data": manifest.sha256, "pictures": manifest.pictures_sha256, **auxiliary.provenance}
     training_run.train(recipe, course, folder, chosen, data_names)
-    elsewhere = f" --auxiliary {auxiliary_root}" if recipe.auxiliary else ""
-    elsewhere += f" --strangers {strangers_root}" if recipe.strangers else ""
+    elsewhere = f" --auxiliary {auxiliary_root}" if auxiliary.provenance else ""
     console.print(f"trained: {folder}; next: python -m training quantize {folder} --data {data}{elsewhere}")
 
 
@@ -132,20 +127,19 @@ def quantize(
     manifest_path: ManifestFile = MANIFEST,
     gate: Annotated[bool, typer.Option(help="Fail when int8 is not float.")] = True,
     auxiliary_root: AuxiliaryData = None,
-    strangers_root: StrangerData = None,
 ) -> None:
     """Make the int8 network of a run, compare it with the float one, and choose the operating point."""
     from training import signoff
+    from training.auxiliary import load_auxiliary
     from training.errors import RecipeError
     from training.learned import read_before
-    from training.strangers import load_elsewhere
     from training.train import course_of, load_run, refuse_other_data
 
     store, manifest = open_data(data, manifest_path)
     recipe, _, network = load_run(run)
     if (recipe.colour, recipe.scaling) != ("grey", "centred"):
         raise RecipeError(f"quantize: a bundle takes grey pixels as they are, {recipe.name} {recipe.colour} ones")
-    auxiliary = load_elsewhere(recipe, auxiliary_root, strangers_root, manifest.labels)
+    auxiliary = load_auxiliary(recipe, auxiliary_root, manifest.labels)
     refuse_other_data(run, {"data": manifest.sha256, **auxiliary.provenance})
     course = course_of(recipe, store, manifest, auxiliary, read_before(run))
     result = signoff.sign_off(network, course, recipe, run)
@@ -238,18 +232,17 @@ def crossval(
     output: Annotated[Path, typer.Option(help="Where the JSON lies.")] = Path("training/results"),
     manifest_path: ManifestFile = MANIFEST,
     auxiliary_root: AuxiliaryData = None,
-    strangers_root: StrangerData = None,
 ) -> None:
     """Train and measure on group-aware folds over all pictures; a fold whose configuration stands is skipped."""
+    from training.auxiliary import load_auxiliary
     from training.crossval import cross_validate
     from training.recipe import load_recipe
-    from training.strangers import load_elsewhere
 
     recipe = load_recipe(recipe_name)
     store, manifest = open_data(data, manifest_path)
     row = cross_validate(
         recipe, store, manifest, weights, folds=folds, seeds=seeds, output=output,
-        auxiliary=load_elsewhere(recipe, auxiliary_root, strangers_root, manifest.labels), only=tuple(fold or ()),
+        auxiliary=load_auxiliary(recipe, auxiliary_root, manifest.labels), only=tuple(fold or ()),
     )  # fmt: skip
     console.print(row)
 

@@ -8,8 +8,8 @@ overlapping views; `evaluate` measures on the other half.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -27,18 +27,15 @@ ORIGIN = "auxiliary"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Auxiliary:
-    """Tiles from elsewhere; empty for a recipe that wants none.
-
-    Attributes:
-        tiles: The tiles.
-        provenance: Hash of each set they come from, under the name that a run and a fold give it.
-    """
+    """Tiles from elsewhere, and the hash of the data set they come from; empty for a recipe that wants none."""
 
     tiles: TileSet
-    provenance: Mapping[str, str] = field(default_factory=dict)
+    sha256: str = ""
 
-    def __add__(self, other: Auxiliary) -> Auxiliary:
-        return Auxiliary(self.tiles + other.tiles, {**self.provenance, **other.provenance})
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Return what a run or fold says of them."""
+        return {"auxiliary": self.sha256} if self.sha256 else {}
 
 
 NOTHING = Auxiliary(TileSet([], [], [], [], []))
@@ -91,5 +88,4 @@ def load_auxiliary(recipe: Recipe, root: Path | None, labels: Sequence[str]) -> 
         for pixels in load_pixels(store, pictures)
     ]
     shown = [wanted[picture.label] for picture in pictures]
-    groups = [picture.group for picture in pictures]
-    return Auxiliary(TileSet.of(tiles, shown, ORIGIN, groups), {"auxiliary": manifest.sha256})
+    return Auxiliary(TileSet.of(tiles, shown, ORIGIN, [picture.group for picture in pictures]), manifest.sha256)

@@ -122,7 +122,6 @@ def bundle_run(
         {
             "learned_from": learned_from(identity),
             "auxiliary_sha256": identity.get("auxiliary"),
-            "strangers_sha256": identity.get("strangers"),
             "init_sha256": identity.get("init_sha256"),
             "parity": {
                 name: getattr(signed.parity, name)
@@ -133,7 +132,7 @@ def bundle_run(
                 f"python -m training train {recipe.name} --data FOLDER --init {Path(start).name}"
                 if start is not None
                 else f"python -m training train {recipe.name} --data {'FOLDER' if own else 'DATA/neu-det'}"
-                " --weights DATA/mobilenetv2/FILE" + recipe.elsewhere_options
+                " --weights DATA/mobilenetv2/FILE" + (" --auxiliary FOLDER" if recipe.auxiliary else "")
             ),
         },
         {"sets": data_sets(identity), "manifest_sha256": manifest.sha256}, own,
@@ -159,9 +158,6 @@ def data_sets(identity: Mapping[str, Any]) -> list[dict[str, str]]:
         elsewhere = recipe.auxiliary
         folders = ", ".join(elsewhere.shows)
         sets.append({"name": elsewhere.source, "role": f"training, half of: {folders}", "licence": elsewhere.licence})
-    if recipe.strangers is not None:
-        role = "training, as what is no steel strip"
-        sets.append({"name": recipe.strangers.source, "role": role, "licence": recipe.strangers.licence})
     if recipe.tiles.generated_defects or recipe.tiles.generated_clean:
         sets.append({"name": "generated strip of this product", "role": "training, own seeds", "licence": "Apache-2.0"})
     if start is not None:
@@ -298,11 +294,10 @@ def notice(recipe: Recipe, sets: Sequence[Mapping[str, str]], *, own: bool) -> s
     text = OWN_NOTICE if own else NEU_NOTICE
     if own and any(row["name"] == "NEU-DET" for row in sets):
         text += f" It was fine-tuned from one that was trained on {NEU_CITATION}"
-    if (other := recipe.auxiliary) is not None:
-        text += f" Half of some folders of {other.source}, {other.licence}, was learned from too."
-    if (strange := recipe.strangers) is not None:
-        text += f" What is no steel strip it learned from {strange.source}, {strange.licence}."
-    return text
+    elsewhere = recipe.auxiliary
+    if elsewhere is None:
+        return text
+    return f"{text} Half of some folders of {elsewhere.source}, {elsewhere.licence}, was learned from too."
 
 
 def severity_for(labels: Sequence[str]) -> dict[str, Severity]:

@@ -84,7 +84,7 @@ def cross_validate(
             rows.append(row)
             summary = summarize(rows, folds, seeds)
             command = f"python -m training crossval {recipe.name} --data DATA/neu-det --seeds {seeds}"
-            summary |= {"command": command + recipe.elsewhere_options}
+            summary |= {"command": command + (" --auxiliary FOLDER" if recipe.auxiliary else "")}
             summary |= {"recipe": recipe.digest, **provenance(manifest)}
             known = read_summaries(output)
             before = known.get(recipe.name, {})

@@ -163,8 +163,8 @@ def fine_tune(recipe: Recipe, source: Path, store: Store, manifest: Manifest, ru
     start = open_start(source)
     labels_known = {picture.label for picture in manifest.pictures}
     own = recipe.changed(
-        width=start.recipe.width, input_px=start.recipe.input_px, tile_px=start.recipe.tile_px,
-        colour=start.recipe.colour, scaling=start.recipe.scaling, auxiliary=None, strangers=None,
+        width=start.recipe.width, input_px=start.recipe.input_px, tile_px=start.recipe.tile_px, auxiliary=None,
+        colour=start.recipe.colour, scaling=start.recipe.scaling,
         clean=CLEAN in labels_known or bool(recipe.tiles.clean_textures or recipe.tiles.generated_clean),
     )  # fmt: skip
     course = course_of(own, store, manifest, learned=start.learned)

@@ -96,16 +96,6 @@ class AuxiliarySet(_Strict):
     """Its folders, and which label each shows; empty: none of them, the network is to be unsure."""
 
 
-class StrangerSet(_Strict):
-    """Photographs of surfaces that are no steel strip, of which the network is to be unsure (see `strangers`)."""
-
-    source: str
-    """What it is and whose, as the bundle's card says it."""
-    licence: str
-    without: tuple[str, ...] = ()
-    """File names that end so, before the suffix, are no photographs."""
-
-
 class Recipe(_Strict):
     """Everything that decides what a training run gives, but the data."""
 
@@ -127,8 +117,6 @@ class Recipe(_Strict):
     """Whether the network has the label `clean`."""
     auxiliary: AuxiliarySet | None = None
     """Pictures from elsewhere that join those of the data set."""
-    strangers: StrangerSet | None = None
-    """Surfaces of every other kind, of which the network is to be unsure."""
     # -- course
     stages: tuple[Stage, ...] = Field(min_length=1)
     batch: int = 32
@@ -150,16 +138,10 @@ class Recipe(_Strict):
     def digest(self) -> str:
         """sha256 over every setting: names the recipe in runs, cards and results."""
         row = self.model_dump()
-        for name in ("auxiliary", "strangers"):
-            if row[name] is None:  # recipes of before that setting keep their name
-                del row[name]
+        if self.auxiliary is None:  # recipes of before that setting keep their name
+            del row["auxiliary"]
         text = json.dumps(row, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
-
-    @property
-    def elsewhere_options(self) -> str:
-        """What a command about this recipe needs beside `--data`, as written in cards and results."""
-        return (" --auxiliary FOLDER" if self.auxiliary else "") + (" --strangers PATH" if self.strangers else "")
 
     @staticmethod
     def of_another_version(row: Any) -> Recipe:

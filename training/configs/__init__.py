@@ -13,10 +13,3 @@ X_SDD = {
 """Outliers. Left out: scratches and slag inclusion, which blurred NEU's labels when learned under them, and red iron.
 
 Its dark streaks are what NEU calls inclusion: with it, a whole surface of validation inclusions became uncertain."""
-
-PHOTOGRAPHED_SURFACES = {
-    "source": "textures of UFO: Alien Invasion (its team and the artists it names; Debian package ufoai-textures)",
-    "licence": "GPL-2+, CC-BY-3.0 and CC-BY-SA-3.0 among others, a picture each",
-    "without": ("_nm", "_sm", "_gm", "_rm", "_hm"),
-}
-"""Strangers: concrete, plaster, plate, rust, wood, cloth, brick. Left out: maps of normals, gloss, glow and height."""
