@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +43,7 @@ from training.measures import (
     unknown_curve,
 )
 from training.prepare import Manifest
+from training.reviewed import marked_groups
 from training.tiles import composed_tiles, find_grounds
 from training.train import float_logits, load_run, refuse_other_data
 
@@ -124,10 +125,11 @@ def evaluate(
         if find_grounds(apart, apart_pixels):
             say("line benchmark")
             strips = compose_benchmark(apart, apart_pixels, clean_strips=CLEAN_STRIPS // scale)
-            results["line"] = run_benchmark(strips, pool, InspectRules(TilingRules(tile_px), rules), gallery)
+            marked = marked_groups(apart)
+            results["line"] = run_benchmark(strips, pool, InspectRules(TilingRules(tile_px), rules), gallery, marked)
             results["ece"] = results["line"]["ece"]
             say("clean tiles")
-            results["clean"] = _clean(model, apart, apart_pixels, tile_px, CLEAN_TILES // scale, gallery)
+            results["clean"] = _clean(model, apart, apart_pixels, tile_px, CLEAN_TILES // scale, gallery, marked)
             results["clean"]["false_alarms_per_10000"] = results["line"]["false_alarms_per_10000"]
             clean, cut = 300 // scale, 600 // scale
             windows = composed_tiles(apart, apart_pixels, clean=clean, cut=cut, tile_px=tile_px, seed=11)
@@ -185,10 +187,19 @@ def evaluate_float(run: Path, manifest: Manifest, store: Store) -> dict[str, Any
 
 
 def _clean(
-    model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels], tile_px: int, count: int, gallery: Gallery
+    model: Model,
+    pictures: Sequence[Picture],
+    pixels: Sequence[Pixels],
+    tile_px: int,
+    count: int,
+    gallery: Gallery,
+    marked: Collection[str],
 ) -> dict[str, Any]:
     held = composed_tiles(pictures, pixels, clean=count, cut=0, tile_px=tile_px, seed=13)
     rows: dict[str, Any] = {"neu_held_out": surface(model, held.pixels, held.groups)}
+    if marked:
+        apart = held.pick([i for i, group in enumerate(held.groups) if group not in marked])
+        rows["neu_reviewed"] = surface(model, apart.pixels, apart.groups)
     for exhibit in alarming(model, held.pixels):
         gallery.show("Clean steel of the test groups that alarms", exhibit)
     generated = generated_clean_tiles(count, tile_px, EVALUATION_SEED)

@@ -95,11 +95,22 @@ def _summary(results: Mapping[str, Any]) -> str:
         line = results["line"]
         rows += [
             ("line: defects found", _of(line["found"])), ("line: right label", _of(line["labelled_right"])),
-            ("line: false alarms on clean tiles", _of(line["clean_tiles"])), ("line: ECE", line["ece"]),
+            ("line: false alarms on clean tiles", _of(line["clean_tiles"])),
         ]  # fmt: skip
+        if "clean_tiles_reviewed" in line:
+            rows.append(("... on grounds without marks that nobody boxed", _of(line["clean_tiles_reviewed"])))
         place = line["localisation"]
+        rows += [
+            ("line: ECE", line["ece"]),
+            ("line: published box touches the defect", _of(place["box_touches"])),
+            ("line: share of a found defect in its box", place["covered_mean"]),
+            ("line: IoU of box and defect", place["box_iou_mean"]),
+        ]
         told = f"line: CAM points into the defect, or {place['cam_pointing_tolerance_px']} px beside"
         rows.append((told, _of(place["cam_pointing"])))
+    for source, row in results.get("clean", {}).items():
+        if isinstance(row, dict) and "alarms" in row:
+            rows.append((f"clean tiles that alarm, {source}", _of(row["alarms"])))
     if "cam" in results and "pointing" in results["cam"]:
         tolerance = results["cam"]["pointing_tolerance_px"]
         rows.append(

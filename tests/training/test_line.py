@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +76,20 @@ def test_every_placed_defect_is_judged(
     assert {label: (each["k"], each["n"]) for label, each in row["precision_per_label"].items()} == precision
     rooms = {room.split()[0]: len(exhibits) for room, exhibits in gallery.rooms.items()}
     assert rooms == {room: count for room, count in (("Defects", 2 - found), ("Clean", false)) if count}
+
+
+def test_grounds_with_marks_that_nobody_boxed_are_counted_and_also_left_out() -> None:
+    """One of three clean tiles alarms; on a marked ground the figure beside it is over no tile at all."""
+    named = ["inclusion", "clean", "inclusion", "clean", "scratches", "scratches"]
+
+    def clean_tiles(*marked: str) -> dict[str, Any]:
+        return run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named, [(0, 0)] * 6), RULES, Gallery(), marked)
+
+    assert "clean_tiles_reviewed" not in clean_tiles()
+    elsewhere, here = clean_tiles("another"), clean_tiles(STRIP.group)
+    assert elsewhere["clean_tiles_reviewed"] == elsewhere["clean_tiles"] == here["clean_tiles"]
+    assert (here["clean_tiles_reviewed"]["k"], here["clean_tiles_reviewed"]["n"]) == (0, 0)
+    assert (elsewhere["clean_groups_reviewed"], here["clean_groups_reviewed"]) == (1, 0)
 
 
 def test_maps_are_judged_where_they_could_miss() -> None:
