@@ -198,8 +198,10 @@ def _clean(
     held = composed_tiles(pictures, pixels, clean=count, cut=0, tile_px=tile_px, seed=13)
     rows: dict[str, Any] = {"neu_held_out": surface(model, held.pixels, held.groups)}
     if marked:
-        apart = held.pick([i for i, group in enumerate(held.groups) if group not in marked])
-        rows["neu_reviewed"] = surface(model, apart.pixels, apart.groups)
+        kept = [i for i, picture in enumerate(pictures) if picture.group not in marked]
+        unmarked = [pictures[i] for i in kept], [pixels[i] for i in kept]
+        reviewed = composed_tiles(*unmarked, clean=count, cut=0, tile_px=tile_px, seed=13)
+        rows["neu_reviewed"] = surface(model, reviewed.pixels, reviewed.groups)
     for exhibit in alarming(model, held.pixels):
         gallery.show("Clean steel of the test groups that alarms", exhibit)
     generated = generated_clean_tiles(count, tile_px, EVALUATION_SEED)

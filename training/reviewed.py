@@ -4,7 +4,7 @@ Surface outside every box is not always clean, and no rule over pixels tells (`L
 test split that gives ground was judged twice, boxes covered, in shuffled order, with nothing else to go by: `clean`,
 `unsure` or `marked`. The two reviewers, vision models and no mill's inspectors, did not know of each other. Where both
 say `marked`, a tile that alarms is no proof of a false alarm: `evaluate` gives its clean figures over all grounds, and
-beside them over the groups without such a picture.
+beside them over the groups without such a picture: the same strips, and as many windows as over all.
 """
 
 from __future__ import annotations
