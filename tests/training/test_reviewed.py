@@ -40,7 +40,7 @@ def test_the_committed_review_holds_each_ground_once_with_two_verdicts() -> None
     with REVIEW.open(newline="") as file:
         rows = list(csv.DictReader(file))
 
-    assert len({row["sha256"] for row in rows}) == len(rows) == 49
+    assert len({row["sha256"] for row in rows}) == len(rows) == 293
     assert {row[side] for row in rows for side in ("first", "second")} == {"clean", "unsure", "marked"}
-    assert Counter((row["first"], row["second"]) for row in rows)["marked", "marked"] == 26
+    assert Counter((row["first"], row["second"]) for row in rows)["marked", "marked"] == 150
     assert all(bool(row["seen_by_first"]) == (row["first"] != "clean") for row in rows)
