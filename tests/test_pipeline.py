@@ -51,4 +51,28 @@ def test_a_frame_that_is_looked_at_twice_is_measured_once(clock: FakeClock) -> N
     assert [inspection.decision for inspection in inspections] == ["crack", "clean", "crack"]
     assert looks == [1, 3, 1, 3]
     assert (sample("count"), sample("sum")) == (2, 1.0)
-    assert dispatcher.progress_mono_s >= 1001.0
+
+
+def test_every_look_at_a_frame_is_progress(clock: FakeClock) -> None:
+    """A frame that takes longer than the watchdog waits is no stuck one, as long as its tiles come back."""
+    seen: list[float] = []
+
+    def classify(tiles: Sequence[Pixels]) -> Predictions:
+        seen.append(dispatcher.progress_mono_s)
+        clock.advance(60.0)
+        logits = np.zeros((len(tiles), len(LABELS)))
+        logits[:, LABELS.index("crack")] = 6.0
+        return Predictions(logits)
+
+    items = FrameQueue(1)
+    rules = InspectRules(TilingRules(64), decision_rules(looks=4))
+    metrics = Metrics(CollectorRegistry(), LABELS[:3], SEVERITY)
+    dispatcher = Dispatcher(items, classify, rules, 1, clock, metrics)
+    items.put(make_frame(0))
+    dispatcher.drain()
+    begun = clock.monotonic()
+    dispatcher.start()
+    while not dispatcher.take(1, 30):
+        pass
+
+    assert seen == [begun, begun + 60.0]
