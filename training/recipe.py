@@ -113,6 +113,9 @@ class Recipe(_Strict):
     # -- data
     tiles: Tiles = Tiles()
     augment: Augment = Augment()
+    ground: Literal["credible", "reviewed"] = "credible"
+    """What clean steel is taken from: surface outside the boxes by a rule over pixels, or of that only what two reviews
+    do not both call marked (see `reviewed`)."""
     clean: bool = True
     """Whether the network has the label `clean`."""
     auxiliary: AuxiliarySet | None = None
@@ -140,6 +143,8 @@ class Recipe(_Strict):
         row = self.model_dump()
         if self.auxiliary is None:  # recipes of before that setting keep their name
             del row["auxiliary"]
+        if self.ground == "credible":
+            del row["ground"]
         text = json.dumps(row, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

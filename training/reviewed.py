@@ -15,10 +15,23 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from training.dataset import Picture
+from training.errors import RecipeError
 from training.learned import mark
 
 REVIEW = Path(__file__).parent / "results" / "reviewed-grounds.csv"
 MARKED = "marked"
+
+
+def marked_pictures(review: Path = REVIEW) -> frozenset[str]:
+    """Return the marks of the pictures in which both reviews saw one.
+
+    Raises:
+        RecipeError: There is no review, as in an installed package: a recipe that wants one needs the checkout.
+    """
+    if not review.is_file():
+        raise RecipeError(f"ground: no review of NEU-DET's grounds at {review}: run in a checkout, or use 'credible'")
+    with review.open(newline="") as file:
+        return frozenset(row["sha256"] for row in csv.DictReader(file) if row["first"] == row["second"] == MARKED)
 
 
 def marked_groups(pictures: Iterable[Picture], review: Path = REVIEW) -> frozenset[str]:
@@ -28,6 +41,5 @@ def marked_groups(pictures: Iterable[Picture], review: Path = REVIEW) -> frozens
     """
     if not review.is_file():
         return frozenset()
-    with review.open(newline="") as file:
-        marked = {row["sha256"] for row in csv.DictReader(file) if row["first"] == row["second"] == MARKED}
+    marked = marked_pictures(review)
     return frozenset(picture.group for picture in pictures if mark(picture) in marked)

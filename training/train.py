@@ -34,6 +34,7 @@ from training.learned import LEARNED, known_groups, mark, write_learned
 from training.network import build_network, float_input, fold_batch_norm, pointing_loss, set_trainable, with_map
 from training.prepare import Manifest
 from training.recipe import Recipe
+from training.reviewed import marked_pictures
 from training.tiles import (
     ARTIFICIAL_GROUND,
     TileSet,
@@ -176,6 +177,7 @@ def companions(
         seed: Of what is drawn.
     """
     wanted = recipe.tiles
+    marked = marked_pictures() if recipe.ground == "reviewed" else frozenset()
 
     def count(number: int, times: int = 1) -> int:
         return round(number * share * times)
@@ -184,10 +186,10 @@ def companions(
     if wanted.clean_quilted or wanted.cut:
         made = composed_tiles(
             pictures, pixels, clean=count(wanted.clean_quilted, clean_times), cut=count(wanted.cut),
-            tile_px=recipe.tile_px, seed=seed, artificial=ARTIFICIAL_GROUND,
+            tile_px=recipe.tile_px, seed=seed, artificial=ARTIFICIAL_GROUND, marked=marked,
         )  # fmt: skip
         parts.append(made)
-    parts.append(cut_picture_tiles(pictures, pixels, count(wanted.cut_pictures), recipe.tile_px, seed + 500))
+    parts.append(cut_picture_tiles(pictures, pixels, count(wanted.cut_pictures), recipe.tile_px, seed + 500, marked))
     parts.append(texture_tiles(count(wanted.clean_textures), recipe.tile_px, seed))
     drawn = seed % 1000 * (VALIDATION_SEED - TRAIN_SEED) + TRAIN_SEED + seed // 1000 * 10_000
     parts.append(generated_tiles(count(wanted.generated_defects), recipe.tile_px, drawn))

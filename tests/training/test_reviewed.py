@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from training.dataset import Picture
+from training.dataset import Picture, Store, load_pixels
+from training.errors import RecipeError
 from training.learned import mark
-from training.reviewed import REVIEW, marked_groups
+from training.prepare import build_manifest
+from training.recipe import Recipe
+from training.reviewed import REVIEW, marked_groups, marked_pictures
+from training.tiles import find_grounds
+from training.train import companions
 
+ROW = {"name": "small", "width": 0.35, "input_px": 64, "stages": [{"epochs": 1, "learning_rate": 0.001}]}
 FIRST = Picture("a.jpg", "inclusion", "validation", "0123456789abcdef" + 48 * "0", 200, 200, group="a")
 SECOND = replace(FIRST, path="b.jpg", sha256="fedcba9876543210" + 48 * "0", group="b")
 
@@ -32,8 +38,40 @@ def test_a_group_is_left_out_where_both_saw_a_mark(first: str, second: str, grou
     assert marked_groups([FIRST, SECOND], review) == groups
 
 
-def test_without_a_review_nothing_is_left_out(tmp_path: Path) -> None:
+def test_without_a_review_no_figure_leaves_anything_out_and_no_recipe_asks_for_it(tmp_path: Path) -> None:
     assert marked_groups([FIRST], tmp_path / "gone.csv") == frozenset()
+    with pytest.raises(RecipeError, match=r"ground: no review of NEU-DET's grounds at .*gone\.csv"):
+        marked_pictures(tmp_path / "gone.csv")
+
+
+def test_a_marked_picture_gives_no_ground_to_a_recipe_that_wants_reviewed_ones(
+    small_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows, cut boxes and cut pictures alike; what the picture itself shows is learned as before."""
+    store = Store(small_data)
+    pictures = [p for p in build_manifest(store).split("train") if p.label == "inclusion"]
+    pixels = load_pixels(store, pictures)
+    grounds = [i for i, p in enumerate(pictures) if find_grounds([p], [pixels[i]])]
+    assert len(grounds) > 1
+    out = pictures[grounds[0]]
+    assert len(find_grounds(pictures, pixels, {mark(out)})) == len(grounds) - 1
+
+    monkeypatch.setattr("training.train.marked_pictures", lambda: frozenset(mark(pictures[i]) for i in grounds))
+    recipe = Recipe.model_validate(ROW | {"tiles": {"clean_quilted": 2, "cut": 2, "cut_pictures": 3}})
+    before, after = (
+        companions(each, pictures, pixels, 1.0, 1, seed=7) for each in (recipe, recipe.changed(ground="reviewed"))
+    )
+    real = {p.group for p in pictures}
+    assert {g for g, o in zip(before.groups, before.origins, strict=True) if o == "clean_quilted"} <= real
+    assert set(after.origins) == {"picture", "cut_picture"}
+    assert {g for g, label in zip(after.groups, after.labels, strict=True) if label == "clean"} <= {"artificial"}
+
+
+def test_the_setting_joins_the_name_of_a_recipe_only_where_it_is_used() -> None:
+    plain = Recipe.model_validate(ROW)
+    row = {name: value for name, value in plain.model_dump().items() if name != "ground"}
+
+    assert Recipe.model_validate(row).digest == plain.digest != plain.changed(ground="reviewed").digest
 
 
 def test_the_committed_review_holds_each_ground_once_with_two_verdicts() -> None:
