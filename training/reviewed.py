@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from training.dataset import Picture
-from training.errors import RecipeError
 from training.learned import mark
 
 REVIEW = Path(__file__).parent / "results" / "reviewed-grounds.csv"
@@ -23,23 +22,12 @@ MARKED = "marked"
 
 
 def marked_pictures(review: Path = REVIEW) -> frozenset[str]:
-    """Return the marks of the pictures in which both reviews saw one.
-
-    Raises:
-        RecipeError: There is no review, as in an installed package: a recipe that wants one needs the checkout.
-    """
-    if not review.is_file():
-        raise RecipeError(f"ground: no review of NEU-DET's grounds at {review}: run in a checkout, or use 'credible'")
+    """Return the names (`learned.mark`) of the pictures in which both reviews saw a mark."""
     with review.open(newline="") as file:
         return frozenset(row["sha256"] for row in csv.DictReader(file) if row["first"] == row["second"] == MARKED)
 
 
 def marked_groups(pictures: Iterable[Picture], review: Path = REVIEW) -> frozenset[str]:
-    """Return the groups of `pictures` in which both reviews saw a mark; pictures are known by their bytes.
-
-    An installed package brings no reviews: then, and for pictures of one's own, there are none.
-    """
-    if not review.is_file():
-        return frozenset()
+    """Return the groups of `pictures` in which both reviews saw a mark: none for pictures that are not NEU-DET's."""
     marked = marked_pictures(review)
     return frozenset(picture.group for picture in pictures if mark(picture) in marked)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from training.dataset import Picture, Store, load_pixels
-from training.errors import RecipeError
 from training.learned import mark
 from training.prepare import build_manifest
 from training.recipe import Recipe
@@ -36,12 +35,7 @@ def test_a_group_is_left_out_where_both_saw_a_mark(first: str, second: str, grou
     review.write_text(f"sha256,picture,first,second\n{mark(FIRST)},a,{first},{second}\n")
 
     assert marked_groups([FIRST, SECOND], review) == groups
-
-
-def test_without_a_review_no_figure_leaves_anything_out_and_no_recipe_asks_for_it(tmp_path: Path) -> None:
-    assert marked_groups([FIRST], tmp_path / "gone.csv") == frozenset()
-    with pytest.raises(RecipeError, match=r"ground: no review of NEU-DET's grounds at .*gone\.csv"):
-        marked_pictures(tmp_path / "gone.csv")
+    assert marked_pictures(review) == ({mark(FIRST)} if groups else set())
 
 
 def test_a_marked_picture_gives_no_ground_to_a_recipe_that_wants_reviewed_ones(
