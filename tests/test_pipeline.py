@@ -51,6 +51,7 @@ def test_a_frame_that_is_looked_at_twice_is_measured_once(clock: FakeClock) -> N
     assert [inspection.decision for inspection in inspections] == ["crack", "clean", "crack"]
     assert looks == [1, 3, 1, 3]
     assert (sample("count"), sample("sum")) == (2, 1.0)
+    assert dispatcher.progress_mono_s >= 1001.0
 
 
 def test_every_look_at_a_frame_is_progress(clock: FakeClock) -> None:
