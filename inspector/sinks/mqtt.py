@@ -258,8 +258,8 @@ class MqttPublisher:
         try:
             self._connect(client, version)
             session = self._open_session(client, version)
-            self._metrics.mqtt_connects.inc()
             self._metrics.mqtt_connected.set(1)
+            self._metrics.mqtt_connects.inc()
             self.status.connected, self.status.reason = True, None
             self.status.protocol = "5" if version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
             _log.info("broker_connected", broker=self._options.address, protocol=self.status.protocol,

@@ -91,6 +91,7 @@ def strict_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 def test_real_trouble_raises_the_right_alerts(
     tmp_path: Path,
     data_folder: Path,
+    plain_broker: Broker,
     strict_broker: Broker,
     make_station: Callable[..., Daemon],
     make_prometheus: Callable[..., Prometheus],
@@ -112,7 +113,7 @@ def test_real_trouble_raises_the_right_alerts(
     station = make_station("cam1", cam1, strict_broker.port, source, "")
     text = station.config.read_text().replace("[store]", "[store]\noutbox_limit_bytes = 65536")
     station.config.write_text(text)
-    blind = make_station("cam2", cam2, 9, f'kind = "folder"\npath = "{tmp_path / "nothing"}"')
+    blind = make_station("cam2", cam2, plain_broker.port, f'kind = "folder"\npath = "{tmp_path / "nothing"}"')
     prometheus = make_prometheus(hold=False, alertmanager_port=alertmanager.port)
     rules = prometheus.folder / "rules/inspector-alerts.yml"
     rules.write_text(rules.read_text().replace("[10m]", "[10s]"))
@@ -131,7 +132,10 @@ def test_real_trouble_raises_the_right_alerts(
     station.start()
     blind.start()
     station.started()
-    fires("InspectorBlind cam2", "BrokerAway cam2")
+    fires("InspectorBlind cam2")
+    wait_for(lambda: "InspectorBlind cam2" in webhook.told("/shift"), "the call about the blind station")
+    plain_broker.kill()  # after the call: what Blind silences is silenced from its first second
+    fires("BrokerAway cam2")
 
     for number, path in enumerate(others):
         shutil.copyfile(path, frames / f"a{number:04}.jpg")
@@ -169,7 +173,6 @@ def test_real_trouble_raises_the_right_alerts(
         )  # fmt: skip
     fires("Restarting cam1")
 
-    wait_for(lambda: "InspectorBlind cam2" in webhook.told("/shift"), "the call about the blind station")
     wait_for(lambda: "DefectBurst cam1" in webhook.told("/quality"), "word to quality")
     assert "BrokerAway cam2" not in webhook.told()
     assert {name.split()[0] for name in fired} <= {alert.name for alert in ALERTS}
