@@ -27,7 +27,7 @@ from training.foreign import ForeignSet, foreign_sets
 from training.gallery import Exhibit, Gallery
 from training.generated import EVALUATION_SEED, generated_clean_tiles, generated_tiles
 from training.intervals import share
-from training.learned import mark, read_learned
+from training.learned import picture_id, read_learned
 from training.line import compose_benchmark, run_benchmark
 from training.measures import (
     Model,
@@ -43,7 +43,7 @@ from training.measures import (
     unknown_curve,
 )
 from training.prepare import Manifest
-from training.reviewed import marked_groups
+from training.reviewed import find_marked_groups
 from training.tiles import composed_tiles, find_grounds
 from training.train import float_logits, load_run, refuse_other_data
 
@@ -125,11 +125,13 @@ def evaluate(
         if find_grounds(apart, apart_pixels):
             say("line benchmark")
             strips = compose_benchmark(apart, apart_pixels, clean_strips=CLEAN_STRIPS // scale)
-            marked = marked_groups(apart)
-            results["line"] = run_benchmark(strips, pool, InspectRules(TilingRules(tile_px), rules), gallery, marked)
+            marked_groups = find_marked_groups(apart)
+            results["line"] = run_benchmark(
+                strips, pool, InspectRules(TilingRules(tile_px), rules), gallery, marked_groups
+            )
             results["ece"] = results["line"]["ece"]
             say("clean tiles")
-            results["clean"] = _clean(model, apart, apart_pixels, tile_px, CLEAN_TILES // scale, gallery, marked)
+            results["clean"] = _clean(model, apart, apart_pixels, tile_px, CLEAN_TILES // scale, gallery, marked_groups)
             results["clean"]["false_alarms_per_10000"] = results["line"]["false_alarms_per_10000"]
             clean, cut = 300 // scale, 600 // scale
             windows = composed_tiles(apart, apart_pixels, clean=clean, cut=cut, tile_px=tile_px, seed=11)
@@ -161,8 +163,8 @@ def refuse_learned(pictures: Sequence[Picture], manifest: Manifest, learned: fro
     Raises:
         DataError: There are some; the text names one.
     """
-    strange = learned - {mark(picture) for picture in manifest.split("train")}
-    if known := [picture.path for picture in pictures if mark(picture) in strange]:
+    strange = learned - {picture_id(picture) for picture in manifest.split("train")}
+    if known := [picture.path for picture in pictures if picture_id(picture) in strange]:
         raise DataError(
             f"evaluate: {name} has learned from {len(known)} of {len(pictures)} test pictures, such as"
             f" {known[0]}: its figures would flatter; hold out others"
@@ -193,12 +195,12 @@ def _clean(
     tile_px: int,
     count: int,
     gallery: Gallery,
-    marked: Collection[str],
+    marked_groups: Collection[str],
 ) -> dict[str, Any]:
     held = composed_tiles(pictures, pixels, clean=count, cut=0, tile_px=tile_px, seed=13)
     rows: dict[str, Any] = {"neu_held_out": surface(model, held.pixels, held.groups)}
-    if marked:
-        kept = [i for i, picture in enumerate(pictures) if picture.group not in marked]
+    if marked_groups:
+        kept = [i for i, picture in enumerate(pictures) if picture.group not in marked_groups]
         unmarked = [pictures[i] for i in kept], [pixels[i] for i in kept]
         reviewed = composed_tiles(*unmarked, clean=count, cut=0, tile_px=tile_px, seed=13)
         rows["neu_reviewed"] = surface(model, reviewed.pixels, reviewed.groups)

@@ -19,27 +19,27 @@ Pictures of the data set alone: neither those of another mill nor the eighth tha
 """
 LEARNED_BEFORE = "learned-before.txt"
 """In a run: what its start had learned from."""
-MARK_DIGITS = 16
+ID_DIGITS = 16
 """Of a picture file's sha256: enough to tell any two apart, and a list of a thousand is 17 kB."""
 
 
-def mark(picture: Picture) -> str:
-    """Return the name of a picture in the lists."""
-    return picture.sha256[:MARK_DIGITS]
+def picture_id(picture: Picture) -> str:
+    """Return what a picture is called in the lists: the beginning of its file's hash, since names change."""
+    return picture.sha256[:ID_DIGITS]
 
 
-def write_learned(path: Path, marks: Iterable[str]) -> None:
-    """Write a list, sorted, one mark a line."""
-    write_bytes(path, "".join(f"{each}\n" for each in sorted(set(marks))).encode())
+def write_learned(path: Path, ids: Iterable[str]) -> None:
+    """Write a list, sorted, one id a line."""
+    write_bytes(path, "".join(f"{each}\n" for each in sorted(set(ids))).encode())
 
 
 def read_learned(folder: Path) -> frozenset[str]:
-    """Return the marks of all pictures behind a run or a bundle; empty where it was made before there were lists."""
+    """Return the ids of all pictures behind a run or a bundle; empty where it was made before there were lists."""
     return _read(folder / LEARNED) | read_before(folder)
 
 
 def read_before(run: Path) -> frozenset[str]:
-    """Return the marks of what the start of a run had learned from; empty where it had no start."""
+    """Return the ids of what the start of a run had learned from; empty where it had no start."""
     return _read(run / LEARNED_BEFORE)
 
 
@@ -49,4 +49,4 @@ def _read(path: Path) -> frozenset[str]:
 
 def known_groups(pictures: Iterable[Picture], learned: frozenset[str]) -> frozenset[str]:
     """Return the groups of which a view has been learned from: their other views are no news either."""
-    return frozenset(picture.group for picture in pictures if mark(picture) in learned)
+    return frozenset(picture.group for picture in pictures if picture_id(picture) in learned)

@@ -111,7 +111,7 @@ def run_benchmark(
     classify: Classify,
     rules: InspectRules,
     gallery: Gallery,
-    marked: Collection[str] = (),
+    marked_groups: Collection[str] = (),
 ) -> dict[str, Any]:
     """Inspect every strip and return the figures of the line; what was missed and what was false goes to `gallery`.
 
@@ -120,8 +120,8 @@ def run_benchmark(
         classify: Scores tiles.
         rules: The daemon's.
         gallery: Gets pictures.
-        marked: Groups of grounds that show marks which nobody had boxed (see `reviewed`): `clean_tiles_reviewed`, which
-            is there if there are any, leaves them out.
+        marked_groups: Groups of grounds that show marks which nobody had boxed (see `reviewed`):
+            `clean_tiles_reviewed`, which is there if there are any, leaves them out.
     """
     judged: list[Judged] = []
     clean_tiles = false_tiles = defect_tiles = right_tiles = unknown_clean = 0
@@ -169,7 +169,7 @@ def run_benchmark(
                 defect_tiles += 1
                 right_tiles += verdict.label == truth
     chosen = [each for each in judged if each.quarter_side]
-    groups = [group for group in clean_by_ground if group not in marked]
+    groups = [group for group in clean_by_ground if group not in marked_groups]
     reviewed = share(sum(false_by_ground[group] for group in groups), sum(clean_by_ground[group] for group in groups))
     area_m2 = clean_tiles * (rules.tiling.tile_px * MM_PER_PX / 1000) ** 2
     labels = sorted({each.placed.label for each in judged})
@@ -202,7 +202,7 @@ def run_benchmark(
             for label in labels
         },
         "clean_tiles": share(false_tiles, clean_tiles),
-        **({"clean_tiles_reviewed": reviewed, "clean_groups_reviewed": len(groups)} if marked else {}),
+        **({"clean_tiles_reviewed": reviewed, "clean_groups_reviewed": len(groups)} if marked_groups else {}),
         "clean_tiles_of_clean_strips": share(clean_false, clean_count),
         "clean_tiles_unknown": share(unknown_clean, clean_tiles),
         "clean_groups_with_false_alarm": share(sum(k > 0 for k in false_by_ground.values()), len(clean_by_ground)),

@@ -15,19 +15,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from training.dataset import Picture
-from training.learned import mark
+from training.learned import picture_id
 
 REVIEW = Path(__file__).parent / "results" / "reviewed-grounds.csv"
 MARKED = "marked"
 
 
-def marked_pictures(review: Path = REVIEW) -> frozenset[str]:
-    """Return the names (`learned.mark`) of the pictures in which both reviews saw a mark."""
+def read_marked_pictures(review: Path = REVIEW) -> frozenset[str]:
+    """Return the ids (`learned.picture_id`) of the pictures in which both reviews saw a mark."""
     with review.open(newline="") as file:
-        return frozenset(row["sha256"] for row in csv.DictReader(file) if row["first"] == row["second"] == MARKED)
+        return frozenset(row["picture_id"] for row in csv.DictReader(file) if row["first"] == row["second"] == MARKED)
 
 
-def marked_groups(pictures: Iterable[Picture], review: Path = REVIEW) -> frozenset[str]:
+def find_marked_groups(pictures: Iterable[Picture], review: Path = REVIEW) -> frozenset[str]:
     """Return the groups of `pictures` in which both reviews saw a mark: none for pictures that are not NEU-DET's."""
-    marked = marked_pictures(review)
-    return frozenset(picture.group for picture in pictures if mark(picture) in marked)
+    marked = read_marked_pictures(review)
+    return frozenset(picture.group for picture in pictures if picture_id(picture) in marked)

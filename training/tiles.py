@@ -18,7 +18,7 @@ from inspector.frame import Pixels
 from inspector.tiling import Box
 from training.augment import to_bytes
 from training.dataset import Picture
-from training.learned import mark
+from training.learned import picture_id
 from training.quilt import Ground, find_ground, quilt
 from training.surfaces import texture
 
@@ -214,16 +214,16 @@ def strip_windows(
     tile_px: int,
     seed: int,
     artificial: float = 0.0,
-    marked: Collection[str] = (),
+    marked_pictures: Collection[str] = (),
 ) -> Iterator[tuple[Pixels, str, str, tuple[Box, ...]]]:
     """Yield (tile, label, group, boxes of that label) without end: windows of strips composed from `pictures`.
 
     Windows lie at random phases.
     A share `artificial` of the strips has artificial ground; only windows with a defect are taken from those.
-    The pictures `marked` give no ground; see `find_grounds`.
+    Of `marked_pictures` none gives ground; see `find_grounds`.
     """
     rng = np.random.default_rng(seed)
-    grounds = find_grounds(pictures, pixels, marked)
+    grounds = find_grounds(pictures, pixels, marked_pictures)
     by_label: dict[str, list[Cutout]] = {}
     for picture, its_pixels in zip(pictures, pixels, strict=True):
         for cutout in find_cutouts(picture, its_pixels):
@@ -256,12 +256,14 @@ def _within(box: Box, window: Box) -> Box:
     return Box(x - window.x, y - window.y, right - x, bottom - y)
 
 
-def find_grounds(pictures: Sequence[Picture], pixels: Sequence[Pixels], marked: Collection[str] = ()) -> list[Ground]:
-    """Return the pictures of credible labels that show enough clean surface, without those whose `mark` is given."""
+def find_grounds(
+    pictures: Sequence[Picture], pixels: Sequence[Pixels], marked_pictures: Collection[str] = ()
+) -> list[Ground]:
+    """Return the pictures of credible labels that show enough clean surface, none of `marked_pictures` (ids)."""
     found = (
         find_ground(picture, its_pixels)
         for picture, its_pixels in zip(pictures, pixels, strict=True)
-        if picture.label in CREDIBLE_GROUND and picture.boxes and mark(picture) not in marked
+        if picture.label in CREDIBLE_GROUND and picture.boxes and picture_id(picture) not in marked_pictures
     )
     return [ground for ground in found if ground is not None]
 
@@ -275,7 +277,7 @@ def composed_tiles(
     tile_px: int,
     seed: int,
     artificial: float = 0.0,
-    marked: Collection[str] = (),
+    marked_pictures: Collection[str] = (),
 ) -> TileSet:
     """Return `clean` clean windows and `cut` windows with a defect, of strips composed as `strip_windows` does."""
     kept: dict[str, list[tuple[Pixels, str, str, tuple[Box, ...]]]] = {"clean_quilted": [], "cut": []}
@@ -283,7 +285,7 @@ def composed_tiles(
     per_label = {picture.label: 0 for picture in pictures}
     quota = -(-cut // max(1, len(per_label)))
     for drawn, (tile, label, group, boxes) in enumerate(
-        strip_windows(pictures, pixels, tile_px, seed, artificial, marked)
+        strip_windows(pictures, pixels, tile_px, seed, artificial, marked_pictures)
     ):
         origin = "clean_quilted" if label == CLEAN else "cut"
         fits = len(kept[origin]) < wanted[origin] and (label == CLEAN or per_label[label] < quota)
@@ -306,17 +308,17 @@ def cut_picture_tiles(
     count: int,
     tile_px: int,
     seed: int,
-    marked: Collection[str] = (),
+    marked_pictures: Collection[str] = (),
 ) -> TileSet:
     """Return windows over the edge of a whole picture that lies on clean ground, every label as often.
 
     Cut-outs of boxes do not teach what a texture without an end looks like where the tile shows a part of it. Half of
     the pictures keep their own grey level, so that their edge is a step; half of the ground is artificial. One window
-    in three shows clean surface laid on clean surface: such an edge alone is no defect. The pictures `marked` give no
-    ground; see `find_grounds`.
+    in three shows clean surface laid on clean surface: such an edge alone is no defect. Of `marked_pictures` none
+    gives ground; see `find_grounds`.
     """
     rng = np.random.default_rng(seed)
-    grounds = find_grounds(pictures, pixels, marked)
+    grounds = find_grounds(pictures, pixels, marked_pictures)
     of_label: dict[str, list[int]] = {}
     for place, picture in enumerate(pictures):
         if picture.boxes:

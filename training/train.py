@@ -30,11 +30,11 @@ from training.errors import DataError, RecipeError
 from training.feed import stacked_input, steps_per_epoch, training_batches
 from training.files import write_json
 from training.generated import TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
-from training.learned import LEARNED, known_groups, mark, write_learned
+from training.learned import LEARNED, known_groups, picture_id, write_learned
 from training.network import build_network, float_input, fold_batch_norm, pointing_loss, set_trainable, with_map
 from training.prepare import Manifest
 from training.recipe import Recipe
-from training.reviewed import marked_pictures
+from training.reviewed import read_marked_pictures
 from training.tiles import (
     ARTIFICIAL_GROUND,
     TileSet,
@@ -160,7 +160,7 @@ def assemble(
         clean_times = VALIDATION_CLEAN if part else 1
         tiles = companions(recipe, theirs, their_pixels, share, clean_times, seed=1000 * recipe.seed + part)
         sides.append(tiles.pick([i for i, label in enumerate(tiles.labels) if label in labels]))
-    return Course(labels, sides[0] + auxiliary.tiles, sides[1], frozenset(mark(pictures[i]) for i in kept))
+    return Course(labels, sides[0] + auxiliary.tiles, sides[1], frozenset(picture_id(pictures[i]) for i in kept))
 
 
 def companions(
@@ -177,7 +177,7 @@ def companions(
         seed: Of what is drawn.
     """
     wanted = recipe.tiles
-    marked = marked_pictures() if recipe.ground == "reviewed" else frozenset()
+    marked_pictures = read_marked_pictures() if recipe.ground == "reviewed" else frozenset()
 
     def count(number: int, times: int = 1) -> int:
         return round(number * share * times)
@@ -186,10 +186,12 @@ def companions(
     if wanted.clean_quilted or wanted.cut:
         made = composed_tiles(
             pictures, pixels, clean=count(wanted.clean_quilted, clean_times), cut=count(wanted.cut),
-            tile_px=recipe.tile_px, seed=seed, artificial=ARTIFICIAL_GROUND, marked=marked,
+            tile_px=recipe.tile_px, seed=seed, artificial=ARTIFICIAL_GROUND, marked_pictures=marked_pictures,
         )  # fmt: skip
         parts.append(made)
-    parts.append(cut_picture_tiles(pictures, pixels, count(wanted.cut_pictures), recipe.tile_px, seed + 500, marked))
+    parts.append(
+        cut_picture_tiles(pictures, pixels, count(wanted.cut_pictures), recipe.tile_px, seed + 500, marked_pictures)
+    )
     parts.append(texture_tiles(count(wanted.clean_textures), recipe.tile_px, seed))
     drawn = seed % 1000 * (VALIDATION_SEED - TRAIN_SEED) + TRAIN_SEED + seed // 1000 * 10_000
     parts.append(generated_tiles(count(wanted.generated_defects), recipe.tile_px, drawn))

@@ -40,7 +40,7 @@ from training.evaluate import evaluate
 from training.explain import agreement, grad_cam
 from training.feed import mask_of, preprocess_in_graph, shown_cells, stacked_input
 from training.gallery import Gallery
-from training.learned import mark, read_learned
+from training.learned import picture_id, read_learned
 from training.network import (
     build_network,
     float_input,
@@ -489,7 +489,7 @@ def test_a_label_that_the_bundle_does_not_know_is_named_before_anything_is_measu
 
 def test_a_bundle_is_not_measured_on_what_it_has_learned(trained: Trained) -> None:
     """Two training pictures moved into the test split, and nothing is measured."""
-    moved = [p.path for p in trained.manifest.pictures if mark(p) in read_learned(trained.bundle)][:2]
+    moved = [p.path for p in trained.manifest.pictures if picture_id(p) in read_learned(trained.bundle)][:2]
     pictures = tuple(replace(p, split="validation") if p.path in moved else p for p in trained.manifest.pictures)
     with pytest.raises(DataError, match=f"has learned from 2 of 26 test pictures, such as {moved[0]}"):
         evaluate(load_bundle(trained.bundle), Manifest(pictures, ()), trained.store, None)

@@ -20,7 +20,7 @@ from training.__main__ import quantize
 from training.dataset import Picture, Store
 from training.errors import DataError, RecipeError
 from training.evaluate import refuse_learned
-from training.learned import LEARNED, LEARNED_BEFORE, known_groups, mark, read_before, read_learned, write_learned
+from training.learned import LEARNED, LEARNED_BEFORE, known_groups, picture_id, read_before, read_learned, write_learned
 from training.own import Start, compare, open_start
 from training.prepare import Manifest, build_manifest
 from training.recipe import load_recipe
@@ -42,7 +42,7 @@ def pictures_of(label: str, count: int, views: int = 1) -> list[Picture]:
 def test_new_pictures_are_held_out_first() -> None:
     """Of a folder of which most was learned from, the rest is judged; a label without any news still has its one."""
     pictures = pictures_of("a", 80) + pictures_of("b", 24)
-    learned = frozenset(mark(p) for p in pictures if p.label == "b" or int(p.group[1:]) < 68)
+    learned = frozenset(picture_id(p) for p in pictures if p.label == "b" or int(p.group[1:]) < 68)
     kept, held = carve_validation(pictures, known=known_groups(pictures, learned))
     groups = {label: {pictures[i].group for i in held if pictures[i].label == label} for label in LABELS}
 
@@ -58,7 +58,7 @@ def test_a_single_new_surface_is_held_out(views: int) -> None:
     old = pictures_of("a", 20) + pictures_of("b", 20)
     new = [replace(picture, group="a", path=f"a/new-{picture.path[2:]}") for picture in pictures_of("a", 1, views)]
     pictures = old + [replace(p, sha256=hashlib.sha256(p.path.encode()).hexdigest()) for p in new]
-    _, held = carve_validation(pictures, known=known_groups(pictures, frozenset(mark(p) for p in old)))
+    _, held = carve_validation(pictures, known=known_groups(pictures, frozenset(picture_id(p) for p in old)))
 
     assert "a" in {pictures[i].group for i in held}
 
@@ -67,7 +67,7 @@ def test_another_view_of_a_learned_surface_is_no_news() -> None:
     """One view learned from makes its whole group known."""
     pictures = pictures_of("a", 3, views=2)
 
-    assert known_groups(pictures, frozenset({mark(pictures[2])})) == {"a1"}
+    assert known_groups(pictures, frozenset({picture_id(pictures[2])})) == {"a1"}
 
 
 def test_lists_of_a_run_are_joined(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_the_next_round_holds_out_what_is_new(
     """Fine-tuning from a model that knows ten surfaces a label holds out the others, and quantize does the same."""
     store, manifest = grown
     start = open_start(Path("neu-fast"))
-    learned = frozenset(mark(p) for p in manifest.pictures if int(p.name.split("_")[1]) < 10)
+    learned = frozenset(picture_id(p) for p in manifest.pictures if int(p.name.split("_")[1]) < 10)
     monkeypatch.setattr(own, "open_start", lambda source: replace(start, learned=learned))
     monkeypatch.setattr(own.signoff, "sign_off", lambda *args: SimpleNamespace(model=start.int8))
     monkeypatch.setattr(own.signoff, "save", lambda *args: None)
@@ -145,7 +145,7 @@ def test_the_next_round_holds_out_what_is_new(
     monkeypatch.setattr(own, "train", trained)
     monkeypatch.setattr(own, "compare", compared)
     recipe = load_recipe("neu-fast-refine").changed(tiles={})
-    held = {p.group for p in manifest.pictures if mark(p) not in learned}
+    held = {p.group for p in manifest.pictures if picture_id(p) not in learned}
     assert own.fine_tune(recipe, Path("start"), store, manifest, tmp_path / "run") == "said"
     assert {
         g
@@ -190,4 +190,4 @@ def test_learned_test_pictures_are_refused_unless_they_are_copies(copied: bool, 
     train = [replace(held[0], path="copy.png", split="train")] if copied else []
     manifest = Manifest((*held, *train), ())
     with pytest.raises(DataError, match="learned from 1 of 3") if refused else nullcontext():
-        refuse_learned(held, manifest, frozenset({mark(held[0])}), "a bundle")
+        refuse_learned(held, manifest, frozenset({picture_id(held[0])}), "a bundle")

@@ -14,7 +14,7 @@ from inspector.decision import DecisionRules
 from training.bundle import NEU_PICTURES, golden_tiles
 from training.configs import X_SDD
 from training.dataset import NEU_LABELS, Store, find_pictures, load_pixels
-from training.learned import mark, read_learned
+from training.learned import picture_id, read_learned
 from training.measures import Model, official
 from training.prepare import Manifest
 
@@ -97,4 +97,4 @@ def test_a_shipped_bundle_scores_what_its_results_say(name: str, data_folder: Pa
     assert found["accuracy"] >= 0.98
     learned = read_learned(SHIPPED / name)
     assert len(learned) == 1249  # of 1,440 an eighth was held out, and two are one file
-    assert not learned & {mark(picture) for picture in pictures}
+    assert not learned & {picture_id(picture) for picture in pictures}

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from training.dataset import Picture, Store, load_pixels
-from training.learned import mark
+from training.learned import picture_id
 from training.prepare import build_manifest
 from training.recipe import Recipe
-from training.reviewed import REVIEW, marked_groups, marked_pictures
+from training.reviewed import REVIEW, find_marked_groups, read_marked_pictures
 from training.tiles import find_grounds
 from training.train import companions
 
@@ -32,10 +32,10 @@ SECOND = replace(FIRST, path="b.jpg", sha256="fedcba9876543210" + 48 * "0", grou
 )
 def test_a_group_is_left_out_where_both_saw_a_mark(first: str, second: str, groups: set[str], tmp_path: Path) -> None:
     review = tmp_path / "review.csv"
-    review.write_text(f"sha256,picture,first,second\n{mark(FIRST)},a,{first},{second}\n")
+    review.write_text(f"picture_id,picture,first,second\n{picture_id(FIRST)},a,{first},{second}\n")
 
-    assert marked_groups([FIRST, SECOND], review) == groups
-    assert marked_pictures(review) == ({mark(FIRST)} if groups else set())
+    assert find_marked_groups([FIRST, SECOND], review) == groups
+    assert read_marked_pictures(review) == ({picture_id(FIRST)} if groups else set())
 
 
 def test_a_marked_picture_gives_no_ground_to_a_recipe_that_wants_reviewed_ones(
@@ -48,9 +48,11 @@ def test_a_marked_picture_gives_no_ground_to_a_recipe_that_wants_reviewed_ones(
     grounds = [i for i, p in enumerate(pictures) if find_grounds([p], [pixels[i]])]
     assert len(grounds) > 1
     out = pictures[grounds[0]]
-    assert len(find_grounds(pictures, pixels, {mark(out)})) == len(grounds) - 1
+    assert len(find_grounds(pictures, pixels, {picture_id(out)})) == len(grounds) - 1
 
-    monkeypatch.setattr("training.train.marked_pictures", lambda: frozenset(mark(pictures[i]) for i in grounds))
+    monkeypatch.setattr(
+        "training.train.read_marked_pictures", lambda: frozenset(picture_id(pictures[i]) for i in grounds)
+    )
     recipe = Recipe.model_validate(ROW | {"tiles": {"clean_quilted": 2, "cut": 2, "cut_pictures": 3}})
     before, after = (
         companions(each, pictures, pixels, 1.0, 1, seed=7) for each in (recipe, recipe.changed(ground="reviewed"))
@@ -72,7 +74,7 @@ def test_the_committed_review_holds_each_ground_once_with_two_verdicts() -> None
     with REVIEW.open(newline="") as file:
         rows = list(csv.DictReader(file))
 
-    assert len({row["sha256"] for row in rows}) == len(rows) == 293
+    assert len({row["picture_id"] for row in rows}) == len(rows) == 293
     assert {row[side] for row in rows for side in ("first", "second")} == {"clean", "unsure", "marked"}
     assert Counter((row["first"], row["second"]) for row in rows)["marked", "marked"] == 150
     assert all(bool(row["seen_by_first"]) == (row["first"] != "clean") for row in rows)
