@@ -27,6 +27,7 @@ tiles = {
 }
 auxiliary = configs.X_SDD
 augment = {"contrast": 0.65}
+ground = "reviewed"
 
 # -- course
 stages = (
