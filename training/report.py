@@ -29,7 +29,9 @@ table { border-collapse: collapse; margin: 1em 0; }
 td, th { border: 1px solid #ccc; padding: .25em .6em; text-align: left; }
 p img { max-width: 100%; }
 figure { display: inline-block; margin: .4em; vertical-align: top; }
-figcaption { font-size: 12px; max-width: 140px; } h1 { font-size: 1.5em; } pre { background: #f5f5f5; padding: .6em; }
+figcaption { font-size: 12px; max-width: 140px; } h1 { font-size: 1.5em; }
+pre { background: #f5f5f5; padding: .6em; white-space: pre-wrap; }
+summary { font-size: 1.3em; font-weight: bold; }
 """
 
 
@@ -70,7 +72,8 @@ def write_report(folder: Path, title: str, results: Mapping[str, Any], gallery: 
     for name, exhibits in gallery.rooms.items():
         parts += _room(name, exhibits)
     plain = {key: value for key, value in results.items() if key not in ("offenders", "costs")}
-    parts.append(f"<h2>All figures</h2><pre>{html.escape(json.dumps(plain, indent=1, sort_keys=True))}</pre>")
+    text = html.escape(json.dumps(plain, indent=1, sort_keys=True))
+    parts.append(f"<details><summary>All figures</summary><pre>{text}</pre></details>")
     page = f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
     write_bytes(folder / "report.html", (page + "\n".join(parts) + "</html>\n").encode())
     write_json(folder / "results.json", results)

@@ -5,7 +5,7 @@ ground, 244 of the training split and 49 of the test split, was judged twice, bo
 nothing else to go by: `clean`, `unsure` or `marked`. The reviewer was a vision model, no mill's inspector, and each
 time knew nothing of the other review. Where both say `marked`, a tile that alarms is no proof of a false alarm:
 `evaluate` gives its clean figures over all grounds, and beside them over the groups without such a picture: the same
-strips, and as many windows as over all. No shipped recipe looks at the review; what it trains on is as it was.
+strips, and as many windows as over all. A recipe with `ground = "reviewed"` learns from unmarked ground alone.
 """
 
 from __future__ import annotations
