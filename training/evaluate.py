@@ -43,7 +43,7 @@ from training.measures import (
     unknown_curve,
 )
 from training.prepare import Manifest
-from training.reviewed import find_marked_groups
+from training.reviewed import find_marked_groups, find_unmarked_tiles
 from training.tiles import composed_tiles, find_grounds
 from training.train import float_logits, load_run, refuse_other_data
 
@@ -223,6 +223,9 @@ def _foreign(model: Model, sets: Sequence[ForeignSet], known: Sequence[Pixels], 
         else:
             rows[each.name] = surface(model, each.tiles, each.groups)
         if each.kind == "clean":
+            if unmarked := find_unmarked_tiles(each.name, each.groups):
+                tiles, groups = [each.tiles[i] for i in unmarked], [each.groups[i] for i in unmarked]
+                rows[each.name]["alarms_reviewed"] = surface(model, tiles, groups)["alarms"]
             for exhibit in alarming(model, each.tiles):
                 gallery.show(f"{each.name}: what alarms", exhibit)
     free = [each for each in sets if each.kind == "clean"]

@@ -114,6 +114,10 @@ def _summary(results: Mapping[str, Any]) -> str:
     for source, row in results.get("clean", {}).items():
         if isinstance(row, dict) and "alarms" in row:
             rows.append((f"clean tiles that alarm, {source}", _of(row["alarms"])))
+    for source, row in results.get("foreign", {}).items():
+        if "alarms_reviewed" in row:
+            rows.append((f"tiles that alarm, {source}", _of(row["alarms"])))
+            rows.append(("... of the reviewed tiles without a visible mark", _of(row["alarms_reviewed"])))
     if "cam" in results and "pointing" in results["cam"]:
         tolerance = results["cam"]["pointing_tolerance_px"]
         rows.append(

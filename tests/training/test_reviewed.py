@@ -10,10 +10,17 @@ from pathlib import Path
 import pytest
 
 from training.dataset import Picture, Store, load_pixels
+from training.foreign import foreign_sets
 from training.learned import picture_id
 from training.prepare import build_manifest
 from training.recipe import Recipe
-from training.reviewed import REVIEW, find_marked_groups, read_marked_pictures
+from training.reviewed import (
+    FOREIGN_REVIEW,
+    REVIEW,
+    find_marked_groups,
+    find_unmarked_tiles,
+    read_marked_pictures,
+)
 from training.tiles import find_grounds
 from training.train import companions
 
@@ -78,3 +85,32 @@ def test_the_committed_review_holds_each_ground_once_with_two_verdicts() -> None
     assert {row[side] for row in rows for side in ("first", "second")} == {"clean", "unsure", "marked"}
     assert Counter((row["first"], row["second"]) for row in rows)["marked", "marked"] == 150
     assert all(bool(row["seen_by_first"]) == (row["first"] != "clean") for row in rows)
+
+
+def test_tiles_that_were_judged_and_not_called_marked_twice_are_found(tmp_path: Path) -> None:
+    """By file and number: a tile that nobody judged is not among them, nor one of another set."""
+    review = tmp_path / "review.csv"
+    rows = ["s,a.jpg,0,marked,marked", "s,a.jpg,1,marked,unsure", "s,b.jpg,1,clean,clean", "t,b.jpg,0,clean,clean"]
+    review.write_text("\n".join(["set,file,tile,first,second", *rows]) + "\n")
+
+    assert find_unmarked_tiles("s", ["a.jpg", "b.jpg", "a.jpg", "b.jpg", "b.jpg"], review) == [2, 3]
+
+
+def test_the_committed_review_of_other_mills_holds_each_tile_once_with_two_verdicts() -> None:
+    with FOREIGN_REVIEW.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    assert len({(row["set"], row["file"], row["tile"]) for row in rows}) == len(rows) == 128 + 180
+    assert {row[side] for row in rows for side in ("first", "second")} == {"clean", "unsure", "marked"}
+    marked = Counter(row["set"] for row in rows if row["first"] == row["second"] == "marked")
+    assert marked == {"severstal/no_defect": 74, "magnetic-tile/MT_Free": 117}
+
+
+@pytest.mark.data
+def test_the_review_of_other_mills_names_tiles_that_are_there(data_folder: Path) -> None:
+    unmarked = {each.name: find_unmarked_tiles(each.name, each.groups) for each in foreign_sets(data_folder, 200)}
+
+    assert {name: len(found) for name, found in unmarked.items() if found} == {
+        "severstal/no_defect": 54,
+        "magnetic-tile/MT_Free": 63,
+    }
