@@ -22,6 +22,7 @@ tiles = {
     "generated_defects": 480,
     "generated_clean": 200,
 }
+ground = "reviewed"
 
 # -- course
 stages = ({"epochs": 8, "learning_rate": 4e-4},)
