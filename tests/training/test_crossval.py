@@ -38,6 +38,17 @@ def test_folds_are_pooled_into_one_row() -> None:
     assert (row["int8"]["worst_class"], row["int8"]["worst_recall"]) == ("b", 0.5)
     assert (row["disagreements"], row["net"]) == (1, -1)
     assert row["errors"] == [{"picture": "2", "label": "b", "top": "a", "seed": 1}]
+    assert "int8_four_looks" not in row
+
+
+def test_four_looks_have_a_row_when_every_fold_has_them() -> None:
+    """Folds of before have one look a picture."""
+    fold = {"labels": ["a", "b"], "truth": ["a", "b"], "float": ["a", "b"], "int8": ["a", "a"], "pictures": ["1", "2"],
+            "n": 2, "seed": 1, "float_correct": 2, "int8_correct": 1, "disagreements": 1}  # fmt: skip
+    looked = {**fold, "int8_four_looks": ["a", "b"], "int8_four_looks_correct": 2}
+
+    assert summarize([looked, looked], 2, 1)["int8_four_looks"]["worst_fold"] == 1.0
+    assert "int8_four_looks" not in summarize([looked, fold], 2, 1)
 
 
 def test_another_seed_scores_no_more_pictures() -> None:
