@@ -22,9 +22,6 @@ import keras
 import numpy as np
 
 from inspector.bundle import sha256_file
-from inspector.classifier import Predictions
-from inspector.frame import Pixels
-from inspector.inspection import find_doubtful, look_again
 from training import signoff
 from training.auxiliary import NOTHING, Auxiliary
 from training.dataset import Store, load_pixels
@@ -179,12 +176,7 @@ def run_fold(
     pixels = load_pixels(store, tested)
     floats, int8 = float_logits(network, pixels, recipe), Int8Network(made.model)
     ints = int8(pixels)["logits"]
-
-    def classify(tiles: Sequence[Pixels]) -> Predictions:
-        return Predictions(int8(tiles)["logits"])
-
-    doubtful = find_doubtful(ints, course.labels, made.temperature)
-    looks = look_again(pixels, Predictions(ints), doubtful, classify).logits
+    looks, _ = signoff.look_where_doubtful(pixels, ints, course.labels, made.temperature, int8)
     truth = [picture.label for picture in tested]
     tops = {
         kind: [course.labels[int(i)] for i in each.argmax(axis=1)]

@@ -241,14 +241,24 @@ def look_as_served(
         int8: The network.
     """
     for _ in range(TURNS):
-        doubtful = find_doubtful(logits, labels, temperature)
-        looked = look_again(
-            held.pixels, Predictions(logits), doubtful, lambda views: Predictions(int8(views)["logits"])
-        ).logits
+        looked, doubtful = look_where_doubtful(held.pixels, logits, labels, temperature, int8)
         temperature = choose_temperature(looked, held.labels, labels)
         if find_doubtful(logits, labels, temperature) == doubtful:
             break
     return looked, temperature
+
+
+def look_where_doubtful(
+    tiles: Sequence[Pixels],
+    logits: npt.NDArray[np.float64],
+    labels: Sequence[str],
+    temperature: float,
+    int8: Int8Network,
+) -> tuple[npt.NDArray[np.float64], list[int]]:
+    """Return the logits after the daemon's further looks at doubtful tiles, and which these are."""
+    doubtful = find_doubtful(logits, labels, temperature)
+    looked = look_again(tiles, Predictions(logits), doubtful, lambda views: Predictions(int8(views)["logits"]))
+    return looked.logits, doubtful
 
 
 def lit_otherwise(tiles: Sequence[Pixels], recipe: Recipe, rng: np.random.Generator) -> list[Pixels]:

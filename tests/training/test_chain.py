@@ -691,7 +691,8 @@ def test_a_fold_is_trained_scored_and_kept(
 
     assert row["pictures"] == held
     assert row["n"] == found["int8"]["n"] == len(held) == len(row["int8"])
-    assert row["int8_correct"] == sum(a == b for a, b in zip(row["int8"], row["truth"], strict=True))
+    for kind in ("int8", "int8_four_looks"):
+        assert row[f"{kind}_correct"] == sum(a == b for a, b in zip(row[kind], row["truth"], strict=True))
     assert cross_validate(SMALL, trained.store, trained.manifest, weights, **options)["int8"] == found["int8"]
     with pytest.raises(FoldError, match="finished folds are kept"):
         cross_validate(SMALL, trained.store, trained.manifest, weights, **{**options, "only": (0, 1)})
