@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -173,14 +172,13 @@ def replay(
 @app.command()
 def forget(
     config: ConfigOption,
-    since: Annotated[datetime, typer.Option("--from", help="Start, UTC.", show_default=False)],
-    until: Annotated[datetime, typer.Option("--to", help="End, UTC, not included.", show_default=False)],
+    since: Annotated[str, typer.Option("--from", metavar="TIME", help="Start, ISO 8601, UTC.", show_default=False)],
+    until: Annotated[str, typer.Option("--to", metavar="TIME", help="End, not included.", show_default=False)],
 ) -> None:
     """Delete what a stopped station stored of a time: records, delivered messages, candidates, pictures."""
-    from inspector.forget import forget_period
+    from inspector.forget import forget_period, parse_time
 
-    records, pictures = forget_period(config, since.replace(tzinfo=UTC), until.replace(tzinfo=UTC))
-    _say(json.dumps({"records": records, "pictures": pictures}))
+    _say(json.dumps(forget_period(config, parse_time("--from", since), parse_time("--to", until)).as_dict()))
 
 
 @app.command()

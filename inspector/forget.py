@@ -2,32 +2,71 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from inspector.clock import SystemClock, to_timestamp_ms
-from inspector.errors import ConfigError
+from inspector.clock import SystemClock, to_rfc3339, to_timestamp_ms
+from inspector.errors import ConfigError, StoreError
 from inspector.evidence import EvidenceFolder
 from inspector.settings import load_settings, state_folder
-from inspector.store import Store
+from inspector.store import DATABASE, Store
 
 
-def forget_period(config: Path, since: datetime, until: datetime) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What went.
+
+    Attributes:
+        folder: The store.
+        since, until: The time that was understood; `until` is not in it.
+        records, pictures: How many were deleted.
+    """
+
+    folder: Path
+    since: datetime
+    until: datetime
+    records: int
+    pictures: int
+
+    def as_dict(self) -> dict[str, str | int]:
+        """Return JSON values."""
+        return {
+            "store": str(self.folder), "from": to_rfc3339(self.since), "to": to_rfc3339(self.until),
+            "records": self.records, "pictures": self.pictures,
+        }  # fmt: skip
+
+
+def parse_time(option: str, text: str) -> datetime:
+    """Return what ISO 8601 says, in UTC: `2026-03-01`, `2026-03-01T06:00`, `2026-03-01T07:00+01:00`.
+
+    A time without an offset is UTC.
+
+    Raises:
+        ConfigError: It is no such time; names the option.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise ConfigError(f"{option}: a date or time as 2026-03-01 or 2026-03-01T06:00Z is wanted: {text!r}") from exc
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def forget_period(config: Path, since: datetime, until: datetime) -> Forgotten:
     """Delete records, delivered messages, candidates and pictures captured from `since` until before `until`.
 
     What still waits for the broker stays: delivery comes first, then forgetting.
 
-    Returns:
-        How many records and pictures went.
-
     Raises:
         ConfigError: An empty time, or a configuration that is refused.
-        StoreError: The station runs: stop it first.
+        StoreError: There is no store, or the station runs: stop it first.
     """
     if until <= since:
         raise ConfigError(f"--to must lie after --from: {until.isoformat()} <= {since.isoformat()}")
     settings = load_settings(config).settings
-    folder, clock, kept = state_folder(settings), SystemClock(), settings.store
+    folder, clock, kept = state_folder(settings, unit_file=config), SystemClock(), settings.store
+    if not (folder / DATABASE).is_file():
+        raise StoreError(f"nothing was ever stored in {folder}: $STATE_DIRECTORY or store.path says where the store is")
     store = Store(folder, clock, kept.outbox_limit_bytes)
     try:
         records, defects = store.forget(to_timestamp_ms(since), to_timestamp_ms(until))
@@ -37,4 +76,4 @@ def forget_period(config: Path, since: datetime, until: datetime) -> tuple[int, 
         folder / "evidence", clock, kept.evidence_limit_bytes, kept.evidence_max_age_days * 86400,
         kept.free_floor_bytes, kept.evidence_px,
     )  # fmt: skip
-    return records, sum(pictures.delete(defect) for defect in defects)
+    return Forgotten(folder, since, until, records, sum(pictures.delete(defect) for defect in defects))

@@ -27,8 +27,8 @@ from inspector.bundle import DEFAULT_BUNDLE, Severity
 from inspector.errors import ConfigError
 
 ENV_PREFIX = "INSPECTOR_"
-RESERVED_ENV = frozenset({"INSPECTOR_TEST_DATA", "INSPECTOR_CRASH_AT"})
-"""Variables with the prefix that are no configuration: the folder of test data, and where `faults` ends the process."""
+RESERVED_ENV = frozenset({"INSPECTOR_TEST_DATA", "INSPECTOR_TRAINING_DATA", "INSPECTOR_CRASH_AT"})
+"""Variables with the prefix that are no configuration: folders of pictures, and where `faults` ends the process."""
 
 TopicLevel = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^+#/\x00\s]+$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -337,12 +337,21 @@ class Loaded:
     path: Path | None
 
 
-def state_folder(settings: Settings, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder of the store: `store.path`, else `$STATE_DIRECTORY`, else one per station."""
+def state_folder(settings: Settings, environ: Mapping[str, str] = os.environ, unit_file: Path | None = None) -> Path:
+    """Return the folder of the store: `store.path`, else `$STATE_DIRECTORY`, else one per station.
+
+    Args:
+        settings: The configuration.
+        environ: Environment.
+        unit_file: For a command that looks after what a unit has stored: where its configuration was read. A station's
+            file in /etc/inspector then means the folder that systemd gives its unit.
+    """
     if settings.store.path is not None:
         return settings.store.path
     if given := environ.get("STATE_DIRECTORY"):
         return Path(given.split(":")[0])
+    if unit_file is not None and _is_station_file(unit_file):
+        return STATION_STATE / unit_file.stem
     base = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return base / "inspector" / settings.station.text.replace("/", "-")
 
@@ -411,6 +420,8 @@ _CREDENTIALS = {
 """Names of systemd credentials and the key that each one sets."""
 STATION_FOLDER = Path("/etc/inspector")
 """Where the files of stations lie that run as units."""
+STATION_STATE = Path("/var/lib/inspector")
+"""Where systemd keeps their state, a folder each."""
 CREDENTIAL_STORES = (Path("/etc/credstore"), Path("/run/credstore"))
 """Where systemd looks for the secrets that the unit's `LoadCredential=` names; for root only."""
 
@@ -426,13 +437,17 @@ def _find_credential(name: str, path: Path | None, environ: Mapping[str, str]) -
     if folder := environ.get("CREDENTIALS_DIRECTORY"):
         file = Path(folder) / name
         return file if file.is_file() else None
-    if path is None or path.suffix != ".toml" or path.absolute().parent != STATION_FOLDER:
+    if path is None or not _is_station_file(path):
         return None
     for store in CREDENTIAL_STORES:
         with suppress(PermissionError):  # the stores are root's: for anybody else there is nothing in them
             if (file := store / f"inspector.{path.stem}.{name}").is_file():
                 return file
     return None
+
+
+def _is_station_file(path: Path) -> bool:
+    return path.suffix == ".toml" and path.absolute().parent == STATION_FOLDER
 
 
 def _apply_environ(put: Any, environ: Mapping[str, str]) -> None:

@@ -36,6 +36,7 @@ from inspector.messages import (
 )
 from inspector.messages import encode as encode_message
 
+DATABASE = "inspector.sqlite3"
 APPLICATION_ID = 0x1A5BEC70
 SCHEMA_VERSION = 1
 """Which programs can work with the file. A release may add tables, columns and indexes without touching it; it grows
@@ -184,7 +185,7 @@ class Store:
         self._closed = False
         self._lock_fd = _lock(folder)
         try:
-            self._db = self._open(folder / "inspector.sqlite3")
+            self._db = self._open(folder / DATABASE)
             self.store_id = str(self._meta("store_id") or self._set_meta("store_id", str(uuid.uuid4())))
             self._work = _WorkList(folder / "in-work")
             self._blame_files_in_work()
@@ -551,7 +552,9 @@ def _lock(folder: Path) -> int:
     except BlockingIOError as exc:
         holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(fd)
-        raise StoreError(f"store.path: {folder} is in use by another inspector, process {holder}") from exc
+        raise StoreError(
+            f"store.path: {folder} is in use by another inspector, process {holder}: stop it first"
+        ) from exc
     except OSError as exc:
         os.close(fd)
         raise StoreError(f"store.path: {folder} cannot be locked: {exc.strerror}") from exc

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from fakes import NOON, FakeClock, make_frame, track_rules
 
 from inspector.errors import ConfigError, StoreError
 from inspector.evidence import EvidenceFolder
-from inspector.forget import forget_period
+from inspector.forget import forget_period, parse_time
 from inspector.inspection import Defect, Inspection
 from inspector.messages import DefectMessage, Picture
 from inspector.store import Entry, Store
@@ -54,9 +54,9 @@ def hours(config: Path, clock: FakeClock) -> list[int]:
 
 def test_only_the_time_that_is_named_goes(config: Path, clock: FakeClock) -> None:
     """The middle hour goes with its record and picture, and is in no file any more; its neighbours stay."""
-    records, pictures = forget_period(config, NOON + timedelta(minutes=30), NOON + timedelta(minutes=90))
+    forgotten = forget_period(config, NOON + timedelta(minutes=30), NOON + timedelta(minutes=90))
 
-    assert (records > 0, pictures) == (True, 1)
+    assert (forgotten.records > 0, forgotten.pictures, forgotten.folder) == (True, 1, config.parent / "state")
     assert hours(config, clock) == [0, 2]
     assert len(list((config.parent / "state" / "evidence").iterdir())) == 2
     gone = (NOON + timedelta(hours=1)).isoformat(timespec="milliseconds")[:19].encode()
@@ -78,3 +78,34 @@ def test_a_running_station_and_an_empty_time_are_refused(config: Path, clock: Fa
     running.close()
     with pytest.raises(ConfigError, match="--to must lie after"):
         forget_period(config, NOON, NOON)
+
+
+def test_a_store_that_is_not_there_is_said_and_not_made(config: Path, tmp_path: Path) -> None:
+    """Looking in the wrong folder is no success, and leaves no folder behind."""
+    config.write_text(config.read_text().replace(str(tmp_path / "state"), str(tmp_path / "elsewhere")))
+
+    with pytest.raises(StoreError, match="nothing was ever stored in"):
+        forget_period(config, NOON, NOON + timedelta(hours=1))
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-03-01", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("20260301", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("2026-03-01T06:30", datetime(2026, 3, 1, 6, 30, tzinfo=UTC)),
+        ("2026-03-01T06:30:15Z", datetime(2026, 3, 1, 6, 30, 15, tzinfo=UTC)),
+        ("2026-03-01T06:30:00+01:00", datetime(2026, 3, 1, 5, 30, tzinfo=UTC)),
+    ],
+)
+def test_times_mean_what_a_reader_takes_them_for(text: str, expected: datetime) -> None:
+    """Dates are dates with or without dashes, an offset counts, and without one it is UTC."""
+    assert parse_time("--from", text) == expected
+
+
+@pytest.mark.parametrize("text", ["1772334000", "99999999999", "yesterday", "03/01/2026", ""])
+def test_a_time_that_can_be_misread_is_refused(text: str) -> None:
+    """Nothing is deleted by a number or a guess."""
+    with pytest.raises(ConfigError, match="--to: a date or time"):
+        parse_time("--to", text)

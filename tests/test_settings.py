@@ -373,6 +373,19 @@ def test_state_folder(tmp_path: Path, text: str, environ: dict[str, str], expect
     assert expected == str(state_folder(load(tmp_path, text), environ))
 
 
+@pytest.mark.parametrize(
+    ("file", "environ", "expected"),
+    [
+        pytest.param("/etc/inspector/cam7.toml", {}, "/var/lib/inspector/cam7", id="a unit's file"),
+        pytest.param("/etc/inspector/cam7.toml", {"STATE_DIRECTORY": "/elsewhere"}, "/elsewhere", id="said otherwise"),
+        pytest.param("/home/me/cam7.toml", {"XDG_STATE_HOME": "/s"}, "/s/inspector/site-line-cam1", id="any file"),
+    ],
+)
+def test_the_state_of_a_unit(tmp_path: Path, file: str, environ: dict[str, str], expected: str) -> None:
+    """A command that looks after a station's store finds it where systemd keeps it, by the file's name."""
+    assert expected == str(state_folder(load(tmp_path, ""), environ, Path(file)))
+
+
 def readme_blocks() -> list[str]:
     return re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL) if README.exists() else []
 
