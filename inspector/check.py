@@ -1,19 +1,25 @@
 """Look at a configuration before it runs: every value and its origin, bundle, source, broker, disk.
 
 Exit 0: good. 78: configuration or bundle would be refused. 1: something is not reachable now; the daemon would start
-and wait.
+and wait. For a station's file in /etc/inspector it looks as the station's unit sees things, as far as its user lets it.
 """
 
 from __future__ import annotations
 
+import grp
+import http.client
+import json
 import os
+import pwd
+import ssl
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from inspector.clock import SystemClock
-from inspector.daemon import mqtt_options, open_brain
+from inspector.daemon import http_options, mqtt_options, open_brain
 from inspector.errors import (
     EXIT_FAILURE,
     EXIT_OK,
@@ -23,10 +29,15 @@ from inspector.errors import (
     RefusedError,
     SourceError,
 )
-from inspector.settings import Loaded, Settings, load_settings, state_folder
+from inspector.http import HttpOptions, require_listener
+from inspector.settings import Loaded, Settings, is_station_file, load_settings, state_folder
 from inspector.sinks.mqtt import probe_broker, require_files
 from inspector.sources import open_source
 from inspector.sources.base import EndOfSource, SourceContext
+
+UNIT_USER, UNIT_GROUPS = "inspector", ("inspector-frames",)
+HIDDEN_FROM_UNITS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named, not used
+"""What `ProtectHome=` and `PrivateTmp=` hide from a station's unit."""
 
 
 @dataclass(slots=True)
@@ -37,6 +48,7 @@ class Report:
         path: The configuration file.
         values: `section.key` → value and origin.
         good, unreachable, refused: Findings, each a sentence.
+        notes: What is no fault by itself and surprises people; the exit code does not count it.
     """
 
     path: str
@@ -44,6 +56,7 @@ class Report:
     good: list[str] = field(default_factory=list)
     unreachable: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -54,7 +67,7 @@ class Report:
         """Return the report as JSON values."""
         return {
             "path": self.path, "exit_code": self.exit_code, "values": self.values, "good": self.good,
-            "unreachable": self.unreachable, "refused": self.refused,
+            "unreachable": self.unreachable, "refused": self.refused, "notes": self.notes,
         }  # fmt: skip
 
 
@@ -72,9 +85,11 @@ def check_files(paths: Sequence[Path]) -> list[Report]:
         loaded.append((report, one))
         _show_values(report, one)
         _check_bundle(report, one.settings)
-        _check_store(report, one.settings)
+        _check_store(report, state_folder(one.settings, unit_file=path))
+        _check_http(report, one.settings)
         _check_source(report, one.settings)
         _check_broker(report, one.settings)
+        _check_paths(report, one)
     _check_duplicates(loaded)
     return reports
 
@@ -90,19 +105,58 @@ def _check_bundle(report: Report, settings: Settings) -> None:
     try:
         brain = open_brain(settings)
     except RefusedError as exc:
-        report.refused.append(f"model: {exc}")
+        report.refused.append(str(exc))
         return
     brain.pool.close()
     report.good.append(f"model: {brain.bundle.short}, golden tiles score {brain.golden.agreement} on this machine")
 
 
-def _check_store(report: Report, settings: Settings) -> None:
-    folder = state_folder(settings)
+def _check_store(report: Report, folder: Path) -> None:
     nearest = next((parent for parent in (folder, *folder.parents) if parent.exists()), Path("/"))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         report.refused.append(f"store.path: {folder} cannot be made: {nearest} is not writable for this user")
     else:
         report.good.append(f"store: {folder}")
+
+
+def _check_http(report: Report, settings: Settings) -> None:
+    if not settings.http.enabled:
+        report.good.append("http: switched off")
+        return
+    address = f"{settings.http.address} port {settings.http.port}"
+    try:
+        options = http_options(settings)
+        require_listener(options, bind=False)
+    except RefusedError as exc:
+        report.refused.append(str(exc))
+        return
+    try:
+        require_listener(options)
+    except RefusedError as exc:
+        if _station_at(options) == settings.station.text:
+            report.good.append(f"http: {address}, where this station runs now")
+        else:
+            report.refused.append(str(exc))
+    else:
+        report.good.append(f"http: {address} is free")
+
+
+def _station_at(options: HttpOptions) -> str | None:
+    """Return the name of the station that listens there already, or None when something else does."""
+    context = ssl._create_unverified_context() if options.cert_file else None  # noqa: S323 - nothing secret is sent
+    client = (
+        http.client.HTTPConnection(options.address, options.port, timeout=2)
+        if context is None
+        else http.client.HTTPSConnection(options.address, options.port, timeout=2, context=context)
+    )
+    try:
+        client.request("GET", "/healthz")
+        station: str | None = json.loads(client.getresponse().read(65536))["station"]
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+        return None
+    finally:
+        client.close()
+    return station
 
 
 def _check_source(report: Report, settings: Settings) -> None:
@@ -164,18 +218,66 @@ def _check_broker(report: Report, settings: Settings) -> None:
         require_files(options)
         protocol = probe_broker(options)
     except BrokerError as exc:
-        report.unreachable.append(f"mqtt: {exc}")
+        report.unreachable.append(f"mqtt: {str(exc).removeprefix('mqtt: ')}")
     except RefusedError as exc:
         report.refused.append(str(exc))
     else:
-        report.good.append(f"mqtt: {options.address} answers, MQTT {protocol}, topics below {options.root}")
+        report.good.append(
+            f"mqtt: {options.address} answers, MQTT {protocol}; topics below {options.root}, rights not tried"
+        )
+
+
+def _check_paths(report: Report, loaded: Loaded) -> None:
+    """Say which paths mean something else to the station than to whoever checks it."""
+    settings = loaded.settings
+    source = settings.source
+    named = {
+        f"{section}.{key}": value
+        for section, model in settings
+        for key, value in model
+        if isinstance(value, Path) and not loaded.origins[f"{section}.{key}"].startswith("credential")
+    }
+    camera = source.kind == "camera" and not source.path.isdecimal() and "://" not in source.path
+    if source.kind == "folder" or camera:
+        named["source.path"] = Path(source.path)
+    if "/" in settings.model.path:
+        named["model.path"] = Path(settings.model.path)
+    unit = loaded.path is not None and is_station_file(loaded.path)
+    for key, path in named.items():
+        if not path.is_absolute():
+            report.notes.append(f"{key}: {path} is looked for in the folder that the daemon is started in")
+        elif unit and any(path.is_relative_to(hidden) for hidden in HIDDEN_FROM_UNITS):
+            report.notes.append(f"{key}: the unit does not see {', '.join(HIDDEN_FROM_UNITS)}: {path}")
+        elif unit and key != "store.path" and os.geteuid() == 0:
+            _check_as_unit(report, key, path, settings)
+
+
+def _check_as_unit(report: Report, key: str, path: Path, settings: Settings) -> None:
+    """Try what the unit's user may do, for root may do anything."""
+    if UNIT_USER not in {user.pw_name for user in pwd.getpwall()}:
+        return
+    groups = [group.gr_gid for group in grp.getgrall() if group.gr_name in UNIT_GROUPS]
+    wanted = {"-r": "read"}
+    if path.is_dir():
+        wanted["-x"] = "enter"
+    changes = {settings.source.finished, settings.source.refused} - {"keep"}
+    if key in {"source.finished_dir", "source.refused_dir"} or (key == "source.path" and changes and path.is_dir()):
+        wanted["-w"] = "write"
+    if not path.exists():
+        return  # said elsewhere, or made when it is needed
+    for flag, verb in wanted.items():
+        tried = subprocess.run(
+            ["/usr/bin/test", flag, path], user=UNIT_USER, group=UNIT_USER, extra_groups=groups, check=False
+        )
+        if tried.returncode:
+            report.unreachable.append(f"{key}: the user {UNIT_USER} may not {verb} {path}")
 
 
 def _check_duplicates(loaded: Sequence[tuple[Report, Loaded]]) -> None:
     seen: dict[tuple[str, str], str] = {}
     for report, one in loaded:
         settings = one.settings
-        marks = [("mqtt root", settings.root), ("store folder", str(state_folder(settings)))]
+        marks = [("mqtt root", settings.root), ("store folder", str(state_folder(settings, unit_file=one.path)))]
         if settings.http.enabled and settings.http.port:
             marks.append(("http address", f"{settings.http.address}:{settings.http.port}"))
         for mark in marks:

@@ -96,10 +96,12 @@ def check(
             for key, shown in sorted(report.values.items()):
                 if shown["origin"] != "default":
                     _say(f"  {key} = {json.dumps(shown['value'])}  ({shown['origin']})")
-            defaults = sum(shown["origin"] == "default" for shown in report.values.values())
-            _say(f"  {defaults} keys at their defaults (--json shows them)")
+            if report.values:
+                defaults = sum(shown["origin"] == "default" for shown in report.values.values())
+                _say(f"  {defaults} keys at their defaults (--json shows them)")
             for mark, findings in (
                 ("ok", report.good),
+                ("note", report.notes),
                 ("unreachable", report.unreachable),
                 ("REFUSED", report.refused),
             ):

@@ -35,7 +35,7 @@ from inspector.errors import EXIT_FAILURE, EXIT_OK, BundleError, InspectorError,
 from inspector.evidence import EvidenceFolder
 from inspector.frame import Cause, Gap
 from inspector.health import Facts, HealthBoard, judge_health
-from inspector.http import HttpOptions, HttpServer, make_app, read_token
+from inspector.http import HttpOptions, HttpServer, make_app, read_token, require_listener
 from inspector.inspection import InspectRules, QualityRules
 from inspector.messages import MESSAGE_TYPES, AboutMessage, Body, CoilCommand, CoilMessage, Ids, ReplyMessage, encode
 from inspector.metrics import Metrics
@@ -141,6 +141,25 @@ def mqtt_options(settings: Settings) -> MqttOptions:
     )
 
 
+def http_options(settings: Settings) -> HttpOptions:
+    """Return how to listen.
+
+    Raises:
+        ConfigError: The token cannot be used.
+    """
+    http, source = settings.http, settings.source
+    return HttpOptions(
+        address=http.address,
+        port=http.port,
+        cert_file=http.cert_file,
+        key_file=http.key_file,
+        token=read_token(http.token_file) if http.token_file is not None else None,
+        max_upload_bytes=http.max_upload_bytes,
+        max_frame_px=source.max_frame_px,
+        full_scale=source.full_scale,
+    )
+
+
 def open_brain(settings: Settings) -> Brain:
     """Load the bundle and prove it on this machine.
 
@@ -240,17 +259,7 @@ class Station:
             raise SourceError(f"the store in {self.store.folder} refuses: {exc}") from exc
 
     def _make_http(self) -> HttpServer:
-        http, source = self.settings.http, self.settings.source
-        options = HttpOptions(
-            address=http.address,
-            port=http.port,
-            cert_file=http.cert_file,
-            key_file=http.key_file,
-            token=read_token(http.token_file) if http.token_file is not None else None,
-            max_upload_bytes=http.max_upload_bytes,
-            max_frame_px=source.max_frame_px,
-            full_scale=source.full_scale,
-        )
+        options = http_options(self.settings)
         rules, pool = self.brain.rules, self.brain.pool
         app = make_app(
             options, self.registry, self.store, self.evidence, self.health, self.facts,
@@ -638,9 +647,24 @@ def _check_reload(config: Path, station: Station, notifier: Notifier) -> tuple[L
     notifier.reloading()
     try:
         loaded = load_settings(config)
+        _require_peers(loaded.settings, station.settings)
         return loaded, open_brain(loaded.settings)
     except InspectorError as exc:
         _log.error("reload_refused", reason=str(exc), still="the configuration of before")
         station.metrics.reload_ok.set(0)
         notifier.ready("reload refused, still running as before")
         return None
+
+
+def _require_peers(settings: Settings, running: Settings) -> None:
+    """Refuse what the next station would stumble over while the present one still runs.
+
+    Raises:
+        ConfigError: A file that is named cannot be used, or another program has the new port.
+    """
+    require_files(mqtt_options(settings))
+    if settings.http.enabled:
+        same_port = (
+            running.http.enabled and settings.http.port == running.http.port
+        )  # it is free once the old one stops
+        require_listener(http_options(settings), bind=not same_port)

@@ -589,6 +589,18 @@ def _bind(address: str, port: int) -> socket.socket:
         raise ConfigError(f"http.address, http.port: {address} port {port} cannot be bound: {reason}") from exc
 
 
+def require_listener(options: HttpOptions, bind: bool = True) -> None:
+    """Check that a listener could start: certificate with its key, and the port where `bind` says so.
+
+    Raises:
+        ConfigError: As `HttpServer.start` raises it.
+    """
+    if options.cert_file is not None:
+        _tls_context(options)
+    if bind:
+        _bind(options.address, options.port).close()
+
+
 def _tls_context(options: HttpOptions) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -337,6 +337,11 @@ class Loaded:
     path: Path | None
 
 
+def is_station_file(path: Path) -> bool:
+    """Say whether `path` is the configuration of a station that runs as a unit."""
+    return path.suffix == ".toml" and path.absolute().parent == STATION_FOLDER
+
+
 def state_folder(settings: Settings, environ: Mapping[str, str] = os.environ, unit_file: Path | None = None) -> Path:
     """Return the folder of the store: `store.path`, else `$STATE_DIRECTORY`, else one per station.
 
@@ -350,7 +355,7 @@ def state_folder(settings: Settings, environ: Mapping[str, str] = os.environ, un
         return settings.store.path
     if given := environ.get("STATE_DIRECTORY"):
         return Path(given.split(":")[0])
-    if unit_file is not None and _is_station_file(unit_file):
+    if unit_file is not None and is_station_file(unit_file):
         return STATION_STATE / unit_file.stem
     base = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return base / "inspector" / settings.station.text.replace("/", "-")
@@ -437,17 +442,13 @@ def _find_credential(name: str, path: Path | None, environ: Mapping[str, str]) -
     if folder := environ.get("CREDENTIALS_DIRECTORY"):
         file = Path(folder) / name
         return file if file.is_file() else None
-    if path is None or not _is_station_file(path):
+    if path is None or not is_station_file(path):
         return None
     for store in CREDENTIAL_STORES:
         with suppress(PermissionError):  # the stores are root's: for anybody else there is nothing in them
             if (file := store / f"inspector.{path.stem}.{name}").is_file():
                 return file
     return None
-
-
-def _is_station_file(path: Path) -> bool:
-    return path.suffix == ".toml" and path.absolute().parent == STATION_FOLDER
 
 
 def _apply_environ(put: Any, environ: Mapping[str, str]) -> None:

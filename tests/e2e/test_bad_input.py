@@ -156,6 +156,53 @@ def test_check_names_key_and_reason(tmp_path: Path, make_daemon: MakeDaemon, tom
     assert named in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("http", "named"),
+    [
+        pytest.param('token_file = "/nowhere"', "http.token_file: /nowhere: cannot be read", id="no token"),
+        pytest.param('cert_file = "/nowhere"\nkey_file = "/nowhere"', "http.cert_file: /nowhere", id="no certificate"),
+        pytest.param("port = {taken}", "port {taken} cannot be bound", id="port of another program"),
+    ],
+)
+def test_check_and_reload_refuse_what_a_start_would_refuse(
+    tmp_path: Path, make_daemon: MakeDaemon, http: str, named: str
+) -> None:
+    """Token, certificate and port are tried beforehand: exit 78, and a reload leaves the station as it runs."""
+    _, source = watched(tmp_path)
+    daemon = make_daemon(source)
+    daemon.start()
+    daemon.started()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = str(other.getsockname()[1])
+        lines = http.replace("{taken}", taken)
+        daemon.config.write_text(
+            daemon.config.read_text().replace("port = 0", lines if "port" in lines else f"port = 0\n{lines}")
+        )
+        done = subprocess.run([*PROGRAM, "check", "-c", daemon.config], capture_output=True, text=True, check=False)
+        daemon.hang_up()
+        wait_for(lambda: daemon.events("reload_refused"), "the refusal")
+
+    assert done.returncode == 78, done.stdout + done.stderr
+    assert f"REFUSED: {named.replace('{taken}', taken)}".split(": ", 1)[1] in done.stdout
+    assert daemon.stop() == 0
+    assert len(daemon.events("started")) == 1
+
+
+def test_check_beside_the_running_station(tmp_path: Path, make_daemon: MakeDaemon) -> None:
+    """The port that the station itself has is no fault, and a relative path is remarked on."""
+    _, source = watched(tmp_path)
+    daemon = make_daemon(source + '\nfinished_dir = "done"')
+    daemon.config.write_text(daemon.config.read_text().replace("port = 0", f"port = {free_port()}"))
+    daemon.start()
+    daemon.started()
+    done = subprocess.run([*PROGRAM, "check", "-c", daemon.config], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "where this station runs now" in done.stdout
+    assert "note: source.finished_dir: done is looked for" in done.stdout
+    assert daemon.stop() == 0
+
+
 def test_check_says_what_is_unreachable(tmp_path: Path, broker: Broker, make_daemon: MakeDaemon) -> None:
     """No folder and no broker: exit 1, both named; two stations on one store: exit 78."""
     folder, source = watched(tmp_path)
