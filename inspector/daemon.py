@@ -57,6 +57,8 @@ HOUSEKEEPING_S = 5.0
 SELFTEST_S = 3600.0
 STUCK_AFTER_S = 30.0
 """A part without progress for this long, and with something to do, is stuck: the watchdog is not fed any more."""
+LOOKUP_S = 60.0
+"""So much longer where a host's name has to be found first: name servers that do not answer are no stuck part."""
 PUBLISH_AT_STOP_S = 3.0
 STOP_LIMIT_S = 60
 
@@ -201,7 +203,7 @@ class Station:
         self._notifier = notifier
         self._listener = committed
         self._verb: Verb | None = None
-        self._woken = threading.Event()
+        self._pause = threading.Event()  # never set: a handler that sets what the main thread waits for may block it
         self.delivered = 0
         options = mqtt_options(settings)
         require_files(options)
@@ -312,7 +314,6 @@ class Station:
         """Ask the running station to stop or to reload; from a signal handler or another thread."""
         if self._verb != "stop":
             self._verb = verb
-        self._woken.set()
 
     def run(
         self,
@@ -368,8 +369,7 @@ class Station:
         period_s = min(0.25, (self._notifier.watchdog_s or 1.0) / 3)
         told = 0.0
         while self._verb is None and not until():
-            self._woken.wait(period_s)
-            self._woken.clear()
+            self._pause.wait(period_s)
             self._raise_failures()
             busy_s = sum(self.brain.pool.busy_s)
             self.metrics.worker_busy.inc(busy_s - self._busy_s)
@@ -410,13 +410,16 @@ class Station:
                 raise WorkerError(f"the {name} has died: {failure!r}") from failure
 
     def _stuck(self, now: float) -> list[str]:
+        source = self.settings.source
         reader_busy = not (self.reader.waiting_to_put or self.reader.ended)
-        parts = [("source", self.reader.progress_mono_s, reader_busy),
-                 ("inspection", self.dispatcher.progress_mono_s, not self.dispatcher.idle),
-                 ("committer", self.committer.progress_mono_s, True)]  # fmt: skip
+        patience_s = STUCK_AFTER_S + source.open_timeout_s + source.read_timeout_s
+        patience_s += LOOKUP_S if "://" in source.path else 0
+        parts = [("source", self.reader.progress_mono_s, reader_busy, patience_s),
+                 ("inspection", self.dispatcher.progress_mono_s, self.dispatcher.owes, STUCK_AFTER_S),
+                 ("committer", self.committer.progress_mono_s, True, STUCK_AFTER_S)]  # fmt: skip
         if self.publisher is not None:
-            parts.append(("publisher", self.publisher.progress_mono_s, True))
-        return [name for name, progress, busy in parts if busy and now - progress > STUCK_AFTER_S]
+            parts.append(("publisher", self.publisher.progress_mono_s, True, STUCK_AFTER_S + LOOKUP_S))
+        return [name for name, progress, busy, limit_s in parts if busy and now - progress > limit_s]
 
     def _facts(self, now: float) -> Facts:
         recent = self.committer.recent_unknown
@@ -459,14 +462,17 @@ class Station:
         new, gone = captured - self._last_seen[0], dropped - self._last_seen[1]
         self._last_seen = (captured, dropped)
         self._dropped_share = gone / new if new else 0.0
+        if self.evidence is not None:  # first: it makes room where the rest finds none
+            try:
+                self.evidence.tidy()
+            except OSError as exc:
+                _log.warning("housekeeping_failed", reason=str(exc))
         try:
-            self.store.heartbeat()
+            self._note_alive()
             if self.publisher is None:  # nobody waits for them: the records stay
                 self.store.acknowledge(SINK, self.store.outbox_state(SINK).last_seq)
             lost = self.store.prune(SINK, self.settings.mqtt.resend_horizon_s)
-            if self.evidence is not None:
-                self.evidence.tidy()
-        except (OSError, sqlite3.OperationalError) as exc:
+        except sqlite3.OperationalError as exc:
             _log.warning("housekeeping_failed", reason=str(exc))
             return
         if lost is not None:
@@ -475,6 +481,11 @@ class Station:
             _log.error("messages_lost", count=count, first_seq=first, last_seq=last, reason="outbox full")
             self._report_lost(first, last, count, "the outbox was full")
         self.refresh_outbox()
+
+    def _note_alive(self) -> None:
+        """Note that somebody looks, if so: an outage is told when it ends, and the process may end before."""
+        if self.reader.reason is None and self.committer.missed_cause != Cause.FROZEN:
+            self.store.heartbeat()
 
     def refresh_outbox(self) -> None:
         """Set the outbox metrics as of now."""
@@ -494,6 +505,8 @@ class Station:
     def _tell_of_absence(self) -> None:
         """Publish how long nobody looked, where frames did not wait for us."""
         alive_ms = self.store.last_alive_ms()
+        if alive_ms is None:
+            self.store.heartbeat()  # from here on somebody is to look, whether or not the source is there
         waits = self.settings.source.kind in ("folder", "demo") or (
             self.settings.source.kind == "camera" and self.source.policy is Policy.LOSSLESS
         )
@@ -511,6 +524,7 @@ class Station:
             self._notifier.alive()
 
     def _stop(self, status: Literal["stopped", "offline"], failed: bool) -> None:
+        closed_at = self._clock.now()  # nobody looks from here on, however long the rest takes
         self.reader.stop()
         self.dispatcher.drain()
         clean = self.committer.join(30.0)
@@ -521,7 +535,8 @@ class Station:
         self.brain.pool.close()
         self.delivered = self.store.cursor(SINK)
         try:
-            self.store.heartbeat()
+            if clean:  # an outage that had not ended is committed, too
+                self.store.heartbeat(closed_at)
         except sqlite3.OperationalError as exc:
             _log.warning("last_heartbeat_not_stored", reason=str(exc))
         self.store.close(clean and not failed)
@@ -603,7 +618,7 @@ def run_daemon(config: Path) -> int:
     while True:
         wishes.hand_to(station)
         try:
-            reloaded = station.run(reload=partial(_check_reload, config, station, notifier))
+            reloaded = station.run(reload=partial(_check_reload, config, station, notifier, wishes))
         except WorkerError as exc:
             _log.error("failed", reason=str(exc))
             return EXIT_FAILURE
@@ -622,28 +637,34 @@ def run_daemon(config: Path) -> int:
 
 
 class _Wishes:
-    """Signals, whoever runs when they come: a wish to stop is never forgotten, not between two stations either."""
+    """Signals, whoever runs when they come: no wish is forgotten, not between two stations either."""
 
     def __init__(self) -> None:
         self._station: Station | None = None
-        self._stop = False
+        self._stop = self._reload = False
 
     def take(self, number: int, _: FrameType | None) -> None:
         """Note a signal; the handler."""
         verb: Verb = "reload" if number == signal.SIGHUP else "stop"
         self._stop = self._stop or verb == "stop"
+        self._reload = self._reload or verb == "reload"
         if self._station is not None:
             self._station.request(verb)
 
     def hand_to(self, station: Station) -> None:
-        """Tell this station from now on, and at once of a wish to stop."""
+        """Tell this station from now on, and at once of a wish that the one before could not follow."""
         self._station = station
-        if self._stop:
-            station.request("stop")
+        if self._stop or self._reload:
+            station.request("stop" if self._stop else "reload")
+
+    def begin_reload(self) -> None:
+        """What is read from here on is as wished; a later wish is another."""
+        self._reload = False
 
 
-def _check_reload(config: Path, station: Station, notifier: Notifier) -> tuple[Loaded, Brain] | None:
+def _check_reload(config: Path, station: Station, notifier: Notifier, wishes: _Wishes) -> tuple[Loaded, Brain] | None:
     """Return the new configuration and its proven bundle, or None when the old ones must stay."""
+    wishes.begin_reload()
     notifier.reloading()
     try:
         loaded = load_settings(config)

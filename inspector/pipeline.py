@@ -44,6 +44,7 @@ class Dispatcher:
 
     Attributes:
         idle: Nothing is in work and nothing waits.
+        owes: The next answer is its to give, not the committer's to take.
         progress_mono_s: When an item was last taken, scored or finished.
         failure: What ended the dispatcher against its will.
     """
@@ -81,6 +82,12 @@ class Dispatcher:
         """Whether nothing waits and nothing is in work."""
         return not self._results and len(self._items) == 0
 
+    @property
+    def owes(self) -> bool:
+        """Whether a frame is in work, or waits with nothing before it: finished ones that nobody takes do not count."""
+        with self._changed:
+            return not self._results[0].ready if self._results else len(self._items) > 0
+
     def take(self, limit: int, timeout_s: float) -> list[Result]:
         """Return finished results from the head, at most `limit`, waiting up to `timeout_s` for the first."""
         with self._changed:
@@ -89,6 +96,7 @@ class Dispatcher:
             while len(taken) < limit and self._results and self._results[0].ready:
                 taken.append(self._results.popleft())
             if taken:
+                self.progress_mono_s = self._clock.monotonic()
                 self._changed.notify_all()
             return taken
 

@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -266,9 +267,9 @@ class Store:
         with self._guard:
             return int(self._set_meta("epoch", int(self._meta("epoch") or 0) + 1))
 
-    def heartbeat(self) -> None:
-        """Note that the process is alive now, so that the next start knows how long nobody looked."""
-        self._set_meta("alive_ms", to_timestamp_ms(self._clock.now()))
+    def heartbeat(self, moment: datetime | None = None) -> None:
+        """Note that somebody looked at `moment` (unset: now), so that the next start knows how long nobody did."""
+        self._set_meta("alive_ms", to_timestamp_ms(moment or self._clock.now()))
 
     def last_alive_ms(self) -> int | None:
         """Return when a process last noted that it was alive, ms since 1970, or None on a new store."""
@@ -552,9 +553,7 @@ def _lock(folder: Path) -> int:
     except BlockingIOError as exc:
         holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(fd)
-        raise StoreError(
-            f"store.path: {folder} is in use by another inspector, process {holder}: stop it first"
-        ) from exc
+        raise StoreError(f"store.path: {folder} is in use by another inspector, process {holder}") from exc
     except OSError as exc:
         os.close(fd)
         raise StoreError(f"store.path: {folder} cannot be locked: {exc.strerror}") from exc

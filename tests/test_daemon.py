@@ -1,0 +1,150 @@
+"""`inspector.daemon`: what a station says of the time when nobody looks, and when it calls itself stuck."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import pytest
+from fakes import NOON, FakeClock
+
+from inspector.clock import to_timestamp_ms
+from inspector.daemon import Station, open_brain
+from inspector.messages import Body, CoverageMessage
+from inspector.notify import Notifier
+from inspector.settings import Settings
+from inspector.store import Entry, Store
+from inspector.strip import draw_tile
+
+pytestmark = pytest.mark.timeout(60)
+
+AWAY = "unix:///nowhere/line.socket"
+
+
+class CountingNotifier(Notifier):
+    """Counts how often the watchdog was fed."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.fed = 0
+
+    def alive(self) -> None:
+        self.fed += 1
+
+
+MakeStation = Callable[..., Station]
+
+
+@pytest.fixture
+def make_station(tmp_path: Path, clock: FakeClock) -> MakeStation:
+    """Build a station without broker and listener from its source."""
+
+    def make(
+        kind: str,
+        path: str,
+        notifier: Notifier | None = None,
+        committed: Callable[[Sequence[Body]], None] | None = None,
+    ) -> Station:
+        source = {"kind": kind, "path": path, "width_px": 200, "settle_s": 0.0}
+        settings = Settings.model_validate(
+            {
+                "station": {"site": "s", "line": "l", "name": "n"},
+                "source": source,
+                "model": {"workers": 1},
+                "mqtt": {"enabled": False},
+                "http": {"enabled": False},
+                "store": {"path": str(tmp_path / "state"), "evidence": "off"},
+            }
+        )
+        return Station(settings, open_brain(settings), clock, notifier or Notifier({}), committed)
+
+    return make
+
+
+def alive_at(folder: Path) -> float:
+    """Return how many seconds after noon a killed process would have left as its last sign of life."""
+    copy = folder.with_name("copy")
+    shutil.copytree(folder, copy)
+    store = Store(copy, FakeClock())
+    alive_ms = store.last_alive_ms()
+    store.close()
+    shutil.rmtree(copy)
+    assert alive_ms is not None
+    return (alive_ms - to_timestamp_ms(NOON)) / 1000
+
+
+def test_an_outage_in_which_the_process_dies_is_not_forgotten(
+    tmp_path: Path, clock: FakeClock, make_station: MakeStation
+) -> None:
+    """While the source is away no sign of life moves on: the next start tells the whole time that nobody looked."""
+    station = make_station("lines", AWAY)
+    seen: list[float] = []
+
+    def until() -> bool:
+        if station.reader.reason is None:
+            return False
+        clock.advance(6.0)
+        if clock.now() > NOON.replace(minute=1):
+            seen.append(alive_at(tmp_path / "state"))
+        return bool(seen)
+
+    station.run(until)
+    assert set(seen) == {0.0}
+
+
+def test_the_time_of_stopping_is_told_at_the_next_start(
+    tmp_path: Path, clock: FakeClock, make_station: MakeStation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody looks once the source is closed; however long the rest takes, `process_down` begins there."""
+    told: list[Body] = []
+    first = make_station("lines", AWAY)
+    stop = first.reader.stop
+
+    def slow_stop() -> None:
+        stop()
+        clock.advance(40.0)
+
+    monkeypatch.setattr(first.reader, "stop", slow_stop)
+    first.run(lambda: first.reader.reason is not None)
+    second = make_station("lines", AWAY, committed=told.extend)
+    second.run(lambda: bool(told))
+
+    gap = next(body for body in told if isinstance(body, CoverageMessage) and body.cause == "process_down")
+    assert (gap.from_, gap.to) == ("2026-03-01T12:00:00.000Z", "2026-03-01T12:00:40.000Z")
+
+
+def test_a_full_disk_is_no_stuck_part(
+    tmp_path: Path, clock: FakeClock, make_station: MakeStation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the store refuses, finished frames wait and the watchdog is fed, for minutes; then all is committed."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(8):
+        cv2.imwrite(str(folder / f"{number}.png"), draw_tile("clean", number))
+    notifier = CountingNotifier()
+    committed: list[Body] = []
+    station = make_station("folder", str(folder), notifier, committed.extend)
+    commit = station.store.commit
+    full_s = 0.0
+
+    def refuse(entries: Sequence[Entry]) -> list[Body]:
+        if full_s < 100:
+            raise sqlite3.OperationalError("database or disk is full")
+        return commit(entries)
+
+    monkeypatch.setattr(station.store, "commit", refuse)
+    missed: list[float] = []
+
+    def until() -> bool:
+        nonlocal full_s
+        if station.committer.store_reason is not None and full_s < 100 and not station.dispatcher.owes:
+            clock.advance(5.0)
+            full_s += 5.0
+            missed.append(notifier.fed)
+        return len(committed) == 8
+
+    station.run(until)
+    assert len(set(missed)) == len(missed) >= 20
