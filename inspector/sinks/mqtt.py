@@ -50,7 +50,10 @@ MARK_TIMEOUT_S = 1.0
 MANY_LOSSES = 4
 LOSSES_WITHIN_S = 60.0
 _BACKOFF_S = (0.2, 10.0)
+REFUSED_PAUSE_S = 5.0
+"""Between two tries where the broker refuses everything, or for now."""
 _NO_SUBSCRIBERS = 0x10
+_QUOTA_EXCEEDED = 0x97
 _LOGIN_CODES = {4, 5, 0x86, 0x87, 0x8A, 0x8C}
 _PROTOCOL_CODES = {1, 0x84}
 
@@ -101,6 +104,7 @@ class _Session:
     started_mono_s: float
     position: int
     acknowledged: int
+    accepted: bool = False
     in_flight: dict[int, OutboxRow] = field(default_factory=dict)
     arrived: set[int] = field(default_factory=set)
     mids: dict[int, int] = field(default_factory=dict)
@@ -157,7 +161,7 @@ class MqttPublisher:
         self._matched: set[str] = set()
         self._denied: set[str] = set()
         self._lost_mono_s: deque[float] = deque(maxlen=MANY_LOSSES)
-        self._fallback = False
+        self._fallback = self._fallback_proved = self._old_answered = self._all_refused = False
         self.status = BrokerStatus()
         self.progress_mono_s = clock.monotonic()
         self.failure: BaseException | None = None
@@ -192,7 +196,7 @@ class MqttPublisher:
         Raises:
             BrokerError: It is not there or refuses.
         """
-        for _ in range(2):
+        for last in (False, True):
             version, fallback = self._version(), self._fallback
             client = self._make_client(version, will=False)
             self._events = queue.SimpleQueue()
@@ -201,12 +205,12 @@ class MqttPublisher:
                 self._connect(client, version)
                 return "5" if version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
             except BrokerError:
-                if self._fallback == fallback:
+                if last or self._fallback == fallback:
                     raise
             finally:
                 client.disconnect()
                 client.loop_stop()
-        raise BrokerError(f"broker {self._options.address} speaks neither MQTT 5 nor 3.1.1 with this client")
+        raise AssertionError("the second try returns or raises")
 
     def _run(self) -> None:
         tries = 0
@@ -245,7 +249,7 @@ class MqttPublisher:
             _log.warning(
                 "connection_unstable", losses=MANY_LOSSES, within_s=LOSSES_WITHIN_S, reason=self.status.trouble
             )
-        elif not self._denied:
+        elif not (self._denied or self._all_refused):
             self.status.trouble = None
 
     # --- Connecting -----------------------------------------------------------------------------------------------
@@ -257,6 +261,8 @@ class MqttPublisher:
         self._wire(client, self._events)
         try:
             self._connect(client, version)
+            if not self._may_stay(version):
+                return
             session = self._open_session(client, version)
             self._metrics.mqtt_connected.set(1)
             self._metrics.mqtt_connects.inc()
@@ -279,6 +285,20 @@ class MqttPublisher:
         if wanted == "3.1.1" or (wanted == "auto" and self._fallback):
             return MQTTProtocolVersion.MQTTv311
         return MQTTProtocolVersion.MQTTv5
+
+    def _may_stay(self, version: MQTTProtocolVersion) -> bool:
+        """Say whether to go on with this version.
+
+        3.1.1 says less, and a broker that starts behind a proxy closes connections of any version: unless it refused
+        MQTT 5 by its name, that is tried once more.
+        """
+        if version is MQTTProtocolVersion.MQTTv5 or self._options.protocol == "3.1.1":
+            self._old_answered = False
+            return True
+        if self._fallback_proved:
+            return True
+        self._fallback, self._old_answered = False, True
+        return False
 
     def _make_client(self, version: MQTTProtocolVersion, will: bool = True) -> paho.Client:
         options = self._options
@@ -331,20 +351,25 @@ class MqttPublisher:
                 "login" if code.value in _LOGIN_CODES else "protocol" if code.value in _PROTOCOL_CODES else "refused"
             )
             self._metrics.mqtt_rejected.labels(reason).inc()
-            self._fall_back(version, reason == "protocol")
-            raise BrokerError(f"broker {options.address} refuses this client: {code}")
+            why = f"refuses this client: {code}"
+            if reason == "protocol":
+                self._fall_back(version, why, proved=True)
+            raise BrokerError(f"broker {options.address} {why}")
         reason = "refused" if kind else "unreachable"
         self._metrics.mqtt_rejected.labels(reason).inc()
-        self._fall_back(version, bool(kind))
-        raise BrokerError(
-            f"broker {options.address} {'closes the connection before it answers' if kind else 'does not answer'}"
-        )
+        why = "closes the connection before it answers" if kind else "does not answer"
+        if kind:
+            why += "" if options.tls else " (a TLS port? mqtt.tls = true)"
+            self._fall_back(version, why, proved=self._old_answered)
+        raise BrokerError(f"broker {options.address} {why}")
 
-    def _fall_back(self, version: MQTTProtocolVersion, refused: bool) -> None:
-        if self._options.protocol == "auto" and refused:
+    def _fall_back(self, version: MQTTProtocolVersion, why: str, proved: bool) -> None:
+        if self._options.protocol == "auto":
             self._fallback = version is MQTTProtocolVersion.MQTTv5
-            if self._fallback:
-                _log.warning("trying_mqtt_3_1_1", broker=self._options.address, why="no answer to MQTT 5")
+            self._fallback_proved = self._fallback and proved
+            self._old_answered = self._old_answered and self._fallback
+            if self._fallback_proved:
+                _log.warning("trying_mqtt_3_1_1", broker=self._options.address, why=why)
 
     def _wait_for(self, kinds: set[str], timeout_s: float) -> tuple[str | None, Any, Any]:
         end = self._clock.monotonic() + timeout_s
@@ -375,13 +400,23 @@ class MqttPublisher:
         """Return the broker's mark; 0 when it has none; None when it may not be read, or is another store's."""
         topic = f"{self._options.root}/mark"
         result, _ = client.subscribe(topic, qos=1)
-        kind, _, codes = self._wait_for({"suback"}, HANDSHAKE_TIMEOUT_S)
-        if result is not MQTTErrorCode.MQTT_ERR_SUCCESS or kind is None or any(code.is_failure for code in codes):
+        payload: bytes | None = None
+        codes: Any = None
+        while codes is None or payload is None:  # MQTT lets the message come before the answer
+            kind, _, content = self._wait_for(
+                {"suback", "message"}, HANDSHAKE_TIMEOUT_S if codes is None else MARK_TIMEOUT_S
+            )
+            if kind == "message":
+                payload = content
+            elif kind == "suback":
+                codes = content
+            else:
+                break
+        if result is not MQTTErrorCode.MQTT_ERR_SUCCESS or codes is None or any(code.is_failure for code in codes):
             _log.warning("mark_not_readable", topic=topic, mend="allow this station to read its own mark")
             return None
-        kind, _, payload = self._wait_for({"message"}, MARK_TIMEOUT_S)
         client.unsubscribe(topic)
-        if kind is None:
+        if payload is None:
             return 0
         try:
             mark = MarkMessage.model_validate(json.loads(payload))
@@ -420,6 +455,9 @@ class MqttPublisher:
                     self._take_ack(session, event[1], event[2])
                 elif event[0] == "message":
                     self._obey(session, event[1], event[2])
+                elif event[0] == "suback" and any(code.is_failure for code in event[2]):
+                    mend = "allow this station to read it, or mqtt.commands = []"
+                    _log.warning("commands_not_readable", topic=f"{self._options.root}/cmd", mend=mend)
                 try:
                     event = self._events.get_nowait()
                 except queue.Empty:
@@ -450,6 +488,8 @@ class MqttPublisher:
         session.in_flight[row.seq] = row
 
     def _take_ack(self, session: _Session, mid: int, code: Any) -> None:
+        if not code.is_failure:
+            self._note_accepted(session)
         if mid == session.mark_mid:
             session.mark_mid = None
             return
@@ -459,6 +499,9 @@ class MqttPublisher:
         now = self._clock.monotonic()
         if code.is_failure:
             self._metrics.mqtt_rejected.labels("publish").inc()
+            if code.value == _QUOTA_EXCEEDED or not session.accepted:
+                self._hold(session, now, code)
+                return
             self._refusals[seq] = self._refusals.get(seq, 0) + 1
             if self._refusals[seq] < MAX_REFUSALS and row.topic not in self._denied:
                 _log.warning("message_refused", seq=seq, topic=row.topic, reason=str(code), tries=self._refusals[seq])
@@ -484,6 +527,21 @@ class MqttPublisher:
         wall_ms = to_timestamp_ms(self._clock.now())
         self._metrics.last_puback.set(wall_ms / 1000)
         self._metrics.delivery_seconds.observe(max(0, wall_ms - row.stored_ms) / 1000)
+
+    def _note_accepted(self, session: _Session) -> None:
+        session.accepted = True
+        if self._all_refused:
+            self._all_refused = False
+            self.status.trouble = None
+
+    def _hold(self, session: _Session, now: float, code: Any) -> None:
+        """Keep all messages and try again later: whoever refuses everything has a rule to mend, not a message."""
+        if not self._all_refused:
+            self._all_refused = True
+            self.status.trouble = f"the broker refuses every topic below {self._options.root}: {code}"
+            _log.warning("everything_refused", root=self._options.root, username=self._options.username,
+                         reason=str(code))  # fmt: skip
+        self._rewind(session, now + REFUSED_PAUSE_S)
 
     @staticmethod
     def _rewind(session: _Session, hold_until_mono_s: float) -> None:
@@ -521,7 +579,7 @@ class MqttPublisher:
         if now - session.looked_mono_s < 0.2:
             return
         session.looked_mono_s = now
-        if not self._denied and now - session.started_mono_s > LOSSES_WITHIN_S:
+        if not (self._denied or self._all_refused) and now - session.started_mono_s > LOSSES_WITHIN_S:
             self.status.trouble = None
         health = self._retained().get("health", b"")
         if now - session.told_mono_s >= STATE_PERIOD_S or _without_expiry(health) != session.told_health:

@@ -54,6 +54,11 @@ class Broker:
         )
         wait_for(lambda: _answers(self.port), f"mosquitto on port {self.port}")
 
+    def reload(self) -> None:
+        """Have it read its files again; connections stay."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def kill(self) -> None:
         """SIGKILL it: nothing is saved."""
         if self._process is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import socket
 import subprocess
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -96,6 +98,93 @@ def test_a_topic_that_the_broker_denies_holds_up_no_alarm(tmp_path: Path) -> Non
         daemon.end()
         listener.close()
         broker.kill()
+
+
+def test_a_broker_that_refuses_everything_loses_nothing(tmp_path: Path) -> None:
+    """Wrong user for the ACL: health says so, no message is given up, and once the rule is mended all arrive."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    acl = folder / "acl"
+    acl.write_text("topic read #\ntopic readwrite inspector/other/#\n")
+    acl.chmod(0o644)
+    broker = Broker(folder, f"allow_anonymous true\nacl_file {acl}\n")
+    broker.start()
+    listener = Listener(broker.port)
+    frames, source = watched(tmp_path)
+    daemon = Daemon(tmp_path, station_toml(tmp_path, broker.port, source))
+    daemon.start()
+    try:
+        names = write_tiles(frames, 6)
+        wait_for(lambda: "refuses every topic" in daemon.get("/healthz").decode(), "health with the refusal")
+        refused = 'inspector_mqtt_rejected_total{reason="publish"}'
+        wait_for(lambda: daemon.metrics().get(refused, 0) > 2 * len(names), "more than one try", timeout_s=60)
+        assert sum(v for k, v in daemon.metrics().items() if k.startswith("inspector_outbox_lost_total")) == 0
+        acl.write_text("topic readwrite #\n")
+        broker.reload()
+        listener.wait(lambda: len(listener.of("frame")) == len(names), "every frame", timeout_s=30)
+        wait_for(lambda: "refuses" not in daemon.get("/healthz").decode(), "health without it")
+        assert daemon.stop() == 0
+    finally:
+        daemon.end()
+        listener.close()
+        broker.kill()
+    assert len(daemon.events("everything_refused")) == 1
+    assert daemon.events("message_refused") == []
+
+
+class ClosingProxy:
+    """Passes connections on to a broker, but for those that it closes first: as many as it is told to."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self.closes = 0
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            if self.closes > 0:
+                self.closes -= 1
+                client.close()
+                continue
+            broker = socket.create_connection(("127.0.0.1", self._target))
+            for one, other in ((client, broker), (broker, client)):
+                threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _pass_on(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+        source.close()
+
+    def close(self) -> None:
+        self._server.close()
+
+
+@pytest.mark.parametrize("closes", [1, 3])
+def test_a_proxy_before_a_broker_that_starts_does_not_take_mqtt_5_away(
+    tmp_path: Path, broker: Broker, closes: int
+) -> None:
+    """Connections that are closed before an answer are no reason to stay on 3.1.1, which cannot say what is denied."""
+    proxy = ClosingProxy(broker.port)
+    proxy.closes = closes
+    daemon = Daemon(tmp_path, station_toml(tmp_path, proxy.port, watched(tmp_path)[1]))
+    daemon.start()
+    try:
+        connected = wait_for(lambda: daemon.events("broker_connected"), "the connection", timeout_s=60)
+        assert [event["protocol"] for event in connected] == ["5"]
+        assert daemon.stop() == 0
+    finally:
+        daemon.end()
+        proxy.close()
 
 
 def test_two_stations_with_one_root_say_so(tmp_path: Path, listener: Listener, make_daemon: MakeDaemon) -> None:

@@ -1,0 +1,141 @@
+"""`inspector.sinks.mqtt` with brokers that mosquitto is not: answers in another order, or refused."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from fakes import LABELS
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from inspector.clock import SystemClock
+from inspector.messages import MarkMessage, encode
+from inspector.metrics import Metrics
+from inspector.sinks.mqtt import MqttOptions, MqttPublisher
+from inspector.store import OutboxRow, OutboxState
+
+pytestmark = pytest.mark.timeout(30)
+
+SUBSCRIBE, PUBLISH, CONNECT = 8, 3, 1
+Answer = Callable[[int, bytes], bytes]
+
+
+def packet(kind: int, body: bytes) -> bytes:
+    """Return an MQTT packet of less than 128 bytes, or of less than 16,384."""
+    length = len(body)
+    size = bytes([length]) if length < 128 else bytes([length % 128 | 128, length // 128])
+    return bytes([kind]) + size + body
+
+
+class ScriptedBroker:
+    """Speaks just enough MQTT 5: CONNACK, PUBACK, and for a SUBSCRIBE what the test gives it."""
+
+    def __init__(self, subscribed: Answer) -> None:
+        self._subscribed = subscribed
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                with connection, connection.makefile("rb") as stream:
+                    while head := stream.read(1):
+                        self._answer(connection, head[0], stream.read(self._length(stream.read)))
+
+    @staticmethod
+    def _length(read: Callable[[int], bytes]) -> int:
+        length = shift = 0
+        while True:
+            byte = read(1)[0]
+            length |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return length
+
+    def _answer(self, connection: socket.socket, head: int, body: bytes) -> None:
+        if head >> 4 == CONNECT:
+            connection.sendall(packet(0x20, b"\x00\x00\x00"))
+        elif head >> 4 == PUBLISH and head & 6:
+            topic = int.from_bytes(body[:2], "big")
+            connection.sendall(packet(0x40, body[2 + topic : 4 + topic]))
+        elif head >> 4 == SUBSCRIBE:
+            connection.sendall(self._subscribed(int.from_bytes(body[:2], "big"), body))
+
+    def close(self) -> None:
+        self._server.close()
+
+
+def suback(packet_id: int, code: int) -> bytes:
+    return packet(0x90, packet_id.to_bytes(2, "big") + b"\x00" + bytes([code]))
+
+
+class Outbox:
+    """Has delivered everything up to 100."""
+
+    store_id = "store"
+
+    def cursor(self, sink: str) -> int:
+        return 100
+
+    def pending(self, after_seq: int, limit: int) -> list[OutboxRow]:
+        return []
+
+    def acknowledge(self, sink: str, seq: int) -> None:
+        raise AssertionError("nothing was sent")
+
+    def outbox_state(self, sink: str) -> OutboxState:
+        return OutboxState(0, 0, None, 100)
+
+    def first_kept_seq(self) -> int | None:
+        return 1
+
+
+@pytest.fixture
+def deliver() -> Iterator[Callable[[Answer, str], list[dict[str, object]]]]:
+    """Run a publisher against a scripted broker until it has logged an event; returns the log."""
+    brokers: list[ScriptedBroker] = []
+
+    def run(subscribed: Answer, event: str) -> list[dict[str, object]]:
+        brokers.append(ScriptedBroker(subscribed))
+        metrics = Metrics(CollectorRegistry(), LABELS[:1], {LABELS[0]: "minor"})
+        options = MqttOptions("127.0.0.1", brokers[-1].port, "root", "id", protocol="5")
+        with capture_logs() as logs:
+            publisher = MqttPublisher(
+                options, Outbox(), SystemClock(), metrics, lambda: {"health": b"{}"}, lambda *_: None, None, ("coil",)
+            )
+            publisher.start()
+            pause = threading.Event()
+            while not any(log["event"] == event for log in logs):
+                pause.wait(0.02)
+            publisher.stop(1.0)
+        return [dict(log) for log in logs]
+
+    yield run
+    for broker in brokers:
+        broker.close()
+
+
+def test_commands_that_the_broker_denies_are_told(deliver: Callable[..., list[dict[str, object]]]) -> None:
+    """A station that may not read `cmd/` says so in its log, with what mends it."""
+    logs = deliver(lambda packet_id, body: suback(packet_id, 0x87 if b"/cmd/" in body else 0), "commands_not_readable")
+
+    assert [log["topic"] for log in logs if log["event"] == "commands_not_readable"] == ["root/cmd"]
+
+
+def test_a_mark_that_comes_before_the_answer_counts(deliver: Callable[..., list[dict[str, object]]]) -> None:
+    """A broker may send the retained mark first: nothing is taken for lost, and nothing is sent again."""
+    mark = encode(MarkMessage(store_id="store", seq=100))
+    retained = packet(0x31, b"\x00\x09root/mark\x00" + mark)
+
+    def subscribed(packet_id: int, body: bytes) -> bytes:
+        return (retained if b"/mark" in body else b"") + suback(packet_id, 0)
+
+    logs = deliver(subscribed, "broker_connected")
+    assert [log.get("from_seq") for log in logs if log["event"] == "broker_connected"] == [101]
+    assert not [log for log in logs if log["event"] == "broker_lost_messages"]
