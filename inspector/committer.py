@@ -18,13 +18,13 @@ from inspector.bundle import UNKNOWN
 from inspector.clock import Clock, to_timestamp_ms
 from inspector.evidence import EvidenceFolder
 from inspector.faults import crash_point
-from inspector.frame import Gap
+from inspector.frame import Frame, Gap
 from inspector.inspection import Inspection
 from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage, Draft, Evidence
 from inspector.metrics import Metrics
 from inspector.pipeline import Dispatcher, Result
 from inspector.sources.base import FrameSource
-from inspector.store import Candidate, DoneMark, Entry, Store
+from inspector.store import REFUSED_OUTCOMES, Candidate, DoneMark, Entry, Store
 from inspector.track import Tick, TrackRules, TrackState, coverage_body, track
 
 MAX_ENTRIES = 32
@@ -213,7 +213,7 @@ class Committer:
         self._committed(bodies)
         for result in results:
             crash_point("done.before")
-            self._source.done(result.item)
+            self._source.done(_to_put_away(result))
             crash_point("done.after")
 
     def _count(self, bodies: Sequence[Body], firsts: set[str], results: Sequence[Result]) -> None:
@@ -259,6 +259,16 @@ class Committer:
     def _note_missed(self, cause: str) -> None:
         self.missed_frames += 1
         self.missed_cause = cause
+
+
+def _to_put_away(result: Result) -> Frame | Gap:
+    """Return the item for the source's `done`: a gap is a refused file, and so is a picture of unsupported size."""
+    item = result.item
+    outcome = result.outcome if isinstance(result.outcome, Gap) else result.outcome.result()
+    if isinstance(item, Frame) and isinstance(outcome, Inspection) and outcome.cause in REFUSED_OUTCOMES:
+        return Gap(outcome.cause, item.captured_at, item.captured_at, item.epoch, 1, item.frame_id, item.identity,
+                   item.source_key, item.file_stamp, outcome.detail)  # fmt: skip
+    return item
 
 
 def _word(outcome: Inspection | Gap) -> str:

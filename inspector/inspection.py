@@ -22,6 +22,7 @@ import numpy.typing as npt
 from inspector.bundle import CLEAN, UNKNOWN
 from inspector.classifier import Classify, Predictions
 from inspector.decision import SEVERITIES, DecisionRules, Verdict, decide, to_scores
+from inspector.errors import ConfigError
 from inspector.frame import Cause, Frame, Pixels
 from inspector.localize import locate
 from inspector.preprocess import to_grey
@@ -99,6 +100,7 @@ class Inspection:
         boxes: Where the tiles lie; empty when it was not inspected.
         verdicts: One per tile.
         defects: Most severe first, then highest score, then top left; candidates last.
+        detail: More of the cause, for a person, where there is more to say.
     """
 
     frame: Frame
@@ -106,6 +108,7 @@ class Inspection:
     boxes: tuple[Box, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     defects: tuple[Defect, ...] = ()
+    detail: str = ""
 
     def verdict_counts(self) -> Mapping[str, int]:
         """Return how many tiles had each verdict."""
@@ -125,16 +128,18 @@ class Inspection:
 
 
 def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Inspection:
-    """Return what is to be seen in `frame`.
+    """Return what is to be seen in `frame`; one of a size that the region of interest does not fit is unsupported.
 
     Raises:
-        ConfigError: The region of interest lies outside a frame of this size.
         WorkerError: `classify` says so.
     """
     grey = to_grey(frame.pixels)
     if (cause := judge_quality(grey, rules.quality)) is not None:
         return Inspection(frame, cause)
-    boxes = plan_tiles(frame.height_px, frame.width_px, rules.tiling)
+    try:
+        boxes = plan_tiles(frame.height_px, frame.width_px, rules.tiling)
+    except ConfigError as exc:  # of this frame's size: the next one may fit
+        return Inspection(frame, Cause.UNSUPPORTED, detail=str(exc))
     predictions, verdicts = judge_tiles(list(cut_tiles(grey, boxes)), classify, rules.decision)
     defects = merge_tiles(boxes, verdicts, rules.decision, predictions.cam)
     return Inspection(frame, None, boxes, tuple(verdicts), defects)

@@ -156,7 +156,7 @@ def track(state: TrackState, item: Inspection | Gap | Tick, rules: TrackRules) -
     frame = item.frame
     if item.cause is not None:
         gap = Gap(item.cause, frame.captured_at, frame.captured_at, frame.epoch, 1, frame.frame_id,
-                  frame.identity if frame.independent else None, frame.source_key)  # fmt: skip
+                  frame.identity if frame.independent else None, frame.source_key, detail=item.detail)  # fmt: skip
         state, drafts = _gap(state, gap, rules, frame)
         return state, drafts
     state, drafts = _flush_gaps(state, frame.captured_at, rules)

@@ -19,6 +19,7 @@ from strategies import boxes
 
 from inspector.bundle import CLEAN, UNKNOWN
 from inspector.classifier import Predictions
+from inspector.classify import classify_pixels
 from inspector.decision import DecisionRules, Verdict
 from inspector.distance import FeatureDistance, Space
 from inspector.errors import ConfigError
@@ -229,11 +230,15 @@ def test_a_frame_that_shows_nothing_is_not_scored() -> None:
     assert (inspection.cause, inspection.boxes, inspection.verdicts, classify.calls) == (Cause.BLANK, (), (), 0)
 
 
-def test_a_region_outside_the_frame_is_refused() -> None:
-    """A region of interest that a frame does not have is an error with the key, not a clean frame."""
+def test_a_frame_outside_the_region_is_not_inspected() -> None:
+    """A frame without a pixel of the region of interest is unsupported, by its size and the key, and not clean."""
     rules = InspectRules(TilingRules(40, 0, ((500, 500), (600, 500), (600, 600))), RULES)
+    inspection = inspect_frame(make_frame(), PaintedClassifier(), rules)
+
+    assert (inspection.cause, inspection.boxes, inspection.verdicts) == (Cause.UNSUPPORTED, (), ())
+    assert inspection.detail.startswith("tiling.roi_xy has no pixel in the frame of 64x64: ")
     with pytest.raises(ConfigError, match=r"tiling\.roi_xy"):
-        inspect_frame(make_frame(), PaintedClassifier(), rules)
+        classify_pixels(make_frame().pixels, "thumb.png", PaintedClassifier(), rules)
 
 
 def test_the_frame_is_not_written() -> None:

@@ -1,20 +1,34 @@
-"""`inspector.pipeline`: frames side by side, back in order, and what is measured of them."""
+"""`inspector.pipeline` and `committer`: frames side by side, back in order, and what is measured of them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fakes import LABELS, FakeClock, decision_rules, make_frame
+from fakes import (
+    LABELS,
+    STAMP,
+    FakeClock,
+    PaintedClassifier,
+    ScriptedSource,
+    decision_rules,
+    make_frame,
+    track_rules,
+)
 from prometheus_client import CollectorRegistry
 
 from inspector.classifier import Predictions
-from inspector.frame import Pixels
+from inspector.committer import Committer, CommitterOptions
+from inspector.frame import Gap, Pixels
 from inspector.inspection import InspectRules
 from inspector.metrics import Metrics
 from inspector.pipeline import Dispatcher
 from inspector.queues import FrameQueue
+from inspector.store import Store
 from inspector.tiling import TilingRules
 
 SEVERITY: Any = {"crack": "critical", "hole": "major", "rust": "minor"}
@@ -77,3 +91,33 @@ def test_every_look_at_a_frame_is_progress(clock: FakeClock) -> None:
         pass
 
     assert seen == [begun, begun + 60.0]
+
+
+def test_a_picture_outside_the_region_ends_nothing(tmp_path: Path, clock: FakeClock) -> None:
+    """A picture that the polygon does not fit is refused with its size, and the next one is inspected."""
+    items, registry = FrameQueue(10), CollectorRegistry()
+    metrics = Metrics(registry, LABELS[:3], SEVERITY)
+    rules = InspectRules(TilingRules(64, 0, ((100, 100), (190, 100), (190, 190))), decision_rules())
+    sizes = (64, 200, 64)
+    source = ScriptedSource(())
+    for number, side in enumerate(sizes):
+        pixels = np.random.default_rng(number).integers(60, 190, (side, side)).astype(np.uint8)
+        items.put(make_frame(number, pixels, independent=True, source_key=f"{number}.jpg", file_stamp=STAMP))
+    dispatcher = Dispatcher(items, PaintedClassifier(), rules, 1, clock, metrics)
+    with closing(Store(tmp_path, clock)) as store:
+        committer = Committer(
+            dispatcher, source, store, None, track_rules(), CommitterOptions(None, "b"), clock, metrics, lambda _: None
+        )
+        dispatcher.drain()
+        dispatcher.start()
+        committer.start()
+        assert committer.join(30)
+        told = [json.loads(row.payload) for row in store.pending(0, 99) if row.topic == "frame"]
+        refused = [store.was_refused(f"{number}.jpg") for number in range(3)]
+
+    assert committer.failure is None
+    assert [row["verdict"] == "not_inspected" for row in told] == refused == [True, False, True]
+    assert (told[0]["reason"], told[0]["width_px"]) == ("unsupported", 64)
+    assert told[0]["detail"].startswith("tiling.roi_xy has no pixel in the frame of 64x64: ")
+    assert [isinstance(item, Gap) for item in source.finished] == refused
+    assert registry.get_sample_value("inspector_frames_total", {"outcome": "unsupported"}) == 2

@@ -35,7 +35,7 @@ STATE_TEXT = {
 CAUSE_TEXT = {
     "dropped": "dropped: too fast for this machine",
     "unreadable": "unreadable",
-    "unsupported": "not a still picture of a known type",
+    "unsupported": "no still picture of a known type, or outside tiling.roi_xy",
     "too_large": "too large",
     "partial": "arrived in part only",
     "blank": "blank: light off or lens covered",
