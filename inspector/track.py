@@ -248,7 +248,7 @@ def _continue(
         misses=0,
     )
     last, drafts, alarm, why = known.last, list[Draft](), known.last.alarm, known.last.why
-    if not alarm and why.rule == "n_of_m":
+    if not alarm and why.rule in ("n_of_m", "severity"):
         state, alarm, why, drafts = _judge_alarm(state, grown.best, known.defect_id, frame, rules)
     told = last.lines or last.box_px.height
     if alarm != last.alarm or grown.shown.height >= 2 * told or grown.best.score >= last.score + 0.1:

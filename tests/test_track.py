@@ -430,6 +430,19 @@ def test_n_of_m_on_a_stream_alarms_once_when_it_is_reached() -> None:
     assert (bodies[1].why.hits, bodies[1].why.window) == (3, 5)
 
 
+def test_a_defect_that_grows_severe_enough_alarms() -> None:
+    """A defect too harmless at first is judged again: when its best label is a severe one, it asks for a person."""
+    items = [camera(0, make_defect("rust", score=0.85)), camera(1, make_defect(score=0.99)), camera(2, make_defect())]
+    _, bodies = track_all([*items, Tick(seconds(9), final=True)], track_rules(alarm_min_severity="critical"))
+
+    assert [(body.severity, body.alarm, body.why.rule) for body in only(DefectMessage, bodies)] == [
+        ("minor", False, "severity"),
+        ("critical", True, "threshold"),
+        ("critical", True, "threshold"),
+    ]
+    assert [(body.label, body.severity) for body in only(AlarmMessage, bodies)] == [("crack", "critical")]
+
+
 def test_the_limiter_holds_back_and_says_how_many() -> None:
     """Beyond the limit alarms of a label are held back, defects are not; one message then tells how many."""
     rules = track_rules(alarm_limit=2, alarm_limit_s=10.0)
