@@ -101,7 +101,7 @@ class OpenDefect:
         extent: Of its tiles, in absolute lines on a line stream, else frame pixels: what continues it must touch this.
         shown: Where it shows, likewise: what is published.
         best: The finding with the highest score.
-        last: The last message body.
+        last: The last message body, with the reason of the last judgement.
         tiles, frames: Findings so far.
         misses: Frames since it was last seen.
         revision: Messages so far.
@@ -258,6 +258,8 @@ def _continue(
                             _why_of(why, grown.best, rules), state, rules)  # fmt: skip
         grown = replace(grown, last=body, revision=revision)
         drafts = [Draft(body), *drafts]
+    elif why != last.why:
+        grown = replace(grown, last=last.model_copy(update={"why": why}))
     return state, grown, drafts
 
 

@@ -443,6 +443,25 @@ def test_a_defect_that_grows_severe_enough_alarms() -> None:
     assert [(body.label, body.severity) for body in only(AlarmMessage, bodies)] == [("crack", "critical")]
 
 
+@pytest.mark.parametrize(
+    ("rules", "first"),
+    [
+        pytest.param({"alarm_hits": 2, "alarm_window": 3}, make_defect(), id="after n of m"),
+        pytest.param({"alarm_min_severity": "critical"}, make_defect("rust", score=0.85), id="after severity"),
+    ],
+)
+def test_a_defect_that_is_held_back_counts_once(rules: dict[str, Any], first: Defect) -> None:
+    """However many frames show it, a defect over the limit is one suppressed alarm, and its end names the limit."""
+    items = [camera(0, first), *[camera(n, make_defect()) for n in range(1, 30)], Tick(seconds(9), final=True)]
+    _, bodies = track_all(items, track_rules(**rules, alarm_limit=0))
+    closed = only(DefectMessage, bodies)[-1]
+
+    assert [(body.kind, body.suppressed) for body in only(AlarmMessage, bodies)] == [("suppressed", 1)]
+    assert (closed.phase, closed.alarm, closed.why.rule, closed.why.key) == (
+        "closed", False, "limit", "events.alarm_limit",
+    )  # fmt: skip
+
+
 def test_the_limiter_holds_back_and_says_how_many() -> None:
     """Beyond the limit alarms of a label are held back, defects are not; one message then tells how many."""
     rules = track_rules(alarm_limit=2, alarm_limit_s=10.0)
