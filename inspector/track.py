@@ -37,7 +37,7 @@ from inspector.messages import (
 from inspector.tiling import Box
 
 GAP_JOIN = timedelta(seconds=2)
-"""Gaps of one cause that lie this close together are one message ..."""
+"""Gaps of one cause that lie this close together, and belong to no file, are one message ..."""
 GAP_MAX = timedelta(seconds=10)
 """... until the stretch is this long, so that a long overload is told while it lasts."""
 STREAM_MISSES = 2
@@ -365,6 +365,8 @@ def _gap(state: TrackState, gap: Gap, rules: TrackRules, frame: Frame | None = N
     drafts: list[Draft] = []
     if gap.identity is not None and rules.frame_messages is not False:
         return state, [Draft(_missed_body(state, gap, frame, rules))]
+    if gap.source_key is not None:  # its file is done in this transaction
+        return state, [Draft(coverage_body(gap, state.coil_id, rules))]
     if gap.cause in (Cause.SOURCE_DOWN, Cause.PROCESS_DOWN):
         drafts = [_closed(known, rules) for known in state.open]
         state = replace(state, open=())
@@ -373,8 +375,7 @@ def _gap(state: TrackState, gap: Gap, rules: TrackRules, frame: Frame | None = N
     for number, other in enumerate(state.gaps):
         if (other.cause, other.epoch) == (gap.cause, gap.epoch):
             joined = replace(other, since=min(other.since, gap.since), until=max(other.until, gap.until),
-                             frames=_frames(other) + _frames(gap), detail=gap.detail or other.detail,
-                             source_key=other.source_key if other.source_key == gap.source_key else None)  # fmt: skip
+                             frames=_frames(other) + _frames(gap), detail=gap.detail or other.detail)  # fmt: skip
             return replace(state, gaps=(*state.gaps[:number], joined, *state.gaps[number + 1 :])), drafts
     return replace(state, gaps=(*state.gaps, gap)), drafts
 

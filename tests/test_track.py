@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 import pytest
-from fakes import LABELS, NOON, inspected, make_defect, make_frame, make_gap, still, track_all, track_rules
+from fakes import LABELS, NOON, STAMP, inspected, make_defect, make_frame, make_gap, still, track_all, track_rules
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,16 +98,29 @@ def test_a_still_that_was_not_inspected_says_so(item: Inspection | Gap) -> None:
     ) == ("not_inspected", "blank", 3, "3.jpg")  # fmt: skip
 
 
-def test_without_frame_messages_missed_stills_are_coverage() -> None:
-    """Where frame messages are off, a still that was not inspected is told as a gap: blind is never clean."""
-    gaps = [
-        make_gap(Cause.UNREADABLE, since, identity=f"frame-{since}", frame_id=since, source_key=f"{since}.jpg")
-        for since in (0, 1)
-    ]
-    _, bodies = track_all([*gaps, Tick(seconds(60))], track_rules(frame_messages=False))
-    (coverage,) = bodies
+@pytest.mark.parametrize(
+    ("item", "cause"),
+    [
+        pytest.param(
+            make_gap(Cause.UNREADABLE, 86400, identity="frame-0", frame_id=0, source_key="0.jpg", file_stamp=STAMP),
+            "unreadable", id="a file that cannot be read",
+        ),
+        pytest.param(
+            inspected(make_frame(independent=True, source_key="0.jpg", file_stamp=STAMP), cause=Cause.BLANK), "blank",
+            id="a blank still",
+        ),
+        pytest.param(
+            inspected(make_frame(source_key="0.jpg", file_stamp=STAMP), cause=Cause.BLANK), "blank",
+            id="a blank picture of a moving strip",
+        ),
+    ],
+)  # fmt: skip
+def test_a_missed_file_is_coverage_at_once(item: Inspection | Gap, cause: str) -> None:
+    """Without frame messages each missed file is a gap of its own that leaves with its done-mark, whatever its time."""
+    state, bodies = track_all([item, item], track_rules(frame_messages=False))
 
-    assert (coverage.cause, coverage.frames, coverage.source_key) == ("unreadable", 2, None)
+    assert [(body.cause, body.frames, body.source_key) for body in bodies] == [(cause, 1, "0.jpg")] * 2
+    assert state.gaps == ()
 
 
 # --- Streams ------------------------------------------------------------------------------------------------------
