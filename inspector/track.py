@@ -387,7 +387,8 @@ def _frames(gap: Gap) -> int:
 def _flush_gaps(
     state: TrackState, now: datetime, rules: TrackRules, final: bool = False
 ) -> tuple[TrackState, list[Draft]]:
-    ripe = [gap for gap in state.gaps if final or now - gap.until > GAP_JOIN or now - gap.since > GAP_MAX]
+    # A clock may be set back: then time differs the other way round.
+    ripe = [gap for gap in state.gaps if final or abs(now - gap.until) > GAP_JOIN or abs(now - gap.since) > GAP_MAX]
     if not ripe:
         return state, []
     drafts = [Draft(coverage_body(gap, state.coil_id, rules)) for gap in ripe]

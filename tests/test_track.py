@@ -336,6 +336,14 @@ def test_frame_messages_on_a_stream_are_a_choice() -> None:
         pytest.param([make_gap(), Tick(seconds(0.1), final=True)], [("dropped", 0, 0, 0)], id="the end tells all"),
         pytest.param([make_gap(frames=1), camera(50)], [("dropped", 0, 0, 1)], id="a later frame tells it"),
         pytest.param(
+            [make_gap(since_s=3600, frames=1), Tick(seconds(0))], [("dropped", 3600, 3600, 1)],
+            id="a clock set back holds nothing",
+        ),
+        pytest.param(
+            [make_gap(since_s=3600, frames=1), make_gap(frames=2), Tick(seconds(3))],
+            [("dropped", 3600, 3600, 1), ("dropped", 0, 0, 2)], id="a clock set back joins nothing",
+        ),
+        pytest.param(
             [inspected(make_frame(n), cause=Cause.BLANK) for n in range(3)] + [Tick(seconds(9))],
             [("blank", 0, 0.2, 3)], id="blank frames of a stream are a gap",
         ),
