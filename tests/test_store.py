@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -374,6 +375,56 @@ def test_prune_forgets_what_was_delivered_long_ago(store: Store, clock: FakeCloc
     all_delivered = store.prune(SINK, 0.0), store.first_kept_seq()
 
     assert ((None, 1), (None, delivered + 1), (None, delivered + 2)) == (early, late, all_delivered)
+
+
+def test_prune_leaves_much_to_later_calls(store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day of messages that grow old at once goes in bounded parts, each call the next, until all have gone."""
+    monkeypatch.setattr(inspector.store, "PRUNE_ROWS", 2)
+    store.commit([entry(number) for number in range(inspector.store.PRUNE_TIMES * 4 + 1)])
+    store.acknowledge(SINK, store.outbox_state(SINK).last_seq)
+    clock.advance(100)
+    kept = []
+    for _ in range(4):
+        store.prune(SINK, 50.0)
+        kept.append(len(store.pending(0, 99)))
+
+    assert kept == [11, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("offset_s", "seqs"),
+    [
+        pytest.param(30, [1, 2], id="within the horizon"),
+        pytest.param(86400, [], id="beyond it"),
+    ],
+)
+def test_a_clock_set_back_does_not_stop_pruning(
+    store: Store, clock: FakeClock, offset_s: float, seqs: list[int]
+) -> None:
+    """What was stored under a clock that ran ahead by more than the horizon goes, with all that came after it."""
+    now = clock.present
+    clock.present = now + timedelta(seconds=offset_s)
+    store.commit([entry(0)])
+    clock.present = now
+    store.commit([entry(1)])
+    store.acknowledge(SINK, 2)
+    clock.advance(60)
+    store.prune(SINK, 50.0)
+
+    assert seqs == [row.seq for row in store.pending(0, 9)]
+
+
+@pytest.mark.parametrize("delivered", [pytest.param(0, id="waiting"), pytest.param(4000, id="kept")])
+def test_pruning_nothing_costs_little_however_much_is_there(store: Store, delivered: int) -> None:
+    """Housekeeping runs every 5 s: with 4,000 messages waiting or kept, none of them old, it does not read them all."""
+    store.commit([entry(number) for number in range(4000)])
+    store.acknowledge(SINK, delivered)
+    store.prune(SINK, 3600.0)
+    steps: list[None] = []
+    store._db.set_progress_handler(lambda: steps.append(None), 1)  # one call per instruction of SQLite's machine
+    store.prune(SINK, 3600.0)
+
+    assert len(steps) < 400
 
 
 def test_an_outbox_over_its_limit_loses_frame_messages_first(tmp_path: Path, clock: FakeClock) -> None:
