@@ -110,22 +110,24 @@ class EvidenceFolder:
         """Delete one picture; returns whether there was one."""
         with self._guard:
             known = defect_id in self._sizes
-            self._forget(defect_id)
-            (self._folder / f"{defect_id}.jpg").unlink(missing_ok=True)
+            self._remove(defect_id)
         return known
 
     def tidy(self) -> int:
         """Delete what is too old or too much; returns how many pictures went."""
         oldest = self._clock.now().timestamp() - self._max_age_s
-        gone = 0
         with self._guard:
-            for name, (written, _) in list(self._sizes.items()):
-                if written >= oldest and self._bytes <= self._limit_bytes:
-                    break
-                self._forget(name)
-                (self._folder / f"{name}.jpg").unlink(missing_ok=True)
-                gone += 1
-        return gone
+            before = len(self._sizes)
+            # All of them: under a clock that ran ahead, one that looks young may lie before the old ones.
+            for name in [name for name, (written, _) in self._sizes.items() if written < oldest]:
+                self._remove(name)
+            while self._sizes and self._bytes > self._limit_bytes:
+                self._remove(next(iter(self._sizes)))
+            return before - len(self._sizes)
+
+    def _remove(self, name: str) -> None:
+        self._forget(name)
+        (self._folder / f"{name}.jpg").unlink(missing_ok=True)
 
     def _forget(self, name: str) -> None:
         if known := self._sizes.pop(name, None):

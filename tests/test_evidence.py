@@ -140,6 +140,21 @@ def test_bounded_by_age(tmp_path: Path, clock: FakeClock) -> None:
     assert folder.read("old") is None
 
 
+def test_a_picture_of_a_clock_that_ran_ahead_keeps_no_others(tmp_path: Path, clock: FakeClock) -> None:
+    """A picture written under a clock years ahead stays young; the old ones after it go all the same."""
+    folder = open_folder(tmp_path, clock, max_age_s=100.0)
+    now = clock.present
+    clock.present = now + timedelta(days=3650)
+    folder.keep("ahead", PICTURE)
+    clock.present = now
+    for number in range(3):
+        folder.keep(f"d{number}", PICTURE)
+    clock.advance(200)
+
+    assert folder.tidy() == 3
+    assert names(tmp_path) == ["ahead.jpg"]
+
+
 def test_a_restart_counts_what_lies_there(tmp_path: Path, clock: FakeClock) -> None:
     """Limits hold over restarts: what a former process left counts by its size and modification time."""
     for number in range(4):
