@@ -62,6 +62,8 @@ EXCHANGE_S = 60.0
 MAX_UPLOADS = 2
 """Pictures in memory at once: one in work, one on its way."""
 MAX_DEFECTS = 1000
+MAX_SAME_MOMENT = 10_000
+"""Defects of one millisecond that are answered whole: copies of an archive may all have one time."""
 MULTIPART_BYTES = 64 << 10
 """What a multipart body may have beside its picture."""
 MIN_TOKEN_CHARACTERS = 16
@@ -239,8 +241,7 @@ class _Station:
         rows = self._store.recent_defects(limit, before_ms)
         if len(rows) == limit:
             last_ms = rows[-1]["timestamp_ms"]
-            same = [row for row in self._store.recent_defects(MAX_DEFECTS, last_ms + 1)
-                    if row["timestamp_ms"] == last_ms]  # fmt: skip
+            same = self._store.recent_defects(MAX_SAME_MOMENT, last_ms + 1, last_ms)
             rows = [row for row in rows if row["timestamp_ms"] != last_ms] + same
         return JSONResponse(rows)
 

@@ -528,13 +528,16 @@ class Store:
 
     # --- Reading back ---------------------------------------------------------------------------------------------
 
-    def recent_defects(self, limit: int, before_ms: int | None = None) -> list[dict[str, Any]]:
-        """Return the newest defect messages, newest first, as parsed JSON."""
+    def recent_defects(
+        self, limit: int, before_ms: int | None = None, from_ms: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the newest defect messages captured in [from_ms, before_ms), newest first, as parsed JSON."""
+        first_ms, end_ms = -1 << 62 if from_ms is None else from_ms, 1 << 62 if before_ms is None else before_ms
         with self._guard:
             rows = self._db.execute(
-                "SELECT payload FROM records WHERE kind = 'defect' AND captured_ms < ? "
+                "SELECT payload FROM records WHERE kind = 'defect' AND captured_ms >= ? AND captured_ms < ? "
                 "ORDER BY captured_ms DESC, seq DESC LIMIT ?",
-                (before_ms if before_ms is not None else 1 << 62, limit),
+                (first_ms, end_ms, limit),
             ).fetchall()
         return [json.loads(row[0]) for row in rows]
 

@@ -44,7 +44,7 @@ from inspector.http import (
     make_app,
     read_token,
 )
-from inspector.messages import DefectMessage
+from inspector.messages import DefectMessage, Draft
 from inspector.metrics import Metrics
 from inspector.store import Entry, Store
 from inspector.tiling import Box
@@ -426,6 +426,22 @@ def test_paging_loses_nothing(bench: Bench, limit: int) -> None:
         before = rows[-1]["timestamp_ms"]
 
     assert seen == [row["id"] for row in bench.store.recent_defects(100)]
+
+
+def test_paging_shows_all_of_one_moment(bench: Bench) -> None:
+    """Copies of an archive may all have one time: more defects of it than any `limit` are in one answer."""
+    drafts: list[Draft] = []
+    for number in range(MAX_DEFECTS + 1):
+        drafts += track(TrackState(), inspected(still(1, identity=f"{number}"), make_defect()), track_rules())[1]
+    bench.store.commit([Entry(drafts, {})])
+    bench.find(still(0), "hole")
+    app = bench.app()
+
+    rows = ask(app, "/api/defects?limit=10").json()
+
+    assert len({row["id"] for row in rows}) == MAX_DEFECTS + 1
+    older = ask(app, f"/api/defects?before_ms={rows[-1]['timestamp_ms']}").json()
+    assert [row["label"] for row in older] == ["hole"]
 
 
 def test_a_store_that_cannot_be_read_is_said(bench: Bench) -> None:
