@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import ipaddress
 import json
 import logging
 import os
@@ -97,7 +98,8 @@ class HttpOptions:
         port: 0 takes any free one.
         cert_file: PEM certificate chain; None speaks plain HTTP.
         key_file: Its key.
-        token: What every request but `/healthz` must carry, as bearer token or as password of HTTP Basic; None: open.
+        token: What every request but `/healthz` must carry, as bearer token or as password of HTTP Basic; None: open to
+            whoever asks for this machine by name.
         max_upload_bytes: Largest picture that `/api/classify` reads.
         max_frame_px: Most pixels that it decodes.
         full_scale: As `decode_picture`.
@@ -176,7 +178,7 @@ def make_app(
     app.add_exception_handler(RequestValidationError, _answer_invalid_query)
     app.add_exception_handler(sqlite3.Error, _answer_store_error)
     app.add_exception_handler(Exception, _answer_fault)
-    app.add_middleware(_Guard, token=options.token)
+    app.add_middleware(_Guard, token=options.token, address=options.address)
     return app
 
 
@@ -408,11 +410,12 @@ async def _answer_fault(_: Request, exc: Exception) -> Response:
 
 
 class _Guard:
-    """Asks for the token, and puts the security headers on every answer."""
+    """Asks for the token, or else that this machine is meant, and puts the security headers on every answer."""
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, address: str) -> None:
         self._app = app
         self._token = None if token is None else token.encode()
+        self._address = address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -427,13 +430,31 @@ class _Guard:
                     headers[name] = value
             await send(message)
 
-        if self._token is None or scope["path"] == "/healthz" or _carries(scope, self._token):
-            await self._app(scope, receive, send_guarded)
-            return
+        answer = self._refusal(scope) or self._app
+        await answer(scope, receive, send_guarded)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        if self._token is None:
+            host = b"".join(value for name, value in scope["headers"] if name == b"host").decode("latin-1")
+            if not host or _means_us(host, self._address):  # HTTP/1.0 may go without; no browser does
+                return None
+            text = f"without http.token_file only localhost, 127.0.0.1, [::1] and http.address are answered: {host}"
+            return JSONResponse({"error": text, "reason": "host"}, 421)
+        if scope["path"] == "/healthz" or _carries(scope, self._token):
+            return None
         refusal = JSONResponse({"error": "the token is missing or wrong", "reason": "token"}, 401)
         refusal.headers.append("WWW-Authenticate", 'Basic realm="inspector", charset="UTF-8"')
         refusal.headers.append("WWW-Authenticate", 'Bearer realm="inspector"')
-        await refusal(scope, receive, send_guarded)
+        return refusal
+
+
+def _means_us(host: str, address: str) -> bool:
+    """Whether a `Host` names loopback or `address`; a page whose name was turned to point here sends its own."""
+    name = re.sub(r":\d*$", "", host.strip()).removeprefix("[").removesuffix("]").lower()
+    try:
+        return name in ("localhost", address.lower()) or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _carries(scope: Scope, token: bytes) -> bool:

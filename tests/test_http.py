@@ -102,7 +102,7 @@ def bench(tmp_path: Path, clock: FakeClock) -> Iterator[Bench]:
 def ask(app: Any, path: str, method: str = "GET", **request: Any) -> httpx.Response:
     async def go() -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://station") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, **request)
 
     return asyncio.run(go())
@@ -264,6 +264,42 @@ def test_a_fault_tells_nothing(bench: Bench) -> None:
     assert answer.status_code == 500
     assert "inner secret" not in answer.text
     assert {name: answer.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        pytest.param("localhost:9108", 200, id="tunnel by name"),
+        pytest.param("127.0.0.1:9108", 200, id="tunnel by address"),
+        pytest.param("LOCALHOST", 200, id="large letters, no port"),
+        pytest.param("127.8.0.1", 200, id="another loopback address"),
+        pytest.param("[::1]:9108", 200, id="IPv6"),
+        pytest.param("[::1]", 200, id="IPv6, no port"),
+        pytest.param("line-pc:9108", 200, id="the configured address"),
+        pytest.param("rebound.example:9108", 421, id="a page's own name"),
+        pytest.param("127.0.0.1.rebound.example", 421, id="a name that begins like it"),
+        pytest.param("localhost.rebound.example", 421, id="another one"),
+        pytest.param("192.0.2.1:9108", 421, id="a foreign address"),
+        pytest.param("[2001:db8::1]:9108", 421, id="a foreign IPv6 address"),
+    ],
+)
+def test_without_a_token_only_this_machine_is_answered(bench: Bench, host: str, status: int) -> None:
+    """A web page that makes its own name point to loopback reads nothing; tunnels and local scrapers do."""
+    [defect_id] = bench.find(still(), "crack")
+    app = bench.app(address="line-pc")
+
+    for path in ("/", "/healthz", "/metrics", "/api/defects", f"/evidence/{defect_id}.jpg"):
+        answer = ask(app, path, headers={"Host": host})
+        assert answer.status_code == status
+        assert status == 200 or (answer.json()["reason"], answer.json()["error"][-len(host) :]) == ("host", host)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_with_a_token_any_name_is_answered(bench: Bench) -> None:
+    """A station that asks for its token may be asked by any name: a page that turned its name here has no token."""
+    answer = ask(bench.app(token=TOKEN), "/", headers={"Host": "line-pc.example", "Authorization": f"Bearer {TOKEN}"})
+
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -815,13 +851,21 @@ def serving(bench: Bench, **options: Any) -> Iterator[HttpServer]:
 def test_a_port_is_found_and_given_back(bench: Bench) -> None:
     """Port 0 takes a free one and says which; no server name is told; after `stop` the port is free for the next."""
     with serving(bench) as server:
-        answer = httpx.get(f"{server.url}healthz", headers={"Host": "any.name.example:1"})
+        answer = httpx.get(f"{server.url}healthz", headers={"Host": "localhost:1"})
         port = server.port
     assert server.failure is None
     assert answer.status_code == 200
     assert "server" not in answer.headers
     with serving(bench, port=port) as again:
         assert httpx.get(f"{again.url}metrics").status_code == 200
+
+
+def test_a_request_of_http_1_0_needs_no_host(bench: Bench) -> None:
+    """A simple monitor that speaks HTTP/1.0 and names no host is answered; a browser always names one."""
+    with serving(bench) as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        answer = connection.recv(12)
+    assert answer == b"HTTP/1.1 200"
 
 
 def test_a_port_in_use_is_named(bench: Bench) -> None:
@@ -898,7 +942,9 @@ def test_a_slow_picture_holds_up_nobody(bench: Bench) -> None:
     [
         pytest.param(b"", id="silent"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nX-Sl", id="in its headers"),
-        pytest.param(b"POST /api/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\nabc", id="in its body"),
+        pytest.param(
+            b"POST /api/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\nabc", id="in its body"
+        ),
     ],
 )
 def test_a_connection_that_stalls_is_cut(bench: Bench, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
