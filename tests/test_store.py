@@ -561,6 +561,21 @@ def test_several_threads_share_a_store(store: Store) -> None:
     assert scanned(store) == store.outbox_state(SINK)
 
 
+def test_the_runbook_can_say_what_was_lost(store: Store) -> None:
+    """The runbook's command for lost messages names each of the range by kind, time, label and verdict."""
+    store.commit([entry(0, "crack"), entry(1)])
+    runbook = (Path(__file__).parents[1] / "docs" / "runbook.md").read_text("utf-8")
+    [query] = re.findall(r'"(SELECT .* FROM records .*)"', runbook)
+    with closing(sqlite3.connect(store.folder / "inspector.sqlite3")) as db:
+        rows = db.execute(query.replace("BETWEEN 100 AND 200", "BETWEEN 2 AND 4")).fetchall()
+
+    assert rows == [
+        (2, "alarm", "2026-03-01 12:00:00", "crack", 0.9, "defect"),
+        (3, "frame", "2026-03-01 12:00:00", "crack", 0.9, "fail"),
+        (4, "frame", "2026-03-01 12:00:00", None, None, "pass"),
+    ]
+
+
 # --- Death --------------------------------------------------------------------------------------------------------
 
 CHILD = """
