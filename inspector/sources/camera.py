@@ -161,7 +161,11 @@ class LiveCamera:
             return item
         if self._stream is None:
             self._stream = self._open_stream()
-            self._epoch = self._context.next_epoch()
+            try:
+                self._epoch = self._context.next_epoch()
+            except SourceError:
+                self._release()
+                raise
             self._next_frame_id = self._same = self._unsaid = 0
             self._last = None
             if self._closed.is_set():

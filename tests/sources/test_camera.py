@@ -15,6 +15,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -325,6 +326,7 @@ class ScriptedStream:
 
     def __init__(self, pictures: Sequence[Pixels | PictureError]) -> None:
         self._pictures = iter(pictures)
+        self.closed = False
 
     def next_picture(self) -> Pixels | PictureError:
         for pixels in self._pictures:
@@ -335,7 +337,7 @@ class ScriptedStream:
         pass
 
     def close(self) -> None:
-        pass
+        self.closed = True
 
 
 def play(numbers: Sequence[int], **values: Any) -> list[str]:
@@ -391,6 +393,33 @@ def test_a_frozen_stretch_has_no_holes() -> None:
 
 def test_a_camera_with_too_many_pixels_gives_gaps() -> None:
     assert play([1, 2], max_frame_px=1024) == ["too_large x1", "too_large x1"]
+
+
+def test_a_camera_without_an_epoch_is_opened_again() -> None:
+    """While the store refuses an epoch the camera is down and released; no frame of it ever has an epoch of before."""
+    epochs = iter([1, None, 2])
+
+    def next_epoch() -> int:
+        if (epoch := next(epochs)) is None:
+            raise SourceError("the store refuses: disk full")
+        return epoch
+
+    context = replace(make_context(), next_epoch=next_epoch)
+    streams: list[ScriptedStream] = []
+
+    def open_stream() -> ScriptedStream:
+        streams.append(ScriptedStream([picture(1)]))
+        return streams[-1]
+
+    source = LiveCamera(Source(kind="camera", path="0"), context, "cam", open_stream)
+    first = read_items(source, 1)
+    for words in ("gone", "disk full"):
+        with pytest.raises(SourceError, match=words):
+            source.read()
+    second = read_items(source, 1)
+
+    assert [frame.identity for frame in only_frames(first + second)] == ["store:1:0", "store:2:0"]
+    assert [stream.closed for stream in streams] == [True, True, False]
 
 
 # --- Video files ------------------------------------------------------------------------------------------------------
