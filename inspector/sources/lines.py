@@ -72,7 +72,7 @@ class LinesSource:
         self._context = context
         self._busy = threading.Lock()  # held by `read`; whoever holds it may close the channel
         self._closed = threading.Event()
-        self._channel: _Channel | None = None
+        self._incoming: _Incoming | None = None
         self._items: Items | None = None
         self._ended = False
 
@@ -99,22 +99,25 @@ class LinesSource:
 
     def _release(self) -> None:
         self._items = None
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            channel.close()
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.channel.close()
 
     def _read(self) -> Frame | Gap | None:
         if self._ended:
             raise EndOfSource
-        if self._channel is None:
-            self._channel = _open_channel(self._values)
+        if self._incoming is None:
+            self._incoming = _Incoming(_open_channel(self._values), self._context.clock)
         if self._items is None:
-            self._items = self._play(self._channel)
+            self._items = self._play(self._incoming)
         try:
             return next(self._items)
         except EndOfSource:
             self._ended = True
             self._release()
+            raise
+        except SourceError:
+            self._items = None  # no epoch could be had; what was read waits for the next try
             raise
         except _Malformed as exc:
             self._release()  # a writer to a FIFO is told, too: what follows makes no sense
@@ -124,13 +127,13 @@ class LinesSource:
             raise SourceError(f"{self.description}: {exc.strerror or exc}") from exc
         except _WriterGone as exc:
             self._items = None  # a FIFO stays open, or the next writer would meet a closed one
-            if not self._channel.is_fifo:
+            if not self._incoming.channel.is_fifo:
                 self._release()
             raise SourceError(f"{self.description}: {exc}") from exc
 
-    def _play(self, channel: _Channel) -> Items:
+    def _play(self, incoming: _Incoming) -> Items:
         """Yield the frames of one writer, None while it is silent, and raise at its end."""
-        incoming = _Incoming(channel, self._context.clock)
+        channel = incoming.channel
         if not (yield from incoming.wait()):
             raise self._end(incoming, "nobody writes to it" if channel.is_fifo else "the stream ended")
         strip = _Strip(self._values, self._context, channel)

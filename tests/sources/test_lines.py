@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -513,6 +514,36 @@ def test_a_dead_connection_keeps_its_whole_lines(opened: Open) -> None:
         thread.join()
 
     np.testing.assert_array_equal(join(first + only_frames(rest)), strip(25))
+
+
+@pytest.mark.parametrize("case", FORMATS)
+def test_lines_wait_while_no_epoch_can_be_had(case: str, peer: Peer, opened: Open) -> None:
+    """While the store refuses an epoch the source is down; then every line comes, the first ones too, unsheared."""
+    values, encode = FORMATS[case]
+    epochs = iter([None, None, 1])
+
+    def next_epoch() -> int:
+        if (epoch := next(epochs)) is None:
+            raise SourceError("the store refuses: disk full")
+        return epoch
+
+    shape = {"width_px": WIDTH, "frame_lines": LINES, "overlap_lines": OVERLAP}
+    source = LinesSource(
+        Source(kind="lines", path=peer.path, **(shape | values)), replace(make_context(), next_epoch=next_epoch)
+    )
+    opened(source)
+    thread = peer.send(encode(strip(34)))
+    refused: list[str] = []
+    while len(refused) < 2:
+        try:
+            assert source.read() is None
+        except SourceError as exc:
+            refused += ["disk full"] * ("disk full" in str(exc))
+    frames = only_frames(read_until_down(source))
+    thread.join()
+
+    np.testing.assert_array_equal(join(frames), strip(34))
+    assert {frame.epoch for frame in frames} == {1}
 
 
 # --- Real programs ----------------------------------------------------------------------------------------------------
