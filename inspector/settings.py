@@ -77,8 +77,9 @@ class Source(_Section):
     settle_s: float = Field(
         default=1.0, ge=0, le=3600, description="A file found by a scan must have stayed unchanged this long."
     )
-    patterns: tuple[str, ...] = Field(
+    patterns: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=("*.jpg", "*.jpeg", "*.png", "*.bmp", "*.tif", "*.tiff"),
+        min_length=1,
         description="File names to take, compared without regard to case.",
     )
     recursive: bool = Field(default=True, description="Watch the folders below, too.")

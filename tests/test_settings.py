@@ -117,6 +117,13 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str, told: str) -> None:
                 "rtsp://user:geh?eim@cam",
             )
         ),
+        pytest.param(
+            "kind = 'folder'\npath = 'x'\npatterns = []", r"source\.patterns: .* at least 1 item", id="no pattern"
+        ),
+        pytest.param(
+            "kind = 'folder'\npath = 'x'\npatterns = ['*.jpg', '']",
+            r"source\.patterns\.1: .* at least 1 character: ''", id="an empty pattern",
+        ),
     ],
 )  # fmt: skip
 def test_mistakes_in_the_source(tmp_path: Path, source: str, told: str) -> None:
