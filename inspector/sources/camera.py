@@ -23,6 +23,7 @@ import re
 import socket
 import ssl
 import stat
+import string
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -49,6 +50,7 @@ MAX_PART_HEADER_BYTES = 8192
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _CHALLENGE = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,]+))')
 _DIGESTS = {"MD5": "md5", "SHA-256": "sha256"}
+_URL_SAFE = string.punctuation.translate(str.maketrans("", "", '"<>'))
 _options_lock = threading.Lock()
 
 # FFmpeg would write to stderr past our log; what matters is in the SourceError. Read once, when FFmpeg is first used.
@@ -67,7 +69,8 @@ def open_camera(values: Source, context: SourceContext) -> FrameSource:
         if url.scheme in ("rtsp", "rtsps"):
             return LiveCamera(values, context, _without_secrets(url), lambda: _open_rtsp(values, url, context.clock))
         if url.scheme in ("http", "https"):
-            return LiveCamera(values, context, _without_secrets(url), lambda: _open_http(values, url, context.clock))
+            sent = _encoded(url)
+            return LiveCamera(values, context, _without_secrets(url), lambda: _open_http(values, sent, context.clock))
         raise ConfigError(f"source.path: rtsp://, rtsps://, http:// or https:// is wanted: {url.scheme}://")
     if path.isdecimal() or path.startswith("/dev/"):
         return LiveCamera(values, context, f"camera {path}", lambda: _open_device(values, context.clock))
@@ -469,6 +472,11 @@ def _without_secrets(url: SplitResult) -> str:
     return url._replace(query="...", fragment="").geturl() if url.query else url.geturl()
 
 
+def _encoded(url: SplitResult) -> SplitResult:
+    """Return the URL as it is sent: what is no URL text is encoded, what is encoded stays."""
+    return url._replace(path=quote(url.path, safe=_URL_SAFE), query=quote(url.query, safe=_URL_SAFE))
+
+
 def _credentials(values: Source) -> tuple[str, str] | None:
     if values.credentials_file is None:
         return None
@@ -495,8 +503,8 @@ def _find_out_why(url: SplitResult, with_login: bool) -> str:
             answer = connection.recv(256).decode("ascii", "replace").partition("\r\n")[0]
     except TimeoutError:
         return "it does not answer"
-    except OSError as exc:
-        return exc.strerror or str(exc)
+    except (OSError, ValueError) as exc:  # ValueError: a name that no host can have
+        return getattr(exc, "strerror", None) or str(exc)
     status = answer.split(" ")[1:2]
     if status == ["401"]:
         return "the login was refused" if with_login else "it asks for a login (source.credentials_file)"
@@ -513,7 +521,7 @@ def _open_http(values: Source, url: SplitResult, clock: Clock) -> Stream:
     try:
         connection, response = _request(values, url)
         begin = response.read1(1024) if response.status == http.HTTPStatus.OK else b""
-    except (OSError, http.client.HTTPException) as exc:
+    except (OSError, ValueError, http.client.HTTPException) as exc:
         why = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
         raise SourceError(f"camera cannot be opened: {description}: {why}") from exc
     kind = response.headers.get_content_type()
@@ -541,14 +549,13 @@ def _request(values: Source, url: SplitResult) -> tuple[socket.socket, http.clie
     if response.status == http.HTTPStatus.UNAUTHORIZED and user is not None:
         connection.close()
         response.close()
-        connection, response = _get(
-            values, url, {"Authorization": _authorization(_target(url), response.headers, user)}
-        )
+        answer = _authorization(_target(url), response.headers, user)
+        connection, response = _get(values, url, {"Authorization": answer.encode()})
     connection.settimeout(values.read_timeout_s)
     return connection, response
 
 
-def _get(values: Source, url: SplitResult, headers: dict[str, str]) -> tuple[socket.socket, http.client.HTTPResponse]:
+def _get(values: Source, url: SplitResult, headers: dict[str, bytes]) -> tuple[socket.socket, http.client.HTTPResponse]:
     host, port, wait_s = url.hostname or "", url.port, values.open_timeout_s
     client = (
         http.client.HTTPSConnection(host, port, timeout=wait_s, context=ssl.create_default_context())
@@ -556,7 +563,7 @@ def _get(values: Source, url: SplitResult, headers: dict[str, str]) -> tuple[soc
         else http.client.HTTPConnection(host, port, timeout=wait_s)
     )
     try:
-        client.request("GET", _target(url), headers={"Accept": "multipart/x-mixed-replace, */*"} | headers)
+        client.request("GET", _target(url), headers={"Accept": b"multipart/x-mixed-replace, */*"} | headers)
         connection: socket.socket = client.sock
         return connection, client.getresponse()
     except BaseException:

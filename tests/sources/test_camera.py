@@ -244,7 +244,7 @@ def demand_digest(connection: socket.socket, request: str) -> None:
     def md5(text: str) -> str:
         return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
-    ha1, ha2 = md5("line:cam:pä:ss"), md5("GET:/cam.mjpg")
+    ha1, ha2 = md5(f"{answer.get('username')}:cam:pä:ss"), md5("GET:/cam.mjpg")
     fields = (answer.get(key, "") for key in ("nonce", "nc", "cnonce", "qop"))
     if answer.get("response") != md5(":".join([ha1, *fields, ha2])):
         connection.sendall(
@@ -274,6 +274,46 @@ def test_the_login_is_sent_and_never_shown(
             assert number_of(only_frames(read_items(source, 1))[0]) == 5
         assert password not in source.description
         assert all(password not in request for request in camera.requests)
+
+
+@pytest.mark.parametrize("user", ["linë", "łódź"])
+def test_a_login_may_have_any_letters(user: str, tmp_path: Path, opened: Open) -> None:
+    """A digest login goes out as the UTF-8 that its digest is made of."""
+    (tmp_path / "login").write_text(f"{user}:pä:ss\n", encoding="utf-8")
+    with HttpCamera(demand_digest) as camera:
+        source = make_source(camera.url, credentials_file=tmp_path / "login")
+        opened(source)
+
+        assert number_of(only_frames(read_items(source, 1))[0]) == 5
+        assert f'username="{user}"' in camera.requests[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("prüf/a b.mjpg", "/pr%C3%BCf/a%20b.mjpg"),
+        ("a%20b%C3%BC.mjpg", "/a%20b%C3%BC.mjpg"),
+        ("cam?size=1280x720&name=lö,(1)/~@%26", "/cam?size=1280x720&name=l%C3%B6,(1)/~@%26"),
+    ],
+)
+def test_a_url_is_sent_as_a_browser_sends_it(path: str, sent: str, opened: Open) -> None:
+    """What is no URL text is encoded; what is encoded already stays as it is."""
+    with HttpCamera(stream(part(jpeg(5)))) as camera:
+        source = make_source(camera.url.replace("cam.mjpg", path))
+        opened(source)
+
+        assert number_of(only_frames(read_items(source, 1))[0]) == 5
+        assert camera.requests[0].startswith(f"GET {sent} HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("url", ["http://a..b/x", "rtsp://a..b/x", f"http://{'a' * 70}.b/x"])
+def test_a_host_name_that_cannot_be_is_named(url: str, opened: Open) -> None:
+    """A slip in the address is a camera that is down, not the end of the process."""
+    source = make_source(url)
+    opened(source)
+
+    with pytest.raises(SourceError, match=rf"camera cannot be opened: {re.escape(url)}: .*label"):
+        source.read()
 
 
 CREDENTIALS: dict[str, tuple[bytes | None, str]] = {
