@@ -730,6 +730,6 @@ class Parts:
         at, gap = min(ends)
         for line in bytes(self._buffer[:at]).splitlines():
             name, _, value = line.partition(b":")
-            if name.strip().lower() == b"content-length" and value.strip().isdigit():
+            if name.strip().lower() == b"content-length" and value.strip().isdigit() and len(value) < 20:
                 return at + gap, int(value)
         return at + gap, 0

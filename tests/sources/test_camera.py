@@ -70,6 +70,11 @@ STREAMS: dict[str, list[bytes]] = {
         *(f"{len(part(jpeg(n))):x}\r\n".encode() + part(jpeg(n)) + b"\r\n" for n in range(4)),
         b"0\r\n\r\n",
     ],
+    "lengths that are no numbers of bytes": [
+        head(),
+        *(part(jpeg(n)).replace(b"Content-Length: ", b"Content-Length: " + b"9" * 5000) for n in range(4)),
+        b"--frame--\r\n",
+    ],
     "byte by byte": [head(), *(bytes([byte]) for n in range(4) for byte in part(jpeg(n)))],
 }
 
