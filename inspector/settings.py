@@ -96,7 +96,7 @@ class Source(_Section):
         default=50,
         ge=0,
         le=100_000,
-        description="This many identical live frames in a row are a frozen camera; 0: never.",
+        description="This many identical live frames in a row, 2 or more, are a frozen camera; 0: never.",
     )
     independent: bool | None = Field(
         default=None, description="Each frame shows another piece; unset: true for folders, false for streams."
@@ -121,6 +121,13 @@ class Source(_Section):
                 whole = False
             if "@" in url.netloc or not whole:
                 raise ValueError("a URL without user and password is wanted: use source.credentials_file")
+        return value
+
+    @field_validator("frozen_frames")
+    @classmethod
+    def _no_single_frame(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("0 or at least 2 is wanted, as one frame is like no other: 1")
         return value
 
     credentials_file: Path | None = Field(default=None, description="camera: file with `user:password` for the URL.")

@@ -124,6 +124,10 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str, told: str) -> None:
             "kind = 'folder'\npath = 'x'\npatterns = ['*.jpg', '']",
             r"source\.patterns\.1: .* at least 1 character: ''", id="an empty pattern",
         ),
+        pytest.param(
+            "kind = 'camera'\npath = '0'\nfrozen_frames = 1", r"source\.frozen_frames: 0 or at least 2 is wanted.*: 1$",
+            id="frozen at once",
+        ),
     ],
 )  # fmt: skip
 def test_mistakes_in_the_source(tmp_path: Path, source: str, told: str) -> None:
