@@ -15,9 +15,10 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import repeat
 from operator import add
 from pathlib import Path
 from typing import Any
@@ -391,23 +392,24 @@ def _parse_tiff(data: bytes) -> _Header:
 
 def _check_tiff_data(data: bytes, tags: _TiffTags, width: int, height: int, pixel_bytes: int, compression: int) -> None:
     """Demand that every strip or tile is there whole: libtiff shows the missing part of 8-bit pictures as black."""
+    sizes: Iterable[int]  # of the parts, raw; made one by one, as a header of a few bytes may announce millions
     if tags.has(324):
         across, down = tags.number(322), tags.number(323)
         if not (across and down):
             raise _unreadable(f"damaged TIFF: tiles of {across}x{down}")
-        tiles = -(-width // across) * -(-height // down)
-        offsets, counts, raw_sizes = tags.numbers(324), tags.numbers(325), [across * down * pixel_bytes] * tiles
+        parts = -(-width // across) * -(-height // down)
+        offsets, counts, sizes = tags.numbers(324), tags.numbers(325), repeat(across * down * pixel_bytes, parts)
     else:
         rows = min(tags.number(278, height) or height, height)
-        row_bytes = width * pixel_bytes
+        parts, row_bytes = -(-height // rows), width * pixel_bytes
         offsets, counts = tags.numbers(273), tags.numbers(279)
-        raw_sizes = [min(rows, height - top) * row_bytes for top in range(0, height, rows)]
-    if not len(offsets) == len(counts) == len(raw_sizes) or 0 in offsets or 0 in counts:
+        sizes = (min(rows, height - top) * row_bytes for top in range(0, height, rows))
+    if not len(offsets) == len(counts) == parts or 0 in offsets or 0 in counts:
         raise _unreadable("truncated TIFF: its pixels were not all written")
     if (end := max(map(add, offsets, counts))) > len(data):
         raise _unreadable(f"truncated TIFF: {end} bytes are needed: {len(data)}")
     is_whole = _TIFF_IS_WHOLE[compression]
-    for offset, count, raw_size in zip(offsets, counts, raw_sizes, strict=True):
+    for offset, count, raw_size in zip(offsets, counts, sizes, strict=True):
         if not is_whole(data[offset : offset + count], raw_size):
             raise _unreadable(f"truncated TIFF: its pixels end early in the part at byte {offset}")
 

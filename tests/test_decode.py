@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -352,6 +353,27 @@ def test_refuses_a_bomb_by_its_header() -> None:
         decode(data)
 
     assert caught.value.reason == "too_large"
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        pytest.param({278: (3, [1])}, id="a strip a row"),
+        pytest.param({322: (3, [1]), 323: (3, [1]), 324: (4, [8]), 325: (4, [1])}, id="a tile a pixel"),
+    ],
+)
+def test_a_tiff_that_announces_millions_of_parts_costs_nothing(layout: dict[int, tuple[int, list[int]]]) -> None:
+    """A file of a few hundred bytes is refused by its number of parts, within a few kilobytes of memory."""
+    data = tiff(GREY[:1, :8], 1, {256: (3, [1]), 257: (4, [3_000_000])} | layout)
+    tracemalloc.start()
+    try:
+        with pytest.raises(PictureError, match="not all written"):
+            decode(data, max_px=3_000_000)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak_bytes < 100_000
 
 
 WHOLE: dict[str, bytes] = {
