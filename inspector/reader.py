@@ -114,6 +114,7 @@ class Reader:
     def _put(self, item: Frame | Gap) -> None:
         self.waiting_to_put = True
         self.dropped += self._items.put(item)
+        self.progress_mono_s = self._clock.monotonic()  # the wait was for the inspection: the source was not asked
         self.waiting_to_put = False
 
     def _note_down(self, exc: SourceError, tries: int) -> int:

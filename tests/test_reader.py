@@ -150,6 +150,25 @@ def test_progress_is_noted(clock: FakeClock) -> None:
     assert (reader.progress_mono_s, reader.item_mono_s) == (1030.0, 1000.0)
 
 
+def test_a_wait_for_room_is_no_silence_of_the_source(clock: FakeClock) -> None:
+    """After a long wait for the inspection the source's time begins anew: nobody takes its next read for hung."""
+
+    class Full(FrameQueue):
+        def put(self, item: Frame | Gap) -> int:
+            clock.advance(40)
+            return super().put(item)
+
+    told: list[float] = []
+    source = ScriptedSource([make_frame(0), lambda: told.append(reader.progress_mono_s)])
+    reader = Reader(source, Full(10), clock, metrics(), AT_ONCE)
+    reader.start()
+    while not reader.ended:
+        pass
+    reader.stop()
+
+    assert told == [1040.0]
+
+
 def test_a_source_that_breaks_is_told(clock: FakeClock) -> None:
     """An error that no source may raise ends the thread and is there for the daemon to see."""
     reader = Reader(ScriptedSource([ValueError("a bug")]), FrameQueue(10), clock, metrics(), AT_ONCE)
