@@ -149,7 +149,9 @@ class Source(_Section):
 class Tiling(_Section):
     """How frames are cut; the tile's side comes from the bundle."""
 
-    overlap_px: int = Field(default=0, ge=0, le=4095, description="Pixels that neighbouring tiles share.")
+    overlap_px: int = Field(
+        default=0, ge=0, le=4095, description="Pixels that neighbouring tiles share; at most half a tile's side."
+    )
     roi_xy: tuple[tuple[int, int], ...] = Field(
         default=(), description="Polygon in frame pixels; tiles without a pixel inside are not inspected."
     )

@@ -76,7 +76,7 @@ class TilingRules:
 
     Attributes:
         tile_px: Field of view of one tile, frame pixels a side.
-        overlap_px: Pixels that neighbouring tiles share.
+        overlap_px: Pixels that neighbouring tiles share, at most half a tile's side.
         roi_xy: Corners of a polygon in frame pixels; tiles without a pixel inside are left out. Empty: all.
     """
 
@@ -85,8 +85,11 @@ class TilingRules:
     roi_xy: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.overlap_px < self.tile_px:
-            raise ConfigError(f"tiling.overlap_px must be in 0..{self.tile_px - 1} (the tile side): {self.overlap_px}")
+        most_px = self.tile_px // 2  # there each pixel is scored four times; near a whole tile it is thousands
+        if not 0 <= self.overlap_px <= most_px:
+            raise ConfigError(
+                f"tiling.overlap_px must be in 0..{most_px} (half the tile's side, {self.tile_px}): {self.overlap_px}"
+            )
         if self.roi_xy and len(self.roi_xy) < 3:
             raise ConfigError(f"tiling.roi_xy needs at least 3 corners: {len(self.roi_xy)}")
         if far := [corner for corner in self.roi_xy if max(map(abs, corner)) > MAX_CORNER_PX]:

@@ -14,7 +14,7 @@ def tilings(draw: st.DrawFn, roi: bool = False) -> tuple[int, int, TilingRules]:
     """Height, width and rules; with `roi` a polygon that has at least one pixel in the frame."""
     height, width = draw(st.integers(1, 400)), draw(st.integers(1, 400))
     tile_px = draw(st.integers(16, 150))
-    overlap_px = draw(st.integers(0, tile_px - 1).filter(lambda overlap: tile_px - overlap >= 4))
+    overlap_px = draw(st.integers(0, tile_px // 2))
     corners: list[tuple[int, int]] = []
     if roi:
         inside = st.tuples(st.integers(0, width - 1), st.integers(0, height - 1))

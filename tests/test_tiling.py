@@ -27,6 +27,7 @@ def corners(boxes: tuple[Box, ...]) -> list[tuple[int, int]]:
         pytest.param(200, 450, TilingRules(200), [(0, 0), (200, 0), (250, 0)], id="last column flush"),
         pytest.param(200, 500, TilingRules(200, 50), [(0, 0), (150, 0), (300, 0)], id="overlap that fits"),
         pytest.param(200, 510, TilingRules(200, 50), [(0, 0), (150, 0), (300, 0), (310, 0)], id="overlap, then flush"),
+        pytest.param(200, 400, TilingRules(200, 100), [(0, 0), (100, 0), (200, 0)], id="the most overlap"),
         pytest.param(120, 450, TilingRules(200), [(0, 0), (200, 0), (250, 0)], id="a strip narrower than a tile"),
         pytest.param(
             400, 400, TilingRules(200, 0, ((0, 0), (10, 0), (10, 10))), [(0, 0)], id="region in the first tile"
@@ -104,7 +105,9 @@ def test_cut_tiles_shows_the_pixels_under_each_box(tiling: tuple[int, int, Tilin
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        pytest.param(lambda: TilingRules(200, 200), r"tiling\.overlap_px .* 0\.\.199 .*: 200", id="overlap of a tile"),
+        pytest.param(
+            lambda: TilingRules(200, 101), r"tiling\.overlap_px .* 0\.\.100 .*, 200\): 101", id="overlap of half a tile"
+        ),
         pytest.param(lambda: TilingRules(200, -1), r"tiling\.overlap_px .*: -1", id="negative overlap"),
         pytest.param(lambda: TilingRules(200, 0, ((0, 0), (5, 5))), r"tiling\.roi_xy .* 3 corners: 2", id="no polygon"),
         pytest.param(
