@@ -82,7 +82,7 @@ def _items(path: Path, settings: Settings) -> Iterator[Frame | Gap]:
         yield from _until_end(folder, lambda: folder.is_caught_up)
         return
     kind = "lines" if settings.source.kind == "lines" else "camera"
-    values = Source.model_validate({**settings.source.model_dump(), "kind": kind, "path": str(path)})
+    values = Source.model_validate({**settings.source.model_dump(), "kind": kind, "path": str(path.absolute())})
     yield from _until_end(open_source(values, context, ledger), lambda: False)
 
 
