@@ -28,6 +28,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from email import message_from_string
 from email.message import Message
 from pathlib import Path
 from typing import Protocol
@@ -420,7 +421,7 @@ def _open_url(values: Source, url: SplitResult, clock: Clock, options: dict[str,
         named = url._replace(netloc=f"{login}@{url.netloc}")
     capture = _open_ffmpeg(named.geturl(), values, options)
     if not capture.isOpened():
-        raise SourceError(f"camera cannot be opened: {description}: {_find_out_why(url, user is not None)}")
+        raise SourceError(f"camera cannot be opened: {description}: {_find_out_why(url, user)}")
     _check_size(capture, values, description)
     return _CaptureStream(capture, values, clock, description)
 
@@ -490,7 +491,7 @@ def _credentials(values: Source) -> tuple[str, str] | None:
     return user, password
 
 
-def _find_out_why(url: SplitResult, with_login: bool) -> str:
+def _find_out_why(url: SplitResult, user: tuple[str, str] | None) -> str:
     """Ask the camera itself, as FFmpeg says nothing."""
     port = url.port or {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}[url.scheme]
     try:
@@ -498,19 +499,36 @@ def _find_out_why(url: SplitResult, with_login: bool) -> str:
             if url.scheme != "rtsp":
                 return "it answers, but sends no picture"
             connection.settimeout(PROBE_TIMEOUT_S)
-            ask = f"DESCRIBE {url.geturl()} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n"
-            connection.sendall(ask.encode("ascii", "replace"))
-            answer = connection.recv(256).decode("ascii", "replace").partition("\r\n")[0]
+            answer, headers = _describe(connection, url, "")
+            if _status(answer) == "401" and user is not None:
+                login = _authorization("DESCRIBE", url.geturl(), headers, user)
+                answer, _ = _describe(connection, url, f"Authorization: {login}\r\n")
     except TimeoutError:
         return "it does not answer"
     except (OSError, ValueError) as exc:  # ValueError: a name that no host can have
         return getattr(exc, "strerror", None) or str(exc)
-    status = answer.split(" ")[1:2]
-    if status == ["401"]:
-        return "the login was refused" if with_login else "it asks for a login (source.credentials_file)"
-    if status == ["200"]:
+    if _status(answer) == "401":
+        return "it asks for a login (source.credentials_file)" if user is None else "the login was refused"
+    if _status(answer) == "200":
         return "it answers, but sends no picture"
     return answer or "it closes the connection"
+
+
+def _describe(connection: socket.socket, url: SplitResult, login: str) -> tuple[str, Message]:
+    """Ask for the stream over RTSP; returns the first line of the answer and its headers."""
+    ask = f"DESCRIBE {url.geturl()} RTSP/1.0\r\nCSeq: {2 if login else 1}\r\nAccept: application/sdp\r\n{login}\r\n"
+    connection.sendall(ask.encode())
+    answer = b""
+    for _ in range(8):  # pieces: one that dribbles is not waited for
+        if b"\r\n\r\n" in answer or not (data := connection.recv(4096)):
+            break
+        answer += data
+    first, _, headers = answer.partition(b"\r\n\r\n")[0].decode("latin-1").partition("\r\n")
+    return first[:200], message_from_string(headers)
+
+
+def _status(answer: str) -> str:
+    return "".join(answer.split(" ")[1:2])
 
 
 # --- Motion JPEG over HTTP --------------------------------------------------------------------------------------------
@@ -549,7 +567,7 @@ def _request(values: Source, url: SplitResult) -> tuple[socket.socket, http.clie
     if response.status == http.HTTPStatus.UNAUTHORIZED and user is not None:
         connection.close()
         response.close()
-        answer = _authorization(_target(url), response.headers, user)
+        answer = _authorization("GET", _target(url), response.headers, user)
         connection, response = _get(values, url, {"Authorization": answer.encode()})
     connection.settimeout(values.read_timeout_s)
     return connection, response
@@ -575,7 +593,7 @@ def _target(url: SplitResult) -> str:
     return (url.path or "/") + (f"?{url.query}" if url.query else "")
 
 
-def _authorization(target: str, headers: Message, user: tuple[str, str]) -> str:
+def _authorization(method: str, target: str, headers: Message, user: tuple[str, str]) -> str:
     """Answer a challenge: digest (RFC 7616, MD5 or SHA-256, without body) if it is offered, else basic."""
     for challenge in headers.get_all("WWW-Authenticate", []):
         scheme, _, rest = challenge.partition(" ")
@@ -587,7 +605,7 @@ def _authorization(target: str, headers: Message, user: tuple[str, str]) -> str:
         def digest(*parts: str, name: str = _DIGESTS[algorithm.upper()]) -> str:
             return hashlib.new(name, ":".join(parts).encode(), usedforsecurity=False).hexdigest()
 
-        secret, what = digest(user[0], asked.get("realm", ""), user[1]), digest("GET", target)
+        secret, what = digest(user[0], asked.get("realm", ""), user[1]), digest(method, target)
         fields = {"username": user[0], "realm": asked.get("realm", ""), "nonce": asked.get("nonce", ""), "uri": target}
         if "opaque" in asked:
             fields["opaque"] = asked["opaque"]
