@@ -112,10 +112,10 @@ class FrameQueue:
         self._closed = False
 
     def put(self, item: Frame | Gap) -> int:
-        """Wait for room; once closed, no frame is taken any more (it was never inspected, so never done), only gaps."""
+        """Wait for room; once closed, nothing of a file is taken any more: it was never done, so it is read again."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._items) < self._capacity or self._closed)
-            if not self._closed or (isinstance(item, Gap) and item.identity is None):
+            if not self._closed or item.source_key is None:
                 self._items.append(item)
                 self._changed.notify_all()
             return 0

@@ -176,18 +176,25 @@ def test_queue_makes_the_source_wait() -> None:
     assert most <= 3
 
 
-def test_closing_frees_a_waiting_writer() -> None:
-    """A writer that waits for room is let go by the end; its frame was never taken, a gap always is."""
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        pytest.param("1.jpg", ["0", "source_down 0"], id="a file is read again"),
+        pytest.param(None, ["0", "1", "2", "source_down 0"], id="a frame of a stream exists only once"),
+    ],
+)
+def test_closing_frees_a_waiting_writer(file: str | None, expected: list[str]) -> None:
+    """A writer that waits for room is let go by the end; what is in no file is taken all the same, and a gap always."""
     items = FrameQueue(1)
     items.put(make_frame(0))
-    writer = threading.Thread(target=items.put, args=(make_frame(1),))
+    writer = threading.Thread(target=items.put, args=(make_frame(1, source_key=file),))
     writer.start()
     items.close()
     writer.join()
-    items.put(make_frame(2))
+    items.put(make_frame(2, source_key=file))
     items.put(make_gap(Cause.SOURCE_DOWN))
 
-    assert shown(taken(items)) == ["0", "source_down 0"]
+    assert shown(taken(items)) == expected
 
 
 def test_a_queue_without_room_is_refused() -> None:

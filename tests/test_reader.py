@@ -130,6 +130,32 @@ def test_stopping_is_no_outage(clock: FakeClock) -> None:
     assert (items.get(0.0), reader.reason) == (None, None)
 
 
+def test_what_a_source_gives_when_it_is_closed_is_handed_over(clock: FakeClock) -> None:
+    """The last lines of a stream, which no file holds, are inspected before the process ends."""
+    reading, closed = threading.Event(), threading.Event()
+    last = make_frame(7)
+
+    class Blocking(ScriptedSource):
+        def close(self) -> None:
+            super().close()
+            closed.set()
+
+    def blocks() -> Frame:
+        reading.set()
+        assert closed.wait(30)
+        return last
+
+    items = FrameQueue(1)
+    reader = Reader(Blocking([make_frame(6), blocks]), items, clock, metrics(), AT_ONCE)
+    reader.start()
+    assert reading.wait(30)
+    reader.stop()
+
+    assert len(items) == 2
+    assert items.get(0.0) is not last
+    assert items.get(0.0) is last
+
+
 def test_drops_of_a_live_source_are_counted(clock: FakeClock) -> None:
     """Frames that a mailbox replaces are counted, and come out as a gap."""
     reader, out = read_all([make_frame(number) for number in range(5)], clock, Mailbox())

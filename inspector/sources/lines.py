@@ -4,8 +4,8 @@ Read from a FIFO, a file, a TCP or Unix socket or standard input: whatever `ffmp
 writes. Nothing is dropped: while the inspection is busy nothing is read, and the writer waits.
 
 A frame ends where its last line ends. When the stream ends in the middle, the whole lines that came are a last, shorter
-frame, and what was left of a broken line is a gap. The next connection starts a new epoch at line 0 of its own, so no
-remainder ever shears the picture.
+frame, and what was left of a broken line is a gap. When the source is closed in the middle, whole lines are not lost
+either. The next connection starts a new epoch at line 0 of its own, so no remainder ever shears the picture.
 
 What cannot be seen: a FIFO does not tell one writer from the next if the second opens it before the end of the first
 was read. Where a writer of raw lines may die in mid-line and be back within milliseconds, use a socket, or PGM.
@@ -107,7 +107,7 @@ class LinesSource:
         if self._ended:
             raise EndOfSource
         if self._incoming is None:
-            self._incoming = _Incoming(_open_channel(self._values), self._context.clock)
+            self._incoming = _Incoming(_open_channel(self._values), self._context.clock, self._closed)
         if self._items is None:
             self._items = self._play(self._incoming)
         try:
@@ -402,9 +402,10 @@ class _Incoming:
     They yield None while nothing comes, and once in `READ_TIMEOUT_S` while bytes trickle in: a slow line is not stuck.
     """
 
-    def __init__(self, channel: _Channel, clock: Clock) -> None:
+    def __init__(self, channel: _Channel, clock: Clock, closed: threading.Event) -> None:
         self.channel = channel
         self._clock = clock
+        self._closed = closed
         self._spoke_s = clock.monotonic()
         self.failure: OSError | None = None  # why the stream ended, if it was no plain end
         self._ahead = bytearray()  # read while looking for the end of a header
@@ -426,12 +427,14 @@ class _Incoming:
 
     def _receive(self, view: memoryview) -> Generator[Item, None, int]:
         try:
-            while (count := self.channel.read_into(view)) is None:
+            # Once closed a stream ends here, as nobody sends again what came of it; the frame of a file is made full.
+            while not self._closed.is_set() or self.channel.identity is not None:
+                if (count := self.channel.read_into(view)) is not None:
+                    return count
                 yield None
         except OSError as exc:
             self.failure = exc
-            return 0
-        return count
+        return 0
 
     def wait(self) -> Generator[Item, None, bool]:
         """Wait for a byte; False at the end of the stream."""

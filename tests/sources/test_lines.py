@@ -546,6 +546,50 @@ def test_lines_wait_while_no_epoch_can_be_had(case: str, peer: Peer, opened: Ope
     assert {frame.epoch for frame in frames} == {1}
 
 
+def closing_source(path: str) -> LinesSource:
+    """A source that is closed as soon as the first bytes of its stream are there, in the middle of a read."""
+
+    def next_epoch() -> int:
+        source.close()
+        return 1
+
+    values = Source(kind="lines", path=path, width_px=100, frame_lines=LINES, overlap_lines=OVERLAP)
+    source = LinesSource(values, replace(make_context(), next_epoch=next_epoch))
+    return source
+
+
+def test_whole_lines_that_came_before_the_source_is_closed_are_a_last_frame(peer: Peer) -> None:
+    """A stop or reload in the middle of a frame loses no line that was read, as no writer sends it again."""
+    source = closing_source(peer.path)
+    leave = threading.Event()
+
+    def write() -> None:
+        with peer.connected() as send:
+            send(strip(7, 100).tobytes() + b"half a line")
+            leave.wait(10)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    (frame,) = only_frames(read_items(source, 1, 3, patient=True))
+    leave.set()
+    thread.join()
+
+    np.testing.assert_array_equal(frame.pixels, strip(7, 100))
+    assert not frame.complete
+    assert source.read() is None
+
+
+def test_a_file_that_is_closed_gives_no_short_frame(tmp_path: Path) -> None:
+    """It is read again at the next start, under the same identities: a short frame would stand for the whole one."""
+    (tmp_path / "a").write_bytes(strip(50, 100).tobytes())
+    source = closing_source(str(tmp_path / "a"))
+
+    (frame,) = only_frames(read_items(source, 1))
+
+    assert (frame.height_px, frame.complete) == (LINES, True)
+    assert source.read() is None
+
+
 # --- Real programs ----------------------------------------------------------------------------------------------------
 
 FFMPEG_OUTPUT = {
