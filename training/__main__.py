@@ -97,11 +97,18 @@ def train(
     auxiliary_root: AuxiliaryData = None,
 ) -> None:
     """Train on a data set's training split, or fine-tune a bundle on your own folder (--init)."""
-    from training import train as training_run
-    from training.auxiliary import load_auxiliary
+    from training.errors import RecipeError
     from training.recipe import load_recipe
 
     recipe = load_recipe(recipe_name)
+    if recipe.refines and init is None:
+        raise RecipeError(f"recipe {recipe.name}: refines a model that is there: --init BUNDLE or RUN is wanted")
+    for option, path in (("--weights", weights), ("--auxiliary", auxiliary_root)):
+        if init is not None and path is not None:
+            raise RecipeError(f"train: {option} is for training from the start and has no use beside --init: {path}")
+    from training import train as training_run
+    from training.auxiliary import load_auxiliary
+
     folder = run or Path("runs") / recipe.name
     store, manifest = open_data(data, manifest_path)
     if init is not None:
@@ -234,11 +241,15 @@ def crossval(
     auxiliary_root: AuxiliaryData = None,
 ) -> None:
     """Train and measure on group-aware folds over all pictures; a fold whose configuration stands is skipped."""
-    from training.auxiliary import load_auxiliary
-    from training.crossval import cross_validate
+    from training.errors import RecipeError
     from training.recipe import load_recipe
 
     recipe = load_recipe(recipe_name)
+    if recipe.refines:
+        raise RecipeError(f"recipe {recipe.name}: refines a model that is there, and each fold begins without one")
+    from training.auxiliary import load_auxiliary
+    from training.crossval import cross_validate
+
     store, manifest = open_data(data, manifest_path)
     row = cross_validate(
         recipe, store, manifest, weights, folds=folds, seeds=seeds, output=output,

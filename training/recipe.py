@@ -121,6 +121,8 @@ class Recipe(_Strict):
     auxiliary: AuxiliarySet | None = None
     """Pictures from elsewhere that join those of the data set."""
     # -- course
+    refines: bool = Field(default=False, exclude=True)
+    """Whether it begins from a bundle or run alone. Not in the digest: what is learned does not depend on it."""
     stages: tuple[Stage, ...] = Field(min_length=1)
     batch: int = 32
     label_smoothing: Chance = 0.05
@@ -139,7 +141,7 @@ class Recipe(_Strict):
 
     @property
     def digest(self) -> str:
-        """sha256 over every setting: names the recipe in runs, cards and results."""
+        """sha256 over every setting that decides what is learned: names the recipe in runs, cards and results."""
         row = self.model_dump()
         if self.auxiliary is None:  # recipes of before that setting keep their name
             del row["auxiliary"]

@@ -25,6 +25,7 @@ tiles = {
 ground = "reviewed"
 
 # -- course
+refines = True
 stages = ({"epochs": 8, "learning_rate": 4e-4},)
 batch = 32
 label_smoothing = 0.05

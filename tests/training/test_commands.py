@@ -1,0 +1,42 @@
+"""`python -m training`: what a command line refuses before it has cost anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from training import __main__ as commands
+from training.errors import RecipeError
+from training.recipe import load_recipe
+
+NOWHERE = Path("nowhere")
+
+
+def train(name: str, **options: Path) -> None:
+    commands.train(name, NOWHERE, **options)
+
+
+def test_a_recipe_that_refines_wants_a_start() -> None:
+    """It neither begins from ImageNet's weights nor looks at the data; folds, which begin without one, refuse it."""
+    with pytest.raises(RecipeError, match=r"neu-fast-refine: refines a model .*: --init BUNDLE or RUN is wanted"):
+        train("neu-fast-refine")
+    with pytest.raises(RecipeError, match="neu-fast-refine: refines a model that is there, and each fold begins"):
+        commands.crossval("neu-fast-refine", NOWHERE)
+
+
+@pytest.mark.parametrize("option", ["weights", "auxiliary_root"])
+def test_options_that_fine_tuning_would_not_heed_are_refused(option: str) -> None:
+    """The start brings its weights, and only your own pictures are learned from."""
+    name = f"--{option.removesuffix('_root')}"
+    with pytest.raises(RecipeError, match=f"{name} is for training from the start .* beside --init: nowhere"):
+        train("neu-fast-refine", init=Path("neu-fast"), **{option: NOWHERE})
+
+
+def test_that_a_recipe_refines_does_not_rename_it() -> None:
+    """Runs, cards and results of before keep the digest, and hold the same settings."""
+    recipe = load_recipe("neu-fast-refine")
+
+    assert recipe.refines
+    assert recipe.changed().digest == recipe.digest
+    assert "refines" not in recipe.model_dump()
