@@ -92,7 +92,7 @@ class Picture:
 
 
 class Store:
-    """The files of a data set: a folder, or a zip read in place.
+    """The files of a data set: a folder, or a zip read in place. What is hidden there, or junk of a share, is left out.
 
     Raises:
         DataError: Neither a folder nor a zip, or nothing readable in it.
@@ -111,7 +111,7 @@ class Store:
             names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
         else:
             raise DataError(f"data: neither a folder nor a zip file: {root}")
-        self.names = tuple(sorted({name for name in names if not name.startswith(("__MACOSX/", "."))}))
+        self.names = tuple(sorted({name for name in names if not _is_junk(name)}))
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -132,6 +132,11 @@ class Store:
     def pixels(self, name: str) -> Pixels:
         """Return one picture as (H, W) uint8 grey, decoded as the daemon decodes it."""
         return decode(self.read(name), name)
+
+
+def _is_junk(name: str) -> bool:
+    """Return whether a file is hidden, or what macOS or a Synology share has left."""
+    return any(part.startswith(".") or part in ("__MACOSX", "@eaDir") for part in PurePosixPath(name).parts)
 
 
 def decode(raw: bytes, name: str) -> Pixels:

@@ -194,6 +194,26 @@ def test_a_zip_reads_as_the_folder_does(small_data: Path, tmp_path: Path) -> Non
     assert load_pixels(Store(tmp_path / "data.zip"), zipped)[0].shape == (200, 200)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_shares_leave_behind_is_no_picture_and_no_label(tmp_path: Path, packed: bool) -> None:
+    """Hidden files and folders, and those of macOS and Synology, wherever they lie, in a folder and in a zip."""
+    junk = ("._1.png", ".hidden/1.png", "dent/._1.png", "dent/.hidden/1.png", "@eaDir/1.png", "dent/@eaDir/1.png",
+            "__MACOSX/dent/1.png", "own/__MACOSX/1.png", "dent/.1.xml")  # fmt: skip
+    root = tmp_path / ".own"  # where the data lie is the user's affair
+    for name in ("dent/1.png", "fold/2.png"):
+        picture(root / name)
+    for name in junk:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"Mac OS X")
+    if packed:
+        with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+            for path in root.rglob("*.*"):
+                archive.write(path, path.relative_to(root))
+
+    found = find_pictures(Store(tmp_path / "data.zip" if packed else root))
+    assert {p.path: p.label for p in found} == {"dent/1.png": "dent", "fold/2.png": "fold"}
+
+
 def packed(path: Path) -> bytearray:
     raw = path.parent / "raw.png"
     cv2.imwrite(str(raw), surface(1))
