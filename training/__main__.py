@@ -50,17 +50,22 @@ def open_data(data: Path, manifest_path: Path) -> tuple[Store, Manifest]:
         manifest = read_manifest(manifest_path)
         check_files(manifest_path, manifest, store)
         return store, manifest
+    return store, make_manifest(store, manifest_path)
+
+
+def make_manifest(store: Store, path: Path) -> Manifest:
+    """Return the manifest of a data set, written to `path` when all of it holds; one that is there is replaced then."""
     with Progress(console=console) as progress:
         task = progress.add_task("checking and grouping", total=None)
         manifest = build_manifest(store, lambda done, total: progress.update(task, completed=done, total=total))
-    manifest_path.parent.mkdir(parents=True, exist_ok=True)
-    write_manifest(manifest_path, manifest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_manifest(path, manifest)
     if shared := shared_with_training(manifest.pictures):
         console.print(
             f"{len(shared)} of {len(manifest.split('validation'))} validation pictures show what a training picture"
             f" shows, which flatters; evaluate gives the figure without them too. One of them: {min(shared)}"
         )
-    return store, manifest
+    return manifest
 
 
 @app.command()
@@ -70,8 +75,8 @@ def prepare(
     agrees_with: Annotated[Path | None, typer.Option(help="CSV of image, split, group to compare with.")] = None,
 ) -> None:
     """Check a data set, group overlapping views, and draw sheets to look at."""
-    (output / "manifest.json").unlink(missing_ok=True)
-    store, manifest = open_data(data, output / "manifest.json")
+    store = Store(data)
+    manifest = make_manifest(store, output / "manifest.json")
     table = Table("label", "counts", title=f"{len(manifest.pictures)} pictures, manifest {manifest.sha256[:12]}")
     for label, counts in count_pictures(manifest).items():
         table.add_row(label, ", ".join(f"{value} {name}" for name, value in counts.items()))

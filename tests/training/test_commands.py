@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import pytest
 
+from inspector.strip import draw_tile
 from training import __main__ as commands
-from training.errors import RecipeError
+from training.errors import DataError, RecipeError
 from training.recipe import load_recipe
 
 NOWHERE = Path("nowhere")
+
+
+def own_pictures(root: Path, side: int = 200) -> Path:
+    """Write three drawn surfaces of two labels."""
+    for place, label in enumerate(("scratches", "patches")):
+        (root / label).mkdir(parents=True)
+        for number in range(3):
+            cv2.imwrite(str(root / label / f"{number}.png"), draw_tile(label, 10 * place + number, side))
+    return root
 
 
 def train(name: str, **options: Path) -> None:
@@ -40,3 +51,20 @@ def test_that_a_recipe_refines_does_not_rename_it() -> None:
     assert recipe.refines
     assert recipe.changed().digest == recipe.digest
     assert "refines" not in recipe.model_dump()
+
+
+def test_prepare_replaces_a_manifest_by_a_whole_one_alone(tmp_path: Path) -> None:
+    """A mistyped folder, or a picture that does not decode, leaves the manifest of before; a good one replaces it."""
+    data, manifest = own_pictures(tmp_path / "own"), tmp_path / "run" / "manifest.json"
+    commands.prepare(data, manifest.parent)
+    before = manifest.read_bytes()
+    with pytest.raises(DataError, match="neither a folder nor a zip file"):
+        commands.prepare(tmp_path / "onw", manifest.parent)
+    (data / "scratches" / "9.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"9\.png: empty"):
+        commands.prepare(data, manifest.parent)
+    assert manifest.read_bytes() == before
+
+    cv2.imwrite(str(data / "scratches" / "9.png"), draw_tile("scratches", 99, 200))
+    commands.prepare(data, manifest.parent)
+    assert b"9.png" in manifest.read_bytes()
