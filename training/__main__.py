@@ -21,11 +21,14 @@ from training.prepare import (
     build_manifest,
     check_files,
     count_pictures,
+    label_contradictions,
     read_manifest,
     shared_with_training,
+    training_refusals,
     write_manifest,
     write_sheets,
 )
+from training.recipe import Recipe, load_recipe
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 console = Console(stderr=True)
@@ -68,6 +71,12 @@ def make_manifest(store: Store, path: Path) -> Manifest:
     return manifest
 
 
+def warn(texts: list[str]) -> None:
+    """Print a line for each, the first word of it WARNING."""
+    for text in texts:
+        console.print(f"WARNING: {text}", style="bold yellow", highlight=False, markup=False, soft_wrap=True)
+
+
 @app.command()
 def prepare(
     data: Data,
@@ -89,6 +98,9 @@ def prepare(
         from training.prepare import compare_groups
 
         console.print(compare_groups(manifest, agrees_with))
+    warn(label_contradictions(manifest))
+    tile_px: int = Recipe.model_fields["tile_px"].default
+    warn([f"train refuses these pictures: {text}" for text in training_refusals(manifest, tile_px)])
 
 
 @app.command()
@@ -103,7 +115,6 @@ def train(
 ) -> None:
     """Train on a data set's training split, or fine-tune a bundle on your own folder (--init)."""
     from training.errors import RecipeError
-    from training.recipe import load_recipe
 
     recipe = load_recipe(recipe_name)
     if recipe.refines and init is None:
@@ -116,6 +127,7 @@ def train(
 
     folder = run or Path("runs") / recipe.name
     store, manifest = open_data(data, manifest_path)
+    warn(label_contradictions(manifest))
     if init is not None:
         from training.own import fine_tune
 
@@ -247,7 +259,6 @@ def crossval(
 ) -> None:
     """Train and measure on group-aware folds over all pictures; a fold whose configuration stands is skipped."""
     from training.errors import RecipeError
-    from training.recipe import load_recipe
 
     recipe = load_recipe(recipe_name)
     if recipe.refines:

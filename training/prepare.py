@@ -12,6 +12,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +22,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from inspector.bundle import CLEAN, UNKNOWN
 from inspector.frame import Pixels
+from inspector.tiling import SINGLE_TILE_RATIO
 from training.dataset import SPLITS, LabelledBox, Picture, Store, find_pictures, load_pixels
 from training.errors import DataError
 from training.files import write_json, write_picture
@@ -108,6 +110,56 @@ def check_labels(pictures: Sequence[Picture]) -> None:
         if lacking := sorted(set(counts) - set(paths)):
             example = min(paths.values())
             raise DataError(f"data: label {lacking[0]!r} is missing in the split {split!r}, which {example} is of")
+
+
+def check_sizes(pictures: Sequence[Picture], tile_px: int) -> None:
+    """Refuse pictures that the daemon would tile.
+
+    Raises:
+        DataError: A side is longer than one tile may be; the text names the first such picture.
+    """
+    limit = int(SINGLE_TILE_RATIO * tile_px)
+    if large := [picture for picture in pictures if max(picture.width, picture.height) > limit]:
+        size = f"{large[0].width} x {large[0].height}"
+        raise DataError(
+            f"train: {large[0].path}: {size} px is more than one tile ({limit} px a side at most, {len(large)} such"
+            f" pictures): cut tiles of {tile_px} px that show what their label says"
+        )
+
+
+def check_surfaces(pictures: Sequence[Picture]) -> None:
+    """Refuse a label of which nothing could be held out.
+
+    Raises:
+        DataError: A label has all its pictures in one group.
+    """
+    for label in sorted({picture.label for picture in pictures}):
+        if len({picture.group for picture in pictures if picture.label == label}) < 2:
+            raise DataError(
+                f"validation: all pictures of {label!r} are views of one surface: nothing could be held out"
+            )
+
+
+def training_refusals(manifest: Manifest, tile_px: int) -> list[str]:
+    """Return, in its words, why `train` would refuse the pictures of a data set that it would learn from."""
+    pictures = manifest.split("train") if manifest.split("validation") else manifest.pictures
+    told = []
+    for check in (partial(check_sizes, tile_px=tile_px), check_surfaces):
+        try:
+            check(pictures)
+        except DataError as exc:
+            told.append(str(exc))
+    return told
+
+
+def label_contradictions(manifest: Manifest) -> list[str]:
+    """Return a line for each file that lies under two labels: it teaches that the one looks like the other."""
+    label = {picture.path: picture.label for picture in manifest.pictures}
+    return [
+        f"{first} and {second} are the same file under two labels, {label[first]!r} and {label[second]!r}: one is wrong"
+        for first, second in manifest.duplicates
+        if label[first] != label[second]
+    ]
 
 
 def check_leaks(train: Sequence[Picture], held: Sequence[Picture]) -> None:

@@ -22,7 +22,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from inspector.bundle import CLEAN
 from inspector.frame import Pixels
-from inspector.tiling import SINGLE_TILE_RATIO
 from training.auxiliary import NOTHING, Auxiliary
 from training.checkpoint import Progress, Rate, replace_weights, save_state
 from training.dataset import Picture, Store, load_pixels
@@ -32,7 +31,7 @@ from training.files import write_json
 from training.generated import TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
 from training.learned import LEARNED, known_groups, picture_id, write_learned
 from training.network import build_network, float_input, fold_batch_norm, pointing_loss, set_trainable, with_map
-from training.prepare import Manifest
+from training.prepare import Manifest, check_sizes, check_surfaces
 from training.recipe import Recipe
 from training.reviewed import read_marked_pictures
 from training.tiles import (
@@ -78,8 +77,7 @@ def carve_validation(
     labels, groups = [picture.label for picture in pictures], [picture.group for picture in pictures]
     groups_of = {label: {picture.group for picture in pictures if picture.label == label} for label in set(labels)}
     fewest = min(groups_of, key=lambda label: (len(groups_of[label]), label))
-    if len(groups_of[fewest]) < 2:
-        raise DataError(f"validation: all pictures of {fewest!r} are views of one surface: nothing could be held out")
+    check_surfaces(pictures)
     if len(groups_of[fewest]) >= VALIDATION_FOLDS and not known:
         folds = StratifiedGroupKFold(VALIDATION_FOLDS, shuffle=True, random_state=seed)
         kept, held = next(iter(folds.split(np.zeros(len(pictures)), labels, groups)))
@@ -127,13 +125,7 @@ def course_of(
     if not pictures and manifest.split("validation"):
         raise DataError(f"train: the data set has pictures to hold out, and none in a folder named train: {store.root}")
     pictures = pictures or list(manifest.pictures)
-    limit = int(SINGLE_TILE_RATIO * recipe.tile_px)
-    if large := [picture for picture in pictures if max(picture.width, picture.height) > limit]:
-        size = f"{large[0].width} x {large[0].height}"
-        raise DataError(
-            f"train: {large[0].path}: {size} px is more than one tile ({limit} px a side at most, {len(large)} such"
-            f" pictures): cut tiles of {recipe.tile_px} px that show what their label says"
-        )
+    check_sizes(pictures, recipe.tile_px)
     known = known_groups(manifest.pictures, learned)
     return assemble(recipe, pictures, load_pixels(store, pictures), auxiliary, known)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,10 @@ import pytest
 
 from inspector.strip import draw_tile
 from training import __main__ as commands
+from training import own
+from training.dataset import Picture
 from training.errors import DataError, RecipeError
+from training.prepare import Manifest, check_sizes, check_surfaces, read_manifest, training_refusals
 from training.recipe import load_recipe
 
 NOWHERE = Path("nowhere")
@@ -68,3 +72,53 @@ def test_prepare_replaces_a_manifest_by_a_whole_one_alone(tmp_path: Path) -> Non
     cv2.imwrite(str(data / "scratches" / "9.png"), draw_tile("scratches", 99, 200))
     commands.prepare(data, manifest.parent)
     assert b"9.png" in manifest.read_bytes()
+
+
+def test_prepare_warns_of_what_train_will_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whole frames and a label of one surface, in the words of `train`; pictures that it can learn from, not at all."""
+    commands.prepare(own_pictures(tmp_path / "good"), tmp_path / "run")
+    assert "WARNING" not in capsys.readouterr().err
+
+    data = own_pictures(tmp_path / "own", side=300)
+    for number in range(2):
+        (data / "dent").mkdir(exist_ok=True)
+        cv2.imwrite(str(data / "dent" / f"{number}.png"), draw_tile("patches", 50, 200))
+    commands.prepare(data, tmp_path / "run")
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("WARNING")]
+    assert [line.removeprefix("WARNING: train refuses these pictures: ") for line in told] == [
+        "train: patches/0.png: 300 x 300 px is more than one tile (250 px a side at most, 6 such pictures): cut tiles"
+        " of 200 px that show what their label says",
+        "validation: all pictures of 'dent' are views of one surface: nothing could be held out",
+    ]
+    for text, check in zip(told, (lambda p: check_sizes(p, 200), check_surfaces), strict=True):
+        with pytest.raises(DataError) as caught:
+            check(read_manifest(tmp_path / "run" / "manifest.json").pictures)
+        assert text.endswith(str(caught.value))
+
+
+def test_pictures_that_are_only_held_out_are_no_reason_to_warn(tmp_path: Path) -> None:
+    """What is never learned from may be as large as it likes, and all of one surface."""
+    large = Picture("test/dent/1.png", "dent", "validation", "aa", 640, 480, group="1")
+    small = [Picture(f"train/dent/{i}.png", "dent", "train", f"b{i}", 200, 200, group=f"b{i}") for i in range(2)]
+
+    assert not training_refusals(Manifest((large, *small), ()), 200)
+    assert not training_refusals(Manifest((large,), ()), 200)
+
+
+def test_one_file_under_two_labels_is_told_with_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `prepare` and by `train`; a copy under its own label contradicts nothing."""
+    data, manifest = own_pictures(tmp_path / "own"), tmp_path / "run" / "manifest.json"
+    shutil.copy(data / "scratches" / "1.png", data / "patches" / "9.png")
+    shutil.copy(data / "scratches" / "2.png", data / "scratches" / "9.png")
+    told = "WARNING: patches/9.png and scratches/1.png are the same file under two labels, 'patches' and 'scratches':"
+    told += " one is wrong"
+    commands.prepare(data, manifest.parent)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "WARNING" in line] == [told]
+    assert "byte-identical: scratches/2.png = scratches/9.png" in lines
+
+    monkeypatch.setattr(own, "fine_tune", lambda *args: "tuned")
+    commands.train("neu-fast-refine", data, manifest_path=manifest, init=Path("neu-fast"))
+    assert capsys.readouterr().err.splitlines() == [told, "tuned"]
