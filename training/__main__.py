@@ -28,11 +28,14 @@ from training.prepare import (
     write_manifest,
     write_sheets,
 )
-from training.recipe import Recipe, load_recipe
+from training.recipe import Recipe, load_recipe, recipe_names
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 console = Console(stderr=True)
 
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help=f"{', '.join(recipe_names())}, or a Python file of your own.")
+]
 Data = Annotated[Path, typer.Option(help="Data set: a folder or a zip file.", envvar="INSPECTOR_TRAINING_DATA")]
 ManifestFile = Annotated[Path, typer.Option("--manifest", help="What prepare wrote; made when it is not there.")]
 Weights = Annotated[Path | None, typer.Option(help="MobileNetV2 weights without head (.weights.h5); none: download.")]
@@ -105,7 +108,7 @@ def prepare(
 
 @app.command()
 def train(
-    recipe_name: Annotated[str, typer.Argument(metavar="RECIPE", help="neu-fast, neu-224, ... or a file.")],
+    recipe_name: RecipeName,
     data: Data,
     weights: Weights = None,
     manifest_path: ManifestFile = MANIFEST,
@@ -247,7 +250,7 @@ def evaluate(
 
 @app.command()
 def crossval(
-    recipe_name: Annotated[str, typer.Argument(metavar="RECIPE")],
+    recipe_name: RecipeName,
     data: Data,
     weights: Weights = None,
     folds: Annotated[int, typer.Option(min=2)] = 5,

@@ -33,7 +33,7 @@ from training.prepare import Manifest
 from training.quantize import Int8Network
 from training.recipe import Recipe
 from training.tiles import texture_tiles
-from training.train import refuse_other_data
+from training.train import read_identity, refuse_other_data
 from training.unknown import UNKNOWN_FILE, arrays_of
 
 SEVERITY: dict[str, Severity] = {
@@ -97,10 +97,10 @@ def bundle_run(
     Raises:
         DataError: The results are of another model, or `root` is something else than a bundle.
         GateError: The int8 network is not the float network.
-        RecipeError: The run was trained on other pictures.
+        RecipeError: The run was trained on other pictures, or is none.
     """
     refuse_other_data(run, {"data": manifest.sha256})
-    identity = json.loads((run / "run.json").read_text())
+    identity = read_identity(run)
     signed, recipe, labels = signoff.load(run), Recipe.of_another_version(identity["recipe"]), tuple(identity["labels"])
     refusal = signed.parity.refusal
     if gate and refusal:

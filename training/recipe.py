@@ -174,6 +174,11 @@ class Recipe(_Strict):
         return Recipe.model_validate({**self.model_dump(), **values})
 
 
+def recipe_names() -> list[str]:
+    """Return the names of the shipped configurations."""
+    return sorted(path.stem.replace("_", "-") for path in CONFIGS.glob("[a-z]*.py"))
+
+
 def find_recipe(name_or_path: str) -> Path:
     """Return the path of a shipped configuration's name (`neu-fast`), or the path itself."""
     shipped = CONFIGS / f"{name_or_path.replace('-', '_')}.py"
@@ -184,9 +189,12 @@ def load_recipe(name_or_path: str) -> Recipe:
     """Read a configuration file.
 
     Raises:
-        RecipeError: It cannot be read, is no Python, or sets a name that `Recipe` does not know; the text names it.
+        RecipeError: It is not there, cannot be read, is no Python, or sets a name that `Recipe` does not know; the text
+            names it.
     """
     path = find_recipe(name_or_path)
+    if not path.exists():
+        raise RecipeError(f"recipe: neither a Python file nor one of {', '.join(recipe_names())}: {name_or_path}")
     try:
         ast.parse(path.read_text())
         names = runpy.run_path(str(path))

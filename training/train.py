@@ -269,10 +269,10 @@ def load_run(run: Path) -> tuple[Recipe, tuple[str, ...], Any]:
     Raises:
         RecipeError: No run there, or one that has not reached its end.
     """
+    identity = read_identity(run)
     try:
-        identity = json.loads((run / "run.json").read_text())
         recipe, labels = Recipe.of_another_version(identity["recipe"]), tuple(identity["labels"])
-    except (OSError, ValueError, KeyError) as exc:
+    except (ValueError, KeyError) as exc:
         raise RecipeError(f"{run}: not a run folder: {exc}") from exc
     done, wanted = Progress.load(run).epoch, sum(stage.epochs for stage in recipe.stages)
     kept = kept_weights(run, recipe)
@@ -283,6 +283,18 @@ def load_run(run: Path) -> tuple[Recipe, tuple[str, ...], Any]:
     return recipe, labels, network
 
 
+def read_identity(run: Path) -> dict[str, Any]:
+    """Return what a run folder is for, as `claim` wrote it.
+
+    Raises:
+        RecipeError: No run there, or a damaged one.
+    """
+    try:
+        return dict(json.loads((run / "run.json").read_text()))
+    except (OSError, ValueError, TypeError) as exc:
+        raise RecipeError(f"{run}: not a run folder: {exc}") from exc
+
+
 def refuse_other_data(run: Path, provenance: dict[str, str]) -> None:
     """Refuse to go on with a run on data that it was not trained on.
 
@@ -291,9 +303,9 @@ def refuse_other_data(run: Path, provenance: dict[str, str]) -> None:
         provenance: Kind of data to the hash of its manifest, as `train` got it.
 
     Raises:
-        RecipeError: A hash differs.
+        RecipeError: A hash differs, or no run is there.
     """
-    known = json.loads((run / "run.json").read_text())
+    known = read_identity(run)
     for kind, sha256 in provenance.items():
         if known.get(kind) != sha256:
             raise RecipeError(f"{run}: was trained on other pictures: {kind} {known.get(kind)}, here {sha256}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from typer.testing import CliRunner
 
 from inspector.strip import draw_tile
 from training import __main__ as commands
@@ -14,7 +15,7 @@ from training import own
 from training.dataset import Picture
 from training.errors import DataError, RecipeError
 from training.prepare import Manifest, check_sizes, check_surfaces, read_manifest, training_refusals
-from training.recipe import load_recipe
+from training.recipe import CONFIGS, load_recipe
 
 NOWHERE = Path("nowhere")
 
@@ -122,3 +123,28 @@ def test_one_file_under_two_labels_is_told_with_both(
     monkeypatch.setattr(own, "fine_tune", lambda *args: "tuned")
     commands.train("neu-fast-refine", data, manifest_path=manifest, init=Path("neu-fast"))
     assert capsys.readouterr().err.splitlines() == [told, "tuned"]
+
+
+def test_a_recipe_that_is_not_there_is_answered_with_those_that_are() -> None:
+    """So does the help of both commands that want one; no name is forgotten."""
+    names = ", ".join(path.stem.replace("_", "-") for path in sorted(CONFIGS.glob("[a-z]*.py")))
+    with pytest.raises(RecipeError) as caught:
+        train("nope")
+    assert str(caught.value) == f"recipe: neither a Python file nor one of {names}: nope"
+
+    for command in ("train", "crossval"):
+        told = CliRunner().invoke(commands.app, [command, "--help"], env={"COLUMNS": "400"}).output
+        assert f"{names}, or a Python file" in " ".join(told.split())
+
+
+def test_a_run_that_is_not_there_is_none_to_every_command(tmp_path: Path) -> None:
+    """Bundling, quantizing and explaining refuse it with one sentence and one exit code."""
+    data, manifest = own_pictures(tmp_path / "own"), tmp_path / "manifest.json"
+    for command in (
+        lambda: commands.bundle(NOWHERE, tmp_path / "bundle", data, manifest_path=manifest),
+        lambda: commands.quantize(NOWHERE, data, manifest),
+        lambda: commands.explain(data / "scratches" / "1.png", NOWHERE),
+    ):
+        with pytest.raises(RecipeError, match="nowhere: not a run folder: ") as caught:
+            command()
+        assert caught.value.exit_code == 78
