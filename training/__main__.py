@@ -256,7 +256,7 @@ def crossval(
     folds: Annotated[int, typer.Option(min=2)] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 1 on.")] = 1,
     fold: Annotated[list[int] | None, typer.Option(help="Run this fold only, from 0 on; may be given again.")] = None,
-    output: Annotated[Path, typer.Option(help="Where the JSON lies.")] = Path("training/results"),
+    output: Annotated[Path, typer.Option(help="Folder for crossval.json and crossval/, the folds.")] = Path("runs"),
     manifest_path: ManifestFile = MANIFEST,
     auxiliary_root: AuxiliaryData = None,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from inspector.strip import draw_tile
 from training import __main__ as commands
-from training import own
+from training import crossval, own
 from training.dataset import Picture
 from training.errors import DataError, RecipeError
 from training.prepare import Manifest, check_sizes, check_surfaces, read_manifest, training_refusals
@@ -148,3 +149,12 @@ def test_a_run_that_is_not_there_is_none_to_every_command(tmp_path: Path) -> Non
         with pytest.raises(RecipeError, match="nowhere: not a run folder: ") as caught:
             command()
         assert caught.value.exit_code == 78
+
+
+def test_folds_of_your_own_leave_the_committed_ones_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing else is said, crossval writes below runs/, as every other command does."""
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(crossval, "cross_validate", lambda *args, **options: seen.update(options))
+    commands.crossval("six-way", own_pictures(tmp_path / "own"), manifest_path=tmp_path / "manifest.json")
+
+    assert seen["output"] == Path("runs")

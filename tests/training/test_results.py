@@ -69,7 +69,7 @@ def test_cross_validation_says_how_it_was_done() -> None:
     """Grouped folds, their number, both networks, and a bound."""
     path = RESULTS / "crossval.json"
     if not path.is_file():
-        pytest.skip("no fold has been run yet: python -m training crossval neu-fast")
+        pytest.skip("no fold has been run yet: python -m training crossval neu-fast --output training/results")
     for row in json.loads(path.read_text()).values():
         assert row["grouped"] is True
         assert {"folds", "seeds", "folds_done", "command", "data_manifest", "recipe"} <= set(row)
