@@ -15,20 +15,25 @@ from rich.progress import Progress
 from rich.table import Table
 
 from inspector.errors import InspectorError
-from training.dataset import Store
-from training.prepare import (
-    Manifest,
-    build_manifest,
-    check_files,
-    count_pictures,
-    label_contradictions,
-    read_manifest,
-    shared_with_training,
-    training_refusals,
-    write_manifest,
-    write_sheets,
-)
-from training.recipe import Recipe, load_recipe, recipe_names
+from training.errors import say_missing
+
+try:
+    from training.dataset import Store
+    from training.prepare import (
+        Manifest,
+        build_manifest,
+        check_files,
+        count_pictures,
+        label_contradictions,
+        read_manifest,
+        shared_with_training,
+        training_refusals,
+        write_manifest,
+        write_sheets,
+    )
+    from training.recipe import Recipe, load_recipe, recipe_names
+except ModuleNotFoundError as exc:
+    sys.exit(f"error: {say_missing(exc)}")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 console = Console(stderr=True)
@@ -294,6 +299,9 @@ def main() -> None:
     """Run the command line; a named error is one line and its exit code."""
     try:
         app()
+    except ModuleNotFoundError as exc:
+        console.print(f"error: {say_missing(exc)}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(1)
     except InspectorError as exc:
         console.print(f"error: {exc}", style="red", highlight=False, soft_wrap=True)
         sys.exit(exc.exit_code)

@@ -33,3 +33,14 @@ class GateError(InspectorError):
 
 class FoldError(InspectorError):
     """The process of a cross-validation's fold was killed: for memory, as a rule."""
+
+
+def say_missing(missing: ModuleNotFoundError) -> str:
+    """Return the sentence for a package of the `training` requirements that is not installed.
+
+    Raises:
+        ModuleNotFoundError: It is a module of our own.
+    """
+    if str(missing.name).partition(".")[0] in ("inspector", "training"):
+        raise missing
+    return f"training needs more packages: pip install '.[training]' in the repository; not there: {missing.name}"

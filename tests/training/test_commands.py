@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +160,18 @@ def test_folds_of_your_own_leave_the_committed_ones_alone(tmp_path: Path, monkey
     commands.crossval("six-way", own_pictures(tmp_path / "own"), manifest_path=tmp_path / "manifest.json")
 
     assert seen["output"] == Path("runs")
+
+
+@pytest.mark.parametrize("missing", ["sklearn", "keras"])
+def test_without_its_requirements_training_says_what_to_install(missing: str) -> None:
+    """One sentence and exit code 1, whether the package is wanted at once or by one command alone."""
+    script = (
+        f"import runpy, sys; sys.modules[{missing!r}] = None; sys.argv += ['train', 'six-way', '--data', '.'];"
+        " runpy.run_module('training', run_name='__main__')"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: training needs more packages: pip install '.[training]' in the repository;")
+    assert ended.stderr.splitlines()[0].partition("not there: ")[2].startswith(missing)
+    assert len(ended.stderr.splitlines()) == 1
