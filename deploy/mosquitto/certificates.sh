@@ -6,8 +6,8 @@
 #   certificates.sh client DIR SITE/LINE/NAME   SITE-LINE-NAME.crt and .key; the common name is the MQTT user
 #   certificates.sh show DIR                    who, and until when
 #
-# To renew, run the same command again, copy the files, then `systemctl reload mosquitto` (it takes new certificates
-# without dropping anybody) and reload the stations. CA_DAYS and DAYS in the environment set the validity.
+# To renew, run the same command again and copy the files, then `systemctl reload mosquitto` for a server (nobody is
+# dropped), `systemctl restart inspector@NAME` for a client. CA_DAYS and DAYS in the environment set the validity.
 set -eu
 umask 077
 
