@@ -1,5 +1,5 @@
 # Short names for what contributors and packagers do. The scripts work without make.
-.PHONY: demo test check format lock schemas
+.PHONY: demo test check format lock schemas docs
 
 demo: ; scripts/demo
 test: ; scripts/test
@@ -11,6 +11,9 @@ format: ; .venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
 schemas:  ## write inspector/schemas from inspector/messages.py
 	.venv/bin/python -m inspector.messages
+
+docs:  ## write the README's generated parts from the code: every key, the metrics, an example message
+	.venv/bin/python scripts/write_docs.py
 
 lock:  ## resolve requirements/*.txt anew: hashes, no index addresses
 	scripts/lock
