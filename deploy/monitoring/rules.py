@@ -68,6 +68,9 @@ class Alert:
     action: str
 
 
+RUNBOOK_FOLDERS = "/usr/share/doc/inspector/ with the package, docs/ in the repository"
+
+
 def _state_code() -> str:
     terms = [f"{code} * {select(M.health_state, state=state)}" for state, code in STATE_CODES.items() if code]
     return "\n+ ignoring (state) ".join(terms) + f"\nor\n0 * ({up()} == 0)"
@@ -305,7 +308,7 @@ def _alert_lines(alert: Alert) -> list[str]:
         "summary": alert.summary,
         "meaning": alert.meaning,
         "action": alert.action,
-        "runbook": f"docs/runbook.md#{alert.name.lower()}",
+        "runbook": f"{alert.name} in runbook.md: {RUNBOOK_FOLDERS}",
     }
     return [
         f"- alert: {alert.name}", "  expr: |-", *_indented(alert.expr), f"  for: {alert.hold}",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.monitoring.rules import ALERTS, RECORDS
+from deploy.monitoring.rules import ALERTS, RECORDS, RUNBOOK_FOLDERS
 
 STATION = {"site": "works", "line": "line1", "station": "works/line1/cam1"}
 SCRAPED = {"job": "inspector", "instance": "pc1:9108", **STATION}
@@ -157,7 +157,7 @@ def as_promtool(case: Case) -> dict[str, object]:
         checks.append({"eval_time": case.silent_at, "alertname": case.alert, "exp_alerts": []})
     if case.fires_at is not None and case.labels is not None:
         annotations = {"summary": case.summary, "meaning": alert.meaning, "action": alert.action,
-                       "runbook": f"docs/runbook.md#{alert.name.lower()}"}  # fmt: skip
+                       "runbook": f"{alert.name} in runbook.md: {RUNBOOK_FOLDERS}"}  # fmt: skip
         expected = {"exp_labels": {**case.labels, "severity": alert.level}, "exp_annotations": annotations}
         checks.append({"eval_time": case.fires_at, "alertname": case.alert, "exp_alerts": [expected]})
     return {"interval": case.interval, "input_series": list(case.input), "alert_rule_test": checks}

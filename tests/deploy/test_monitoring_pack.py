@@ -107,6 +107,19 @@ def test_alerts_point_to_their_runbook_section_and_say_the_first_step() -> None:
         assert "://" not in alert.meaning + alert.action, alert.name
 
 
+def test_alerts_name_the_runbook_where_the_package_puts_it() -> None:
+    """On a line PC the page is there, in a checkout below docs/; the section bears the name of the alert in both."""
+    rules = (REPOSITORY / "deploy/monitoring/prometheus/rules/inspector-alerts.yml").read_text(encoding="utf-8")
+    package = (REPOSITORY / "deploy/deb/build.sh").read_text(encoding="utf-8")
+    names = re.findall(
+        r'runbook: "(\w+) in runbook\.md: /usr/share/doc/inspector/ with the package, docs/ in the repository"', rules
+    )
+
+    assert names == [alert.name for alert in ALERTS]
+    assert "\ndoc=usr/share/doc/inspector\n" in package
+    assert re.search(r"^for file in .*\brunbook\b.*; do$", package, re.MULTILINE)
+
+
 def test_panels_have_room_and_words() -> None:
     """No panel overlaps another, every one has a title and a description, every id is its own."""
     for path in sorted((REPOSITORY / "deploy/monitoring/grafana/dashboards").iterdir()):
