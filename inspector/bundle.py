@@ -215,7 +215,10 @@ def read_card(root: Path) -> tuple[Card, str]:
     try:
         raw = path.read_bytes()
     except OSError as exc:
-        raise BundleError(f"model.path: no bundle, cannot read {path}: {exc.strerror}") from exc
+        shipped = ", ".join(sorted(card.parent.name for card in SHIPPED.glob("*/card.json")))
+        raise BundleError(
+            f"model.path: no bundle ({shipped}, or a folder), cannot read {path}: {exc.strerror}"
+        ) from exc
     try:
         card = Card.model_validate(json.loads(raw))
     except (ValueError, ValidationError) as exc:

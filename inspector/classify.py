@@ -10,8 +10,8 @@ from inspector.bundle import CLEAN, UNKNOWN
 from inspector.classifier import Classify
 from inspector.decision import SCORE_DECIMALS, to_scores
 from inspector.decode import decode_picture, read_picture_file
-from inspector.errors import PictureError
-from inspector.frame import Pixels
+from inspector.errors import ConfigError, PictureError
+from inspector.frame import Cause, Pixels
 from inspector.inspection import InspectRules, judge_quality, judge_tiles, merge_tiles
 from inspector.preprocess import to_grey
 from inspector.tiling import Box, cut_tiles, plan_tiles
@@ -28,13 +28,16 @@ def classify_pixels(pixels: Pixels, name: str, classify: Classify, rules: Inspec
     that decided. `box_px` is the defect's box, None without one.
 
     Raises:
-        PictureError: Nothing can be seen in it: blank, over- or under-exposed.
+        PictureError: Nothing can be seen in it (blank, over- or under-exposed), or no tile of it is to be looked at.
     """
     grey = to_grey(pixels)
     if (cause := judge_quality(grey, rules.quality)) is not None:
         raise PictureError(f"{name}: nothing to inspect, the picture is {cause.value}", cause.value)
     height, width = grey.shape
-    boxes = plan_tiles(height, width, rules.tiling)
+    try:
+        boxes = plan_tiles(height, width, rules.tiling)
+    except ConfigError as exc:  # of this picture's size
+        raise PictureError(f"{name}: {exc}", Cause.UNSUPPORTED) from exc
     predictions, verdicts = judge_tiles(list(cut_tiles(grey, boxes)), classify, rules.decision)
     scores = to_scores(predictions.logits, rules.decision.temperature).round(SCORE_DECIMALS)
     merged = merge_tiles(boxes, verdicts, rules.decision, predictions.cam)

@@ -14,7 +14,7 @@ import typer
 
 import inspector
 from inspector.bundle import DEFAULT_BUNDLE
-from inspector.errors import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, InspectorError
+from inspector.errors import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, InspectorError, SourceError
 
 app = typer.Typer(
     help="Real-time surface inspection: frames in, defects out over MQTT, metrics for Prometheus.",
@@ -148,13 +148,17 @@ def classify(
     limits = Source(kind="demo")
     pool, _ = open_model(bundle, worker_count(0))
     refused = 0
+    seen = 0
     try:
         for name in expand_paths(paths):
             row = classify_file(name, pool, rules, limits.max_file_bytes, limits.max_frame_px)
+            seen += 1
             refused += "error" in row
             _say(json.dumps(row, ensure_ascii=False))
     finally:
         pool.close()
+    if not seen:
+        raise SourceError(f"no pictures in {', '.join(paths)}")
     raise typer.Exit(EXIT_FAILURE if refused else EXIT_OK)
 
 
@@ -227,6 +231,11 @@ def main() -> None:
     except InspectorError as exc:
         typer.echo(f"inspector: {exc}", err=True)
         sys.exit(exc.exit_code)
+    except OSError as exc:  # a file or folder that was named cannot be used
+        if exc.filename is None:
+            raise
+        typer.echo(f"inspector: {os.fsdecode(exc.filename)}: {exc.strerror}", err=True)
+        sys.exit(EXIT_FAILURE)
 
 
 if __name__ == "__main__":

@@ -178,7 +178,10 @@ def _run(settings: Settings, seconds: float | None, headless: bool) -> int:
         "delivered": station.delivered,
     }
     typer.echo(json.dumps(report))
-    return EXIT_OK if final.passed else EXIT_FAILURE
+    undelivered = final.drawn > 0 and station.delivered == 0
+    if undelivered and station.publisher is not None:
+        typer.echo(f"inspector: nothing was delivered: {station.publisher.status.reason}", err=True)
+    return EXIT_OK if final.passed and not undelivered else EXIT_FAILURE
 
 
 def _value(station: Station, name: str, labels: dict[str, str]) -> float:

@@ -25,7 +25,7 @@ class ProbeResult:
     policy: str
     seconds: float = 0.0
     frames: int = 0
-    frames_per_s: float = 0.0
+    frames_per_s: float | None = None
     sizes_px: str = ""
     channels: str = ""
     mean_grey: float | None = None
@@ -67,7 +67,8 @@ def probe_station(config: Path, seconds: float) -> ProbeResult:
     finally:
         source.close()
     result.seconds = round(clock.monotonic() - started, 3)
-    result.frames_per_s = round(result.frames / result.seconds, 2) if result.seconds else 0.0
+    if settings.source.kind != "folder" and result.seconds:  # files wait: how fast they are read is no rate
+        result.frames_per_s = round(result.frames / result.seconds, 2)
     result.sizes_px, result.channels = " ".join(sorted(sizes)), " ".join(sorted(channels))
     result.mean_grey = round(float(np.mean(greys)), 1) if greys else None
     return result

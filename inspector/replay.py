@@ -50,6 +50,7 @@ def replay_path(path: Path, config: Path, output: Path) -> int:
         output: Written whole or not at all.
 
     Raises:
+        OSError: `output` cannot be written.
         SourceError: There is nothing to read at `path`.
         RefusedError: Configuration or bundle is refused.
     """
@@ -66,6 +67,8 @@ def replay_path(path: Path, config: Path, output: Path) -> int:
             for draft in _drafts(_items(path, settings), brain.pool, brain.rules, rules):
                 seq += 1
                 file.write(encode(numbered(draft, store_id, seq)) + b"\n")
+        if not seq:
+            raise SourceError(f"nothing to replay: no frame in {path}")
         partial.replace(output)
     finally:
         brain.pool.close()

@@ -214,7 +214,9 @@ class Mqtt(_Section):
     root: str | None = Field(default=None, description="Topic root; unset: inspector/{site}/{line}/{name}.")
     protocol: Literal["auto", "5", "3.1.1"] = Field(default="auto", description="auto: 5, then 3.1.1 with a warning.")
     client_id: str | None = Field(default=None, max_length=128, description="Unset: from the root.")
-    username: str | None = Field(default=None, min_length=1, description="User at the broker.")
+    username: str | None = Field(
+        default=None, min_length=1, description="User at the broker; the ACL of deploy/mosquitto wants site/line/name."
+    )
     password_file: Path | None = Field(default=None, description="File with the password, one line.")
     tls: bool | None = Field(default=None, description="Must be said for another host; unset: plain, loopback only.")
     ca_file: Path | None = Field(default=None, description="CA of the broker's certificate; unset: the system's.")

@@ -94,7 +94,11 @@ def test_a_rule_of_two_spaces_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "text"),
     [
-        pytest.param(shutil.rmtree, r"model\.path: no bundle, cannot read .*card\.json", id="no folder"),
+        pytest.param(
+            shutil.rmtree,
+            r"model\.path: no bundle \(neu-224, neu-fast, or a folder\), cannot read .*card\.json",
+            id="no folder",
+        ),
         pytest.param(lambda root: (root / "card.json").unlink(), r"cannot read .*card\.json", id="no card"),
         pytest.param(lambda root: (root / "card.json").write_bytes(b"\xff\0"), r"card\.json: not JSON", id="no text"),
         pytest.param(lambda root: (root / "card.json").write_text("[]"), r"card\.json: card: ", id="no object"),

@@ -39,6 +39,30 @@ def test_exit_codes(arguments: list[str], code: int, named: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_nothing_to_do_is_no_success(tmp_path: Path) -> None:
+    """A folder without pictures, and an output that cannot be written, are said in one line and exit 1."""
+    (tmp_path / "notes.txt").write_text("no picture")
+    cv2.imwrite(str(tmp_path / "frame.png"), draw_tile("clean", 3))
+    config = tmp_path / "station.toml"
+    config.write_text('[station]\nsite = "s"\nline = "l"\nname = "n"\n[source]\nkind = "folder"\npath = "/frames"\n')
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    calls = [
+        (run("classify", empty), "no pictures in"),
+        (
+            run("replay", empty, "--config", config, "--output", tmp_path / "out.jsonl"),
+            "nothing to replay: no frame in",
+        ),
+        (run("replay", tmp_path, "--config", config, "--output", "/nowhere/out.jsonl"), "/nowhere/out.jsonl"),
+    ]
+
+    for done, named in calls:
+        assert (done.returncode, done.stdout) == (1, ""), done.stderr
+        assert named in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def test_classify_prints_a_row_per_picture_and_fails_at_the_end(tmp_path: Path) -> None:
     """Directories expand sorted, `path` is the argument verbatim, a refused file is a row, the exit code is then 1."""
     folder = tmp_path / "tiles"
