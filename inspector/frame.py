@@ -21,7 +21,7 @@ class Cause(StrEnum):
 
     DROPPED = "dropped"  # a live source was faster than the inspection
     UNREADABLE = "unreadable"  # damaged, truncated, empty or refused picture
-    UNSUPPORTED = "unsupported"  # not a still JPEG, PNG, BMP or TIFF: animated, multi-page, CMYK, other files
+    UNSUPPORTED = "unsupported"  # no still JPEG, PNG, BMP or TIFF, or no pixel of it is in tiling.roi_xy
     TOO_LARGE = "too_large"  # more bytes or pixels than the configuration allows
     PARTIAL = "partial"  # only a part of the frame arrived
     BLANK = "blank"  # no structure at all: lens cap, light off
