@@ -30,7 +30,7 @@ from inspector.errors import (
     SourceError,
 )
 from inspector.http import HttpOptions, require_listener
-from inspector.settings import Loaded, Settings, is_station_file, load_settings, state_folder
+from inspector.settings import STATION_STATE, Loaded, Settings, is_station_file, load_settings, state_folder
 from inspector.sinks.mqtt import probe_broker, require_files
 from inspector.sources import open_source
 from inspector.sources.base import EndOfSource, SourceContext
@@ -86,7 +86,7 @@ def check_files(paths: Sequence[Path]) -> list[Report]:
         _show_values(report, one)
         _check_bundle(report, one.settings)
         _check_store(report, state_folder(one.settings, unit_file=path))
-        _check_http(report, one.settings)
+        _check_http(report, one.settings, is_station_file(path))
         _check_source(report, one.settings)
         _check_broker(report, one.settings)
         _check_paths(report, one)
@@ -112,6 +112,9 @@ def _check_bundle(report: Report, settings: Settings) -> None:
 
 
 def _check_store(report: Report, folder: Path) -> None:
+    if folder.parent == STATION_STATE and os.geteuid() != 0:
+        report.notes.append(f"store: {folder}, which only root and the station can look into")
+        return
     nearest = next((parent for parent in (folder, *folder.parents) if parent.exists()), Path("/"))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         report.refused.append(f"store.path: {folder} cannot be made: {nearest} is not writable for this user")
@@ -119,7 +122,7 @@ def _check_store(report: Report, folder: Path) -> None:
         report.good.append(f"store: {folder}")
 
 
-def _check_http(report: Report, settings: Settings) -> None:
+def _check_http(report: Report, settings: Settings, unit: bool) -> None:
     if not settings.http.enabled:
         report.good.append("http: switched off")
         return
@@ -133,22 +136,30 @@ def _check_http(report: Report, settings: Settings) -> None:
     try:
         require_listener(options)
     except RefusedError as exc:
-        if _station_at(options) == settings.station.text:
+        found = _station_at(options, tls=False) or _station_at(options, tls=True)
+        if found == settings.station.text:
             report.good.append(f"http: {address}, where this station runs now")
+        elif found is not None:
+            report.unreachable.append(
+                f"http: {address} is held by the station {found}: free only if that is this one, before its new name"
+            )
         else:
             report.refused.append(str(exc))
     else:
         report.good.append(f"http: {address} is free")
+        if unit and os.geteuid() == 0 and 0 < settings.http.port < 1024:
+            report.notes.append(f"http.port: the unit may not listen below 1024: {settings.http.port}")
 
 
-def _station_at(options: HttpOptions) -> str | None:
+def _station_at(options: HttpOptions, tls: bool) -> str | None:
     """Return the name of the station that listens there already, or None when something else does."""
-    context = ssl._create_unverified_context() if options.cert_file else None  # noqa: S323 - nothing secret is sent
-    client = (
-        http.client.HTTPConnection(options.address, options.port, timeout=2)
-        if context is None
-        else http.client.HTTPSConnection(options.address, options.port, timeout=2, context=context)
-    )
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.address, options.address)  # noqa: S104 - asked, not bound
+    client: http.client.HTTPConnection
+    if tls:
+        context = ssl._create_unverified_context()  # noqa: S323 - nothing secret is sent
+        client = http.client.HTTPSConnection(host, options.port, timeout=2, context=context)
+    else:
+        client = http.client.HTTPConnection(host, options.port, timeout=2)
     try:
         client.request("GET", "/healthz")
         station: str | None = json.loads(client.getresponse().read(65536))["station"]
@@ -256,7 +267,8 @@ def _check_as_unit(report: Report, key: str, path: Path, settings: Settings) -> 
     """Try what the unit's user may do, for root may do anything."""
     if UNIT_USER not in {user.pw_name for user in pwd.getpwall()}:
         return
-    groups = [group.gr_gid for group in grp.getgrall() if group.gr_name in UNIT_GROUPS]
+    more = (*UNIT_GROUPS, "video") if path.is_relative_to("/dev") else UNIT_GROUPS  # v4l2-camera.conf
+    groups = [group.gr_gid for group in grp.getgrall() if group.gr_name in more or UNIT_USER in group.gr_mem]
     wanted = {"-r": "read"}
     if path.is_dir():
         wanted["-x"] = "enter"

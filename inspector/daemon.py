@@ -410,12 +410,12 @@ class Station:
                 raise WorkerError(f"the {name} has died: {failure!r}") from failure
 
     def _stuck(self, now: float) -> list[str]:
-        source = self.settings.source
+        source, owes = self.settings.source, self.dispatcher.owes
         reader_busy = not (self.reader.waiting_to_put or self.reader.ended)
         patience_s = STUCK_AFTER_S + source.open_timeout_s + source.read_timeout_s
         patience_s += LOOKUP_S if "://" in source.path else 0
         parts = [("source", self.reader.progress_mono_s, reader_busy, patience_s),
-                 ("inspection", self.dispatcher.progress_mono_s, self.dispatcher.owes, STUCK_AFTER_S),
+                 ("inspection", self.dispatcher.progress_mono_s, owes, STUCK_AFTER_S),
                  ("committer", self.committer.progress_mono_s, True, STUCK_AFTER_S)]  # fmt: skip
         if self.publisher is not None:
             parts.append(("publisher", self.publisher.progress_mono_s, True, STUCK_AFTER_S + LOOKUP_S))
@@ -505,8 +505,11 @@ class Station:
     def _tell_of_absence(self) -> None:
         """Publish how long nobody looked, where frames did not wait for us."""
         alive_ms = self.store.last_alive_ms()
-        if alive_ms is None:
-            self.store.heartbeat()  # from here on somebody is to look, whether or not the source is there
+        try:
+            if alive_ms is None:
+                self.store.heartbeat()  # from here on somebody is to look, whether or not the source is there
+        except sqlite3.OperationalError as exc:
+            _log.warning("housekeeping_failed", reason=str(exc))
         waits = self.settings.source.kind in ("folder", "demo") or (
             self.settings.source.kind == "camera" and self.source.policy is Policy.LOSSLESS
         )
@@ -525,7 +528,7 @@ class Station:
 
     def _stop(self, status: Literal["stopped", "offline"], failed: bool) -> None:
         closed_at = self._clock.now()  # nobody looks from here on, however long the rest takes
-        self.reader.stop()
+        told = self.reader.stop()
         self.dispatcher.drain()
         clean = self.committer.join(30.0)
         if self.publisher is not None:
@@ -535,7 +538,7 @@ class Station:
         self.brain.pool.close()
         self.delivered = self.store.cursor(SINK)
         try:
-            if clean:  # an outage that had not ended is committed, too
+            if clean and told and self.committer.missed_cause != Cause.FROZEN:  # else the next start tells of it
                 self.store.heartbeat(closed_at)
         except sqlite3.OperationalError as exc:
             _log.warning("last_heartbeat_not_stored", reason=str(exc))
@@ -658,8 +661,10 @@ class _Wishes:
             station.request("stop" if self._stop else "reload")
 
     def begin_reload(self) -> None:
-        """What is read from here on is as wished; a later wish is another."""
+        """What is read from here on is as wished; a later wish is another, and one to stop is said again."""
         self._reload = False
+        if self._stop and self._station is not None:
+            self._station.request("stop")
 
 
 def _check_reload(config: Path, station: Station, notifier: Notifier, wishes: _Wishes) -> tuple[Loaded, Brain] | None:

@@ -47,9 +47,9 @@ def parse_time(option: str, text: str) -> datetime:
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as exc:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
         raise ConfigError(f"{option}: a date or time as 2026-03-01 or 2026-03-01T06:00Z is wanted: {text!r}") from exc
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def forget_period(config: Path, since: datetime, until: datetime) -> Forgotten:

@@ -62,13 +62,18 @@ class Reader:
         """Begin to read."""
         self._thread.start()
 
-    def stop(self, timeout_s: float = 10.0) -> None:
-        """End the thread and close the source; what was handed over stays in the queue."""
+    def stop(self, timeout_s: float = 10.0) -> bool:
+        """End the thread and close the source; what was handed over stays in the queue.
+
+        Returns:
+            Whether the thread has ended: an outage that lasted until now is then in the queue, too.
+        """
         self._stopping.set()
         self._source.close()
         self._items.close()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         tries = 0

@@ -64,11 +64,9 @@ def replay_path(path: Path, config: Path, output: Path) -> int:
     try:
         with partial.open("wb") as file:
             seq = 0
-            for draft in _drafts(_items(path, settings), brain.pool, brain.rules, rules):
+            for draft in _drafts(_some(_items(path, settings), path), brain.pool, brain.rules, rules):
                 seq += 1
                 file.write(encode(numbered(draft, store_id, seq)) + b"\n")
-        if not seq:
-            raise SourceError(f"nothing to replay: no frame in {path}")
         partial.replace(output)
     finally:
         brain.pool.close()
@@ -87,6 +85,14 @@ def _items(path: Path, settings: Settings) -> Iterator[Frame | Gap]:
     kind = "lines" if settings.source.kind == "lines" else "camera"
     values = Source.model_validate({**settings.source.model_dump(), "kind": kind, "path": str(path.absolute())})
     yield from _until_end(open_source(values, context, ledger), lambda: False)
+
+
+def _some(items: Iterator[Frame | Gap], path: Path) -> Iterator[Frame | Gap]:
+    count = 0
+    for count, item in enumerate(items, 1):  # noqa: B007 - how many came is asked after the last
+        yield item
+    if not count:
+        raise SourceError(f"nothing to replay: no frame in {path}")
 
 
 def _until_end(source: FrameSource, is_over: Callable[[], bool]) -> Iterator[Frame | Gap]:

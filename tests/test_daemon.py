@@ -13,6 +13,7 @@ from fakes import NOON, FakeClock
 
 from inspector.clock import to_timestamp_ms
 from inspector.daemon import Station, open_brain
+from inspector.frame import Cause
 from inspector.messages import Body, CoverageMessage
 from inspector.notify import Notifier
 from inspector.settings import Settings
@@ -103,9 +104,10 @@ def test_the_time_of_stopping_is_told_at_the_next_start(
     first = make_station("lines", AWAY)
     stop = first.reader.stop
 
-    def slow_stop() -> None:
-        stop()
+    def slow_stop() -> bool:
+        ended = stop()
         clock.advance(40.0)
+        return ended
 
     monkeypatch.setattr(first.reader, "stop", slow_stop)
     first.run(lambda: first.reader.reason is not None)
@@ -114,6 +116,28 @@ def test_the_time_of_stopping_is_told_at_the_next_start(
 
     gap = next(body for body in told if isinstance(body, CoverageMessage) and body.cause == "process_down")
     assert (gap.from_, gap.to) == ("2026-03-01T12:00:00.000Z", "2026-03-01T12:00:40.000Z")
+
+
+@pytest.mark.parametrize("untold", ["frozen", "reader"])
+def test_an_outage_that_a_stop_cannot_tell_is_told_at_the_next_start(
+    tmp_path: Path, clock: FakeClock, make_station: MakeStation, monkeypatch: pytest.MonkeyPatch, untold: str
+) -> None:
+    """A frozen camera, or one whose opening outlives the stop: no sign of life is left that would hide it."""
+    station = make_station("lines", AWAY)
+    stop = station.reader.stop
+    if untold == "reader":
+        monkeypatch.setattr(station.reader, "stop", lambda: stop() and False)
+
+    def until() -> bool:
+        if station.reader.reason is None:
+            return False
+        if untold == "frozen":
+            station.committer.missed_cause = Cause.FROZEN
+        clock.advance(40.0)
+        return True
+
+    station.run(until)
+    assert alive_at(tmp_path / "state") == 0.0
 
 
 def test_a_full_disk_is_no_stuck_part(

@@ -104,7 +104,7 @@ def test_times_mean_what_a_reader_takes_them_for(text: str, expected: datetime) 
     assert parse_time("--from", text) == expected
 
 
-@pytest.mark.parametrize("text", ["1772334000", "99999999999", "yesterday", "03/01/2026", ""])
+@pytest.mark.parametrize("text", ["1772334000", "99999999999", "yesterday", "03/01/2026", "", "0001-01-01T00:00+14:00"])
 def test_a_time_that_can_be_misread_is_refused(text: str) -> None:
     """Nothing is deleted by a number or a guess."""
     with pytest.raises(ConfigError, match="--to: a date or time"):

@@ -12,9 +12,10 @@ from fakes import LABELS
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from inspector.clock import SystemClock
+from inspector.clock import SystemClock, to_timestamp_ms
 from inspector.messages import MarkMessage, encode
 from inspector.metrics import Metrics
+from inspector.sinks import mqtt
 from inspector.sinks.mqtt import MqttOptions, MqttPublisher
 from inspector.store import OutboxRow, OutboxState
 
@@ -32,10 +33,11 @@ def packet(kind: int, body: bytes) -> bytes:
 
 
 class ScriptedBroker:
-    """Speaks just enough MQTT 5: CONNACK, PUBACK, and for a SUBSCRIBE what the test gives it."""
+    """Speaks just enough MQTT 5: CONNACK, and for SUBSCRIBE and PUBLISH (unset: PUBACK) what the test gives it."""
 
-    def __init__(self, subscribed: Answer) -> None:
+    def __init__(self, subscribed: Answer, published: Callable[[bytes, bytes], bytes] | None = None) -> None:
         self._subscribed = subscribed
+        self._published = published or (lambda _topic, packet_id: packet(0x40, packet_id))
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
         threading.Thread(target=self._serve, daemon=True).start()
@@ -62,8 +64,8 @@ class ScriptedBroker:
         if head >> 4 == CONNECT:
             connection.sendall(packet(0x20, b"\x00\x00\x00"))
         elif head >> 4 == PUBLISH and head & 6:
-            topic = int.from_bytes(body[:2], "big")
-            connection.sendall(packet(0x40, body[2 + topic : 4 + topic]))
+            end = 2 + int.from_bytes(body[:2], "big")
+            connection.sendall(self._published(body[2:end], body[end : end + 2]))
         elif head >> 4 == SUBSCRIBE:
             connection.sendall(self._subscribed(int.from_bytes(body[:2], "big"), body))
 
@@ -76,21 +78,29 @@ def suback(packet_id: int, code: int) -> bytes:
 
 
 class Outbox:
-    """Has delivered everything up to 100."""
+    """Has delivered everything up to a number, and something waits behind it."""
 
     store_id = "store"
 
+    def __init__(self, delivered: int, waiting: int = 0) -> None:
+        self.delivered = delivered
+        self.last = delivered + waiting
+
     def cursor(self, sink: str) -> int:
-        return 100
+        return self.delivered
 
     def pending(self, after_seq: int, limit: int) -> list[OutboxRow]:
-        return []
+        now_ms = to_timestamp_ms(SystemClock().now())
+        return [
+            OutboxRow(seq, "defect", b"{}", now_ms)
+            for seq in range(after_seq + 1, min(self.last, after_seq + limit) + 1)
+        ]
 
     def acknowledge(self, sink: str, seq: int) -> None:
-        raise AssertionError("nothing was sent")
+        self.delivered = seq
 
     def outbox_state(self, sink: str) -> OutboxState:
-        return OutboxState(0, 0, None, 100)
+        return OutboxState(0, 0, None, self.last)
 
     def first_kept_seq(self) -> int | None:
         return 1
@@ -107,7 +117,14 @@ def deliver() -> Iterator[Callable[[Answer, str], list[dict[str, object]]]]:
         options = MqttOptions("127.0.0.1", brokers[-1].port, "root", "id", protocol="5")
         with capture_logs() as logs:
             publisher = MqttPublisher(
-                options, Outbox(), SystemClock(), metrics, lambda: {"health": b"{}"}, lambda *_: None, None, ("coil",)
+                options,
+                Outbox(100),
+                SystemClock(),
+                metrics,
+                lambda: {"health": b"{}"},
+                lambda *_: None,
+                None,
+                ("coil",),
             )
             publisher.start()
             pause = threading.Event()
@@ -139,3 +156,38 @@ def test_a_mark_that_comes_before_the_answer_counts(deliver: Callable[..., list[
     logs = deliver(subscribed, "broker_connected")
     assert [log.get("from_seq") for log in logs if log["event"] == "broker_connected"] == [101]
     assert not [log for log in logs if log["event"] == "broker_lost_messages"]
+
+
+def test_what_came_before_a_quota_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker takes 10 of 20 messages and has enough for now: the rest follows later, nothing is lost or repeated."""
+    monkeypatch.setattr(mqtt, "REFUSED_PAUSE_S", 0.05)
+    answers: list[bytes] = []
+    sent = 0
+
+    def published(topic: bytes, packet_id: bytes) -> bytes:
+        nonlocal sent
+        if topic != b"root/defect":
+            return packet(0x40, packet_id)
+        sent += 1
+        answers.append(packet(0x40, packet_id if sent <= 10 or sent > 20 else packet_id + b"\x97\x00"))
+        if sent < 20:
+            return b""  # all 20 answers come at once
+        return b"".join(answers) if sent == 20 else answers[-1]
+
+    broker, outbox, lost = ScriptedBroker(lambda packet_id, _: suback(packet_id, 0), published), Outbox(0, 20), []
+    metrics = Metrics(CollectorRegistry(), LABELS[:1], {LABELS[0]: "minor"})
+    options = MqttOptions("127.0.0.1", broker.port, "root", "id", protocol="5")
+    with capture_logs() as logs:
+        publisher = MqttPublisher(
+            options, outbox, SystemClock(), metrics, lambda: {"health": b"{}"}, lambda seq, _: lost.append(seq)
+        )
+        publisher.start()
+        pause = threading.Event()
+        while outbox.delivered < 20:
+            pause.wait(0.02)
+        publisher.stop(1.0)
+    broker.close()
+
+    assert (sent, lost) == (30, [])
+    assert [log["event"] for log in logs if log["log_level"] == "warning"] == ["quota_exceeded"]
+    assert publisher.status.trouble is None

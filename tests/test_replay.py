@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from inspector.replay import _items
+from inspector.replay import _items, replay_path
 from inspector.settings import Settings, Source, Station
+from inspector.strip import Strip, StripSpec
 
 
 def settings(**source: object) -> Settings:
@@ -35,3 +36,17 @@ def test_a_file_of_lines_named_like_standard_input_is_read(tmp_path: Path, monke
     lines = settings(kind="lines", width_px=16, frame_lines=16, overlap_lines=0)
 
     assert len(list(_items(Path("-"), lines))) == 2
+
+
+def test_a_clean_strip_gives_an_empty_file(tmp_path: Path) -> None:
+    """Nothing to say of frames that were inspected is no failure."""
+    strip = Strip(StripSpec(9, defects_per_m=0)).lines(0, 800)
+    (tmp_path / "clean.raw").write_bytes(strip.tobytes())
+    config = tmp_path / "station.toml"
+    config.write_text(
+        '[station]\nsite = "s"\nline = "l"\nname = "n"\n[source]\nkind = "lines"\npath = "x"\n'
+        f"width_px = {strip.shape[1]}\n"
+    )
+
+    assert replay_path(tmp_path / "clean.raw", config, tmp_path / "out.jsonl") == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == b""

@@ -159,9 +159,11 @@ class MqttPublisher:
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._refusals: dict[int, int] = {}
         self._matched: set[str] = set()
-        self._denied: set[str] = set()
+        self._denied: dict[str, str] = {}
+        self._held: str | None = None
+        self._unstable: str | None = None
         self._lost_mono_s: deque[float] = deque(maxlen=MANY_LOSSES)
-        self._fallback = self._fallback_proved = self._old_answered = self._all_refused = False
+        self._fallback = self._fallback_proved = self._old_answered = False
         self.status = BrokerStatus()
         self.progress_mono_s = clock.monotonic()
         self.failure: BaseException | None = None
@@ -242,15 +244,17 @@ class MqttPublisher:
         now = self._clock.monotonic()
         self._lost_mono_s.append(now)
         if len(self._lost_mono_s) == MANY_LOSSES and now - self._lost_mono_s[0] < LOSSES_WITHIN_S:
-            self.status.trouble = (
+            self._unstable = (
                 f"the connection is lost again and again: does another station use the topics {self._options.root}"
                 f" or the client id {self._options.client_id}?"
             )
-            _log.warning(
-                "connection_unstable", losses=MANY_LOSSES, within_s=LOSSES_WITHIN_S, reason=self.status.trouble
-            )
-        elif not (self._denied or self._all_refused):
-            self.status.trouble = None
+            _log.warning("connection_unstable", losses=MANY_LOSSES, within_s=LOSSES_WITHIN_S, reason=self._unstable)
+        else:
+            self._unstable = None
+        self._tell_trouble()
+
+    def _tell_trouble(self) -> None:
+        self.status.trouble = self._held or next(iter(self._denied.values()), None) or self._unstable
 
     # --- Connecting -----------------------------------------------------------------------------------------------
 
@@ -488,8 +492,9 @@ class MqttPublisher:
         session.in_flight[row.seq] = row
 
     def _take_ack(self, session: _Session, mid: int, code: Any) -> None:
-        if not code.is_failure:
-            self._note_accepted(session)
+        if not (code.is_failure or session.accepted):
+            session.accepted = True
+            self._release()
         if mid == session.mark_mid:
             session.mark_mid = None
             return
@@ -500,7 +505,7 @@ class MqttPublisher:
         if code.is_failure:
             self._metrics.mqtt_rejected.labels("publish").inc()
             if code.value == _QUOTA_EXCEEDED or not session.accepted:
-                self._hold(session, now, code)
+                self._hold(session, row, now, code)
                 return
             self._refusals[seq] = self._refusals.get(seq, 0) + 1
             if self._refusals[seq] < MAX_REFUSALS and row.topic not in self._denied:
@@ -508,8 +513,9 @@ class MqttPublisher:
                 self._rewind(session, now + 0.2 * 2 ** self._refusals[seq])
                 return
             del self._refusals[seq]
-            self._denied.add(row.topic)  # what follows on this topic is tried once: alarms must not wait behind it
-            self.status.trouble = f"the broker refuses the topic {row.topic}: {code}"
+            # What follows on this topic is tried once: alarms must not wait behind it.
+            self._denied[row.topic] = f"the broker refuses the topic {row.topic}: {code}"
+            self._tell_trouble()
             self._metrics.outbox_lost.labels("rejected").inc()
             if row.topic != "coverage":  # a refused report of a loss is not reported again, without end
                 self._on_lost(seq, f"refused by the broker: {code}")
@@ -520,28 +526,33 @@ class MqttPublisher:
             self._matched.discard(row.topic)
         elif code.value == 0:
             self._matched.add(row.topic)
-        if not code.is_failure and row.topic in self._denied:
-            self._denied.discard(row.topic)
-            self.status.trouble = None
+        if not code.is_failure:
+            self._denied.pop(row.topic, None)
+            self._release()
         session.arrived.add(seq)
         wall_ms = to_timestamp_ms(self._clock.now())
         self._metrics.last_puback.set(wall_ms / 1000)
         self._metrics.delivery_seconds.observe(max(0, wall_ms - row.stored_ms) / 1000)
 
-    def _note_accepted(self, session: _Session) -> None:
-        session.accepted = True
-        if self._all_refused:
-            self._all_refused = False
-            self.status.trouble = None
-
-    def _hold(self, session: _Session, now: float, code: Any) -> None:
-        """Keep all messages and try again later: whoever refuses everything has a rule to mend, not a message."""
-        if not self._all_refused:
-            self._all_refused = True
-            self.status.trouble = f"the broker refuses every topic below {self._options.root}: {code}"
-            _log.warning("everything_refused", root=self._options.root, username=self._options.username,
-                         reason=str(code))  # fmt: skip
+    def _hold(self, session: _Session, row: OutboxRow, now: float, code: Any) -> None:
+        """Keep everything and try again later: whoever refuses all, or for now, has a rule to mend, not a message."""
+        session.in_flight[row.seq] = row
+        self._advance(session)  # what came before it has arrived, and is not sent again
+        if self._held is None:
+            whole = code.value != _QUOTA_EXCEEDED
+            self._held = (
+                f"the broker refuses every topic below {self._options.root}: {code}"
+                if whole
+                else f"the broker takes no more messages for now: {code}"
+            )
+            _log.warning("everything_refused" if whole else "quota_exceeded", root=self._options.root,
+                         username=self._options.username, reason=str(code))  # fmt: skip
+        self._tell_trouble()
         self._rewind(session, now + REFUSED_PAUSE_S)
+
+    def _release(self) -> None:
+        self._held = None
+        self._tell_trouble()
 
     @staticmethod
     def _rewind(session: _Session, hold_until_mono_s: float) -> None:
@@ -579,8 +590,9 @@ class MqttPublisher:
         if now - session.looked_mono_s < 0.2:
             return
         session.looked_mono_s = now
-        if not (self._denied or self._all_refused) and now - session.started_mono_s > LOSSES_WITHIN_S:
-            self.status.trouble = None
+        if self._unstable and now - session.started_mono_s > LOSSES_WITHIN_S:
+            self._unstable = None
+            self._tell_trouble()
         health = self._retained().get("health", b"")
         if now - session.told_mono_s >= STATE_PERIOD_S or _without_expiry(health) != session.told_health:
             self._publish_retained(session, "health", health)

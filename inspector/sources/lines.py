@@ -420,18 +420,22 @@ class _Incoming:
             if not count:
                 break
             at += count
-            if self._clock.monotonic() - self._spoke_s >= READ_TIMEOUT_S:
+            if self._clock.monotonic() - self._spoke_s >= READ_TIMEOUT_S and not self._is_over():
                 self._spoke_s = self._clock.monotonic()
                 yield None
         return at
 
+    def _is_over(self) -> bool:
+        return self._closed.is_set() and self.channel.identity is None
+
     def _receive(self, view: memoryview) -> Generator[Item, None, int]:
         try:
             # Once closed a stream ends here, as nobody sends again what came of it; the frame of a file is made full.
-            while not self._closed.is_set() or self.channel.identity is not None:
+            while not self._is_over():
                 if (count := self.channel.read_into(view)) is not None:
                     return count
-                yield None
+                if not self._is_over():
+                    yield None
         except OSError as exc:
             self.failure = exc
         return 0

@@ -200,6 +200,11 @@ def test_check_beside_the_running_station(tmp_path: Path, make_daemon: MakeDaemo
     assert done.returncode == 0, done.stdout + done.stderr
     assert "where this station runs now" in done.stdout
     assert "note: source.finished_dir: done is looked for" in done.stdout
+    daemon.config.write_text(daemon.config.read_text().replace('name = "cam"', 'name = "renamed"'))
+    done = subprocess.run([*PROGRAM, "check", "-c", daemon.config], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "is held by the station test/line/cam" in done.stdout
     assert daemon.stop() == 0
 
 

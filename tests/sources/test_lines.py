@@ -579,6 +579,47 @@ def test_whole_lines_that_came_before_the_source_is_closed_are_a_last_frame(peer
     assert source.read() is None
 
 
+@pytest.mark.parametrize("format_", ["mono8", "pgm"])
+def test_whole_lines_of_a_silent_writer_are_a_last_frame_at_close(peer: Peer, format_: str) -> None:
+    """The writer pauses in the middle of a frame when the stop comes: what was read is inspected all the same."""
+    values = Source(
+        kind="lines", path=peer.path, format=format_, width_px=100, frame_lines=LINES, overlap_lines=OVERLAP
+    )
+    source = LinesSource(values, make_context())
+    leave = threading.Event()
+    header = b"P5\n100 2000\n255\n" if format_ == "pgm" else b""
+
+    def write() -> None:
+        with peer.connected() as send:
+            send(header + strip(7, 100).tobytes())
+            leave.wait(20)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    items: list[object] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            with contextlib.suppress(SourceError):
+                items.append(source.read())
+            if items.count(None) >= 3:  # it waits, its lines in hand
+                waiting.set()
+
+    waiting = threading.Event()
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert waiting.wait(10)
+    source.close()
+    done.set()
+    reader.join()
+    leave.set()
+    thread.join()
+
+    (frame,) = [item for item in items if isinstance(item, Frame)]
+    np.testing.assert_array_equal(frame.pixels, strip(7, 100))
+
+
 def test_a_file_that_is_closed_gives_no_short_frame(tmp_path: Path) -> None:
     """It is read again at the next start, under the same identities: a short frame would stand for the whole one."""
     (tmp_path / "a").write_bytes(strip(50, 100).tobytes())
