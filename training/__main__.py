@@ -71,7 +71,7 @@ def make_manifest(store: Store, path: Path) -> Manifest:
         manifest = build_manifest(store, lambda done, total: progress.update(task, completed=done, total=total))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_manifest(path, manifest)
-    if shared := shared_with_training(manifest.pictures):
+    if shared := shared_with_training(manifest):
         console.print(
             f"{len(shared)} of {len(manifest.split('validation'))} validation pictures show what a training picture"
             f" shows, which flatters; evaluate gives the figure without them too. One of them: {min(shared)}"

@@ -31,7 +31,7 @@ from training.files import write_json
 from training.intervals import share
 from training.measures import classification
 from training.network import imagenet_weights
-from training.prepare import Manifest, group_folds
+from training.prepare import Manifest, group_folds, seen_in
 from training.quantize import Int8Network, softmax
 from training.recipe import Recipe
 from training.train import assemble, float_logits, train
@@ -81,7 +81,7 @@ def cross_validate(
                 write_json(path, row)
             told = f"seed {seed} fold {number}: int8 {row['int8_correct']} of {row['n']}"
             print(f"{told}, float {row['float_correct']}", flush=True)
-            rows.append(row)
+            rows.append({**row, "seen": seen_in(manifest, kept, held)})
             summary = summarize(rows, folds, seeds)
             command = f"python -m training crossval {recipe.name} --data DATA/neu-det --seeds {seeds}"
             summary |= {"command": command + (" --auxiliary FOLDER" if recipe.auxiliary else "")}
@@ -203,7 +203,8 @@ def summarize(rows: Sequence[dict[str, Any]], folds: int, seeds: int) -> dict[st
     """Return mean, deviation, worst fold and worst class of both networks, pooled over folds and seeds.
 
     `wilson95` is the widest of the seeds' intervals: another seed scores the same pictures again, not more of them.
-    `int8_four_looks` is there when every fold has it: each picture as the daemon looks at a doubtful tile.
+    `int8_four_looks` is there when every fold has it: each picture as the daemon looks at a doubtful tile. `apart`
+    leaves out what shows the surface of a picture that was learned from, which groups of near views do not know.
     """
     summary: dict[str, Any] = {"folds": folds, "seeds": seeds, "grouped": True, "folds_done": len(rows)}
     truth = [label for row in rows for label in row["truth"]]
@@ -229,6 +230,10 @@ def summarize(rows: Sequence[dict[str, Any]], folds: int, seeds: int) -> dict[st
             "macro": pooled["macro"],
             "confusion": pooled["confusion"],
         }
+    if all("seen" in row for row in rows):
+        summary["apart"] = {
+            kind: _apart(rows, kind) for kind in ("float", "int8", "int8_four_looks") if kind in summary
+        }
     summary["disagreements"] = sum(row["disagreements"] for row in rows)
     summary["net"] = summary["int8"]["k"] - summary["float"]["k"]
     summary["errors"] = [
@@ -238,3 +243,22 @@ def summarize(rows: Sequence[dict[str, Any]], folds: int, seeds: int) -> dict[st
         if wanted != top
     ]
     return summary
+
+
+def _apart(rows: Sequence[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """Return how many are right of the pictures of unseen surfaces, by seed, with the widest interval."""
+    bounds = []
+    for seed in sorted({row["seed"] for row in rows}):
+        right = [
+            top == wanted
+            for row in rows
+            if row["seed"] == seed
+            for top, wanted, seen in zip(row[kind], row["truth"], row["seen"], strict=True)
+            if not seen
+        ]
+        bounds.append(share(sum(right), len(right)))
+    return {
+        "k": [bound["k"] for bound in bounds],
+        "n": [bound["n"] for bound in bounds],
+        "wilson95": [min(bound["low"] for bound in bounds), max(bound["high"] for bound in bounds)],
+    }

@@ -42,7 +42,7 @@ from training.measures import (
     surface,
     unknown_curve,
 )
-from training.prepare import Manifest
+from training.prepare import Manifest, shared_with_training
 from training.reviewed import find_marked_groups, find_unmarked_tiles
 from training.tiles import composed_tiles, find_grounds
 from training.train import float_logits, load_run, refuse_other_data
@@ -71,8 +71,8 @@ def test_side(manifest: Manifest, store: Store) -> TestSide:
     pictures = manifest.split("validation")
     if not pictures:
         raise DataError(f"evaluate: the data set has no split named validation: {store.root}")
-    seen = {picture.group for picture in manifest.split("train")}
-    apart = [i for i, picture in enumerate(pictures) if picture.group not in seen]
+    seen = shared_with_training(manifest)
+    apart = [i for i, picture in enumerate(pictures) if picture.path not in seen]
     return TestSide(pictures, load_pixels(store, pictures), apart)
 
 

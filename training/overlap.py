@@ -5,8 +5,10 @@ shift, and the shift counts when the two pictures correlate well over the area t
 are compared with those at most `reach` places away in natural order, folder by folder, because cameras number what they
 see; `train` and `validation` are one series, so a view is found on either side.
 
-What is not found: views under two labels or of two sizes, which are compared only byte by byte, and views that stand
-farther apart in that order, such as those of two cameras in two folders.
+A surface may be photographed again much later. Those distant views are looked for in pictures of half the size, among
+`FAR_REACH` places, and count when the peak stands out as well: chance has many more pairs to choose from.
+
+What is not found: views under two labels or of two sizes, which are compared only byte by byte.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ REACH = 10
 MIN_OVERLAP_PX = 40
 MIN_CORRELATION = 0.8
 NEAR_COPY_BITS = 4
+FAR_REACH = 1000
+FAR_PEAK = 9.0
+"""Least height of a distant pair's peak, in standard deviations of the surface that it stands on."""
 
 _Floats = npt.NDArray[np.float32]
 
@@ -51,7 +56,7 @@ def correlation_at(first: _Floats, second: _Floats, dy: int, dx: int) -> float:
     height, width = first.shape
     a = first[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)]
     b = second[max(0, -dy) : height + min(0, -dy), max(0, -dx) : width + min(0, -dx)]
-    if min(a.shape) < MIN_OVERLAP_PX:
+    if min(a.shape) < MIN_OVERLAP_PX:  # or none at all
         return 0.0
     a, b = a - a.mean(), b - b.mean()
     power = float(np.sqrt((a * a).sum() * (b * b).sum()))
@@ -93,11 +98,8 @@ def overlapping_pairs(
         first = by_hash.setdefault(picture.sha256, index)
         if first != index:
             pairs.add((first, index))
-    series: dict[tuple[str, tuple[int, ...]], list[int]] = defaultdict(list)
-    for index in sorted(range(len(pictures)), key=lambda index: _place(pictures[index])):
-        series[pictures[index].label, pixels[index].shape].append(index)
     done = 0
-    for members in series.values():
+    for members in _series(pictures, pixels).values():
         hashes = [perceptual_hash(pixels[index]) for index in members]
         window: list[tuple[int, _Floats, npt.NDArray[np.complex64]]] = []
         for place, index in enumerate(members):
@@ -116,6 +118,75 @@ def overlapping_pairs(
             done += 1
             on_step(done)
     return sorted(pairs)
+
+
+def distant_pairs(
+    pictures: Sequence[Picture],
+    pixels: Sequence[Pixels],
+    *,
+    reach: int = REACH,
+    on_step: Callable[[int], None] = lambda done: None,
+) -> list[tuple[int, int]]:
+    """Return index pairs of one label and size, more than `reach` places apart, that show a common piece of surface.
+
+    Args:
+        pictures: Whose labels and names say what is compared with what.
+        pixels: Theirs, grey.
+        reach: Up to where `overlapping_pairs` has looked.
+        on_step: Called with the count of pictures done.
+    """
+    pairs: list[tuple[int, int]] = []
+    done = 0
+    for members in _series(pictures, pixels).values():
+        height, width = (side // 2 for side in pixels[members[0]].shape)
+        passed = [high_pass(pixels[index]) for index in members]
+        spectra = np.empty((len(members), height, width // 2 + 1), np.complex64)
+        for place, picture in enumerate(passed):
+            if 2 * min(height, width) >= MIN_OVERLAP_PX:
+                half = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+                spectrum = np.asarray(fft.rfft2(half), np.complex64)
+                spectra[place] = spectrum / (np.abs(spectrum) + 1e-9)
+                first = max(0, place - FAR_REACH)
+                found = _far(passed, spectra, place, range(first, place - reach), (height, width))
+                pairs += [(members[other], members[place]) for other in found]
+            done += 1
+            on_step(done)
+    return sorted(pairs)
+
+
+def _far(
+    passed: Sequence[_Floats],
+    spectra: npt.NDArray[np.complex64],
+    place: int,
+    others: range,
+    shape: tuple[int, int],
+) -> list[int]:
+    if not others:
+        return []
+    surfaces = fft.irfft2(spectra[place] * np.conj(spectra[others.start : others.stop]), s=shape, axes=(1, 2))
+    flat = surfaces.reshape(len(others), -1)
+    peaks = flat.argmax(axis=1)
+    heights = flat[np.arange(len(others)), peaks] / flat.std(axis=1)
+    found = []
+    for number in np.flatnonzero(heights > FAR_PEAK):
+        y, x = (2 * int(value) for value in divmod(int(peaks[number]), shape[1]))
+        shifts = [
+            (y + dy - top, x + dx - left)
+            for dy in (-1, 0, 1, 2) for dx in (-1, 0, 1, 2)  # the peak is known to two pixels
+            for top in (0, 2 * shape[0]) for left in (0, 2 * shape[1])
+        ]  # fmt: skip
+        other = others[int(number)]
+        if max(correlation_at(passed[place], passed[other], *shift) for shift in shifts) > MIN_CORRELATION:
+            found.append(other)
+    return found
+
+
+def _series(pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> dict[tuple[str, tuple[int, ...]], list[int]]:
+    """Return the pictures of each label and size in natural order."""
+    series: dict[tuple[str, tuple[int, ...]], list[int]] = defaultdict(list)
+    for index in sorted(range(len(pictures)), key=lambda index: _place(pictures[index])):
+        series[pictures[index].label, pixels[index].shape].append(index)
+    return series
 
 
 def _place(picture: Picture) -> tuple[list[tuple[int, str]], ...]:

@@ -26,7 +26,7 @@ from inspector.tiling import SINGLE_TILE_RATIO
 from training.dataset import SPLITS, LabelledBox, Picture, Store, find_pictures, load_pixels
 from training.errors import DataError
 from training.files import write_json, write_picture
-from training.overlap import group_names, overlapping_pairs
+from training.overlap import distant_pairs, group_names, overlapping_pairs
 
 MANIFEST_SCHEMA = "inspector/manifest/1"
 FOLDS = 5
@@ -40,6 +40,12 @@ class Manifest:
     pictures: tuple[Picture, ...]
     duplicates: tuple[tuple[str, str], ...]
     """Pairs of byte-identical files."""
+    surfaces: tuple[str, ...] = ()
+    """Per picture the first of the groups that distant views join to its own; empty: the groups themselves.
+
+    Not in the hash, and no group is split or joined by it: who was held out with whom stays comparable over versions,
+    and what was held out while training saw its surface can be told apart afterwards.
+    """
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -57,6 +63,13 @@ class Manifest:
         """Names the pictures, wherever they lie and however they are grouped."""
         return hashlib.sha256("".join(sorted(picture.sha256 for picture in self.pictures)).encode()).hexdigest()
 
+    @property
+    def surface_of(self) -> dict[str, str]:
+        """Return which surface a picture shows, by path."""
+        groups = tuple(picture.group for picture in self.pictures)
+        paths = (picture.path for picture in self.pictures)
+        return dict(zip(paths, self.surfaces or groups, strict=True))
+
     def split(self, name: str) -> list[Picture]:
         """Return the pictures of one split."""
         return [picture for picture in self.pictures if picture.split == name]
@@ -71,8 +84,10 @@ def build_manifest(store: Store, on_step: Callable[[int, int], None] = lambda do
     pictures = find_pictures(store)
     check_labels(pictures)
     pixels = load_pixels(store, pictures)
-    pairs = overlapping_pairs(pictures, pixels, on_step=lambda done: on_step(done, len(pictures)))
+    total = 2 * len(pictures)
+    pairs = overlapping_pairs(pictures, pixels, on_step=lambda done: on_step(done, total))
     groups = group_names(pictures, pairs)
+    far = distant_pairs(pictures, pixels, on_step=lambda done: on_step(len(pictures) + done, total))
     grouped = tuple(replace(picture, group=group) for picture, group in zip(pictures, groups, strict=True))
     first: dict[str, str] = {}
     copies = []
@@ -80,7 +95,7 @@ def build_manifest(store: Store, on_step: Callable[[int, int], None] = lambda do
         original = first.setdefault(picture.sha256, picture.path)
         if original != picture.path:
             copies.append((original, picture.path))
-    return Manifest(grouped, tuple(copies))
+    return Manifest(grouped, tuple(copies), tuple(group_names(pictures, [*pairs, *far])))
 
 
 def check_labels(pictures: Sequence[Picture]) -> None:
@@ -176,13 +191,21 @@ def check_leaks(train: Sequence[Picture], held: Sequence[Picture]) -> None:
         )
 
 
-def shared_with_training(pictures: Sequence[Picture]) -> frozenset[str]:
-    """Return the paths of validation pictures that show what a training picture shows: their group has pictures there.
+def shared_with_training(manifest: Manifest) -> frozenset[str]:
+    """Return the paths of validation pictures that show what a training picture shows: their surface has some there.
 
-    Empty where the data set brings no split. A network is flattered by them; NEU's official split has 44 of 360.
+    Empty where the data set brings no split. A network is flattered by them.
     """
-    learned = {picture.group for picture in pictures if picture.split == "train"}
-    return frozenset(picture.path for picture in pictures if picture.split == "validation" and picture.group in learned)
+    surfaces = manifest.surface_of
+    learned = {surfaces[picture.path] for picture in manifest.split("train")}
+    return frozenset(picture.path for picture in manifest.split("validation") if surfaces[picture.path] in learned)
+
+
+def seen_in(manifest: Manifest, kept: Sequence[int], held: Sequence[int]) -> list[bool]:
+    """Return per held-out picture whether one that was kept shows its surface, although another group holds it."""
+    surfaces = manifest.surface_of
+    learned = {surfaces[manifest.pictures[i].path] for i in kept}
+    return [surfaces[manifest.pictures[i].path] in learned for i in held]
 
 
 def group_folds(pictures: Sequence[Picture], seed: int, folds: int = FOLDS) -> Iterator[tuple[list[int], list[int]]]:
@@ -214,7 +237,8 @@ def read_manifest(path: Path) -> Manifest:
         pictures = tuple(
             Picture(**{**each, "boxes": tuple(LabelledBox(**box) for box in each["boxes"])}) for each in row["pictures"]
         )
-        manifest = Manifest(pictures, tuple((first, second) for first, second in row["duplicates"]))
+        copies = tuple((first, second) for first, second in row["duplicates"])
+        manifest = Manifest(pictures, copies, tuple(row["surfaces"]))
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise DataError(f"{path}: not a manifest that `prepare` wrote: {exc}") from exc
     if row.get("schema") != MANIFEST_SCHEMA or manifest.sha256 != row.get("sha256"):
@@ -242,14 +266,15 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         path,
         {
             "schema": MANIFEST_SCHEMA, "sha256": manifest.sha256, "duplicates": manifest.duplicates,
-            "counts": count_pictures(manifest), "pictures": [asdict(picture) for picture in manifest.pictures],
+            "surfaces": manifest.surfaces, "counts": count_pictures(manifest),
+            "pictures": [asdict(picture) for picture in manifest.pictures],
         },
     )  # fmt: skip
 
 
 def count_pictures(manifest: Manifest) -> dict[str, dict[str, int]]:
-    """Return per label: pictures a split, groups, and pictures that overlap another."""
-    sizes = Counter(picture.group for picture in manifest.pictures)
+    """Return per label: pictures a split, groups, surfaces, and pictures that overlap another."""
+    sizes, surfaces = Counter(picture.group for picture in manifest.pictures), manifest.surface_of
     rows: dict[str, dict[str, int]] = {}
     for label in manifest.labels:
         mine = [picture for picture in manifest.pictures if picture.label == label]
@@ -257,6 +282,7 @@ def count_pictures(manifest: Manifest) -> dict[str, dict[str, int]]:
         rows[label] = {
             **{split: splits[split] for split in (*SPLITS, "all") if splits[split]},
             "groups": len({picture.group for picture in mine}),
+            "surfaces": len({surfaces[picture.path] for picture in mine}),
             "overlapping": sum(sizes[picture.group] > 1 for picture in mine),
             "boxes": sum(len(picture.boxes) for picture in mine),
             "foreign_boxes": sum(box.label != label for picture in mine for box in picture.boxes),

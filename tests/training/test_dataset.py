@@ -14,8 +14,9 @@ from inspector.strip import draw_tile
 from training.__main__ import open_data
 from training.dataset import MAX_PX, Picture, Store, decode, find_pictures, load_pixels
 from training.errors import DataError
-from training.overlap import overlapping_pairs
+from training.overlap import distant_pairs, overlapping_pairs
 from training.prepare import (
+    Manifest,
     build_manifest,
     check_labels,
     check_leaks,
@@ -23,6 +24,7 @@ from training.prepare import (
     count_pictures,
     group_folds,
     read_manifest,
+    seen_in,
     shared_with_training,
     write_manifest,
     write_sheets,
@@ -474,10 +476,30 @@ def test_validation_pictures_that_training_pictures_show_are_told(
     _, manifest = open_data(tmp_path / "own", tmp_path / "run" / "manifest.json")
     told = " ".join(capsys.readouterr().err.split())
 
-    assert shared_with_training(manifest.pictures) == {"test/dent/2.png"}
+    assert shared_with_training(manifest) == {"test/dent/2.png"}
     assert "1 of 3 validation pictures show what a training picture shows" in told
     assert "evaluate gives the figure without them" in told
-    assert not shared_with_training([p for p in manifest.pictures if p.split == "validation"])
+    assert not shared_with_training(Manifest(tuple(manifest.split("validation")), ()))
+
+
+def test_a_surface_that_was_photographed_again_much_later_is_told(tmp_path: Path) -> None:
+    """A view 15 places on joins no group, so that folds stay comparable, and is known to show what training saw."""
+    for number in range(1, 41):
+        label, place = "ab"[number > 20], (number - 1) % 20 + 1
+        shown = surface(3, 260)[40:240, 30:230] if (label, place) == ("a", 19) else surface(number, 260)[:200, :200]
+        path = tmp_path / "own" / ("test" if place > 17 else "train") / label / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), shown)
+    store, manifest = open_data(tmp_path / "own", tmp_path / "run" / "manifest.json")
+    places = {picture.path: index for index, picture in enumerate(manifest.pictures)}
+    first, again, other = (places[name] for name in ("train/a/3.png", "test/a/19.png", "test/a/20.png"))
+
+    pairs = distant_pairs(manifest.pictures, load_pixels(store, manifest.pictures))
+    assert [set(pair) for pair in pairs] == [{first, again}]
+    assert len({picture.group for picture in manifest.pictures}) == 40
+    assert read_manifest(tmp_path / "run" / "manifest.json") == manifest
+    assert shared_with_training(manifest) == {"test/a/19.png"}
+    assert seen_in(manifest, [first], [again, other]) == [True, False]
 
 
 def test_a_manifest_of_other_pictures_is_refused(small_data: Path, tmp_path: Path) -> None:
