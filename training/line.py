@@ -124,7 +124,7 @@ def run_benchmark(
             `clean_tiles_reviewed`, which is there if there are any, leaves them out.
     """
     judged: list[Judged] = []
-    clean_tiles = false_tiles = defect_tiles = right_tiles = unknown_clean = 0
+    clean_tiles = false_tiles = defect_tiles = right_tiles = unknown_clean = doubtful_tiles = doubtful_alarms = 0
     clean_by_ground: Counter[str] = Counter()
     false_by_ground: Counter[str] = Counter()
     clean_false = clean_count = 0
@@ -149,6 +149,8 @@ def run_benchmark(
         for box, verdict in zip(inspection.boxes, inspection.verdicts, strict=True):
             truth = label_of_window(strip.placed, box)
             if truth is None:
+                doubtful_tiles += 1
+                doubtful_alarms += verdict.is_defect
                 continue
             confidence.append(verdict.score)
             correct.append(verdict.top == truth)
@@ -179,6 +181,8 @@ def run_benchmark(
             " the daemon's inspect_frame; recall and right_label over defects whose longer side is at least a quarter"
             " of a tile; a defect counts as found when the tiles of a published one touch its box; precision_per_label:"
             f" of the published defects of a label, those within {FEATHER_PX} px of a defect of that label;"
+            " tiles_in_doubt, of which a defect shows too little, or two labels too much, count neither as clean nor as"
+            " defect tiles: k of n alarm;"
             " localisation: box_touches, covered_mean and box_iou_mean over found defects and the boxes published for"
             " them; cam_pointing over tiles led by the label of the defect they show, where its boxes cover less than"
             " half"
@@ -212,6 +216,7 @@ def run_benchmark(
         "false_alarms_per_10000": round(1e4 * false_tiles / max(1, clean_tiles), 2),
         "false_alarms_per_m2": round(false_tiles / max(area_m2, 1e-9), 3),
         "mm_per_px": MM_PER_PX,
+        "tiles_in_doubt": share(doubtful_alarms, doubtful_tiles),
         "defect_tiles_right": share(right_tiles, defect_tiles),
         "ece": expected_calibration_error(confidence, correct),
         "localisation": {

@@ -102,6 +102,11 @@ def _summary(results: Mapping[str, Any]) -> str:
         ]  # fmt: skip
         if "clean_tiles_reviewed" in line:
             rows.append(("... on grounds without marks that nobody boxed", _of(line["clean_tiles_reviewed"])))
+        rows.append(("line: published defects that lie at a drawn one", _of(line["precision"])))
+        if "tiles_in_doubt" in line:
+            rows.append(
+                ("line: tiles of neither kind (a defect only touches them) that alarm", _of(line["tiles_in_doubt"]))
+            )
         place = line["localisation"]
         rows += [
             ("line: ECE", line["ece"]),

@@ -92,6 +92,16 @@ def test_grounds_with_marks_that_nobody_boxed_are_counted_and_also_left_out() ->
     assert (elsewhere["clean_groups_reviewed"], here["clean_groups_reviewed"]) == (1, 0)
 
 
+def test_tiles_that_a_defect_only_touches_are_counted_apart() -> None:
+    """Five pixels of a defect in the left tile: neither a clean nor a defect tile, and its alarm is told."""
+    strip = Strip(STRIP.pixels[:200, :400], (Placed("scratches", Box(195, 20, 100, 100), "a"),), "ground")
+    row = run_benchmark(Benchmark((strip,)), lambda tiles: answer(["scratches"] * 2, [(0, 0)] * 2), RULES, Gallery())
+
+    assert (row["tiles_in_doubt"]["k"], row["tiles_in_doubt"]["n"]) == (1, 1)
+    assert (row["clean_tiles"]["n"], row["defect_tiles_right"]["n"]) == (0, 1)
+    assert "tiles_in_doubt" in row["protocol"]
+
+
 def test_maps_are_judged_where_they_could_miss() -> None:
     """Three tiles show a defect and are led by its label; one map points into it, one beside, one elsewhere."""
     named = ["inclusion", "clean", "clean", "clean", "scratches", "scratches"]
