@@ -124,6 +124,7 @@ def run_benchmark(
             `clean_tiles_reviewed`, which is there if there are any, leaves them out.
     """
     judged: list[Judged] = []
+    inspected: list[tuple[Strip, Inspection]] = []
     clean_tiles = false_tiles = defect_tiles = right_tiles = unknown_clean = doubtful_tiles = doubtful_alarms = 0
     clean_by_ground: Counter[str] = Counter()
     false_by_ground: Counter[str] = Counter()
@@ -136,6 +137,8 @@ def run_benchmark(
     pointed = Pointed(classify)
     for number, strip in enumerate(benchmark.strips):
         inspection = inspect_frame(as_frame(strip.pixels, number), pointed, rules)
+        if strip.placed:
+            inspected.append((strip, inspection))
         judged += (here := judge(strip, inspection, rules.tiling.tile_px))
         for missed in here:
             if not missed.found and missed.quarter_side:
@@ -171,6 +174,7 @@ def run_benchmark(
                 defect_tiles += 1
                 right_tiles += verdict.label == truth
     chosen = [each for each in judged if each.quarter_side]
+    chance = [each for each in judge_by_chance(inspected, rules.tiling.tile_px) if each.quarter_side]
     groups = [group for group in clean_by_ground if group not in marked_groups]
     reviewed = share(sum(false_by_ground[group] for group in groups), sum(clean_by_ground[group] for group in groups))
     area_m2 = clean_tiles * (rules.tiling.tile_px * MM_PER_PX / 1000) ** 2
@@ -182,7 +186,8 @@ def run_benchmark(
             " of a tile; a defect counts as found when the tiles of a published one touch its box; precision_per_label:"
             f" of the published defects of a label, those within {FEATHER_PX} px of a defect of that label;"
             " tiles_in_doubt, of which a defect shows too little, or two labels too much, count neither as clean nor as"
-            " defect tiles: k of n alarm;"
+            " defect tiles: k of n alarm; found_by_chance: the same defects against what was published on the next"
+            " strip, rightly_named of all of them;"
             " localisation: box_touches, covered_mean and box_iou_mean over found defects and the boxes published for"
             " them; cam_pointing over tiles led by the label of the defect they show, where its boxes cover less than"
             " half"
@@ -197,6 +202,10 @@ def run_benchmark(
         "found_all_sizes": share(sum(d.found for d in judged), len(judged)),
         "found_quarter_area": _found([d for d in judged if d.quarter_area]),
         "labelled_right": share(sum(d.right_label for d in chosen), sum(d.found for d in chosen)),
+        "found_by_chance": {
+            "found": _found(chance),
+            "rightly_named": share(sum(d.right_label for d in chance), len(chance)),
+        },
         "per_label": {label: _found([d for d in chosen if d.placed.label == label]) for label in labels},
         "right_label_per_label": {
             label: share(
@@ -305,6 +314,15 @@ def judge(strip: Strip, inspection: Inspection, tile_px: int) -> list[Judged]:
         touched, covered = any(defect.box.touches(placed.box) for defect in touching), float(marked.mean())
         rows.append(Judged(placed, bool(touching), right, touched, covered, iou, tile_px))
     return rows
+
+
+def judge_by_chance(inspected: Sequence[tuple[Strip, Inspection]], tile_px: int) -> list[Judged]:
+    """Return what would become of the defects of each strip, were it judged by what was found on the next one.
+
+    How often that gives "found" is how lenient touching is. Of a single strip there is nothing to say.
+    """
+    others = [other for _, other in (*inspected[1:], *inspected[:1])] if len(inspected) > 1 else []
+    return [row for (strip, _), other in zip(inspected, others, strict=False) for row in judge(strip, other, tile_px)]
 
 
 def expected_calibration_error(confidence: Sequence[float], correct: Sequence[bool], bins: int = 15) -> float:

@@ -103,6 +103,12 @@ def _summary(results: Mapping[str, Any]) -> str:
         if "clean_tiles_reviewed" in line:
             rows.append(("... on grounds without marks that nobody boxed", _of(line["clean_tiles_reviewed"])))
         rows.append(("line: published defects that lie at a drawn one", _of(line["precision"])))
+        if "found_by_chance" in line:
+            by_chance = line["found_by_chance"]
+            rows += [
+                ("line: defects found, judged by what was found on another strip", _of(by_chance["found"])),
+                ("... and rightly named", _of(by_chance["rightly_named"])),
+            ]
         if "tiles_in_doubt" in line:
             rows.append(
                 ("line: tiles of neither kind (a defect only touches them) that alarm", _of(line["tiles_in_doubt"]))

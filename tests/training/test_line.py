@@ -92,6 +92,22 @@ def test_grounds_with_marks_that_nobody_boxed_are_counted_and_also_left_out() ->
     assert (elsewhere["clean_groups_reviewed"], here["clean_groups_reviewed"]) == (1, 0)
 
 
+def test_what_chance_would_find_is_told() -> None:
+    """Each strip's defects against the other's findings: two of three lie in alarming tiles, of other names."""
+    other = Strip(STRIP.pixels[:, ::-1], (Placed("scratches", Box(50, 50, 100, 100), "c"),), "ground")
+    named = [
+        ["inclusion", "clean", "clean", "clean", "scratches", "scratches"],
+        ["scratches", "clean", "clean", "clean", "clean", "clean"],
+    ]
+    calls = iter(named)
+    row = run_benchmark(Benchmark((STRIP, other)), lambda tiles: answer(next(calls), [(0, 0)] * 6), RULES, Gallery())
+    alone = run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named[0], [(0, 0)] * 6), RULES, Gallery())
+
+    assert (row["found"]["k"], row["found"]["n"]) == (3, 3)
+    assert [(each["k"], each["n"]) for each in row["found_by_chance"].values()] == [(2, 3), (0, 3)]
+    assert alone["found_by_chance"]["found"]["n"] == 0
+
+
 def test_tiles_that_a_defect_only_touches_are_counted_apart() -> None:
     """Five pixels of a defect in the left tile: neither a clean nor a defect tile, and its alarm is told."""
     strip = Strip(STRIP.pixels[:200, :400], (Placed("scratches", Box(195, 20, 100, 100), "a"),), "ground")
