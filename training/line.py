@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
 from inspector.bundle import CLEAN
 from inspector.classifier import Classify, Predictions
@@ -187,7 +188,8 @@ def run_benchmark(
             f" of the published defects of a label, those within {FEATHER_PX} px of a defect of that label;"
             " tiles_in_doubt, of which a defect shows too little, or two labels too much, count neither as clean nor as"
             " defect tiles: k of n alarm; found_by_chance: the same defects against what was published on the next"
-            " strip, rightly_named of all of them;"
+            " strip, rightly_named of all of them; one_to_one: the same where each published defect may stand for one"
+            " of them only, and each of them for one published (as many pairs as can be: linear_sum_assignment);"
             " localisation: box_touches, covered_mean and box_iou_mean over found defects and the boxes published for"
             " them; cam_pointing over tiles led by the label of the defect they show, where its boxes cover less than"
             " half"
@@ -205,6 +207,10 @@ def run_benchmark(
         "found_by_chance": {
             "found": _found(chance),
             "rightly_named": share(sum(d.right_label for d in chance), len(chance)),
+        },
+        "one_to_one": {
+            name: share(sum(count_matched(*each, rules.tiling.tile_px, named) for each in inspected), len(chosen))
+            for name, named in (("found", False), ("rightly_named", True))
         },
         "per_label": {label: _found([d for d in chosen if d.placed.label == label]) for label in labels},
         "right_label_per_label": {
@@ -323,6 +329,19 @@ def judge_by_chance(inspected: Sequence[tuple[Strip, Inspection]], tile_px: int)
     """
     others = [other for _, other in (*inspected[1:], *inspected[:1])] if len(inspected) > 1 else []
     return [row for (strip, _), other in zip(inspected, others, strict=False) for row in judge(strip, other, tile_px)]
+
+
+def count_matched(strip: Strip, inspection: Inspection, tile_px: int, named: bool) -> int:
+    """Return how many defects of a quarter side can each have a published one to itself, of its label where `named`."""
+    placed = [each.placed for each in judge(strip, inspection, tile_px) if each.quarter_side]
+    pairs = [
+        [defect.tiles_box.touches(each.box) and (not named or defect.label == each.label) for each in placed]
+        for defect in inspection.published
+    ]
+    if not placed or not pairs:
+        return 0
+    fits = np.array(pairs)
+    return int(fits[linear_sum_assignment(fits, maximize=True)].sum())
 
 
 def expected_calibration_error(confidence: Sequence[float], correct: Sequence[bool], bins: int = 15) -> float:

@@ -109,6 +109,12 @@ def _summary(results: Mapping[str, Any]) -> str:
                 ("line: defects found, judged by what was found on another strip", _of(by_chance["found"])),
                 ("... and rightly named", _of(by_chance["rightly_named"])),
             ]
+        if "one_to_one" in line:
+            matched = line["one_to_one"]
+            rows += [
+                ("line: defects found, each by a published one of its own", _of(matched["found"])),
+                ("... and rightly named", _of(matched["rightly_named"])),
+            ]
         if "tiles_in_doubt" in line:
             rows.append(
                 ("line: tiles of neither kind (a defect only touches them) that alarm", _of(line["tiles_in_doubt"]))

@@ -108,6 +108,25 @@ def test_what_chance_would_find_is_told() -> None:
     assert alone["found_by_chance"]["found"]["n"] == 0
 
 
+@pytest.mark.parametrize(
+    ("named", "matched"),
+    [
+        pytest.param(["scratches", "scratches"], (1, 1), id="one published, two drawn"),
+        pytest.param(["scratches", "inclusion"], (2, 2), id="one each"),
+        pytest.param(["inclusion", "scratches"], (2, 0), id="one each, misnamed"),
+    ],
+)
+def test_a_published_defect_stands_for_one_drawn_defect_only(named: list[str], matched: tuple[int, int]) -> None:
+    """Both defects are found in any case; one merged alarm over both is one pair."""
+    placed = Placed("scratches", Box(20, 20, 100, 100), "a"), Placed("inclusion", Box(260, 20, 100, 100), "b")
+    strip = Strip(STRIP.pixels[:200, :400], placed, "ground")
+    row = run_benchmark(Benchmark((strip,)), lambda tiles: answer(named, [(0, 0)] * 2), RULES, Gallery())
+
+    assert row["found"]["k"] == 2
+    assert tuple(each["k"] for each in row["one_to_one"].values()) == matched
+    assert {each["n"] for each in row["one_to_one"].values()} == {2}
+
+
 def test_tiles_that_a_defect_only_touches_are_counted_apart() -> None:
     """Five pixels of a defect in the left tile: neither a clean nor a defect tile, and its alarm is told."""
     strip = Strip(STRIP.pixels[:200, :400], (Placed("scratches", Box(195, 20, 100, 100), "a"),), "ground")
