@@ -30,6 +30,7 @@ from training.tiles import FEATHER_PX, Cutout, Placed, Strip, compose_strip, fin
 STRIP_PX = 1000
 DEFECTS_PER_STRIP = 6
 GAP_PX = 120
+LEAST_IOUS = (0.1, 0.3, 0.5)
 MM_PER_PX = 0.5
 """Scale at which false alarms are also stated per square metre; NEU's own scale is not published."""
 
@@ -85,6 +86,7 @@ class Judged:
         touched: The box of one of them touches it, too.
         covered: Share of its box that theirs cover; 0 where it was not found.
         iou: Of its box and the best of theirs.
+        right_iou: Of its box and the best of those with its label; 0 where there is none.
         tile_px: Side of a tile.
     """
 
@@ -94,6 +96,7 @@ class Judged:
     touched: bool
     covered: float
     iou: float
+    right_iou: float
     tile_px: int
 
     @property
@@ -190,6 +193,8 @@ def run_benchmark(
             " defect tiles: k of n alarm; found_by_chance: the same defects against what was published on the next"
             " strip, rightly_named of all of them; one_to_one: the same where each published defect may stand for one"
             " of them only, and each of them for one published (as many pairs as can be: linear_sum_assignment);"
+            " right_at_iou: of the same, those whose box and that of a published one of their label have at least that"
+            " IoU;"
             " localisation: box_touches, covered_mean and box_iou_mean over found defects and the boxes published for"
             " them; cam_pointing over tiles led by the label of the defect they show, where its boxes cover less than"
             " half"
@@ -211,6 +216,10 @@ def run_benchmark(
         "one_to_one": {
             name: share(sum(count_matched(*each, rules.tiling.tile_px, named) for each in inspected), len(chosen))
             for name, named in (("found", False), ("rightly_named", True))
+        },
+        "right_at_iou": {
+            f"{least:g}": share(sum(d.right_label and d.right_iou >= least for d in chosen), len(chosen))
+            for least in LEAST_IOUS
         },
         "per_label": {label: _found([d for d in chosen if d.placed.label == label]) for label in labels},
         "right_label_per_label": {
@@ -311,14 +320,16 @@ def judge(strip: Strip, inspection: Inspection, tile_px: int) -> list[Judged]:
     for placed in strip.placed:
         touching = [defect for defect in inspection.published if defect.tiles_box.touches(placed.box)]
         right = any(defect.label == placed.label for defect in touching)
-        iou = max((box_iou(defect.box, placed.box) for defect in touching), default=0.0)
+        ious = [(defect.label == placed.label, box_iou(defect.box, placed.box)) for defect in touching]
+        iou = max((each for _, each in ious), default=0.0)
+        right_iou = max((each for its_own, each in ious if its_own), default=0.0)
         marked = np.zeros((placed.box.height, placed.box.width), bool)
         for defect in touching:
             left, top = max(0, defect.box.x - placed.box.x), max(0, defect.box.y - placed.box.y)
             right_end, bottom = max(0, defect.box.right - placed.box.x), max(0, defect.box.bottom - placed.box.y)
             marked[top:bottom, left:right_end] = True
         touched, covered = any(defect.box.touches(placed.box) for defect in touching), float(marked.mean())
-        rows.append(Judged(placed, bool(touching), right, touched, covered, iou, tile_px))
+        rows.append(Judged(placed, bool(touching), right, touched, covered, iou, right_iou, tile_px))
     return rows
 
 

@@ -115,6 +115,8 @@ def _summary(results: Mapping[str, Any]) -> str:
                 ("line: defects found, each by a published one of its own", _of(matched["found"])),
                 ("... and rightly named", _of(matched["rightly_named"])),
             ]
+        for least, row in line.get("right_at_iou", {}).items():
+            rows.append((f"line: defects found and rightly named, IoU of the boxes at least {least}", _of(row)))
         if "tiles_in_doubt" in line:
             rows.append(
                 ("line: tiles of neither kind (a defect only touches them) that alarm", _of(line["tiles_in_doubt"]))

@@ -127,6 +127,20 @@ def test_a_published_defect_stands_for_one_drawn_defect_only(named: list[str], m
     assert {each["n"] for each in row["one_to_one"].values()} == {2}
 
 
+def test_a_right_name_is_told_by_how_well_the_boxes_agree() -> None:
+    """Defects of 0.4 and 0.18 of their tiles, which are the boxes that are published; a wrong name has no IoU."""
+    placed = Placed("scratches", Box(0, 0, 200, 80), "a"), Placed("inclusion", Box(410, 0, 180, 40), "b")
+    strip = Strip(STRIP.pixels[:200], placed, "ground")
+
+    def right_at(*named: str) -> dict[str, int]:
+        row = run_benchmark(Benchmark((strip,)), lambda tiles: answer(named, [(0, 0)] * 3), RULES, Gallery())
+        assert {each["n"] for each in row["right_at_iou"].values()} == {2}
+        return {least: each["k"] for least, each in row["right_at_iou"].items()}
+
+    assert right_at("scratches", "clean", "inclusion") == {"0.1": 2, "0.3": 1, "0.5": 0}
+    assert right_at("inclusion", "clean", "inclusion") == {"0.1": 1, "0.3": 0, "0.5": 0}
+
+
 def test_tiles_that_a_defect_only_touches_are_counted_apart() -> None:
     """Five pixels of a defect in the left tile: neither a clean nor a defect tile, and its alarm is told."""
     strip = Strip(STRIP.pixels[:200, :400], (Placed("scratches", Box(195, 20, 100, 100), "a"),), "ground")
