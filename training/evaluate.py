@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from training.gallery import Exhibit, Gallery
 from training.generated import EVALUATION_SEED, generated_clean_tiles, generated_tiles
 from training.intervals import share
 from training.learned import picture_id, read_learned
-from training.line import compose_benchmark, run_benchmark
+from training.line import compose_benchmark, count_grounds, run_benchmark
 from training.measures import (
     Model,
     alarming,
@@ -133,6 +133,7 @@ def evaluate(
             say("clean tiles")
             results["clean"] = _clean(model, apart, apart_pixels, tile_px, CLEAN_TILES // scale, gallery, marked_groups)
             results["clean"]["false_alarms_per_10000"] = results["line"]["false_alarms_per_10000"]
+            results["clean"]["grounds"] = results["line"]["grounds"] = count_grounds(apart, apart_pixels)
             clean, cut = 300 // scale, 600 // scale
             windows = composed_tiles(apart, apart_pixels, clean=clean, cut=cut, tile_px=tile_px, seed=11)
             truth = windows.labels + [picture.label for picture in side.pictures]
@@ -197,14 +198,13 @@ def _clean(
     gallery: Gallery,
     marked_groups: Collection[str],
 ) -> dict[str, Any]:
-    held = composed_tiles(pictures, pixels, clean=count, cut=0, tile_px=tile_px, seed=13)
-    rows: dict[str, Any] = {"neu_held_out": surface(model, held.pixels, held.groups)}
+    held, *held_of = clean_windows(pictures, pixels, tile_px, count)
+    rows: dict[str, Any] = {"neu_held_out": surface(model, held, *held_of)}
     if marked_groups:
         kept = [i for i, picture in enumerate(pictures) if picture.group not in marked_groups]
         unmarked = [pictures[i] for i in kept], [pixels[i] for i in kept]
-        reviewed = composed_tiles(*unmarked, clean=count, cut=0, tile_px=tile_px, seed=13)
-        rows["neu_reviewed"] = surface(model, reviewed.pixels, reviewed.groups)
-    for exhibit in alarming(model, held.pixels):
+        rows["neu_reviewed"] = surface(model, *clean_windows(*unmarked, tile_px, count))
+    for exhibit in alarming(model, held):
         gallery.show("Clean steel of the test groups that alarms", exhibit)
     generated = generated_clean_tiles(count, tile_px, EVALUATION_SEED)
     rows["generated"] = surface(model, generated.pixels, generated.groups)
@@ -213,6 +213,16 @@ def _clean(
     right = sum(v.label == label for v, label in zip(verdicts, drawn.labels, strict=True))
     rows["generated_defects_right"] = share(right, len(drawn))
     return rows
+
+
+def clean_windows(
+    pictures: Sequence[Picture], pixels: Sequence[Pixels], tile_px: int, count: int
+) -> tuple[list[Pixels], list[str], list[str]]:
+    """Return clean windows of composed strips, the group that each is of, and the picture (its id)."""
+    group_of = {picture_id(picture): picture.group for picture in pictures}
+    alone = [replace(picture, group=picture_id(picture)) for picture in pictures]
+    tiles = composed_tiles(alone, pixels, clean=count, cut=0, tile_px=tile_px, seed=13)
+    return tiles.pixels, [group_of[each] for each in tiles.groups], tiles.groups
 
 
 def _foreign(model: Model, sets: Sequence[ForeignSet], known: Sequence[Pixels], gallery: Gallery) -> dict[str, Any]:

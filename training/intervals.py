@@ -1,9 +1,11 @@
-"""k of N with its Wilson bound: the only form in which a rate is reported."""
+"""k of N with its Wilson bound: the only form in which a rate is reported. Beside it one that knows of surfaces."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Sequence
+from typing import Any, TypedDict
 
+import numpy as np
 from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 
@@ -28,4 +30,38 @@ def share(k: int, n: int) -> Share:
         "share": round(k / n, 6),
         "low": round(float(bound.low), 6),
         "high": round(float(bound.high), 6),
+    }
+
+
+class Bounds(TypedDict):
+    """Both ends of an interval."""
+
+    low: float
+    high: float
+
+
+def cluster_bootstrap(hits: Sequence[bool], clusters: Sequence[str], draws: int = 2000, seed: int = 0) -> Bounds | None:
+    """Return the 95 % interval of the share of hits when whole clusters are drawn anew, or None where no draw differs.
+
+    Tiles of one surface are right or wrong together, of which Wilson's interval knows nothing. A single cluster says
+    nothing of others, nor do many where none or every one of their tiles hits.
+    """
+    place = np.unique(list(clusters), return_inverse=True)[1]
+    counts = np.stack([np.bincount(place, np.asarray(hits, np.float64)), np.bincount(place)], axis=1)
+    if len(counts) < 2 or sum(hits) in (0, len(hits)):
+        return None
+    chosen = np.random.default_rng(seed).integers(0, len(counts), (draws, len(counts)))
+    drawn = counts[chosen].sum(axis=1)
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975))
+    return {"low": round(float(low), 6), "high": round(float(high), 6)}
+
+
+def by_surface(alarms: Sequence[bool], groups: Sequence[str], pictures: Sequence[str]) -> dict[str, Any]:
+    """Return of how many pictures and groups clean tiles are, how many groups alarm, and the interval over groups."""
+    alarmed = {group for group, alarm in zip(groups, alarms, strict=True) if alarm}
+    return {
+        "pictures": len(set(pictures)),
+        "groups": len(set(groups)),
+        "groups_with_alarm": share(len(alarmed), len(set(groups))),
+        "bootstrap95": cluster_bootstrap(alarms, groups),
     }

@@ -22,10 +22,20 @@ from inspector.frame import Frame, Pixels
 from inspector.inspection import Inspection, InspectRules, inspect_frame
 from training.dataset import Picture
 from training.gallery import Exhibit, Gallery
-from training.intervals import Share, share
+from training.intervals import Share, by_surface, share
 from training.maps import POINTING_TOLERANCE_PX, box_iou, grown_map, hottest_place, off_by_px
-from training.quilt import quilt
-from training.tiles import FEATHER_PX, Cutout, Placed, Strip, compose_strip, find_cutouts, find_grounds, label_of_window
+from training.quilt import NO_ROOM, SPECKS, ground_or_reason, quilt
+from training.tiles import (
+    CREDIBLE_GROUND,
+    FEATHER_PX,
+    Cutout,
+    Placed,
+    Strip,
+    compose_strip,
+    find_cutouts,
+    find_grounds,
+    label_of_window,
+)
 
 STRIP_PX = 1000
 DEFECTS_PER_STRIP = 6
@@ -37,9 +47,15 @@ MM_PER_PX = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Benchmark:
-    """Composed strips, with and without defects."""
+    """Composed strips, with and without defects.
+
+    Attributes:
+        strips: The strips.
+        pictures: The id of the picture that each strip's ground is of; empty where its group is all that is known.
+    """
 
     strips: tuple[Strip, ...]
+    pictures: tuple[str, ...] = ()
 
 
 def compose_benchmark(
@@ -59,15 +75,28 @@ def compose_benchmark(
     for picture, its_pixels in zip(pictures, pixels, strict=True):
         cutouts += find_cutouts(picture, its_pixels)
     order = rng.permutation(len(cutouts))
-    strips = []
+    strips, pictures_of_ground = [], []
     for start in range(0, len(order), DEFECTS_PER_STRIP):
         chosen = [cutouts[int(i)] for i in order[start : start + DEFECTS_PER_STRIP]]
         ground = grounds[int(rng.integers(len(grounds)))]
         strips.append(compose_strip(quilt(ground, STRIP_PX, STRIP_PX, rng), ground.group, chosen, GAP_PX, rng))
+        pictures_of_ground.append(ground.picture)
     for number in range(clean_strips):
         ground = grounds[number % len(grounds)]
         strips.append(Strip(quilt(ground, STRIP_PX, STRIP_PX, rng), (), ground.group))
-    return Benchmark(tuple(strips))
+        pictures_of_ground.append(ground.picture)
+    return Benchmark(tuple(strips), tuple(pictures_of_ground))
+
+
+def count_grounds(pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> dict[str, int]:
+    """Return how many boxed pictures of credible labels there are, how many give ground, and why the others do not."""
+    found = [
+        ground_or_reason(picture, its_pixels)
+        for picture, its_pixels in zip(pictures, pixels, strict=True)
+        if picture.label in CREDIBLE_GROUND and picture.boxes
+    ]
+    left_out = {reason: found.count(reason) for reason in (NO_ROOM, SPECKS)}
+    return {"pictures": len(found), "give_ground": len(found) - sum(left_out.values()), **left_out}
 
 
 def as_frame(pixels: Pixels, number: int = 0) -> Frame:
@@ -133,6 +162,10 @@ def run_benchmark(
     clean_by_ground: Counter[str] = Counter()
     false_by_ground: Counter[str] = Counter()
     clean_false = clean_count = 0
+    clean_alarms: list[bool] = []
+    clean_groups: list[str] = []
+    clean_pictures: list[str] = []
+    pictures = benchmark.pictures or [strip.group for strip in benchmark.strips]
     confidence: list[float] = []
     correct: list[bool] = []
     published: Counter[str] = Counter()
@@ -168,6 +201,9 @@ def run_benchmark(
                 if not strip.placed:
                     clean_count += 1
                     clean_false += verdict.is_defect
+                clean_alarms.append(verdict.is_defect)
+                clean_groups.append(strip.group)
+                clean_pictures.append(pictures[number])
                 clean_by_ground[strip.group] += 1
                 false_by_ground[strip.group] += verdict.is_defect
                 if verdict.is_defect:
@@ -231,6 +267,7 @@ def run_benchmark(
         },
         "clean_tiles": share(false_tiles, clean_tiles),
         **({"clean_tiles_reviewed": reviewed, "clean_groups_reviewed": len(groups)} if marked_groups else {}),
+        "clean_surfaces": by_surface(clean_alarms, clean_groups, clean_pictures),
         "clean_tiles_of_clean_strips": share(clean_false, clean_count),
         "clean_tiles_unknown": share(unknown_clean, clean_tiles),
         "clean_groups_with_false_alarm": share(sum(k > 0 for k in false_by_ground.values()), len(clean_by_ground)),

@@ -35,7 +35,7 @@ from training.corrupt import SUITE, corrupted
 from training.dataset import Picture
 from training.feed import mask_of
 from training.gallery import Exhibit
-from training.intervals import share
+from training.intervals import by_surface, share
 from training.line import expected_calibration_error
 from training.maps import POINTING_TOLERANCE_PX, box_iou, grown_map, hottest_place, off_by_px
 from training.tiles import own_boxes
@@ -131,8 +131,13 @@ def corruption(
     yield "n", len(pictures)
 
 
-def surface(model: Model, tiles: Sequence[Pixels], groups: Sequence[str]) -> dict[str, Any]:
-    """What becomes of tiles that show no defect this model knows: alarms, unknown, clean, by tile and by group."""
+def surface(
+    model: Model, tiles: Sequence[Pixels], groups: Sequence[str], pictures: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What becomes of tiles that show no defect this model knows: alarms, unknown, clean, by tile and by group.
+
+    With the picture of each tile, also of how many they are, and an interval over groups.
+    """
     _, verdicts = model.verdicts(tiles)
     alarms = [verdict.is_defect for verdict in verdicts]
     alarmed = {group for group, alarm in zip(groups, alarms, strict=True) if alarm}
@@ -141,6 +146,7 @@ def surface(model: Model, tiles: Sequence[Pixels], groups: Sequence[str]) -> dic
         "alarms": share(sum(alarms), len(tiles)),
         "alarms_without_unknown": share(sum(verdict.is_defect for verdict in without), len(tiles)),
         "groups_with_alarm": share(len(alarmed), len(set(groups))),
+        **({"surfaces": by_surface(alarms, groups, pictures)} if pictures else {}),
         "verdicts": dict(sorted(Counter(verdict.label for verdict in verdicts).items())),
         "top": dict(sorted(Counter(verdict.top for verdict in verdicts).items())),
         "false_alarms_per_10000": round(1e4 * sum(alarms) / max(1, len(tiles)), 2),

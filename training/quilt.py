@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from inspector.frame import Pixels
 from training.dataset import Picture
+from training.learned import picture_id
 from training.overlap import high_pass
 
 BLOCK_PX = 48
@@ -25,6 +26,8 @@ MIN_PLACES = 200
 MAX_SPECK = 6.0
 """Strongest speck of credible ground, in spreads of its grain: above lie unmarked scratches and inclusions (by eye)."""
 CANDIDATES = 24
+NO_ROOM = "too_little_room"
+SPECKS = "specks"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,16 +39,24 @@ class Ground:
         places: (N, 2) rows of (y, x), top-left corners of blocks that touch no box.
         group: The picture's group.
         label: The picture's label.
+        picture: The picture's id.
     """
 
     pixels: Pixels
     places: npt.NDArray[np.intp]
     group: str
     label: str
+    picture: str
 
 
 def find_ground(picture: Picture, pixels: Pixels, block_px: int = BLOCK_PX) -> Ground | None:
     """Return where a picture shows clean surface, or None when there is too little of it."""
+    found = ground_or_reason(picture, pixels, block_px)
+    return None if isinstance(found, str) else found
+
+
+def ground_or_reason(picture: Picture, pixels: Pixels, block_px: int = BLOCK_PX) -> Ground | str:
+    """Return where a picture shows clean surface, or why it gives none: `NO_ROOM` or `SPECKS`."""
     taken = np.zeros(pixels.shape, np.uint8)
     for box in picture.boxes:
         top, left = max(0, box.y - BOX_MARGIN_PX), max(0, box.x - BOX_MARGIN_PX)
@@ -54,9 +65,11 @@ def find_ground(picture: Picture, pixels: Pixels, block_px: int = BLOCK_PX) -> G
     side = block_px
     inside = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
     places = np.argwhere(inside == 0)
-    if len(places) < MIN_PLACES or strongest_speck(pixels, taken == 0) > MAX_SPECK:
-        return None
-    return Ground(pixels, places, picture.group, picture.label)
+    if len(places) < MIN_PLACES:
+        return NO_ROOM
+    if strongest_speck(pixels, taken == 0) > MAX_SPECK:
+        return SPECKS
+    return Ground(pixels, places, picture.group, picture.label, picture_id(picture))
 
 
 def strongest_speck(pixels: Pixels, where: npt.NDArray[np.bool_]) -> float:

@@ -99,6 +99,7 @@ def _summary(results: Mapping[str, Any]) -> str:
         rows += [
             ("line: defects found", _of(line["found"])), ("line: right label", _of(line["labelled_right"])),
             ("line: false alarms on clean tiles", _of(line["clean_tiles"])),
+            *_surfaces(line.get("clean_surfaces")),
         ]  # fmt: skip
         if "clean_tiles_reviewed" in line:
             rows.append(("... on grounds without marks that nobody boxed", _of(line["clean_tiles_reviewed"])))
@@ -133,6 +134,14 @@ def _summary(results: Mapping[str, Any]) -> str:
     for source, row in results.get("clean", {}).items():
         if isinstance(row, dict) and "alarms" in row:
             rows.append((f"clean tiles that alarm, {source}", _of(row["alarms"])))
+            rows += _surfaces(row.get("surfaces"))
+    if "grounds" in results.get("clean", {}):
+        grounds = results["clean"]["grounds"]
+        rows += [
+            ("test pictures that give clean ground", f"{grounds['give_ground']} of {grounds['pictures']}"),
+            ("... that leave too little room beside their boxes", grounds["too_little_room"]),
+            ("... whose surface has specks that stand out", grounds["specks"]),
+        ]
     for source, row in results.get("foreign", {}).items():
         if "alarms_reviewed" in row:
             rows.append((f"tiles that alarm, {source}", _of(row["alarms"])))
@@ -144,6 +153,18 @@ def _summary(results: Mapping[str, Any]) -> str:
         )
         rows.append(("CAM points into a box", _of(results["cam"]["pointing_strict"])))
     return _table(("figure", "value"), rows)
+
+
+def _surfaces(row: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
+    """Return what clean tiles are of, where it is known: tiles of one surface alarm together."""
+    if row is None:
+        return []
+    bounds = row["bootstrap95"]
+    told = f"{bounds['low']:.4f} to {bounds['high']:.4f}" if bounds else "not to be told: none or all alarm"
+    return [
+        ("... groups of pictures with an alarm", f"{_of(row['groups_with_alarm'])}; {row['pictures']} pictures"),
+        ("... 95 % when whole groups are drawn anew", told),
+    ]
 
 
 def _of(row: Mapping[str, Any]) -> str:
