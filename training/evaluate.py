@@ -43,7 +43,7 @@ from training.measures import (
     unknown_curve,
 )
 from training.prepare import Manifest, shared_with_training
-from training.reviewed import find_marked_groups, find_unmarked_tiles
+from training.reviewed import find_marked_groups, find_unmarked_tiles, read_marked_pictures
 from training.tiles import composed_tiles, find_grounds
 from training.train import float_logits, load_run, refuse_other_data
 
@@ -125,13 +125,11 @@ def evaluate(
         if find_grounds(apart, apart_pixels):
             say("line benchmark")
             strips = compose_benchmark(apart, apart_pixels, clean_strips=CLEAN_STRIPS // scale)
-            marked_groups = find_marked_groups(apart)
-            results["line"] = run_benchmark(
-                strips, pool, InspectRules(TilingRules(tile_px), rules), gallery, marked_groups
-            )
+            marked = find_marked_groups(apart), read_marked_pictures() & {picture_id(picture) for picture in apart}
+            results["line"] = run_benchmark(strips, pool, InspectRules(TilingRules(tile_px), rules), gallery, *marked)
             results["ece"] = results["line"]["ece"]
             say("clean tiles")
-            results["clean"] = _clean(model, apart, apart_pixels, tile_px, CLEAN_TILES // scale, gallery, marked_groups)
+            results["clean"] = _clean(model, apart, apart_pixels, tile_px, CLEAN_TILES // scale, gallery, *marked)
             results["clean"]["false_alarms_per_10000"] = results["line"]["false_alarms_per_10000"]
             results["clean"]["grounds"] = results["line"]["grounds"] = count_grounds(apart, apart_pixels)
             clean, cut = 300 // scale, 600 // scale
@@ -197,6 +195,7 @@ def _clean(
     count: int,
     gallery: Gallery,
     marked_groups: Collection[str],
+    marked_pictures: Collection[str],
 ) -> dict[str, Any]:
     held, *held_of = clean_windows(pictures, pixels, tile_px, count)
     rows: dict[str, Any] = {"neu_held_out": surface(model, held, *held_of)}
@@ -204,6 +203,8 @@ def _clean(
         kept = [i for i, picture in enumerate(pictures) if picture.group not in marked_groups]
         unmarked = [pictures[i] for i in kept], [pixels[i] for i in kept]
         rows["neu_reviewed"] = surface(model, *clean_windows(*unmarked, tile_px, count))
+        of_unmarked_pictures = clean_windows(pictures, pixels, tile_px, count, marked_pictures)
+        rows["neu_reviewed_pictures"] = surface(model, *of_unmarked_pictures)
     for exhibit in alarming(model, held):
         gallery.show("Clean steel of the test groups that alarms", exhibit)
     generated = generated_clean_tiles(count, tile_px, EVALUATION_SEED)
@@ -216,12 +217,16 @@ def _clean(
 
 
 def clean_windows(
-    pictures: Sequence[Picture], pixels: Sequence[Pixels], tile_px: int, count: int
+    pictures: Sequence[Picture],
+    pixels: Sequence[Pixels],
+    tile_px: int,
+    count: int,
+    marked_pictures: Collection[str] = (),
 ) -> tuple[list[Pixels], list[str], list[str]]:
-    """Return clean windows of composed strips, the group that each is of, and the picture (its id)."""
+    """Return clean windows of composed strips, none of `marked_pictures` (ids), and the group and picture of each."""
     group_of = {picture_id(picture): picture.group for picture in pictures}
     alone = [replace(picture, group=picture_id(picture)) for picture in pictures]
-    tiles = composed_tiles(alone, pixels, clean=count, cut=0, tile_px=tile_px, seed=13)
+    tiles = composed_tiles(alone, pixels, clean=count, cut=0, tile_px=tile_px, seed=13, marked_pictures=marked_pictures)
     return tiles.pixels, [group_of[each] for each in tiles.groups], tiles.groups
 
 

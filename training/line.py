@@ -145,6 +145,7 @@ def run_benchmark(
     rules: InspectRules,
     gallery: Gallery,
     marked_groups: Collection[str] = (),
+    marked_pictures: Collection[str] = (),
 ) -> dict[str, Any]:
     """Inspect every strip and return the figures of the line; what was missed and what was false goes to `gallery`.
 
@@ -155,6 +156,7 @@ def run_benchmark(
         gallery: Gets pictures.
         marked_groups: Groups of grounds that show marks which nobody had boxed (see `reviewed`):
             `clean_tiles_reviewed`, which is there if there are any, leaves them out.
+        marked_pictures: The pictures (ids) in which these marks are: `clean_tiles_reviewed_pictures` leaves them out.
     """
     judged: list[Judged] = []
     inspected: list[tuple[Strip, Inspection]] = []
@@ -217,6 +219,12 @@ def run_benchmark(
     chance = [each for each in judge_by_chance(inspected, rules.tiling.tile_px) if each.quarter_side]
     groups = [group for group in clean_by_ground if group not in marked_groups]
     reviewed = share(sum(false_by_ground[group] for group in groups), sum(clean_by_ground[group] for group in groups))
+    kept = [i for i, picture in enumerate(clean_pictures) if picture not in marked_pictures]
+    alarms = [clean_alarms[i] for i in kept]
+    unmarked = {
+        "alarms": share(sum(alarms), len(kept)),
+        "surfaces": by_surface(alarms, [clean_groups[i] for i in kept], [clean_pictures[i] for i in kept]),
+    }
     area_m2 = clean_tiles * (rules.tiling.tile_px * MM_PER_PX / 1000) ** 2
     labels = sorted({each.placed.label for each in judged})
     return {
@@ -267,6 +275,7 @@ def run_benchmark(
         },
         "clean_tiles": share(false_tiles, clean_tiles),
         **({"clean_tiles_reviewed": reviewed, "clean_groups_reviewed": len(groups)} if marked_groups else {}),
+        **({"clean_tiles_reviewed_pictures": unmarked} if marked_pictures else {}),
         "clean_surfaces": by_surface(clean_alarms, clean_groups, clean_pictures),
         "clean_tiles_of_clean_strips": share(clean_false, clean_count),
         "clean_tiles_unknown": share(unknown_clean, clean_tiles),

@@ -103,6 +103,9 @@ def _summary(results: Mapping[str, Any]) -> str:
         ]  # fmt: skip
         if "clean_tiles_reviewed" in line:
             rows.append(("... on grounds without marks that nobody boxed", _of(line["clean_tiles_reviewed"])))
+        if "clean_tiles_reviewed_pictures" in line:
+            unmarked = line["clean_tiles_reviewed_pictures"]
+            rows += [("... on pictures without such marks", _of(unmarked["alarms"])), *_surfaces(unmarked["surfaces"])]
         rows.append(("line: published defects that lie at a drawn one", _of(line["precision"])))
         if "found_by_chance" in line:
             by_chance = line["found_by_chance"]

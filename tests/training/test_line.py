@@ -142,6 +142,23 @@ def test_a_right_name_is_told_by_how_well_the_boxes_agree() -> None:
     assert right_at("inclusion", "clean", "inclusion") == {"0.1": 1, "0.3": 0, "0.5": 0}
 
 
+def test_another_view_of_a_marked_surface_counts_by_picture() -> None:
+    """Two pictures of one group: the one with a mark, where a clean tile alarms, is left out, the other is not."""
+    named = [["inclusion", "clean", "inclusion", "clean", "scratches", "scratches"], ["clean"] * 6]
+    calls = iter(named * 2)
+
+    def clean_tiles(*marked: set[str]) -> dict[str, Any]:
+        strips = Benchmark((STRIP, Strip(STRIP.pixels, (), STRIP.group)), ("first", "second"))
+        return run_benchmark(strips, lambda tiles: answer(next(calls), [(0, 0)] * 6), RULES, Gallery(), *marked)
+
+    row = clean_tiles({STRIP.group}, {"first"})
+    assert (row["clean_tiles"]["k"], row["clean_tiles"]["n"], row["clean_tiles_reviewed"]["n"]) == (1, 9, 0)
+    unmarked = row["clean_tiles_reviewed_pictures"]
+    assert (unmarked["alarms"]["k"], unmarked["alarms"]["n"]) == (0, 6)
+    assert (unmarked["surfaces"]["pictures"], row["clean_surfaces"]["pictures"]) == (1, 2)
+    assert "clean_tiles_reviewed_pictures" not in clean_tiles()
+
+
 def test_tiles_that_a_defect_only_touches_are_counted_apart() -> None:
     """Five pixels of a defect in the left tile: neither a clean nor a defect tile, and its alarm is told."""
     strip = Strip(STRIP.pixels[:200, :400], (Placed("scratches", Box(195, 20, 100, 100), "a"),), "ground")

@@ -66,7 +66,7 @@ def test_clean_tiles_tell_how_many_pictures_and_surfaces_they_are_of() -> None:
 
 
 def test_clean_windows_are_the_same_and_tell_their_picture() -> None:
-    """As many and the same pixels as by group alone; three pictures of two groups."""
+    """As many and the same pixels as by group alone; three pictures of two groups, or the one that is not marked."""
     tiles, groups, pictures = clean_windows(PICTURES, PIXELS, 100, 60)
     same = composed_tiles(PICTURES, PIXELS, clean=60, cut=0, tile_px=100, seed=13)
     rules = DecisionRules(("inclusion", "clean"), 1.0, {"inclusion": 0.5}, {"inclusion": "major"}, 0.2)
@@ -79,6 +79,8 @@ def test_clean_windows_are_the_same_and_tell_their_picture() -> None:
     assert (row["surfaces"]["pictures"], row["surfaces"]["groups"], row["alarms"]["k"]) == (3, 2, 1)
     assert row["surfaces"]["groups_with_alarm"] == row["groups_with_alarm"]
     assert "surfaces" not in surface(model, tiles, groups)
+    marked = {PICTURES[0].sha256[:16], PICTURES[2].sha256[:16]}
+    assert set(clean_windows(PICTURES, PIXELS, 100, 60, marked)[2]) == {PICTURES[1].sha256[:16]}
 
 
 def test_pictures_that_give_no_ground_are_counted_by_what_they_lack() -> None:
