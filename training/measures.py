@@ -212,9 +212,10 @@ def localisation(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pix
     """Pointing game of the class activation map, on pictures whose boxes cover less than half of them, and its box.
 
     The box (see `inspector.localize`) is compared with the one around all boxes of the picture's label; `covered` is
-    the share of what these mark that lies in it.
+    the share of what these mark that lies in it. `by_chance` is how often a place drawn at random would do.
     """
-    chosen = [i for i, picture in enumerate(pictures) if 0 < covered_share(picture) < COVERED_SHARE]
+    shares = [covered_share(picture) for picture in pictures]
+    chosen = [i for i, its_share in enumerate(shares) if 0 < its_share < COVERED_SHARE]
     if not chosen:
         return
     predictions = model.classify([pixels[i] for i in chosen])
@@ -239,14 +240,21 @@ def localisation(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pix
     yield "pointing_tolerance_px", POINTING_TOLERANCE_PX
     yield "pointing_within_tolerance", share(tolerant, len(chosen))
     yield "pointing_strict", share(strict, len(chosen))
+    near = [covered_share(pictures[i], POINTING_TOLERANCE_PX) for i in chosen]
+    yield "pointing_within_tolerance_by_chance", round(float(np.mean(near)), 4)
+    yield "pointing_strict_by_chance", round(float(np.mean([shares[i] for i in chosen])), 4)
+    covering = sum(its_share >= COVERED_SHARE for its_share in shares)
+    yield "left_out", {"boxes_cover_half_or_more": covering, "no_box": len(shares) - covering - len(chosen)}
     yield "box_iou_mean", round(float(np.mean(overlaps)), 4)
     yield "box_iou_half", share(sum(overlap >= 0.5 for overlap in overlaps), len(chosen))
     yield "box_covered_mean", round(float(np.mean(covered)), 4)
 
 
-def covered_share(picture: Picture) -> float:
-    """Return the share of the picture that boxes of its own label cover."""
-    return float((mask_of(own_boxes(picture), (picture.height, picture.width)) > 0).mean())
+def covered_share(picture: Picture, margin_px: int = 0) -> float:
+    """Return the share of the picture that boxes of its own label cover, with `margin_px` around each."""
+    corners = [(max(0, box.x - margin_px), max(0, box.y - margin_px), box) for box in own_boxes(picture)]
+    grown = [Box(x, y, box.right + margin_px - x, box.bottom + margin_px - y) for x, y, box in corners]
+    return float((mask_of(grown, (picture.height, picture.width)) > 0).mean())
 
 
 def costs(model: Model, tiles: Sequence[Pixels], truth: Sequence[str]) -> Iterator[Row]:

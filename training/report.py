@@ -155,6 +155,14 @@ def _summary(results: Mapping[str, Any]) -> str:
             (f"CAM points into a box, or {tolerance} px beside", _of(results["cam"]["pointing_within_tolerance"]))
         )
         rows.append(("CAM points into a box", _of(results["cam"]["pointing_strict"])))
+        if "left_out" in results["cam"]:
+            cam = results["cam"]
+            by_chance = f"{cam['pointing_within_tolerance_by_chance']:.4f}, {cam['pointing_strict_by_chance']:.4f}"
+            left_out = f"{cam['left_out']['boxes_cover_half_or_more']}, {cam['left_out']['no_box']}"
+            rows += [
+                (f"... of a place drawn at random: in a box or {tolerance} px beside, in a box", by_chance),
+                ("... pictures left out: their boxes cover half or more, they have none", left_out),
+            ]
     return _table(("figure", "value"), rows)
 
 

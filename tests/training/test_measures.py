@@ -17,7 +17,7 @@ from training.evaluate import clean_windows
 from training.gallery import Gallery
 from training.intervals import by_surface, cluster_bootstrap, share
 from training.line import compose_benchmark, count_grounds
-from training.measures import Model, surface
+from training.measures import Model, localisation, surface
 from training.report import write_report
 from training.tiles import composed_tiles
 
@@ -81,6 +81,24 @@ def test_clean_windows_are_the_same_and_tell_their_picture() -> None:
     assert "surfaces" not in surface(model, tiles, groups)
     marked = {PICTURES[0].sha256[:16], PICTURES[2].sha256[:16]}
     assert set(clean_windows(PICTURES, PIXELS, 100, 60, marked)[2]) == {PICTURES[1].sha256[:16]}
+
+
+def test_pointing_tells_what_is_left_out_and_what_chance_would_hit(tmp_path: Path) -> None:
+    """A box of 40 x 70 px is 0.07 of its picture, 0.175 with 15 px around; one at the edge grows on two sides only."""
+    edge, _ = drawn(8, LabelledBox("inclusion", 0, 0, 40, 70), "c")
+    full, _ = drawn(9, LabelledBox("inclusion", 0, 0, 200, 100), "d")
+    bare = Picture("bare.jpg", "inclusion", "validation", "", 200, 200, (), "e")
+    rules = DecisionRules(("inclusion", "clean"), 1.0, {"inclusion": 0.5}, {"inclusion": "major"}, 0.2)
+    model = Model(lambda tiles: Predictions(np.zeros((len(tiles), 2)), cam=np.zeros((len(tiles), 4, 4, 2))), rules)
+    row = dict(localisation(model, [PICTURES[0], edge, full, bare], [PIXELS[0]] * 4))
+
+    assert row["pointing_strict"]["n"] == 2
+    assert row["left_out"] == {"boxes_cover_half_or_more": 1, "no_box": 1}
+    assert row["pointing_strict_by_chance"] == 0.07
+    assert row["pointing_within_tolerance_by_chance"] == round((70 * 100 + 55 * 85) / 2 / 40000, 4)
+    page = write_report(tmp_path, "small", {"cam": row}, Gallery()).read_text()
+    assert "<td>1, 1</td>" in page
+    assert "<td>0.1459, 0.0700</td>" in page
 
 
 def test_pictures_that_give_no_ground_are_counted_by_what_they_lack() -> None:
