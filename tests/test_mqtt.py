@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from fakes import LABELS
+from fakes import LABELS, FakeClock
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
@@ -191,3 +191,43 @@ def test_what_came_before_a_quota_is_not_sent_again(monkeypatch: pytest.MonkeyPa
     assert (sent, lost) == (30, [])
     assert [log["event"] for log in logs if log["log_level"] == "warning"] == ["quota_exceeded"]
     assert publisher.status.trouble is None
+
+
+def test_a_broker_that_acknowledges_nothing_is_told_and_left(clock: FakeClock) -> None:
+    """After a minute without a PUBACK health says so, once in the log; a new connection sends the same messages."""
+    sent: list[bytes] = []
+    mute = True
+
+    def published(topic: bytes, packet_id: bytes) -> bytes:
+        if topic == b"root/defect":
+            sent.append(packet_id)
+        return b"" if mute else packet(0x40, packet_id)
+
+    broker, outbox = ScriptedBroker(lambda packet_id, _: suback(packet_id, 0), published), Outbox(0, 3)
+    metrics = Metrics(CollectorRegistry(), LABELS[:1], {LABELS[0]: "minor"})
+    options = MqttOptions("127.0.0.1", broker.port, "root", "id", protocol="5")
+    pause, troubles = threading.Event(), list[str | None]()
+    with capture_logs() as logs:
+        publisher = MqttPublisher(options, outbox, clock, metrics, lambda: {"health": b"{}"}, lambda *_: None)
+        publisher.start()
+        for tries in (1, 2):
+            while len(sent) < 3 * tries:
+                pause.wait(0.02)
+            troubles.append(publisher.status.trouble)
+            for seconds in (mqtt.MUTE_AFTER_S - 1, 0.5):  # nobody is left a moment too early
+                clock.advance(seconds)
+                while publisher.progress_mono_s < clock.monotonic():
+                    pause.wait(0.02)
+            assert len(sent) == 3 * tries
+            clock.advance(1)
+        mute = False
+        while outbox.delivered < 3:
+            pause.wait(0.02)
+        publisher.stop(1.0)
+    broker.close()
+
+    told = "the broker is connected and acknowledges nothing for 60 s"
+    assert troubles == [None, told]
+    assert [log["reason"] for log in logs if log["log_level"] == "warning"] == [told]
+    assert publisher.status.trouble is None
+    assert outbox.delivered == 3

@@ -52,6 +52,8 @@ LOSSES_WITHIN_S = 60.0
 _BACKOFF_S = (0.2, 10.0)
 REFUSED_PAUSE_S = 5.0
 """Between two tries where the broker refuses everything, or for now."""
+MUTE_AFTER_S = 60.0
+"""A broker that owes an answer and gave none for this long is left, and tried anew."""
 _NO_SUBSCRIBERS = 0x10
 _QUOTA_EXCEEDED = 0x97
 _LOGIN_CODES = {4, 5, 0x86, 0x87, 0x8A, 0x8C}
@@ -111,6 +113,7 @@ class _Session:
     mark_mid: int | None = None
     marked: int = 0
     hold_until_mono_s: float = 0.0
+    heard_mono_s: float = 0.0
     looked_mono_s: float = 0.0
     told_mono_s: float = 0.0
     told_health: bytes = b""
@@ -162,6 +165,8 @@ class MqttPublisher:
         self._denied: dict[str, str] = {}
         self._held: str | None = None
         self._unstable: str | None = None
+        self._mute: str | None = None
+        self._mute_since_mono_s = 0.0
         self._lost_mono_s: deque[float] = deque(maxlen=MANY_LOSSES)
         self._fallback = self._fallback_proved = self._old_answered = False
         self.status = BrokerStatus()
@@ -223,8 +228,11 @@ class MqttPublisher:
                     self._deliver()
                     tries = 0
                 except BrokerError as exc:
-                    if str(exc) != self.status.reason:
-                        _log.warning("broker_unavailable", broker=self._options.address, reason=str(exc))
+                    if str(exc) != self._mute:
+                        self._mute = None
+                        self._tell_trouble()
+                        if str(exc) != self.status.reason:
+                            _log.warning("broker_unavailable", broker=self._options.address, reason=str(exc))
                     self.status.reason = str(exc)
                 finally:
                     was = self.status.connected
@@ -254,7 +262,8 @@ class MqttPublisher:
         self._tell_trouble()
 
     def _tell_trouble(self) -> None:
-        self.status.trouble = self._held or next(iter(self._denied.values()), None) or self._unstable
+        denied = next(iter(self._denied.values()), None)
+        self.status.trouble = self._mute or self._held or denied or self._unstable
 
     # --- Connecting -----------------------------------------------------------------------------------------------
 
@@ -466,8 +475,28 @@ class MqttPublisher:
                     event = self._events.get_nowait()
                 except queue.Empty:
                     break
+            self._require_answer(session)
             self._advance(session)
             self._refresh_state(session)
+
+    def _require_answer(self, session: _Session) -> None:
+        """Leave a broker that takes messages and acknowledges none: a new connection is the one thing to try.
+
+        Raises:
+            BrokerError: It is so.
+        """
+        now = self._clock.monotonic()
+        if not session.in_flight or now - session.heard_mono_s <= MUTE_AFTER_S:
+            return
+        first = self._mute is None
+        if first:
+            self._mute_since_mono_s = session.heard_mono_s
+        self._mute = f"the broker is connected and acknowledges nothing for {now - self._mute_since_mono_s:.0f} s"
+        if first:
+            _log.warning("broker_mute", broker=self._options.address, in_flight=len(session.in_flight),
+                         reason=self._mute)  # fmt: skip
+        self._tell_trouble()
+        raise BrokerError(self._mute)
 
     def _obey(self, session: _Session, topic: str, payload: bytes) -> None:
         if self._on_command is None or "/cmd/" not in topic:
@@ -488,10 +517,16 @@ class MqttPublisher:
         if info.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise BrokerError(f"broker {self._options.address}: cannot send: {info.rc.name}")
         crash_point("publish.sent")
+        if not session.in_flight:
+            session.heard_mono_s = self._clock.monotonic()
         session.mids[info.mid] = row.seq
         session.in_flight[row.seq] = row
 
     def _take_ack(self, session: _Session, mid: int, code: Any) -> None:
+        session.heard_mono_s = self._clock.monotonic()
+        if self._mute is not None:
+            self._mute = None
+            self._tell_trouble()
         if not (code.is_failure or session.accepted):
             session.accepted = True
             self._release()
