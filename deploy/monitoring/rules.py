@@ -221,6 +221,14 @@ ALERTS = (
         "Is the broker up? From the station: sudo inspector check --config FILE says what it answers.",
     ),
     Alert(
+        "NothingDelivered", "warning", "5m",
+        f"({select(M.outbox_messages)} > 0 unless changes({select(M.last_puback)}[10m]) > 0)\n"
+        f"and on ({_BYI})\nmax_over_time({select(M.mqtt_connected)}[5m]) == 1",
+        "{{ $labels.station }} has a broker that acknowledges nothing",
+        "The broker is connected, messages wait, and none of them has been acknowledged for ten minutes.",
+        "Look at the broker: its disk, its log, its load; a restart of it loses nothing of the station's.",
+    ),
+    Alert(
         "BrokerRejects", "warning", "0s",
         f"{_by_station(_increase(select(M.mqtt_rejected, reason='!=unreachable'), '15m'), 'reason')} > 0",
         "The broker refuses {{ $labels.station }} ({{ $labels.reason }})",
