@@ -153,6 +153,9 @@ ANNOTATIONS = (
     ),
 )  # fmt: skip
 
+_COVERAGE_TEXT = (
+    "Share of the frames of the last 15 minutes that were inspected. Time without a source is not in it: see Health."
+)
 _OUTCOME_MISSED = _sum(_rate(select(M.frames, outcome="!=inspected", station=HERE)), "outcome")
 
 OVERVIEW = Board(
@@ -179,7 +182,7 @@ OVERVIEW = Board(
                   (Query(_here("station:inspector_health:code")),), states=True, size=(24, 12)),
         )),
         Row("Stations", (
-            Panel("Coverage", "Share of the frames of the last 15 minutes that were inspected.", "lines",
+            Panel("Coverage", _COVERAGE_TEXT, "lines",
                   (Query(_here("station:inspector_coverage:ratio15m")),), "percentunit", limits=(0.99, 0.95), top=1),
             Panel("Frames inspected", "Per second, by station.", "lines",
                   (Query(_here("station:inspector_frames_inspected:rate5m")),), "ops"),
@@ -224,7 +227,7 @@ STATION = Board(
                   size=(3, 4)),
             Panel("Last inspection", "Time since a frame was last inspected.", "stat", (_age(M.last_inference),), "s",
                   size=(3, 4)),
-            Panel("Coverage", "Share of the frames of the last 15 minutes that were inspected.", "stat",
+            Panel("Coverage", _COVERAGE_TEXT, "stat",
                   (Query(_here("station:inspector_coverage:ratio15m")),), "percentunit", limits=(0.99, 0.95),
                   size=(3, 4)),
             Panel("Defects in the last hour", "All labels.", "stat",
@@ -255,7 +258,7 @@ STATION = Board(
                   limits=(0.8, 0.95), top=1, size=(6, 7)),
         )),
         Row("Coverage", (
-            Panel("Coverage", "Share of the frames of the last 15 minutes that were inspected.", "lines",
+            Panel("Coverage", _COVERAGE_TEXT, "lines",
                   (Query(_here("station:inspector_coverage:ratio15m"), "coverage"),), "percentunit",
                   limits=(0.99, 0.95), top=1),
             Panel("Frames not inspected, by cause", "Per second: the cause says whether it is camera, light or load.",

@@ -29,6 +29,7 @@ MISSED_FRAMES = 5
 SHARE_DROPPED = 0.01
 AGE_BEHIND_S = 10
 BUSY_SHARE = 0.95
+BLIND_SHARE = 0.1
 BURST_DEFECTS = 20
 BURST_FACTOR = 5
 RESTARTS = 2
@@ -109,7 +110,8 @@ RECORDS = (
            _by_station(_rate(select(M.frames, outcome="!=inspected"), "5m")), "Frames not inspected per second."),
     Record("station:inspector_coverage:ratio15m",
            f"{_by_station(_increase(_INSPECTED, '15m'))}\n/\n({_by_station(_increase(_FRAMES, '15m'))} > 0)",
-           "Share of the frames of the last 15 minutes that were inspected; nothing while no frame came."),
+           "Share of the frames of the last 15 minutes that were inspected; nothing while no frame came. Time without a"
+           " source brings no frames and is not in it."),
     Record("station:inspector_dropped:ratio5m",
            f"{_by_station(_rate(select(M.frames, outcome='dropped'), '5m'))}\n/\n"
            f"({_by_station(_rate(_FRAMES, '5m'))} > 0)",
@@ -168,6 +170,14 @@ ALERTS = (
         "{{ $labels.station }} is blind: nothing is inspected",
         "The daemon runs and inspects nothing: the source is down, its frames are unusable, or the store refuses.",
         "Read the reason in the retained topic health or on the status page; it names the cause.",
+    ),
+    Alert(
+        "BlindOften", "warning", "5m",
+        f"max by ({_BYI}) (avg_over_time({select(M.health_state, state='blind')}[15m])) > {BLIND_SHARE}",
+        "{{ $labels.station }} was blind for {{ $value | humanizePercentage }} of the last 15 minutes",
+        f"Of the last 15 minutes the station was blind for more than {BLIND_SHARE:.0%}, in pieces each of which may be too"
+        " short for InspectorBlind.",
+        "journalctl -u inspector@NAME | grep source_ says how often the source goes and why; cable, power, network.",
     ),
     Alert(
         "NotProgressing", "critical", "1m",
