@@ -181,10 +181,10 @@ ALERTS = (
     ),
     Alert(
         "NotProgressing", "critical", "1m",
-        f"(\n  sum by ({_BYI}) ({_CAPTURED}) - sum by ({_BYI}) ({_FRAMES}) > 0\nor\n"
-        f"  (sum by ({_BYI}) ({_increase(_CAPTURED, '2m')}) > 0"
-        f" unless sum by ({_BYI}) ({_increase(_FRAMES, '2m')}) > 0)\n)\nand\n"
-        f"(time() - max by ({_BYI}) ({select(M.last_inference)}) > 60)",
+        f"(sum by ({_BYI}) ({_CAPTURED}) - sum by ({_BYI}) ({_FRAMES}) > 0"
+        f" unless sum by ({_BYI}) ({_increase(_FRAMES, '1m')}) > 0)\nor\n"
+        f"(sum by ({_BYI}) ({_increase(_CAPTURED, '2m')}) > 0"
+        f" unless sum by ({_BYI}) ({_increase(_FRAMES, '2m')}) > 0)",
         "{{ $labels.station }} takes frames and finishes none",
         "Frames were captured and for over a minute none of them came to an end.",
         "Restart the station; frames on disk are not lost. Keep the journal of the minutes before.",
