@@ -33,6 +33,7 @@ BLIND_SHARE = 0.1
 BURST_DEFECTS = 20
 BURST_FACTOR = 5
 RESTARTS = 2
+CRASH_LOOP_STARTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,13 @@ ALERTS = (
         "{{ $labels.station }} takes frames and finishes none",
         "Frames were captured and for over a minute none of them came to an end.",
         "Restart the station; frames on disk are not lost. Keep the journal of the minutes before.",
+    ),
+    Alert(
+        "CrashLoop", "critical", "0s",
+        f"changes({process('process_start_time_seconds')}[10m]) > {CRASH_LOOP_STARTS}",
+        "{{ $labels.station }} was started {{ $value | printf \"%.0f\" }} times within ten minutes",
+        "The process ends again within seconds or a few minutes of each start: hardly anything is inspected.",
+        "journalctl -u inspector@NAME -n 100: the last lines before each start say why it ended.",
     ),
     Alert(
         "MessagesLost", "critical", "0s",
