@@ -34,6 +34,7 @@ BURST_DEFECTS = 20
 BURST_FACTOR = 5
 RESTARTS = 2
 CRASH_LOOP_STARTS = 5
+FLAPPING_CONNECTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,7 @@ def recorded(name: str, **matchers: str) -> str:
 
 _BYI = f"{BY}, instance"
 _CAPTURED = select(M.frames_captured)
+_UNDELIVERED = f"({select(M.outbox_messages)} > 0 unless changes({select(M.last_puback)}[10m]) > 0)"
 _TRIES = f"sum by ({_BYI}) ({select(M.mqtt_rejected)}) + sum by ({_BYI}) ({select(M.mqtt_connects)})"
 
 ALERTS = (
@@ -239,9 +241,17 @@ ALERTS = (
         "Is the broker up? From the station: sudo inspector check --config FILE says what it answers.",
     ),
     Alert(
+        "BrokerFlapping", "warning", "5m",
+        f"increase({select(M.mqtt_connects)}[15m]) > {FLAPPING_CONNECTS}\nunless on ({_BYI})\n{_UNDELIVERED}",
+        "{{ $labels.station }} loses its broker again and again",
+        f"More than {FLAPPING_CONNECTS} connections within 15 minutes: each lasts a moment, and messages arrive late and in"
+        " bursts.",
+        "journalctl -u inspector@NAME | grep -E 'broker_|connection_' says how each ended; another client with the same"
+        " id, or the network.",
+    ),
+    Alert(
         "NothingDelivered", "warning", "5m",
-        f"({select(M.outbox_messages)} > 0 unless changes({select(M.last_puback)}[10m]) > 0)\n"
-        f"and on ({_BYI})\nmax_over_time({select(M.mqtt_connected)}[5m]) == 1",
+        f"{_UNDELIVERED}\nand on ({_BYI})\nmax_over_time({select(M.mqtt_connected)}[5m]) == 1",
         "{{ $labels.station }} has a broker that acknowledges nothing",
         "The broker is connected, messages wait, and none of them has been acknowledged for ten minutes.",
         "Look at the broker: its disk, its log, its load; a restart of it loses nothing of the station's.",
