@@ -156,6 +156,7 @@ def recorded(name: str, **matchers: str) -> str:
 _BYI = f"{BY}, instance"
 _CAPTURED = select(M.frames_captured)
 _UNDELIVERED = f"({select(M.outbox_messages)} > 0 unless changes({select(M.last_puback)}[10m]) > 0)"
+_BUNDLES_BEFORE = f"last_over_time({select(M.bundle)}[1w] offset 1h)"
 _TRIES = f"sum by ({_BYI}) ({select(M.mqtt_rejected)}) + sum by ({_BYI}) ({select(M.mqtt_connects)})"
 
 ALERTS = (
@@ -201,7 +202,8 @@ ALERTS = (
     ),
     Alert(
         "MessagesLost", "critical", "0s",
-        f"{_by_station(_increase(select(M.outbox_lost), '1h'), 'reason')} > 0",
+        f"{_by_station(_increase(select(M.outbox_lost), '1h'), 'reason')} > 0\nor\n"
+        + _by_station(f"{select(M.outbox_lost)} > 0 unless {select(M.outbox_lost)} offset 1h", "reason"),
         "{{ $labels.station }} lost {{ $value | printf \"%.0f\" }} messages ({{ $labels.reason }})",
         "Messages were given up: the outbox was full, or the broker refused them five times.",
         "Read first and last seq in the topic coverage, cause messages_lost; the records are still in the store.",
@@ -307,9 +309,10 @@ ALERTS = (
     Alert(
         "BundleChanged", "info", "0s",
         f"{select(M.bundle)}\nand on ({BY})\n"
-        f"count by ({BY}) (count by ({BY}, fingerprint) (count_over_time({select(M.bundle)}[1h]))) > 1",
+        f"count by ({BY}) (count by ({BY}, fingerprint) (count_over_time({select(M.bundle)}[1h]))) > 1\nor\n"
+        f"({select(M.bundle)} unless on ({BY}, fingerprint) {_BUNDLES_BEFORE}) and on ({BY}) {_BUNDLES_BEFORE}",
         "{{ $labels.station }} now decides with {{ $labels.name }} {{ $labels.version }} ({{ $labels.fingerprint }})",
-        "Another model bundle decides than within the last hour.",
+        "Another model bundle decides than within the last hour, or than before a pause.",
         "Nothing, if it was planned; else find out who changed it. The topic about names the bundle.",
     ),
 )  # fmt: skip
