@@ -374,6 +374,9 @@ class Station:
             busy_s = sum(self.brain.pool.busy_s)
             self.metrics.worker_busy.inc(busy_s - self._busy_s)
             self._busy_s = busy_s
+            waited_s = self.reader.waited_s
+            self.metrics.source_wait.inc(waited_s - self._waited_s)
+            self._waited_s = waited_s
             now = self._clock.monotonic()
             if self.health.update(*judge_health(self._facts(now))) or now - told > 10:
                 message = self.health.message()
@@ -453,6 +456,7 @@ class Station:
     _broker_gone_mono_s: float | None = None
     _outbox_share: float = 0.0
     _busy_s: float = 0.0
+    _waited_s: float = 0.0
     _dropped_share: float = 0.0
     _last_seen: tuple[int, int] = (0, 0)
 

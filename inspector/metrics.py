@@ -21,7 +21,7 @@ LOST = ("outbox_full", "rejected")
 REJECTED = ("login", "certificate", "protocol", "refused", "unreachable", "publish")
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` gauge beside each counter would double the table and tell nothing here
 _STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
-_AGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_AGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)
 _SCORE_BUCKETS = tuple(step / 10 for step in range(1, 11))
 
 
@@ -79,6 +79,9 @@ class Metrics:
         self.mqtt_connects = counter("inspector_mqtt_connects_total", "Connections that the broker accepted.")
         self.mqtt_rejected = counter("inspector_mqtt_rejected_total", "Refusals by the broker.", "reason")
         self.worker_busy = counter("inspector_worker_busy_seconds_total", "Time that workers spent scoring.")
+        self.source_wait = counter(
+            "inspector_source_wait_seconds_total", "Time that the source waited because the inspection was busy."
+        )
         self.workers = gauge("inspector_workers", "Inspection workers.")
         self.reload_ok = gauge("inspector_config_last_reload_successful", "1 if the last reload was taken.")
         self.build = Info("inspector_build", "The program.", registry=registry)

@@ -54,6 +54,7 @@ class Reader:
         self.ended = False
         self.started = False
         self.waiting_to_put = False
+        self._waited: tuple[float, float | None] = (0.0, None)  # until now, and since when again: set together
         self.progress_mono_s = self.item_mono_s = clock.monotonic()
         self.dropped = self.captured = 0
         self.failure: BaseException | None = None
@@ -74,6 +75,13 @@ class Reader:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that the source has waited for the inspection, those of a wait that still lasts included."""
+        now = self._clock.monotonic()
+        waited_s, since_mono_s = self._waited
+        return waited_s if since_mono_s is None else waited_s + max(0.0, now - since_mono_s)
 
     def _run(self) -> None:
         tries = 0
@@ -118,8 +126,11 @@ class Reader:
 
     def _put(self, item: Frame | Gap) -> None:
         self.waiting_to_put = True
+        waited_s, since_mono_s = self._waited[0], self._clock.monotonic()
+        self._waited = (waited_s, since_mono_s)
         self.dropped += self._items.put(item)
         self.progress_mono_s = self._clock.monotonic()  # the wait was for the inspection: the source was not asked
+        self._waited = (waited_s + self.progress_mono_s - since_mono_s, None)
         self.waiting_to_put = False
 
     def _note_down(self, exc: SourceError, tries: int) -> int:

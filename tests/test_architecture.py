@@ -78,6 +78,7 @@ METRICS = [
     "mqtt_connects_total",
     "mqtt_rejected_total",
     "worker_busy_seconds_total",
+    "source_wait_seconds_total",
     "workers",
     "config_last_reload_successful",
     "build_info",

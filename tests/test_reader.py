@@ -216,3 +216,28 @@ def test_back_pressure_shows(clock: FakeClock, capacity: int) -> None:
     reader.stop()
 
     assert capacity + 1 == reader.captured
+
+
+def test_the_wait_for_a_busy_inspection_is_counted_while_it_lasts(clock: FakeClock) -> None:
+    """A source that has to wait says for how long, not only when it may go on; time in which it reads is not in it."""
+
+    def slow() -> Frame:
+        clock.advance(3)
+        return make_frame(1)
+
+    items = FrameQueue(1)
+    reader = Reader(ScriptedSource([make_frame(0), slow]), items, clock, metrics(), AT_ONCE)
+    reader.start()
+    while not (reader.captured == 2 and reader.waiting_to_put):
+        pass
+    before = reader.waited_s
+    clock.advance(7)
+    during = reader.waited_s
+    assert items.get(1.0) is not None
+    while not reader.ended:
+        pass
+    clock.advance(5)
+    after = reader.waited_s
+    reader.stop()
+
+    assert (before, during, after) == (0.0, 7.0, 7.0)

@@ -253,8 +253,10 @@ STATION = Board(
                   size=(6, 7)),
             Panel("Tiles by verdict", "Per second.", "stacked",
                   (Query(_sum(_rate(select(M.tiles, station=HERE)), "verdict"), "{{verdict}}"),), "ops", size=(6, 7)),
-            Panel("Load of the workers", "Share of the workers' time spent scoring; at 1 there is no reserve.",
-                  "lines", (Query(_here("station:inspector_workers:busy_ratio5m"), "busy"),), "percentunit",
+            Panel("Load", "Share of the workers' time spent scoring, and of the source's time spent waiting for the"
+                  " inspection: at 1 there is no reserve.", "lines",
+                  (Query(_here("station:inspector_workers:busy_ratio5m"), "busy"),
+                   Query(_sum(_rate(select(M.source_wait, station=HERE))), "source waits")), "percentunit",
                   limits=(0.8, 0.95), top=1, size=(6, 7)),
         )),
         Row("Coverage", (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from deploy.monitoring.series import BY, JOB, make_metrics, process, select, up
@@ -27,8 +28,8 @@ assert set(STATE_CODES) == {"down", *HEALTH_STATES}  # noqa: S101 - a new state 
 SHARE_LOW = 0.95
 MISSED_FRAMES = 5
 SHARE_DROPPED = 0.01
-AGE_BEHIND_S = 10
-BUSY_SHARE = 0.95
+WAIT_SHARE = 0.9
+AGE_GROWTH_S = 10
 BLIND_SHARE = 0.1
 BURST_DEFECTS = 20
 BURST_FACTOR = 5
@@ -128,6 +129,10 @@ RECORDS = (
            "Share of the workers' time that was spent scoring; 1: no reserve."),
     Record("station:inspector_frame_age_seconds:p90_5m",
            _quantile(0.9, _rate(select(M.frame_age, "bucket"), "5m")), "From capture to commit, 90th percentile."),
+    Record("station:inspector_frame_age_seconds:mean5m",
+           f"{_by_station(_rate(select(M.frame_age, 'sum'), '5m'))}\n/\n"
+           f"({_by_station(_rate(select(M.frame_age, 'count'), '5m'))} > 0)",
+           "From capture to commit, mean: it rises for as long as frames arrive faster than they are inspected."),
     Record("station:inspector_delivery_duration_seconds:p90_5m",
            _quantile(0.9, _rate(select(M.delivery_seconds, "bucket"), "5m")),
            "From commit to PUBACK, 90th percentile."),
@@ -153,6 +158,9 @@ def recorded(name: str, **matchers: str) -> str:
     return f"{name}{{{','.join(parts)}}}" if parts else name
 
 
+_MEAN_AGE = recorded("station:inspector_frame_age_seconds:mean5m")
+_AGES = (_MEAN_AGE, *(f"{_MEAN_AGE} offset {ago}m" for ago in (5, 10, 15)))
+_AGE_RISES = "\nand\n".join(f"  {now} - {before} > {AGE_GROWTH_S}" for now, before in pairwise(_AGES))
 _BYI = f"{BY}, instance"
 _CAPTURED = select(M.frames_captured)
 _UNDELIVERED = f"({select(M.outbox_messages)} > 0 unless changes({select(M.last_puback)}[10m]) > 0)"
@@ -179,8 +187,8 @@ ALERTS = (
         "BlindOften", "warning", "5m",
         f"max by ({_BYI}) (avg_over_time({select(M.health_state, state='blind')}[15m])) > {BLIND_SHARE}",
         "{{ $labels.station }} was blind for {{ $value | humanizePercentage }} of the last 15 minutes",
-        f"Of the last 15 minutes the station was blind for more than {BLIND_SHARE:.0%}, in pieces each of which may be too"
-        " short for InspectorBlind.",
+        f"Of the last 15 minutes the station was blind for more than {BLIND_SHARE:.0%}, in pieces each of which may be"
+        " too short for InspectorBlind.",
         "journalctl -u inspector@NAME | grep source_ says how often the source goes and why; cable, power, network.",
     ),
     Alert(
@@ -220,10 +228,10 @@ ALERTS = (
     Alert(
         "FallingBehind", "warning", "5m",
         f"{recorded('station:inspector_dropped:ratio5m')} > {SHARE_DROPPED}\nor\n"
-        f"(\n  {recorded('station:inspector_frame_age_seconds:p90_5m')} > {AGE_BEHIND_S}\nand\n"
-        f"  {recorded('station:inspector_workers:busy_ratio5m')} > {BUSY_SHARE}\n)",
+        f"{_by_station(_rate(select(M.source_wait), '15m'))} > {WAIT_SHARE}\nor\n(\n{_AGE_RISES}\n)",
         "{{ $labels.station }} inspects slower than frames arrive",
-        "A live camera loses frames for lack of time, or the workers are saturated and frames wait ever longer.",
+        "A live camera loses frames for lack of time; or for a quarter of an hour a folder or stream waited for the"
+        " inspection most of the time, or frames waited ever longer.",
         "Compare `inspector bench` with the tiles per second that the line needs; look what else uses the processor.",
     ),
     Alert(
@@ -246,8 +254,8 @@ ALERTS = (
         "BrokerFlapping", "warning", "5m",
         f"increase({select(M.mqtt_connects)}[15m]) > {FLAPPING_CONNECTS}\nunless on ({_BYI})\n{_UNDELIVERED}",
         "{{ $labels.station }} loses its broker again and again",
-        f"More than {FLAPPING_CONNECTS} connections within 15 minutes: each lasts a moment, and messages arrive late and in"
-        " bursts.",
+        f"More than {FLAPPING_CONNECTS} connections within 15 minutes: each lasts a moment, and messages arrive late"
+        " and in bursts.",
         "journalctl -u inspector@NAME | grep -E 'broker_|connection_' says how each ended; another client with the same"
         " id, or the network.",
     ),
