@@ -11,6 +11,7 @@ import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -157,7 +158,70 @@ def test_the_flow_names_only_nodes_that_it_has_and_holds_no_secret() -> None:
         assert {target for wires in node.get("wires", []) for target in wires} <= ids
         assert "credentials" not in node
     inputs = {node["topic"]: node["broker"] for node in FLOW if node["type"] == "mqtt in"}
-    assert inputs == {f"inspector/+/+/+/{topic}": "inspector-broker" for topic in ("defect", "frame", "health")}
+    topics = ("coverage", "defect", "frame", "health", "status")
+    assert inputs == {f"inspector/+/+/+/{topic}": "inspector-broker" for topic in topics}
+
+
+_RUN_FUNCTION = """
+const {func, messages} = JSON.parse(require('fs').readFileSync(0));
+const kept = {}, context = {get: (key) => kept[key], set: (key, value) => { kept[key] = value; }};
+const one = new Function('msg', 'context', 'Date', func);
+console.log(JSON.stringify(messages.map(({at, ...msg}) => {
+    const given = one(msg, context, {parse: Date.parse, now: () => Date.parse(at)});
+    return Array.isArray(given) ? given[0] : given === null ? [] : [given];
+})));
+"""
+
+
+def run_function(name: str, messages: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """What a function node of the flow sends for each message; `at` is the time at which it comes."""
+    node = find_program("node", "nodejs")
+    (func,) = [one["func"] for one in FLOW if one["id"] == name]
+    ran = subprocess.run(
+        [node, "-e", _RUN_FUNCTION], input=json.dumps({"func": func, "messages": messages}), check=True,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    return [[dict(one) for one in sent] for sent in json.loads(ran.stdout)]
+
+
+@pytest.mark.real
+def test_node_red_takes_a_station_that_falls_silent_for_blind_though_nothing_comes_any_more() -> None:
+    """Each tick looks at the last health of every station; a silent one is told once, until it speaks again."""
+
+    def health(station: str, at: str, valid_until: str) -> dict[str, Any]:
+        payload = {"state": "ok", "reason": None, "valid_until": f"2026-03-01T12:00:{valid_until}Z"}
+        return {"at": f"2026-03-01T12:00:{at}Z", "topic": f"inspector/s/l/{station}/health", "payload": payload}
+
+    def tick(at: str) -> dict[str, Any]:
+        return {"at": f"2026-03-01T12:00:{at}Z", "payload": 0}
+
+    sent = run_function(
+        "inspector-fresh",
+        [health("a", "00", "15"), health("b", "02", "17"), tick("05"), health("b", "12", "27"), tick("16"), tick("21"),
+         health("a", "22", "37"), tick("26"), health("c", "30", "20")],
+    )  # fmt: skip
+
+    seen = [[(one["topic"].split("/")[3], one["payload"]["state"]) for one in told] for told in sent]
+    assert seen == [
+        [("a", "ok")], [("b", "ok")], [], [("b", "ok")], [("a", "blind")], [], [("a", "ok")], [],
+        [("b", "blind"), ("c", "blind")],
+    ]  # fmt: skip
+    assert sent[4][0]["payload"]["reason"] == "silent: no word since 2026-03-01T12:00:15Z"
+
+
+@pytest.mark.real
+def test_node_red_drops_repeats_and_no_status() -> None:
+    """The same id is the same message; `online` after `offline` after `online` is news each time."""
+    now = {"at": "2026-03-01T12:00:00Z"}
+    sent = run_function(
+        "inspector-once",
+        [
+            {**now, "payload": payload}
+            for payload in ({"id": "1"}, {"id": "1"}, {"id": "2"}, *["online", "offline"] * 2)
+        ],
+    )
+
+    assert [len(told) for told in sent] == [1, 0, 1, 1, 1, 1, 1]
 
 
 @pytest.fixture
@@ -210,7 +274,7 @@ def test_node_red_writes_each_message_of_the_daemon_once_and_as_the_schema_says(
         running = subprocess.Popen([node, node_red, "-u", home], stdout=out, stderr=out, env=environ)
     station = secured_station(make_station, secured_broker, tmp_path, FRAMES_TOO)
 
-    def written(topic: str) -> list[dict[str, Any]]:
+    def written(topic: str) -> list[Any]:
         lines = output.read_text().splitlines() if output.exists() else []
         parsed = [json.loads(line) for line in lines]
         return [line["message"] for line in parsed if line["topic"] == f"inspector/{CAM}/{topic}"]
@@ -229,6 +293,15 @@ def test_node_red_writes_each_message_of_the_daemon_once_and_as_the_schema_says(
         stale = {**written("health")[-1], "state": "ok", "valid_until": "2020-01-01T00:00:00.000Z"}
         secured_broker.publish(f"inspector/{CAM}/health", json.dumps(stale))
         wait_for(lambda: written("health")[-1]["state"] == "blind", "stale health to be taken for blind")
+        soon = datetime.now(UTC) + timedelta(seconds=2)
+        dying = {**stale, "valid_until": soon.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+        secured_broker.publish(f"inspector/{CAM}/health", json.dumps(dying))
+        wait_for(lambda: written("health")[-1]["valid_until"] == dying["valid_until"], "health that is fresh for now")
+        wait_for(
+            lambda: [health["state"] for health in written("health")[-2:]] == ["ok", "blind"],
+            "silence to be taken for blind", 20,
+        )  # fmt: skip
+        assert written("status")[-1] == "stopped"
         assert _answers(port) is False
     finally:
         running.kill()
