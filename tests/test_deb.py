@@ -121,7 +121,7 @@ def test_the_package_says_what_it_needs_and_keeps_what_was_edited(deb: Path, tmp
     assert (tmp_path / "conffiles").read_text().split() == ["/etc/inspector/demo.toml"]
     assert deb.stat().st_size < MAX_DEB_BYTES
     assert int(control(deb, "Installed-Size")) << 10 < MAX_INSTALLED_BYTES
-    for script in ("postinst", "prerm", "postrm"):
+    for script in ("preinst", "postinst", "prerm", "postrm"):
         assert "@" not in (tmp_path / script).read_text().replace("inspector@", "").replace('"$@"', "")
         subprocess.run(("sh", "-n", tmp_path / script), check=True)
 

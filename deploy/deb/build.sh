@@ -64,7 +64,7 @@ gzip -9n < "$source/CHANGELOG.md" > "$root/$doc/changelog.gz"
 
 mkdir "$root/DEBIAN"
 echo /etc/inspector/demo.toml > "$root/DEBIAN/conffiles"
-for script in postinst prerm postrm; do
+for script in preinst postinst prerm postrm; do
   sed "s/@PYTHON@/$python/g" "$here/debian/$script" > "$root/DEBIAN/$script"
   chmod 755 "$root/DEBIAN/$script"
 done

@@ -19,9 +19,8 @@ fail() { say "install.sh: $*" >&2; exit 1; }
 
 [ "$(id -u)" = 0 ] || fail "root is needed (sudo)"
 running=$([ -d /run/systemd/system ] && echo yes || echo no)
-if command -v dpkg-query >/dev/null && dpkg-query -W -f='${Status}' inspector 2>/dev/null | grep -q 'ok installed'; then
-  fail "the Debian package is installed: use apt-get or dpkg"
-fi
+package=$(dpkg-query -W -f='${Status}' inspector 2>/dev/null || true)
+case $package in *' ok installed') fail "the Debian package is installed: use apt-get or dpkg" ;; esac
 
 uninstall() {
   if [ "$running" = yes ]; then
@@ -44,6 +43,11 @@ case ${1:-} in
   '') ;;
   *) fail "unknown option: $1" ;;
 esac
+
+# A purge of it would remove configuration, state and program of what is installed here.
+case $package in *' config-files') fail "the Debian package was removed and not purged: apt-get purge inspector first (it deletes /etc/inspector and /var/lib/inspector: copy what you keep)" ;; esac
+python=$("${PYTHON:-python3}" -c 'import os, sys; print(os.path.realpath(sys.executable))')
+case $python in /home/* | /root/* | /run/user/*) fail "the units do not see $python: set PYTHON to an interpreter outside of /home, /root and /run/user, say /usr/bin/python3" ;; esac
 
 if [ "$running" = yes ]; then
   version=$(systemctl --version | sed -n 's/^systemd \([0-9]*\).*/\1/p')
