@@ -135,6 +135,15 @@ def test_examples_and_demo_may_run_side_by_side() -> None:
         assert len(set(values)) == len(EXAMPLES)
 
 
+def test_a_camera_that_is_plugged_in_after_the_start_is_allowed() -> None:
+    """The class of devices that DeviceAllow= names is known to the kernel first: systemd looks it up at the start."""
+    text = (UNITS / "drop-ins/v4l2-camera.conf").read_text()
+
+    assert re.search(r"^DeviceAllow=char-video4linux ", text, re.MULTILINE)
+    for key in ("Wants", "After"):
+        assert re.search(rf"^{key}=modprobe@videodev\.service$", text.split("[Service]")[0], re.MULTILINE)
+
+
 @pytest.mark.parametrize("drop_in", DROP_INS, ids=lambda path: path.stem)
 def test_every_drop_in_says_what_it_is_for(drop_in: Path) -> None:
     assert drop_in.read_text().startswith("# ")
@@ -152,6 +161,11 @@ def test_the_operations_page_explains_every_event_of_the_log() -> None:
             match node:
                 case ast.Call(func=ast.Attribute(value=ast.Name(id="_log")), args=[ast.Constant(value=str(event)), *_]):
                     logged.add(event)
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="_log")),
+                    args=[ast.IfExp(body=ast.Constant(value=str(one)), orelse=ast.Constant(value=str(other))), *_],
+                ):
+                    logged |= {one, other}
     page = (REPOSITORY / "docs/operations.md").read_text("utf-8").split("## Every event of the log")[1]
     listed = {
         name for row in page.splitlines() if row.startswith("| `") for name in re.findall(r"`(\w+)`", row.split("|")[1])
