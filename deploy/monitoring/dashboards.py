@@ -97,7 +97,8 @@ def _rate(selector: str) -> str:
 
 
 def _increase(selector: str) -> str:
-    return f"increase({selector}[$__rate_interval])"
+    """Count each event once: windows as long as the step lie side by side, where `$__rate_interval` overlaps."""
+    return f"increase({selector}[$__interval])"
 
 
 def _sum(expr: str, *labels: str) -> str:
@@ -170,7 +171,8 @@ OVERVIEW = Board(
                   (Query(f"sum({select(M.health_state, state='blind', station=HERE)})", "blind"),),
                   limits=(1, 1), size=(4, 4)),
             Panel("Alerts that fire", "All levels; the names are in Prometheus and Alertmanager.", "stat",
-                  (Query('count(ALERTS{alertstate="firing",station=~"$station"}) or vector(0)', "firing"),),
+                  (Query('count(ALERTS{alertstate="firing",station=~"$station"} or'
+                         ' ALERTS{alertname="InspectorDown",alertstate="firing",station=""}) or vector(0)', "firing"),),
                   limits=(1, 1), size=(5, 4)),
             Panel("Frames inspected", "Frames per second of all stations together.", "stat",
                   (Query(f"sum({_here('station:inspector_frames_inspected:rate5m')})", "frames/s"),), "ops",

@@ -28,6 +28,8 @@ from deploy.monitoring.series import JOB
 
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 COLUMNS = 24
+COUNTED_OVER = "15s"
+"""Shortest step of panels that count events: three scrapes, for `increase` needs two."""
 STATE_COLOURS = {
     "down": "dark-red", "blind": "red", "degraded": "orange", "held": "purple", "starting": "blue",
     "idle": "text", "ok": "green",
@@ -111,6 +113,8 @@ def _build(panel: Panel, linked: bool) -> Any:
         builder = builder.unit(panel.unit).thresholds(_thresholds(panel.limits))
         if panel.states:
             builder = builder.mappings([_state_mapping()])
+    if panel.kind in ("bars", "heatmap"):
+        builder = builder.interval(COUNTED_OVER)
     if linked and panel.kind not in ("stat", "table"):
         builder = builder.data_links([_to_station()])
     for name, colour in panel.colours:

@@ -120,6 +120,38 @@ def test_alerts_name_the_runbook_where_the_package_puts_it() -> None:
     assert re.search(r"^for file in .*\brunbook\b.*; do$", package, re.MULTILINE)
 
 
+def test_panels_that_count_events_count_each_once() -> None:
+    """Their windows are as long as their steps, and a step holds three scrapes at least."""
+    for path in sorted((REPOSITORY / "deploy/monitoring/grafana/dashboards").iterdir()):
+        for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]:
+            counted = [target["expr"] for target in panel.get("targets", []) if "increase(" in target["expr"]]
+            if panel["type"] not in ("timeseries", "heatmap") or not counted:
+                continue
+            assert all("[$__interval]" in expr and "$__rate_interval" not in expr for expr in counted), panel["title"]
+            assert panel["interval"] == "15s", panel["title"]
+
+
+@pytest.mark.real
+def test_the_overview_counts_the_alert_that_no_station_is_left(promtool: str, deploy: Path, tmp_path: Path) -> None:
+    """Without any target there is no station in the alert, and the panel does not show 0."""
+    (panel,) = [one for row in dashboards.OVERVIEW.rows for one in row.panels if one.title == "Alerts that fire"]
+    expr = panel.queries[0].expr.replace("$station", ".+")
+    up = 'up{job="inspector",instance="pc1:9108",site="s",line="l",station="s/l/a"}'
+
+    def case(values: str, count: int) -> dict[str, object]:
+        samples = [{"labels": "{}", "value": count}]
+        return {"interval": "15s", "input_series": [{"series": up, "values": values}],
+                "promql_expr_test": [{"expr": expr, "eval_time": "10m", "exp_samples": samples}]}  # fmt: skip
+
+    table = {"rule_files": [str(deploy / "monitoring/prometheus/rules/inspector-alerts.yml")],
+             "evaluation_interval": "15s", "tests": [case("_x80", 1), case("0x80", 1), case("1x80", 0)]}  # fmt: skip
+    file = tmp_path / "cases.yml"
+    file.write_text(json.dumps(table))
+    ran = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
 def test_panels_have_room_and_words() -> None:
     """No panel overlaps another, every one has a title and a description, every id is its own."""
     for path in sorted((REPOSITORY / "deploy/monitoring/grafana/dashboards").iterdir()):
