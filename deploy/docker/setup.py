@@ -1,7 +1,7 @@
 """Make certificates, passwords and tokens for the compose file, once; run by its service `setup`.
 
-What is there already stays: to renew a certificate, delete it and run `setup` again. Each service has a folder of its
-own with only what it needs, owned by the user that it runs as. Standard library and openssl only.
+What is there already stays, but for a certificate that ends within 30 days: it is made anew. Each service has a folder
+of its own with only what it needs, owned by the user that it runs as. Standard library and openssl only.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ STATION = "works/line1/demo"
 """User of the station at the broker: its site/line/name, as in station.toml."""
 USERS = {"broker": 1883, "station": 10001, "prometheus": 65534, "grafana": 472}
 """Folder, and the user id that its service has in the official image."""
+RENEWED_BEFORE_S = 30 * 86400
 ITERATIONS = 101
 """As mosquitto_passwd's own default."""
 
@@ -52,8 +53,13 @@ def set_up(root: Path, script: Path, acl: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     authority = folders["ca"]
 
+    def lasts(path: Path) -> bool:
+        command = ["openssl", "x509", "-checkend", str(RENEWED_BEFORE_S), "-noout", "-in", path]
+        return path.exists() and subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
+
     def certificate(command: str, name: str, *arguments: str) -> None:
-        if not (authority / f"{name}.crt").exists():
+        path = authority / f"{name}.crt"
+        if not (path.exists() if command == "ca" else lasts(path)):  # another CA would end the trust of all
             subprocess.run(["sh", script, command, authority, *arguments], check=True)
             print(f"made certificate: {name}")
 

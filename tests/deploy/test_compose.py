@@ -140,6 +140,32 @@ def test_station_broker_and_prometheus_work_with_the_secrets_that_setup_makes(
 
 
 @pytest.mark.real
+def test_setup_renews_a_certificate_before_it_ends(tmp_path: Path, secrets: Path) -> None:
+    """One that ends within 30 days is made anew, for its service, too; the CA and the other certificate stay."""
+    authority = secrets / "ca"
+    before = everything(secrets)
+    subprocess.run(
+        ["sh", REPOSITORY / "deploy/mosquitto/certificates.sh", "server", authority, "broker", "mosquitto"],
+        check=True, env={**os.environ, "DAYS": "29"},
+    )  # fmt: skip
+    ending = (authority / "broker.crt").read_bytes()
+    set_up(secrets)
+    after = everything(secrets)
+
+    new = after["ca/broker.crt"][0]
+    assert new not in (ending, before["ca/broker.crt"][0])
+    assert after["broker/broker.crt"][0] == new
+    assert after["broker/broker.key"][0] == after["ca/broker.key"][0] != before["ca/broker.key"][0]
+    for name in ("ca/ca.crt", "ca/ca.key", "ca/station.crt", "station/station.crt"):
+        assert after[name] == before[name]
+
+
+def test_a_stop_leaves_the_station_the_time_it_may_take() -> None:
+    """Docker ends a container after ten seconds if nothing else is said; a station may need longer."""
+    assert COMPOSE["services"]["station"]["stop_grace_period"] == "45s"
+
+
+@pytest.mark.real
 def test_setup_gives_each_service_its_own_and_changes_nothing_the_second_time(tmp_path: Path, secrets: Path) -> None:
     """No service holds another's key; only the salted hashes are written anew."""
     before = everything(secrets)
