@@ -1,6 +1,7 @@
 """Write Prometheus's target file from the stations' own TOML files: address, port, and who it is.
 
-    targets.py /etc/inspector/cam1.toml /etc/inspector/cam2.toml > /etc/prometheus/targets/stations.json
+    targets.py /etc/inspector/cam1.toml /etc/inspector/cam2.toml > /etc/prometheus/targets/stations.new &&
+      mv /etc/prometheus/targets/stations.new /etc/prometheus/targets/stations.json
 
 Run it with the Python that has inspector installed, and as root where a station has secrets in /etc/credstore.
 
