@@ -56,7 +56,7 @@ def correlation_at(first: _Floats, second: _Floats, dy: int, dx: int) -> float:
     height, width = first.shape
     a = first[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)]
     b = second[max(0, -dy) : height + min(0, -dy), max(0, -dx) : width + min(0, -dx)]
-    if min(a.shape) < MIN_OVERLAP_PX:  # or none at all
+    if min(*a.shape, *b.shape) < MIN_OVERLAP_PX:  # a shift by more than a side leaves one of them empty
         return 0.0
     a, b = a - a.mean(), b - b.mean()
     power = float(np.sqrt((a * a).sum() * (b * b).sum()))

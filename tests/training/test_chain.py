@@ -702,8 +702,11 @@ def test_a_fold_is_trained_scored_and_kept(
 def test_a_process_that_takes_one_fold_leaves_the_others_alone(trained: Trained, tmp_path: Path) -> None:
     """Folds that stand are summed up, those that are missing and somebody else's are neither run nor counted."""
     manifest = trained.manifest
-    fold = {"labels": ["a", "b"], "truth": ["a", "b"], "float": ["a", "b"], "int8": ["a", "a"], "pictures": ["1", "2"]}
-    row = {**fold, "n": 2, "seed": 1, "float_correct": 2, "int8_correct": 1, "disagreements": 1}
+    held = list(group_folds(manifest.pictures, 1, 3))[2][1]
+    right = ["a"] * (len(held) - 1)
+    tops = {"truth": [*right, "b"], "float": [*right, "b"], "int8": [*right, "a"]}
+    row = {"labels": ["a", "b"], **tops, "pictures": [str(place) for place in held], "n": len(held), "seed": 1}
+    row |= {"float_correct": len(held), "int8_correct": len(right), "disagreements": 1}
     row["digest"] = fold_digest(SMALL, manifest, NOTHING, 3, 1, 2)
     path = tmp_path / "crossval" / "small" / "seed-1-fold-2.json"
     path.parent.mkdir(parents=True)
@@ -711,7 +714,8 @@ def test_a_process_that_takes_one_fold_leaves_the_others_alone(trained: Trained,
     found = cross_validate(SMALL, trained.store, manifest, None, folds=3, seeds=1, output=tmp_path, only=(2,))
 
     assert found["folds_done"] == 1
-    assert found["int8"]["k"] == 1
+    assert found["int8"]["k"] == len(right)
+    assert found["apart"]["int8"] == {"k": [len(right)], "n": [len(held)], "wilson95": found["int8"]["wilson95"]}
     assert json.loads((tmp_path / "crossval.json").read_text())["small"]["folds"] == 3
     assert [each.name for each in path.parent.iterdir()] == ["seed-1-fold-2.json"]
 
