@@ -22,7 +22,7 @@ from inspector.classifier import Predictions
 from inspector.classify import classify_pixels
 from inspector.decision import DecisionRules, Verdict
 from inspector.distance import FeatureDistance, Space
-from inspector.errors import ConfigError
+from inspector.errors import PictureError
 from inspector.frame import Cause, Pixels
 from inspector.inspection import (
     LOOKED_AT_ONCE,
@@ -237,7 +237,7 @@ def test_a_frame_outside_the_region_is_not_inspected() -> None:
 
     assert (inspection.cause, inspection.boxes, inspection.verdicts) == (Cause.UNSUPPORTED, (), ())
     assert inspection.detail.startswith("tiling.roi_xy has no pixel in the frame of 64x64: ")
-    with pytest.raises(ConfigError, match=r"tiling\.roi_xy"):
+    with pytest.raises(PictureError, match=r"tiling\.roi_xy"):
         classify_pixels(make_frame().pixels, "thumb.png", PaintedClassifier(), rules)
 
 
