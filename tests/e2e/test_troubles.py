@@ -71,15 +71,21 @@ def test_evidence_returns_after_its_folder_was_cleared_away(
     assert daemon.stop() == 0
 
 
-def test_a_topic_that_the_broker_denies_holds_up_no_alarm(tmp_path: Path) -> None:
-    """`frame` denied by the ACL: defects and alarms arrive, losses are counted, health says which topic."""
+def broker_with_rules(tmp_path: Path, rules: str) -> tuple[Broker, Path]:
+    """Start a broker with an ACL; returns it and the file with the rules."""
     folder = tmp_path / "broker"
     folder.mkdir()
     acl = folder / "acl"
-    acl.write_text("topic readwrite #\ntopic deny inspector/test/line/cam/frame\n")
+    acl.write_text(rules)
     acl.chmod(0o644)
     broker = Broker(folder, f"allow_anonymous true\nacl_file {acl}\n")
     broker.start()
+    return broker, acl
+
+
+def test_a_topic_that_the_broker_denies_holds_up_no_alarm(tmp_path: Path) -> None:
+    """`frame` denied by the ACL: defects and alarms arrive, losses are counted, health says which topic."""
+    broker, _ = broker_with_rules(tmp_path, "topic readwrite #\ntopic deny inspector/test/line/cam/frame\n")
     listener = Listener(broker.port)
     frames, source = watched(tmp_path)
     daemon = Daemon(tmp_path, station_toml(tmp_path, broker.port, source))
@@ -102,13 +108,7 @@ def test_a_topic_that_the_broker_denies_holds_up_no_alarm(tmp_path: Path) -> Non
 
 def test_a_broker_that_refuses_everything_loses_nothing(tmp_path: Path) -> None:
     """Wrong user for the ACL: health says so, no message is given up, and once the rule is mended all arrive."""
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    acl = folder / "acl"
-    acl.write_text("topic read #\ntopic readwrite inspector/other/#\n")
-    acl.chmod(0o644)
-    broker = Broker(folder, f"allow_anonymous true\nacl_file {acl}\n")
-    broker.start()
+    broker, acl = broker_with_rules(tmp_path, "topic read #\ntopic readwrite inspector/other/#\n")
     listener = Listener(broker.port)
     frames, source = watched(tmp_path)
     daemon = Daemon(tmp_path, station_toml(tmp_path, broker.port, source))
