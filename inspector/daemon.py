@@ -694,7 +694,6 @@ def _require_peers(settings: Settings, running: Settings) -> None:
     """
     require_files(mqtt_options(settings))
     if settings.http.enabled:
-        same_port = (
-            running.http.enabled and settings.http.port == running.http.port
-        )  # it is free once the old one stops
+        # Its own port is free once the old station stops.
+        same_port = running.http.enabled and settings.http.port == running.http.port
         require_listener(http_options(settings), bind=not same_port)

@@ -47,7 +47,7 @@ esac
 # A purge of it would remove configuration, state and program of what is installed here.
 case $package in *' config-files') fail "the Debian package was removed and not purged: apt-get purge inspector first (it deletes /etc/inspector and /var/lib/inspector: copy what you keep)" ;; esac
 python=$("${PYTHON:-python3}" -c 'import os, sys; print(os.path.realpath(sys.executable))')
-case $python in /home/* | /root/* | /run/user/*) fail "the units do not see $python: set PYTHON to an interpreter outside of /home, /root and /run/user, say /usr/bin/python3" ;; esac
+case $python in /home/* | ~root/* | /run/user/*) fail "the units do not see $python: set PYTHON to an interpreter outside of homes and /run/user, say /usr/bin/python3" ;; esac
 
 if [ "$running" = yes ]; then
   version=$(systemctl --version | sed -n 's/^systemd \([0-9]*\).*/\1/p')

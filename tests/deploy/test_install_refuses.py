@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+ROOTS_HOME = Path("~root").expanduser()
 
 
 def install(folder: Path, package: str, python: str) -> str:
@@ -29,7 +30,7 @@ def install(folder: Path, package: str, python: str) -> str:
     [
         pytest.param("install ok installed", "/usr/bin/python3.11", "the Debian package is installed", id="package"),
         pytest.param("deinstall ok config-files", "/usr/bin/python3.11", "apt-get purge inspector first", id="removed"),
-        pytest.param("", "/root/.pyenv/versions/3.11.2/bin/python3.11", "the units do not see /root/.pyenv", id="root"),
+        pytest.param("", f"{ROOTS_HOME}/.pyenv/bin/python3.11", f"the units do not see {ROOTS_HOME}/.pyenv", id="root"),
         pytest.param("", "/home/ada/.local/bin/python3.12", "the units do not see /home/ada", id="home"),
         pytest.param("", "/run/user/1000/python3.12", "the units do not see /run/user/1000", id="runtime folder"),
     ],
