@@ -1,5 +1,5 @@
 # Short names for what contributors and packagers do. The scripts work without make.
-.PHONY: demo test check format lock schemas docs
+.PHONY: demo test check format lock schemas docs digests
 
 demo: ; scripts/demo
 test: ; scripts/test
@@ -14,6 +14,9 @@ schemas:  ## write inspector/schemas from inspector/messages.py
 
 docs:  ## write the README's generated parts from the code: every key, the metrics, an example message
 	.venv/bin/python scripts/write_docs.py
+
+digests:  ## write tests/digests.json anew: the messages of recorded surfaces, to be reviewed as behaviour
+	.venv/bin/python tests/test_digests.py
 
 lock:  ## resolve requirements/*.txt anew: hashes, no index addresses
 	scripts/lock
