@@ -14,10 +14,13 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from inspector.bundle import Bundle
-from inspector.classifier import Classifier, Predictions, WorkerPool
 from inspector.frame import Frame, Pixels
-from inspector.inspection import InspectRules, find_doubtful, inspect_frame
+from inspector.inspection.one_frame import InspectRules, inspect_frame
+from inspector.inspection.predictions import Predictions
+from inspector.inspection.second_look import find_doubtful
+from inspector.model.bundle import Bundle
+from inspector.model.classifier import Classifier
+from inspector.model.pool import WorkerPool
 
 GRID = (5, 8)
 """Tiles of the bench frame: rows, columns."""

@@ -13,8 +13,8 @@ import structlog
 import typer
 
 import inspector
-from inspector.bundle import DEFAULT_BUNDLE
 from inspector.errors import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, InspectorError, SourceError
+from inspector.model.bundle import DEFAULT_BUNDLE
 
 app = typer.Typer(
     help="Real-time surface inspection: frames in, defects out over MQTT, metrics for Prometheus.",
@@ -137,10 +137,11 @@ def classify(
     as_json: Annotated[bool, typer.Option("--json", help="Rows as JSON (they always are).", hidden=True)] = True,
 ) -> None:
     """Print one JSON line per picture."""
-    from inspector.bundle import find_bundle, load_bundle
-    from inspector.classifier import open_model
-    from inspector.classify import classify_file, expand_paths
+    from inspector.commands.classify import classify_file
     from inspector.daemon import inspect_rules, worker_count
+    from inspector.model.bundle import find_bundle, load_bundle
+    from inspector.model.pool import open_model
+    from inspector.pictures.files import expand_paths
     from inspector.settings import Decision, Source, Tiling
 
     bundle = load_bundle(find_bundle(model))
@@ -196,8 +197,8 @@ def bench(
 ) -> None:
     """Measure how fast this machine inspects, beside the bare interpreter in the same run."""
     from inspector.bench import run_bench
-    from inspector.bundle import find_bundle, load_bundle
     from inspector.daemon import inspect_rules, worker_count
+    from inspector.model.bundle import find_bundle, load_bundle
     from inspector.settings import Decision, Tiling
 
     bundle = load_bundle(find_bundle(model))

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from inspector.bundle import UNKNOWN
 from inspector.clock import Clock, to_timestamp_ms
 from inspector.evidence import EvidenceFolder
 from inspector.faults import crash_point
 from inspector.frame import Frame, Gap
-from inspector.inspection import Inspection
+from inspector.inspection.one_frame import Inspection
+from inspector.labels import UNKNOWN
 from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage, Draft, Evidence
 from inspector.metrics import Metrics
 from inspector.pipeline import Dispatcher, Result

@@ -25,20 +25,24 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from pydantic import ValidationError
 
 import inspector
-from inspector.bundle import Bundle, find_bundle, load_bundle
-from inspector.classifier import Classifier, GoldenResult, WorkerPool, check_golden, load_runtime, open_model
-from inspector.classify import classify_pixels
 from inspector.clock import Clock, SystemClock, to_rfc3339
 from inspector.committer import Committer, CommitterOptions
-from inspector.decision import DecisionRules
 from inspector.errors import EXIT_FAILURE, EXIT_OK, BundleError, InspectorError, RefusedError, SourceError, WorkerError
 from inspector.evidence import EvidenceFolder
 from inspector.frame import Cause, Gap
 from inspector.health import Facts, HealthBoard, judge_health
 from inspector.http import HttpOptions, HttpServer, make_app, read_token, require_listener
-from inspector.inspection import InspectRules, QualityRules
+from inspector.inspection.one_frame import InspectRules
+from inspector.inspection.picture import classify_pixels
+from inspector.inspection.quality import QualityRules
+from inspector.inspection.tiling import TilingRules
 from inspector.messages import MESSAGE_TYPES, AboutMessage, Body, CoilCommand, CoilMessage, Ids, ReplyMessage, encode
 from inspector.metrics import Metrics
+from inspector.model.bundle import Bundle, find_bundle, load_bundle
+from inspector.model.classifier import Classifier, load_runtime
+from inspector.model.golden import GoldenResult, check_golden
+from inspector.model.pool import WorkerPool, open_model
+from inspector.model.rules import decision_rules
 from inspector.notify import Notifier
 from inspector.pipeline import Dispatcher
 from inspector.queues import FrameQueue, ItemQueue, Mailbox
@@ -48,7 +52,6 @@ from inspector.sinks.mqtt import SINK, MqttOptions, MqttPublisher, require_files
 from inspector.sources import open_source
 from inspector.sources.base import FrameSource, Policy, SourceContext
 from inspector.store import Store
-from inspector.tiling import TilingRules
 from inspector.track import TrackRules
 
 BROKER_GRACE_S = 5.0
@@ -91,7 +94,7 @@ def inspect_rules(tiling: Tiling, decision: Decision, bundle: Bundle) -> Inspect
     """
     return InspectRules(
         TilingRules(bundle.card.tile_px, tiling.overlap_px, tiling.roi_xy),
-        DecisionRules.of(
+        decision_rules(
             bundle, decision.thresholds, decision.severity, decision.record_floor, decision.unknown,
             decision.second_look,
         ),

@@ -27,6 +27,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 
+from inspector.box import Box
 from inspector.clock import SystemClock
 from inspector.daemon import Station, open_brain
 from inspector.errors import EXIT_FAILURE, EXIT_OK, BrokerError, ConfigError
@@ -35,7 +36,6 @@ from inspector.notify import Notifier
 from inspector.settings import Settings, load_settings
 from inspector.sources.demo import DemoSource
 from inspector.strip import DrawnDefect
-from inspector.tiling import Box
 
 MIN_FOUND = 0.95
 MIN_RIGHT = 0.90

@@ -13,9 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inspector.box import Box
 from inspector.clock import Clock
 from inspector.messages import Evidence, Picture
-from inspector.tiling import Box
 
 MARGIN_SHARE = 0.25
 """Surroundings shown on each side, as a share of the part."""

@@ -18,10 +18,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from inspector.bundle import Severity
+from inspector.box import Box
 from inspector.clock import to_rfc3339, to_timestamp_ms
 from inspector.frame import Pixels
-from inspector.tiling import Box
+from inspector.labels import Severity
 
 Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
 Score = Annotated[float, Field(ge=0, le=1)]

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
-from inspector.bundle import CLEAN, UNKNOWN, Severity
 from inspector.frame import Cause
+from inspector.labels import CLEAN, UNKNOWN, Severity
 
 OUTCOMES = ("inspected", *(cause.value for cause in Cause))
 HEALTH_STATES = ("starting", "ok", "degraded", "blind", "idle", "held")

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from inspector.classifier import Classify, Predictions
 from inspector.clock import Clock
 from inspector.faults import crash_point
 from inspector.frame import Frame, Gap, Pixels
-from inspector.inspection import Inspection, InspectRules, inspect_frame
+from inspector.inspection.one_frame import Inspection, InspectRules, inspect_frame
+from inspector.inspection.predictions import Classify, Predictions
 from inspector.metrics import Metrics
 from inspector.queues import ItemQueue
 

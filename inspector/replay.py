@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from inspector.check import NoLedger
-from inspector.classifier import WorkerPool
 from inspector.daemon import open_brain, track_rules
 from inspector.errors import SourceError
 from inspector.frame import Frame, Gap
-from inspector.inspection import InspectRules, inspect_frame
+from inspector.inspection.one_frame import InspectRules, inspect_frame
 from inspector.messages import Draft, encode, numbered
+from inspector.model.pool import WorkerPool
 from inspector.settings import Settings, Source, load_settings
 from inspector.sources import open_source
 from inspector.sources.base import EndOfSource, FrameSource, SourceContext

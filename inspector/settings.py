@@ -23,8 +23,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from inspector.bundle import DEFAULT_BUNDLE, Severity
 from inspector.errors import ConfigError
+from inspector.labels import Severity
+from inspector.model.bundle import DEFAULT_BUNDLE
 
 ENV_PREFIX = "INSPECTOR_"
 RESERVED_ENV = frozenset({"INSPECTOR_TEST_DATA", "INSPECTOR_TRAINING_DATA", "INSPECTOR_CRASH_AT"})

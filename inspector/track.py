@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from inspector.bundle import UNKNOWN, Severity
+from inspector.box import Box
 from inspector.clock import to_rfc3339
-from inspector.decision import SEVERITIES
 from inspector.errors import ConfigError
 from inspector.frame import Cause, Frame, Gap
-from inspector.inspection import Defect, Inspection
+from inspector.inspection.merge import Defect
+from inspector.inspection.one_frame import Inspection
+from inspector.labels import SEVERITIES, UNKNOWN, Severity
 from inspector.messages import (
     UNSTORED,
     AlarmMessage,
@@ -34,7 +35,6 @@ from inspector.messages import (
     Why,
     moment_fields,
 )
-from inspector.tiling import Box
 
 GAP_JOIN = timedelta(seconds=2)
 """Gaps of one cause that lie this close together, and belong to no file, are one message ..."""

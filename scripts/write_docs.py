@@ -16,13 +16,14 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
-from inspector.bundle import CLEAN
+from inspector.box import Box
 from inspector.frame import FileStamp, Frame
-from inspector.inspection import Defect, Inspection
+from inspector.inspection.merge import Defect
+from inspector.inspection.one_frame import Inspection
+from inspector.labels import CLEAN
 from inspector.messages import Evidence, Ids, encode, numbered
 from inspector.metrics import Metrics
 from inspector.settings import Settings
-from inspector.tiling import Box
 from inspector.track import TrackRules, TrackState, track
 
 README = Path(__file__).parents[1] / "README.md"

@@ -14,16 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from inspector.classifier import Predictions
-from inspector.decision import DecisionRules
-from inspector.distance import FeatureDistance, Space
+from inspector.box import Box
 from inspector.frame import Cause, FileStamp, Frame, Gap, Pixels
-from inspector.inspection import Defect, Inspection
+from inspector.inspection.decision import DecisionRules
+from inspector.inspection.distance import FeatureDistance, Space
+from inspector.inspection.merge import Defect
+from inspector.inspection.one_frame import Inspection
+from inspector.inspection.predictions import Predictions
+from inspector.inspection.preprocess import to_input
 from inspector.messages import Ids
-from inspector.preprocess import to_input
 from inspector.sources.base import EndOfSource, Policy
 from inspector.store import DoneMark, Entry
-from inspector.tiling import Box
 from inspector.track import Tick, TrackRules, TrackState, track
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

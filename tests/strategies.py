@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from inspector.tiling import Box, TilingRules
+from inspector.box import Box
+from inspector.inspection.tiling import TilingRules
 
 
 @st.composite

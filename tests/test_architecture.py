@@ -19,7 +19,7 @@ PACKAGE = Path(inspector.__file__).parent
 
 GROUPS = {
     "ground": "errors clock faults notify frame",
-    "look": "tiling preprocess decode strip distance bundle classifier decision localize inspection classify",
+    "look": "labels box inspection model pictures decode strip distance",
     "settings": "settings",
     "tell": "messages track",
     "keep": "store evidence",
@@ -34,7 +34,7 @@ GROUPS = {
 
 ALLOWED = {
     "ground": "",
-    "look": "ground",
+    "look": "labels box inspection model pictures decode strip distance",
     "settings": "ground look",
     "tell": "ground look",
     "keep": "ground look tell",

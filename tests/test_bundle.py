@@ -1,4 +1,4 @@
-"""`inspector.bundle`: a bundle is taken only when all that its card says holds."""
+"""`inspector.model.bundle`: a bundle is taken only when all that its card says holds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from fakes import LABELS, write_bundle, write_card
 
-from inspector.bundle import SHIPPED, find_bundle, load_bundle, read_card
 from inspector.errors import EXIT_REFUSED, BundleError
+from inspector.model.bundle import SHIPPED, find_bundle, load_bundle, read_card
 
 Damage = Callable[[Path], object]
 

@@ -1,4 +1,4 @@
-"""`inspector.classifier`: interpreters, the proof of a bundle on this machine, and the pool that shares tiles."""
+"""`inspector.model.classifier`: interpreters, the proof of a bundle on this machine, and the pool that shares tiles."""
 
 from __future__ import annotations
 
@@ -15,18 +15,13 @@ import numpy as np
 import pytest
 from fakes import one_space, write_bundle
 
-from inspector.bundle import DEFAULT_BUNDLE, Bundle, find_bundle, load_bundle, sha256_file
-from inspector.classifier import (
-    MAX_LOGIT_STEPS,
-    Classifier,
-    Predictions,
-    WorkerPool,
-    check_golden,
-    load_runtime,
-    open_model,
-)
 from inspector.errors import BundleError, WorkerError
 from inspector.frame import Pixels
+from inspector.inspection.predictions import Predictions
+from inspector.model.bundle import DEFAULT_BUNDLE, Bundle, find_bundle, load_bundle, sha256_file
+from inspector.model.classifier import Classifier, load_runtime
+from inspector.model.golden import MAX_LOGIT_STEPS, check_golden
+from inspector.model.pool import WorkerPool, open_model
 
 
 def numbered_tiles(first: int, count: int) -> list[Pixels]:

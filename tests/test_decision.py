@@ -1,4 +1,4 @@
-"""`inspector.decision`: from logits to one verdict per tile."""
+"""`inspector.inspection.decision`: from logits to one verdict per tile."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from fakes import LABELS, decision_rules, one_space, write_bundle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.bundle import load_bundle
-from inspector.classifier import Predictions
-from inspector.decision import DecisionRules, Verdict, decide, to_scores
 from inspector.errors import ConfigError
+from inspector.inspection.decision import Verdict, decide, to_scores
+from inspector.inspection.predictions import Predictions
+from inspector.model.bundle import load_bundle
+from inspector.model.rules import decision_rules as rules_of
 
 
 def logits_for(*scores: float) -> npt.NDArray[np.float64]:
@@ -115,7 +116,7 @@ def test_a_tile_is_decided_alone(rows: list[list[int]], cut: int) -> None:
 def test_configuration_changes_the_card(tmp_path: Path) -> None:
     """Thresholds and severities of the configuration win over the card's; the others stay."""
     bundle = load_bundle(write_bundle(tmp_path))
-    rules = DecisionRules.of(bundle, {"hole": 0.6}, {"rust": "critical"}, 0.2)
+    rules = rules_of(bundle, {"hole": 0.6}, {"rust": "critical"}, 0.2)
 
     assert rules.thresholds == {"crack": 0.8, "hole": 0.6, "rust": 0.8}
     assert rules.severity == {"crack": "critical", "hole": "major", "rust": "critical"}
@@ -124,7 +125,7 @@ def test_configuration_changes_the_card(tmp_path: Path) -> None:
 
 def test_unknown_can_be_switched_off(tmp_path: Path) -> None:
     """`decision.unknown = false` leaves the distance out."""
-    rules = DecisionRules.of(load_bundle(write_bundle(tmp_path)), {}, {}, 0.2, use_unknown=False)
+    rules = rules_of(load_bundle(write_bundle(tmp_path)), {}, {}, 0.2, use_unknown=False)
     (verdict,) = decide(Predictions(logits_for(0.97, 0.01, 0.01, 0.01), np.full((1, 8), 99.0)), rules)
 
     assert (verdict.label, verdict.distance) == ("crack", None)
@@ -142,7 +143,7 @@ def test_how_often_a_tile_is_looked_at(tmp_path: Path, card: dict[str, Any], sec
     """The card says it, and `decision.second_look = false` wins."""
     bundle = load_bundle(write_bundle(tmp_path, **card))
 
-    assert DecisionRules.of(bundle, {}, {}, 0.2, second_look=second_look).looks == expected
+    assert rules_of(bundle, {}, {}, 0.2, second_look=second_look).looks == expected
 
 
 @pytest.mark.parametrize(
@@ -156,4 +157,4 @@ def test_strange_labels_are_refused(tmp_path: Path, changes: dict[str, Any], tex
     """A label that the bundle does not have is refused with the key, the label, and the labels there are."""
     given_changes: dict[str, Any] = {"thresholds": {}, "severity": {}, **changes}
     with pytest.raises(ConfigError, match=text):
-        DecisionRules.of(load_bundle(write_bundle(tmp_path)), record_floor=0.2, **given_changes)
+        rules_of(load_bundle(write_bundle(tmp_path)), record_floor=0.2, **given_changes)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.distance import FeatureDistance, Space
+from inspector.inspection.distance import FeatureDistance, Space
 
 
 def test_it_is_to_the_nearest_place_after_whitening() -> None:

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from fakes import NOON, FakeClock
 
+from inspector.box import Box
 from inspector.evidence import EvidenceFolder, draw_evidence
 from inspector.messages import Picture
-from inspector.tiling import Box
 
 PIXELS = np.random.default_rng(11).integers(60, 190, (400, 600)).astype(np.uint8)
 PICTURE = Picture(PIXELS, Box(100, 100, 50, 50), Box(100, 100, 50, 50))

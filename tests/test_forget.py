@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from fakes import NOON, FakeClock, make_frame, track_rules
 
+from inspector.box import Box
 from inspector.errors import ConfigError, StoreError
 from inspector.evidence import EvidenceFolder
 from inspector.forget import forget_period, parse_time
-from inspector.inspection import Defect, Inspection
+from inspector.inspection.merge import Defect
+from inspector.inspection.one_frame import Inspection
 from inspector.messages import DefectMessage, Picture
 from inspector.store import Entry, Store
-from inspector.tiling import Box
 from inspector.track import TrackState, track
 
 

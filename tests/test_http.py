@@ -31,6 +31,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 import inspector.http
+from inspector.box import Box
 from inspector.errors import ConfigError, WorkerError
 from inspector.evidence import EvidenceFolder
 from inspector.frame import Cause, Frame, Pixels
@@ -47,7 +48,6 @@ from inspector.http import (
 from inspector.messages import DefectMessage, Draft
 from inspector.metrics import Metrics
 from inspector.store import Entry, Store
-from inspector.tiling import Box
 from inspector.track import TrackRules, TrackState, track
 from inspector.ui.page import BROKER_OFF, CAUSE_TEXT, STATE_TEXT
 

@@ -17,24 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import boxes
 
-from inspector.bundle import CLEAN, UNKNOWN
-from inspector.classifier import Predictions
-from inspector.classify import classify_pixels
-from inspector.decision import DecisionRules, Verdict
-from inspector.distance import FeatureDistance, Space
+from inspector.box import Box
 from inspector.errors import PictureError
 from inspector.frame import Cause, Pixels
-from inspector.inspection import (
-    LOOKED_AT_ONCE,
-    Defect,
-    InspectRules,
-    QualityRules,
-    inspect_frame,
-    judge_quality,
-    judge_tiles,
-    merge_tiles,
-)
-from inspector.tiling import Box, TilingRules
+from inspector.inspection.decision import DecisionRules, Verdict
+from inspector.inspection.distance import FeatureDistance, Space
+from inspector.inspection.merge import Defect, merge_tiles
+from inspector.inspection.one_frame import InspectRules, inspect_frame, judge_tiles
+from inspector.inspection.picture import classify_pixels
+from inspector.inspection.predictions import Predictions
+from inspector.inspection.quality import QualityRules, judge_quality
+from inspector.inspection.second_look import LOOKED_AT_ONCE
+from inspector.inspection.tiling import TilingRules
+from inspector.labels import CLEAN, UNKNOWN
 
 RULES = decision_rules()
 NOISE = np.random.default_rng(8).integers(60, 190, (64, 64)).astype(np.uint8)

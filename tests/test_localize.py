@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from inspector.localize import locate
-from inspector.tiling import Box
+from inspector.box import Box
+from inspector.inspection.localize import locate
 
 TILE = Box(400, 200, 200, 200)
 MAPS = arrays(np.int8, st.tuples(*[st.integers(1, 9)] * 2, st.just(3)), elements=st.integers(-128, 127))

@@ -10,13 +10,14 @@ import sys
 
 import pytest
 
-from inspector.bundle import SHIPPED
+from inspector.model.bundle import SHIPPED
 
 SCRIPT = """
 import sys
 from pathlib import Path
-from inspector.bundle import load_bundle
-from inspector.classifier import Classifier, check_golden
+from inspector.model.bundle import load_bundle
+from inspector.model.classifier import Classifier
+from inspector.model.golden import check_golden
 print(check_golden(Classifier(load_bundle(Path(sys.argv[1])))).agreement)
 """
 

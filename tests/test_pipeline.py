@@ -21,15 +21,15 @@ from fakes import (
 )
 from prometheus_client import CollectorRegistry
 
-from inspector.classifier import Predictions
 from inspector.committer import Committer, CommitterOptions
 from inspector.frame import Gap, Pixels
-from inspector.inspection import InspectRules
+from inspector.inspection.one_frame import InspectRules
+from inspector.inspection.predictions import Predictions
+from inspector.inspection.tiling import TilingRules
 from inspector.metrics import Metrics
 from inspector.pipeline import Dispatcher
 from inspector.queues import FrameQueue
 from inspector.store import Store
-from inspector.tiling import TilingRules
 
 SEVERITY: Any = {"crack": "critical", "hole": "major", "rust": "minor"}
 

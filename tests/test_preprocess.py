@@ -1,4 +1,4 @@
-"""`inspector.preprocess`: the bytes that the network sees."""
+"""`inspector.inspection.preprocess`: the bytes that the network sees."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inspector.preprocess import resize_tile, to_grey, to_input
+from inspector.inspection.preprocess import resize_tile, to_grey, to_input
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 

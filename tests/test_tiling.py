@@ -1,4 +1,4 @@
-"""`inspector.tiling`: every pixel is covered, no tile leaves the frame, the last row and column lie flush."""
+"""`inspector.inspection.tiling`: every pixel is covered, no tile leaves the frame, the last ones lie flush."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from strategies import tilings
 
+from inspector.box import Box
 from inspector.errors import ConfigError
-from inspector.tiling import Box, TilingRules, cut_tiles, plan_tiles, roi_mask
+from inspector.inspection.tiling import TilingRules, cut_tiles, plan_tiles, roi_mask
 
 
 def corners(boxes: tuple[Box, ...]) -> list[tuple[int, int]]:

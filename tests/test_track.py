@@ -12,10 +12,11 @@ from fakes import LABELS, NOON, STAMP, inspected, make_defect, make_frame, make_
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.box import Box
 from inspector.frame import Cause, Gap
-from inspector.inspection import Defect, Inspection
+from inspector.inspection.merge import Defect
+from inspector.inspection.one_frame import Inspection
 from inspector.messages import AlarmMessage, CoverageMessage, DefectMessage, FrameMessage
-from inspector.tiling import Box
 from inspector.track import Tick, TrackState, track
 
 

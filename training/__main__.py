@@ -221,7 +221,7 @@ def evaluate(
 
     Of a run, its float network on the official test alone.
     """
-    from inspector.bundle import SHIPPED, find_bundle, load_bundle
+    from inspector.model.bundle import SHIPPED, find_bundle, load_bundle
     from training.bundle import NEU_PICTURES
     from training.evaluate import evaluate as measure
     from training.evaluate import evaluate_float

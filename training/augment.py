@@ -1,7 +1,7 @@
 """What may happen to a tile before training shows it to the network: what cameras, light and belts do to steel.
 
-NumPy and OpenCV on uint8 tiles, so that the one preprocessing of the daemon (`inspector.preprocess`) comes last, as it
-does on the line. Every change is drawn from the generator that is handed in: one seed, one tile, one result.
+NumPy and OpenCV on uint8 tiles, so that the daemon's one preprocessing (`inspector.inspection.preprocess`) comes last,
+as it does on the line. Every change is drawn from the generator that is handed in: one seed, one tile, one result.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inspector.bundle import CLEAN
+from inspector.labels import CLEAN
 from training.dataset import Picture, Store, load_pixels
 from training.errors import DataError, RecipeError
 from training.prepare import Manifest, build_manifest

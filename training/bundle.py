@@ -1,7 +1,7 @@
-"""Writes a model bundle as `inspector.bundle.Card` describes it, and opens it as the daemon does before it counts.
+"""Writes a model bundle as `inspector.model.card.Card` describes it, and opens it as the daemon does before it counts.
 
 The folder appears under its name only when everything in it holds: it is written beside itself, opened by
-`inspector.classifier.open_model`, and renamed.
+`inspector.model.classifier.open_model`, and renamed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from typing import Any
 import numpy as np
 
 import inspector
-from inspector.bundle import CARD_SCHEMA, CLEAN, BoxFrom, Card, Severity, UnknownRule, load_bundle, sha256_file
-from inspector.classifier import Classifier, check_golden
-from inspector.distance import FeatureDistance
 from inspector.frame import Pixels
-from inspector.preprocess import to_input
+from inspector.inspection.distance import FeatureDistance
+from inspector.inspection.preprocess import to_input
+from inspector.labels import CLEAN, BoxFrom, Severity
+from inspector.model.bundle import load_bundle, sha256_file
+from inspector.model.card import CARD_SCHEMA, Card, UnknownRule
+from inspector.model.classifier import Classifier
+from inspector.model.golden import check_golden
 from inspector.strip import GOLDEN_SEEDS, draw_tile
 from training import signoff
 from training.errors import DataError, GateError

@@ -21,7 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from inspector.bundle import sha256_file
+from inspector.model.bundle import sha256_file
 from training import signoff
 from training.auxiliary import NOTHING, Auxiliary
 from training.dataset import Store, load_pixels

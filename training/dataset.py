@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 from inspector.decode import decode_picture
 from inspector.errors import PictureError
 from inspector.frame import Pixels
-from inspector.preprocess import to_grey
+from inspector.inspection.preprocess import to_grey
 from training.errors import DataError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})

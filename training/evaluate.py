@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from inspector.bundle import Bundle
-from inspector.classifier import Classifier, WorkerPool, check_golden
-from inspector.decision import DecisionRules
 from inspector.frame import Pixels
-from inspector.inspection import InspectRules
-from inspector.tiling import TilingRules
+from inspector.inspection.one_frame import InspectRules
+from inspector.inspection.tiling import TilingRules
+from inspector.model.bundle import Bundle
+from inspector.model.classifier import Classifier
+from inspector.model.golden import check_golden
+from inspector.model.pool import WorkerPool
+from inspector.model.rules import decision_rules
 from training.bundle import learned_from
 from training.dataset import Picture, Store, load_pixels
 from training.errors import DataError
@@ -99,7 +101,7 @@ def evaluate(
     """
     classifiers = [Classifier(bundle) for _ in range(2)]
     golden, pool = check_golden(classifiers[0]), WorkerPool(classifiers)
-    rules = DecisionRules.of(bundle, {}, {}, RECORD_FLOOR)
+    rules = decision_rules(bundle, {}, {}, RECORD_FLOOR)
     model = Model(pool, rules)
     tile_px = bundle.card.tile_px
     side = test_side(manifest, store)

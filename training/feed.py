@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from inspector.bundle import CLEAN
+from inspector.box import Box
 from inspector.frame import Pixels
-from inspector.preprocess import to_input
-from inspector.tiling import Box
+from inspector.inspection.preprocess import to_input
+from inspector.labels import CLEAN
 from training.augment import augment_marked, vary_clean
 from training.network import float_input
 from training.recipe import Recipe

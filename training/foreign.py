@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.frame import Pixels
-from inspector.tiling import TilingRules, cut_tiles, plan_tiles
+from inspector.inspection.tiling import TilingRules, cut_tiles, plan_tiles
 from training.auxiliary import held_half
 from training.dataset import Store, decode, load_pixels
 from training.prepare import build_manifest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from inspector.box import Box
 from inspector.frame import Pixels
-from inspector.tiling import Box
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from inspector.bundle import CLEAN
+from inspector.box import Box
+from inspector.labels import CLEAN
 from inspector.strip import KINDS, TRAINING_SEEDS, Strip, StripSpec, draw_cut_tile, draw_tile
-from inspector.tiling import Box
 from training.tiles import TileSet
 
 TRAIN_SEED = TRAINING_SEEDS

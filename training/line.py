@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
-from inspector.bundle import CLEAN
-from inspector.classifier import Classify, Predictions
 from inspector.frame import Frame, Pixels
-from inspector.inspection import Inspection, InspectRules, inspect_frame
+from inspector.inspection.one_frame import Inspection, InspectRules, inspect_frame
+from inspector.inspection.predictions import Classify, Predictions
+from inspector.labels import CLEAN
 from training.dataset import Picture
 from training.gallery import Exhibit, Gallery
 from training.intervals import Share, by_surface, share

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inspector.tiling import Box
+from inspector.box import Box
 
 POINTING_TOLERANCE_PX = 15
 """As in the pointing game of Zhang et al., "Top-down neural attention by excitation backprop", IJCV 126 (2018)."""

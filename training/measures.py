@@ -23,14 +23,14 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from inspector.bundle import CLEAN, UNKNOWN
-from inspector.classifier import Classify, Predictions
-from inspector.decision import DecisionRules, Verdict, to_scores
+from inspector.box import Box
 from inspector.errors import BundleError
 from inspector.frame import Pixels
-from inspector.inspection import judge_tiles
-from inspector.localize import locate
-from inspector.tiling import Box
+from inspector.inspection.decision import DecisionRules, Verdict, to_scores
+from inspector.inspection.localize import locate
+from inspector.inspection.one_frame import judge_tiles
+from inspector.inspection.predictions import Classify, Predictions
+from inspector.labels import CLEAN, UNKNOWN
 from training.corrupt import SUITE, corrupted
 from training.dataset import Picture
 from training.feed import mask_of
@@ -211,8 +211,8 @@ def _distances(model: Model, tiles: Sequence[Pixels]) -> _Floats:
 def localisation(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Iterator[Row]:
     """Pointing game of the class activation map, on pictures whose boxes cover less than half of them, and its box.
 
-    The box (see `inspector.localize`) is compared with the one around all boxes of the picture's label; `covered` is
-    the share of what these mark that lies in it. `by_chance` is how often a place drawn at random would do.
+    The box (`inspector.inspection.localize`) is compared with the one around all boxes of the picture's label;
+    `covered` is the share of what these mark that lies in it. `by_chance` is how often a place drawn at random would do.
     """
     shares = [covered_share(picture) for picture in pictures]
     chosen = [i for i, its_share in enumerate(shares) if 0 < its_share < COVERED_SHARE]

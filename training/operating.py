@@ -18,7 +18,7 @@ from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from scipy.special import expit, logit  # type: ignore[import-untyped]
 from sklearn.metrics import log_loss
 
-from inspector.bundle import CLEAN
+from inspector.labels import CLEAN
 from training.quantize import softmax
 
 MIN_THRESHOLD = 0.5

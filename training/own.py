@@ -20,8 +20,9 @@ import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 from scipy.stats import binomtest  # type: ignore[import-untyped]
 
-from inspector.bundle import CLEAN, find_bundle, load_bundle
-from inspector.classifier import Classifier
+from inspector.labels import CLEAN
+from inspector.model.bundle import find_bundle, load_bundle
+from inspector.model.classifier import Classifier
 from training import signoff
 from training.bundle import data_sets, learned_from
 from training.checkpoint import replace_weights

@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from inspector.bundle import CLEAN, UNKNOWN
 from inspector.frame import Pixels
-from inspector.tiling import SINGLE_TILE_RATIO
+from inspector.inspection.tiling import SINGLE_TILE_RATIO
+from inspector.labels import CLEAN, UNKNOWN
 from training.dataset import SPLITS, LabelledBox, Picture, Store, find_pictures, load_pixels
 from training.errors import DataError
 from training.files import write_json, write_picture

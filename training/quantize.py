@@ -239,7 +239,7 @@ class Parity:
 
 
 def softmax(logits: npt.NDArray[np.float64], temperature: float = 1.0) -> npt.NDArray[np.float64]:
-    """Return scores in float64, as `inspector.decision` computes them."""
+    """Return scores in float64, as `inspector.inspection.decision` computes them."""
     shifted = (logits - logits.max(axis=1, keepdims=True)) / temperature
     grown = np.exp(shifted)
     return np.asarray(grown / grown.sum(axis=1, keepdims=True), np.float64)

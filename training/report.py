@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import matplotlib as mpl
 
-from inspector.bundle import CLEAN, UNKNOWN
+from inspector.labels import CLEAN, UNKNOWN
 from training.files import write_bytes, write_json
 from training.gallery import Exhibit, Gallery
 

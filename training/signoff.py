@@ -20,11 +20,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from inspector.bundle import CLEAN, BoxFrom, UnknownRule, read_distance
-from inspector.classifier import Predictions
-from inspector.distance import FeatureDistance
 from inspector.frame import Pixels
-from inspector.inspection import MIRRORS, find_doubtful, look_again
+from inspector.inspection.distance import FeatureDistance
+from inspector.inspection.predictions import Predictions
+from inspector.inspection.second_look import MIRRORS, find_doubtful, look_again
+from inspector.labels import CLEAN, BoxFrom
+from inspector.model.bundle import read_distance
+from inspector.model.card import UnknownRule
 from training.augment import augment
 from training.errors import DataError
 from training.feed import stacked_input

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from inspector.bundle import CLEAN
+from inspector.box import Box
 from inspector.frame import Pixels
-from inspector.tiling import Box
+from inspector.labels import CLEAN
 from training.augment import to_bytes
 from training.dataset import Picture
 from training.learned import picture_id

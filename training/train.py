@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
-from inspector.bundle import CLEAN
 from inspector.frame import Pixels
+from inspector.labels import CLEAN
 from training.auxiliary import NOTHING, Auxiliary
 from training.checkpoint import Progress, Rate, replace_weights, save_state
 from training.dataset import Picture, Store, load_pixels

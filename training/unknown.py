@@ -23,9 +23,9 @@ import numpy.typing as npt
 from sklearn.cluster import KMeans
 from sklearn.covariance import LedoitWolf
 
-from inspector.bundle import UnknownRule, UnknownSpace
-from inspector.distance import FeatureDistance, Space, to_unit_length
 from inspector.frame import Pixels
+from inspector.inspection.distance import FeatureDistance, Space, to_unit_length
+from inspector.model.card import UnknownRule, UnknownSpace
 from training.recipe import Recipe
 from training.train import float_logits
 
@@ -41,7 +41,7 @@ PLACES = 16
 """A label's places at most in the texture space."""
 TILES_PER_PLACE = 20
 MAX_PLACES = 256
-"""Of all labels together: a product with more of them would wake threads in the daemon (see `inspector.distance`)."""
+"""Of all labels together: a product with more of them would wake threads (`inspector.inspection.distance`)."""
 TEXTURE_UNIT, CERTAINTY_UNIT = 0.99, 0.995
 """What is 1 in each space: the distance that so many of known held-out tiles stay below. Doubt costs defects as they
 are, a strange texture only spoilt ones (`LOG.md`)."""
@@ -120,7 +120,7 @@ def rule_for(distance: FeatureDistance, threshold: float, false_unknown_rate: fl
 
 
 def arrays_of(distance: FeatureDistance) -> dict[str, Any]:
-    """Return the arrays of the distance's file, as `inspector.bundle.read_distance` reads them."""
+    """Return the arrays of the distance's file, as `inspector.model.bundle.read_distance` reads them."""
     arrays: dict[str, Any] = {}
     for name, space in zip(SPACES, distance.spaces, strict=True):
         arrays |= {f"{name}_means": space.means, f"{name}_whitening": space.whitening}

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Histogram, Info, ProcessCollector
 from prometheus_client.metrics import MetricWrapperBase
 
-from inspector.bundle import DEFAULT_BUNDLE, find_bundle, load_bundle
 from inspector.metrics import Metrics
+from inspector.model.bundle import DEFAULT_BUNDLE, find_bundle, load_bundle
 
 JOB = "inspector"
 STATION_LABELS = ("site", "line", "station")

@@ -17,7 +17,7 @@ from monitors import Alertmanager, Prometheus, Webhook, find_program
 from deploy.monitoring import targets
 from deploy.monitoring.dashboards import BOARDS, queries
 from deploy.monitoring.rules import ALERTS, RECORDS
-from inspector.bundle import DEFAULT_BUNDLE, find_bundle
+from inspector.model.bundle import DEFAULT_BUNDLE, find_bundle
 from inspector.settings import load_settings
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]

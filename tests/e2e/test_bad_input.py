@@ -15,7 +15,7 @@ import pytest
 
 from e2e.peers import PROGRAM, Broker, Daemon, Listener, free_port, station_toml, wait_for
 from e2e.test_line import watched
-from inspector.bundle import SHIPPED
+from inspector.model.bundle import SHIPPED
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 

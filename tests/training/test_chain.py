@@ -20,13 +20,15 @@ import tensorflow as tf
 from fakes import killed
 from pydantic import ValidationError
 
-from inspector.bundle import load_bundle
-from inspector.classifier import Classifier, check_golden, open_model
+from inspector.box import Box
 from inspector.errors import BundleError
 from inspector.frame import Pixels
-from inspector.preprocess import to_input
+from inspector.inspection.preprocess import to_input
+from inspector.model.bundle import load_bundle
+from inspector.model.classifier import Classifier
+from inspector.model.golden import check_golden
+from inspector.model.pool import open_model
 from inspector.strip import KINDS, draw_tile
-from inspector.tiling import Box
 from training import bundle as training_bundle
 from training import checkpoint, crossval, rounding, signoff
 from training import train as training_run

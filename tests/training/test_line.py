@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inspector.classifier import Predictions
-from inspector.decision import DecisionRules
+from inspector.box import Box
 from inspector.frame import Pixels
-from inspector.inspection import InspectRules
-from inspector.tiling import Box, TilingRules
+from inspector.inspection.decision import DecisionRules
+from inspector.inspection.one_frame import InspectRules
+from inspector.inspection.predictions import Predictions
+from inspector.inspection.tiling import TilingRules
 from training.gallery import Gallery
 from training.line import Benchmark, run_benchmark
 from training.maps import hottest_place, off_by_px

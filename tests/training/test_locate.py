@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inspector.classifier import Predictions
-from inspector.decision import DecisionRules
-from inspector.inspection import judge_tiles
+from inspector.box import Box
+from inspector.inspection.decision import DecisionRules
+from inspector.inspection.one_frame import judge_tiles
+from inspector.inspection.predictions import Predictions
 from inspector.strip import KINDS, draw_tile
-from inspector.tiling import Box
 from training import signoff
 from training.feed import stacked_input
 from training.locate import fit_fine_head

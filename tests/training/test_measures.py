@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inspector.classifier import Predictions
-from inspector.decision import DecisionRules
 from inspector.frame import Pixels
+from inspector.inspection.decision import DecisionRules
+from inspector.inspection.predictions import Predictions
 from inspector.strip import draw_tile
 from training.dataset import LabelledBox, Picture
 from training.evaluate import clean_windows

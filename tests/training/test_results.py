@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import training
-from inspector.bundle import SHIPPED, load_bundle
-from inspector.classifier import open_model
-from inspector.decision import DecisionRules
+from inspector.model.bundle import SHIPPED, load_bundle
+from inspector.model.pool import open_model
+from inspector.model.rules import decision_rules
 from training.bundle import NEU_PICTURES, golden_tiles
 from training.configs import X_SDD
 from training.dataset import NEU_LABELS, Store, find_pictures, load_pixels
@@ -98,9 +98,7 @@ def test_a_shipped_bundle_scores_what_its_results_say(name: str, data_folder: Pa
     pictures = everything.split("validation")
     pool, _ = open_model(loaded, workers=2)
     try:
-        found = dict(
-            official(Model(pool, DecisionRules.of(loaded, {}, {}, 0.2)), pictures, load_pixels(store, pictures))
-        )
+        found = dict(official(Model(pool, decision_rules(loaded, {}, {}, 0.2)), pictures, load_pixels(store, pictures)))
     finally:
         pool.close()
 

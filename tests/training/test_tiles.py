@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from inspector.box import Box
 from inspector.frame import Pixels
 from inspector.strip import draw_tile
-from inspector.tiling import Box
 from training.augment import augment, augment_marked, stretch, vary_clean
 from training.corrupt import SUITE, corrupted
 from training.dataset import LabelledBox, Picture

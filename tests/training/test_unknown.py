@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inspector.bundle import UnknownRule, read_distance
+from inspector.model.bundle import read_distance
+from inspector.model.card import UnknownRule
 from training.unknown import arrays_of, fit_distance, fit_feature_head, rule_for, threshold_for
 
 LABELS = ["scratches"] * 300 + ["clean"] * 300

@@ -16,6 +16,7 @@ import numpy.typing as npt
 _ROWS = 4
 """4 x 256 x 256 is the largest product that OpenBLAS does without its threads (interface/gemm.c)."""
 
+
 _Floats = npt.NDArray[np.float64]
 
 

@@ -11,13 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from inspector.bundle import CLEAN, UNKNOWN, BoxFrom, Bundle, Severity
-from inspector.classifier import Predictions
-from inspector.distance import FeatureDistance
-from inspector.errors import ConfigError
-
-SEVERITIES: tuple[Severity, ...] = ("minor", "major", "critical")
-"""From least to most severe."""
+from inspector.inspection.distance import FeatureDistance
+from inspector.inspection.predictions import Predictions
+from inspector.labels import CLEAN, UNKNOWN, BoxFrom, Severity
 
 SCORE_DECIMALS = 4
 
@@ -48,40 +44,6 @@ class DecisionRules:
     unknown_threshold: float = np.inf
     looks: int = 1
     box_from: BoxFrom = "tile"
-
-    @classmethod
-    def of(
-        cls,
-        bundle: Bundle,
-        thresholds: Mapping[str, float],
-        severity: Mapping[str, Severity],
-        record_floor: float,
-        use_unknown: bool = True,
-        second_look: bool = True,
-    ) -> DecisionRules:
-        """Return the card's rules with the configuration's changes.
-
-        Raises:
-            ConfigError: A label that the bundle does not have.
-        """
-        card = bundle.card
-        for key, given in (("thresholds", thresholds), ("severity", severity)):
-            if strange := sorted(set(given) - set(card.defect_labels)):
-                raise ConfigError(
-                    f"decision.{key}: no label of bundle {card.name} ({', '.join(card.defect_labels)}): {strange[0]}"
-                )
-        unknown = card.unknown if use_unknown else None
-        return cls(
-            card.labels,
-            card.temperature,
-            {**card.thresholds, **thresholds},
-            {**card.severity, **severity},
-            record_floor,
-            bundle.distance if unknown else None,
-            unknown.threshold if unknown else np.inf,
-            card.looks if second_look else 1,
-            card.box_from,
-        )
 
     def is_far(self, distance: float | None) -> bool:
         """Whether a tile at this distance is like nothing the network knows."""

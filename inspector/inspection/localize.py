@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from inspector.tiling import Box
+from inspector.box import Box
 
 HOT = (3, 10)
 """A place is hot from this share of the way from the map's mean to its maximum on."""
@@ -22,6 +22,7 @@ FLAT = 2
 STEPS = 4
 """Places a side into which a cell is divided, between cells along straight lines."""
 _AT_ONCE = 64
+
 
 _Floats = npt.NDArray[np.float64]
 

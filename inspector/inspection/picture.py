@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from inspector.bundle import CLEAN, UNKNOWN
-from inspector.classifier import Classify
-from inspector.decision import SCORE_DECIMALS, to_scores
-from inspector.decode import decode_picture, read_picture_file
+from inspector.box import Box
 from inspector.errors import ConfigError, PictureError
 from inspector.frame import Cause, Pixels
-from inspector.inspection import InspectRules, judge_quality, judge_tiles, merge_tiles
-from inspector.preprocess import to_grey
-from inspector.tiling import Box, cut_tiles, plan_tiles
-
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+from inspector.inspection.decision import SCORE_DECIMALS, to_scores
+from inspector.inspection.merge import merge_tiles
+from inspector.inspection.one_frame import InspectRules, judge_tiles
+from inspector.inspection.predictions import Classify
+from inspector.inspection.preprocess import to_grey
+from inspector.inspection.quality import judge_quality
+from inspector.inspection.tiling import cut_tiles, plan_tiles
+from inspector.labels import CLEAN, UNKNOWN
 
 Row = dict[str, Any]
 
@@ -63,30 +61,6 @@ def classify_pixels(pixels: Pixels, name: str, classify: Classify, rules: Inspec
             for tile, verdict in zip(boxes, verdicts, strict=True)
         ],
     }
-
-
-def classify_file(
-    name: str, classify: Classify, rules: InspectRules, max_bytes: int, max_px: int, full_scale: int | None = None
-) -> Row:
-    """Return the row of a file, or `path`, `error` and `reason` of one that is refused."""
-    try:
-        data = read_picture_file(Path(name), max_bytes)
-        return classify_pixels(
-            decode_picture(data, name=name, max_px=max_px, full_scale=full_scale), name, classify, rules
-        )
-    except PictureError as exc:
-        return {"path": name, "error": str(exc), "reason": exc.reason}
-
-
-def expand_paths(names: Sequence[str]) -> Iterator[str]:
-    """Yield files as given, and the pictures below directories, sorted."""
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            found = (file for file in path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and not file.is_dir())
-            yield from sorted(str(file) for file in found)
-        else:
-            yield name
 
 
 def _box(box: Box) -> dict[str, int]:

@@ -7,59 +7,24 @@ Softmax, thresholds and verdicts are `decision`'s business: what leaves here are
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import os
-import queue
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from inspector.bundle import Bundle
-from inspector.errors import BundleError, WorkerError
+from inspector.errors import BundleError
 from inspector.frame import Pixels
-from inspector.preprocess import to_input
-
-MAX_LOGIT_STEPS = 8
-"""Golden logits may differ by this many int8 steps on kernels other than XNNPACK on x86 (measured: at most 5)."""
+from inspector.inspection.predictions import Predictions
+from inspector.inspection.preprocess import to_input
+from inspector.model.bundle import Bundle
 
 _RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Predictions:
-    """What the network says of N tiles.
-
-    Attributes:
-        logits: (N, C) float64, dequantized, before temperature and softmax.
-        features: (N, D) float64, dequantized, or None where the model has no such output.
-        cam: (N, h, w, C) int8 class activation maps in steps of their quantization: only places are compared. Or None.
-    """
-
-    logits: npt.NDArray[np.float64]
-    features: npt.NDArray[np.float64] | None = None
-    cam: npt.NDArray[np.int8] | None = None
-
-    def __post_init__(self) -> None:
-        if self.logits.ndim != 2:
-            raise ValueError(f"logits must be (N, C): {self.logits.shape}")
-
-
-class Classify(Protocol):
-    """Scores tiles; a worker pool, one classifier, or a stub in tests."""
-
-    def __call__(self, tiles: Sequence[Pixels]) -> Predictions:
-        """Return one row per tile, in order. Tiles are (H, W) or (H, W, 3) uint8 of any size."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,129 +160,3 @@ class Classifier:
         raw = self.raw_outputs(tiles, self._decisive)
         cam = raw.pop("cam", None)
         return Predictions(**{role: self._outputs[role].dequantize(values) for role, values in raw.items()}, cam=cam)
-
-
-@dataclass(frozen=True, slots=True)
-class GoldenResult:
-    """How this machine scores the golden tiles: `exact`, or within `MAX_LOGIT_STEPS` with equal decisions."""
-
-    agreement: Literal["exact", "tolerated"]
-    max_steps: int
-    tiles: int
-
-
-def check_golden(classifier: Classifier) -> GoldenResult:
-    """Score the bundle's golden tiles and compare.
-
-    Raises:
-        BundleError: Preprocessing gives other bytes, a logit is more than `MAX_LOGIT_STEPS` off, or a decision differs.
-    """
-    bundle = classifier.bundle
-    golden, path = bundle.golden, bundle.root / bundle.card.golden
-    for number, (tile, expected) in enumerate(zip(golden.tiles, golden.input_sha256, strict=True)):
-        actual = hashlib.sha256(to_input(tile, bundle.card.input_px).tobytes()).hexdigest()
-        if actual != str(expected):
-            raise BundleError(f"{path}: tile {number} is preprocessed to other bytes on this machine: {actual}")
-    logits = classifier.raw_outputs(list(golden.tiles))["logits"].astype(np.int16)
-    steps = np.abs(logits - golden.logits)
-    worst = int(steps.max())
-    if worst > MAX_LOGIT_STEPS:
-        raise BundleError(f"{path}: golden scores do not hold on this machine, {worst} steps off in tile "
-                          f"{int(steps.max(axis=1).argmax())} (at most {MAX_LOGIT_STEPS})")  # fmt: skip
-    if (logits.argmax(axis=1) != golden.logits.argmax(axis=1)).any():
-        raise BundleError(f"{path}: golden tiles are decided differently on this machine")
-    return GoldenResult("exact" if worst == 0 else "tolerated", worst, len(golden.tiles))
-
-
-def open_model(bundle: Bundle, workers: int, runtime: str | None = None) -> tuple[WorkerPool, GoldenResult]:
-    """Build the interpreters and prove the bundle on this machine; the caller closes the pool.
-
-    Raises:
-        BundleError: As `Classifier` and `check_golden` say.
-    """
-    classifiers = [Classifier(bundle, runtime, maps=bundle.card.box_from == "cam") for _ in range(workers)]
-    result = check_golden(classifiers[0])
-    return WorkerPool(classifiers), result
-
-
-class WorkerPool:
-    """Shares the tiles of a frame among worker threads and puts the rows back in order.
-
-    May be called from several threads at once: chunks of frames queue up first come, first served. `busy_s` tells how
-    long each worker has been scoring, seconds.
-    """
-
-    def __init__(self, classifiers: Sequence[Classify]) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Sequence[Pixels], Future[Predictions]] | None] = queue.SimpleQueue()
-        self.busy_s = [0.0] * len(classifiers)
-        self._failed: BaseException | None = None
-        self._closed = False
-        self._guard = threading.Lock()
-        self._threads = [
-            threading.Thread(target=self._work, args=(number, classify), name=f"inspect-{number}", daemon=True)
-            for number, classify in enumerate(classifiers)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    @property
-    def workers(self) -> int:
-        """How many interpreters work."""
-        return len(self._threads)
-
-    def __call__(self, tiles: Sequence[Pixels]) -> Predictions:
-        """Score tiles on all workers; see `Classify`.
-
-        Raises:
-            WorkerError: A worker has died, or the pool is closed.
-        """
-        if self._failed is not None:
-            raise WorkerError(f"an inspection worker has died: {self._failed!r}") from self._failed
-        parts = min(len(self._threads), len(tiles))
-        bounds = [len(tiles) * part // parts for part in range(parts + 1)]
-        futures: list[Future[Predictions]] = []
-        with self._guard:
-            if self._closed:
-                raise WorkerError("the inspection workers have been closed")
-            for start, end in pairwise(bounds):
-                future: Future[Predictions] = Future()
-                futures.append(future)
-                self._jobs.put((tiles[start:end], future))
-        try:
-            return _joined([future.result() for future in futures])
-        except BaseException as exc:
-            if self._failed is None:
-                raise
-            raise WorkerError(f"an inspection worker has died: {exc!r}") from exc
-
-    def close(self) -> None:
-        """Let the workers finish what is queued, and end them."""
-        with self._guard:
-            if not self._closed:
-                self._closed = True
-                for _ in self._threads:
-                    self._jobs.put(None)
-        for thread in self._threads:
-            thread.join(timeout=10)
-
-    def _work(self, number: int, classify: Classify) -> None:
-        while (job := self._jobs.get()) is not None:
-            tiles, future = job
-            started = time.perf_counter()
-            try:
-                future.set_result(classify(tiles))
-            except BaseException as exc:  # noqa: BLE001 - a worker's outermost function: the caller gets it
-                self._failed = exc
-                future.set_exception(exc)
-            self.busy_s[number] += time.perf_counter() - started
-
-
-def _joined(parts: Sequence[Predictions]) -> Predictions:
-    if len(parts) == 1:
-        return parts[0]
-
-    def join(name: str) -> npt.NDArray[Any] | None:
-        arrays = [getattr(part, name) for part in parts]
-        return None if arrays[0] is None else np.concatenate(arrays)
-
-    return Predictions(np.concatenate([part.logits for part in parts]), join("features"), join("cam"))

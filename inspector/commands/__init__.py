@@ -1,0 +1,1 @@
+"""What `inspector` does besides running: check, probe, classify, replay, bench, forget."""

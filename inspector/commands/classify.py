@@ -1,0 +1,24 @@
+"""One picture as one row: what `inspector classify` prints and `POST /api/classify` answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inspector.decode import decode_picture, read_picture_file
+from inspector.errors import PictureError
+from inspector.inspection.one_frame import InspectRules
+from inspector.inspection.picture import Row, classify_pixels
+from inspector.inspection.predictions import Classify
+
+
+def classify_file(
+    name: str, classify: Classify, rules: InspectRules, max_bytes: int, max_px: int, full_scale: int | None = None
+) -> Row:
+    """Return the row of a file, or `path`, `error` and `reason` of one that is refused."""
+    try:
+        data = read_picture_file(Path(name), max_bytes)
+        return classify_pixels(
+            decode_picture(data, name=name, max_px=max_px, full_scale=full_scale), name, classify, rules
+        )
+    except PictureError as exc:
+        return {"path": name, "error": str(exc), "reason": exc.reason}

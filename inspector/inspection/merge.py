@@ -1,0 +1,178 @@
+"""From verdicts of tiles to defects: touching tiles of one label are one, and so is what lies on one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+import numpy.typing as npt
+
+from inspector.box import Box
+from inspector.inspection.decision import DecisionRules, Verdict
+from inspector.inspection.localize import locate
+from inspector.labels import SEVERITIES
+
+SAME_PLACE_SHARE = 0.2
+"""A defect of which this share lies under another one's tiles is part of it: tiles must overlap for that."""
+MAX_COMPARED = 100
+"""In a frame with more defects than this, further ones are not compared: it is lost anyway, and time is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """Touching tiles of one label.
+
+    Attributes:
+        label: A defect label.
+        box: Where it shows, in source-frame pixels: around what is hot in its tiles' maps, or around the tiles.
+        tiles_box: Around its tiles.
+        score: Highest of its tiles.
+        runner_up: Next label of that tile.
+        runner_up_score: Its score.
+        tiles: How many tiles.
+        candidate: Under the threshold: recorded, never published.
+    """
+
+    label: str
+    box: Box
+    tiles_box: Box
+    score: float
+    runner_up: str
+    runner_up_score: float
+    tiles: int
+    candidate: bool = False
+
+
+def merge_tiles(
+    boxes: Sequence[Box],
+    verdicts: Sequence[Verdict],
+    rules: DecisionRules,
+    cam: npt.NDArray[np.int8] | None = None,
+) -> tuple[Defect, ...]:
+    """Return the defects of a frame: touching tiles of one label become one.
+
+    Tiles that only touch at a corner stay apart. Candidates merge among themselves, never with published defects.
+
+    Args:
+        boxes: Where the N tiles lie.
+        verdicts: Theirs.
+        rules: They say what a defect's box is drawn around.
+        cam: (N, h, w, C) maps of the tiles; without them it is the tiles.
+    """
+    chosen: dict[tuple[bool, str], list[int]] = {}
+    for number, verdict in enumerate(verdicts):
+        if verdict.candidate or verdict.is_defect:
+            chosen.setdefault((verdict.candidate, verdict.top), []).append(number)
+    shown = _where_shown(boxes, verdicts, [number for members in chosen.values() for number in members], rules, cam)
+    defects: list[tuple[Defect, list[Box]]] = []
+    for (candidate, label), members in chosen.items():
+        for group in _touching(members, boxes):
+            best = max(group, key=lambda number: (verdicts[number].score, -number))
+            tiles, verdict = [boxes[number] for number in group], verdicts[best]
+            box, tiles_box = reduce(Box.union, (shown[number] for number in group)), reduce(Box.union, tiles)
+            defect = Defect(
+                label, box, tiles_box, verdict.score, verdict.runner_up, verdict.runner_up_score, len(group), candidate
+            )
+            defects.append((defect, tiles))
+    rank = {label: SEVERITIES.index(severity) for label, severity in rules.severity.items()}
+    defects.sort(key=lambda each: (each[0].candidate, -rank[each[0].label], -each[0].score * each[0].tiles))
+    return tuple(
+        sorted(
+            _one_per_place(defects),
+            key=lambda defect: (
+                defect.candidate, -rank[defect.label], -defect.score, defect.box.y, defect.box.x, defect.label,
+            ),
+        )
+    )  # fmt: skip
+
+
+def _where_shown(
+    boxes: Sequence[Box],
+    verdicts: Sequence[Verdict],
+    chosen: Sequence[int],
+    rules: DecisionRules,
+    cam: npt.NDArray[np.int8] | None,
+) -> dict[int, Box]:
+    """Return by number where the chosen tiles show their leading label."""
+    windows = [boxes[number] for number in chosen]
+    if rules.box_from == "cam" and cam is not None and chosen:
+        leading = [rules.labels.index(verdicts[number].top) for number in chosen]
+        windows = locate(cam[list(chosen)], leading, windows)
+    return dict(zip(chosen, windows, strict=True))
+
+
+def _one_per_place(defects: Sequence[tuple[Defect, Sequence[Box]]]) -> list[Defect]:
+    """Return the defects without those that a weightier, at least as severe one of another label lies over.
+
+    Overlapping tiles show one defect several times, and a piece of it may be named wrongly: that is one event. The
+    weight is score times tiles, so three tiles overrule one. Tiles are compared, not the boxes around them: in the box
+    around a long defect there is room for others.
+
+    Args:
+        defects: With their tiles; most severe first, then weightiest.
+    """
+    kept: list[tuple[Defect, Sequence[Box]]] = []
+    for defect, tiles in defects:
+        for number, (other, its_tiles) in enumerate(kept[:MAX_COMPARED]):
+            if (
+                other.candidate == defect.candidate
+                and other.score * other.tiles >= defect.score * defect.tiles
+                and other.tiles_box.shared_px(defect.tiles_box)
+                and _covered_share(tiles, its_tiles) >= SAME_PLACE_SHARE
+            ):
+                joined = replace(
+                    other,
+                    box=other.box.union(defect.box),
+                    tiles_box=other.tiles_box.union(defect.tiles_box),
+                    tiles=other.tiles + defect.tiles,
+                )
+                kept[number] = (joined, its_tiles)
+                break
+        else:
+            kept.append((defect, tiles))
+    return [defect for defect, _ in kept]
+
+
+def _covered_share(tiles: Sequence[Box], over: Sequence[Box]) -> float:
+    """Return how much of the tiles' area lies under `over`; of each tile, what the one most over it covers."""
+    left, top, right, bottom = np.array([(box.x, box.y, box.right, box.bottom) for box in over]).T
+    shared = 0
+    for box in tiles:  # one tile at a time: all pairs at once would be gigabytes in a frame full of defects
+        width = np.minimum(right, box.right) - np.maximum(left, box.x)
+        height = np.minimum(bottom, box.bottom) - np.maximum(top, box.y)
+        shared += int((np.maximum(width, 0) * np.maximum(height, 0)).max())
+    return shared / sum(box.area_px for box in tiles)
+
+
+def _touching(members: Sequence[int], boxes: Sequence[Box]) -> list[list[int]]:
+    """Return the connected groups, each in order; neighbours are looked up in cells as large as the largest box."""
+    if len(members) == 1:
+        return [list(members)]
+    cell_w = max(boxes[number].width for number in members)
+    cell_h = max(boxes[number].height for number in members)
+    cells: dict[tuple[int, int], list[int]] = {}
+    for number in members:
+        cells.setdefault((boxes[number].x // cell_w, boxes[number].y // cell_h), []).append(number)
+    groups: list[list[int]] = []
+    grouped: set[int] = set()
+    for first in members:
+        if first in grouped:
+            continue
+        grouped.add(first)
+        group, border = [], [first]
+        while border:
+            number = border.pop()
+            group.append(number)
+            box = boxes[number]
+            column, row = box.x // cell_w, box.y // cell_h
+            for place in ((column + dx, row + dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1)):
+                if waiting := cells.get(place):
+                    near = [other for other in waiting if other not in grouped and box.touches(boxes[other])]
+                    if near:
+                        grouped.update(near)
+                        border += near
+                        cells[place] = [other for other in waiting if other not in grouped]
+        groups.append(sorted(group))
+    return groups

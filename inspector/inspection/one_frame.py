@@ -1,0 +1,115 @@
+"""The first pure function: one frame in, one `Inspection` out.
+
+Stateless, so the same frame gives the same inspection on any worker, in a replay, or years later. No I/O, no clock,
+no thread; whoever passes a worker pool as `classify` gets parallelism without this module knowing.
+
+A tile that may show a defect is looked at again before it counts: its mirror images are scored too, and the mean of
+their logits decides (docs/decisions/0009). What is seen in one of them alone is mostly no defect. Clean steel costs
+next to nothing more by that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from inspector.box import Box
+from inspector.errors import ConfigError
+from inspector.frame import Cause, Frame, Pixels
+from inspector.inspection.decision import DecisionRules, Verdict, decide
+from inspector.inspection.merge import Defect, merge_tiles
+from inspector.inspection.predictions import Classify, Predictions
+from inspector.inspection.preprocess import to_grey
+from inspector.inspection.quality import QualityRules, judge_quality
+from inspector.inspection.second_look import find_doubtful, look_again
+from inspector.inspection.tiling import TilingRules, cut_tiles, plan_tiles
+from inspector.labels import CLEAN, UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class InspectRules:
+    """All that `inspect_frame` depends on besides the frame and the network."""
+
+    tiling: TilingRules
+    decision: DecisionRules
+    quality: QualityRules = field(default_factory=QualityRules)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inspection:
+    """What was found in one frame.
+
+    Attributes:
+        frame: The frame.
+        cause: Why it was not inspected, or None.
+        boxes: Where the tiles lie; empty when it was not inspected.
+        verdicts: One per tile.
+        defects: Most severe first, then highest score, then top left; candidates last.
+        detail: More of the cause, for a person, where there is more to say.
+    """
+
+    frame: Frame
+    cause: Cause | None
+    boxes: tuple[Box, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    defects: tuple[Defect, ...] = ()
+    detail: str = ""
+
+    def verdict_counts(self) -> Mapping[str, int]:
+        """Return how many tiles had each verdict."""
+        return Counter(verdict.label for verdict in self.verdicts)
+
+    @property
+    def published(self) -> tuple[Defect, ...]:
+        """Defects at or over their threshold."""
+        return tuple(defect for defect in self.defects if not defect.candidate)
+
+    @property
+    def decision(self) -> str:
+        """The frame in one word: the most severe defect's label, else `unknown`, else `clean`."""
+        if self.published:
+            return self.published[0].label
+        return UNKNOWN if any(verdict.label == UNKNOWN for verdict in self.verdicts) else CLEAN
+
+
+def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Inspection:
+    """Return what is to be seen in `frame`; one of a size that the region of interest does not fit is unsupported.
+
+    Raises:
+        WorkerError: `classify` says so.
+    """
+    grey = to_grey(frame.pixels)
+    if (cause := judge_quality(grey, rules.quality)) is not None:
+        return Inspection(frame, cause)
+    try:
+        boxes = plan_tiles(frame.height_px, frame.width_px, rules.tiling)
+    except ConfigError as exc:  # of this frame's size: the next one may fit
+        return Inspection(frame, Cause.UNSUPPORTED, detail=str(exc))
+    predictions, verdicts = judge_tiles(list(cut_tiles(grey, boxes)), classify, rules.decision)
+    defects = merge_tiles(boxes, verdicts, rules.decision, predictions.cam)
+    return Inspection(frame, None, boxes, tuple(verdicts), defects)
+
+
+def judge_tiles(tiles: Sequence[Pixels], classify: Classify, rules: DecisionRules) -> tuple[Predictions, list[Verdict]]:
+    """Return one verdict a tile, and what the network said: the mean of all looks where there was more than one.
+
+    Features and maps are those of the tile as it is. A tile too far from every label is not looked at again.
+
+    Raises:
+        WorkerError: `classify` says so.
+    """
+    predictions = classify(tiles)
+    verdicts = decide(predictions, rules)
+    if rules.looks == 1:
+        return predictions, verdicts
+    suspects = find_doubtful(predictions.logits, rules.labels, rules.temperature)
+    doubtful = [n for n in suspects if not rules.is_far(verdicts[n].distance)]
+    if not doubtful:
+        return predictions, verdicts
+    predictions = look_again(tiles, predictions, doubtful, classify)
+    features = None if predictions.features is None else predictions.features[doubtful]
+    again = decide(Predictions(predictions.logits[doubtful], features), rules)
+    for number, verdict in zip(doubtful, again, strict=True):
+        verdicts[number] = verdict
+    return predictions, verdicts

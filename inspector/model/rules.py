@@ -1,0 +1,45 @@
+"""The rules of a bundle's card, with the changes that the configuration makes to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from inspector.errors import ConfigError
+from inspector.inspection.decision import DecisionRules
+from inspector.labels import Severity
+from inspector.model.bundle import Bundle
+
+
+def decision_rules(
+    bundle: Bundle,
+    thresholds: Mapping[str, float],
+    severity: Mapping[str, Severity],
+    record_floor: float,
+    use_unknown: bool = True,
+    second_look: bool = True,
+) -> DecisionRules:
+    """Return the card's rules with the configuration's changes.
+
+    Raises:
+        ConfigError: A label that the bundle does not have.
+    """
+    card = bundle.card
+    for key, given in (("thresholds", thresholds), ("severity", severity)):
+        if strange := sorted(set(given) - set(card.defect_labels)):
+            raise ConfigError(
+                f"decision.{key}: no label of bundle {card.name} ({', '.join(card.defect_labels)}): {strange[0]}"
+            )
+    unknown = card.unknown if use_unknown else None
+    return DecisionRules(
+        card.labels,
+        card.temperature,
+        {**card.thresholds, **thresholds},
+        {**card.severity, **severity},
+        record_floor,
+        bundle.distance if unknown else None,
+        unknown.threshold if unknown else np.inf,
+        card.looks if second_look else 1,
+        card.box_from,
+    )

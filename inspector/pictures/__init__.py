@@ -1,0 +1,1 @@
+"""Picture bytes become pixels, or a refusal with its reason."""
