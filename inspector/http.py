@@ -44,11 +44,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from inspector.clock import Clock
-from inspector.decode import decode_picture
 from inspector.errors import ConfigError, PictureError, WorkerError
 from inspector.evidence import EvidenceFolder
 from inspector.frame import Cause, Pixels
 from inspector.health import HealthBoard
+from inspector.pictures.decode import decode_picture
 from inspector.store import Store
 from inspector.ui.page import SHOWN_DEFECTS, STYLE, Pace, PageView, Readings, render_page
 

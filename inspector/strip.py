@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from inspector.box import Box
-from inspector.decode import decode_picture, read_picture_file
 from inspector.errors import ConfigError, PictureError
 from inspector.frame import Pixels
 from inspector.inspection.preprocess import resize_tile, to_grey
+from inspector.pictures.decode import decode_picture
+from inspector.pictures.files import read_picture_file
 
 KINDS = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches")
 CLEAN = "clean"

@@ -1,4 +1,4 @@
-"""`inspector.decode`: what is taken, what is refused, and that no damaged file becomes half a picture."""
+"""`inspector.pictures.decode`: what is taken, what is refused, and that no damaged file becomes half a picture."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.decode import decode_picture, read_picture_file
 from inspector.errors import PictureError
+from inspector.pictures.decode import decode_picture
+from inspector.pictures.files import read_picture_file
 
 Samples = npt.NDArray[Any]
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-from inspector.decode import decode_picture
 from inspector.errors import PictureError
 from inspector.frame import Pixels
 from inspector.inspection.preprocess import to_grey
+from inspector.pictures.decode import decode_picture
 from training.errors import DataError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})

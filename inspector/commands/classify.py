@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inspector.decode import decode_picture, read_picture_file
 from inspector.errors import PictureError
 from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.picture import Row, classify_pixels
 from inspector.inspection.predictions import Classify
+from inspector.pictures.decode import decode_picture
+from inspector.pictures.files import read_picture_file
 
 
 def classify_file(

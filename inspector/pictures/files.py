@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from inspector.errors import PictureError
+from inspector.frame import Cause
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 
@@ -17,3 +22,40 @@ def expand_paths(names: Sequence[str]) -> Iterator[str]:
             yield from sorted(str(file) for file in found)
         else:
             yield name
+
+
+def read_picture_file(path: Path, max_bytes: int, *, name: str | None = None) -> bytes:
+    """Read a regular file whole, links followed, without ever waiting on a FIFO or touching a device.
+
+    Args:
+        path: The file.
+        max_bytes: Larger files are refused.
+        name: What to call it in errors; None takes the path.
+
+    Raises:
+        PictureError: `unreadable`, `unsupported` (not a regular file) or `too_large`; where the operating system
+            refused, its `OSError` is the `__cause__`.
+    """
+    name = name or str(path)
+    try:
+        _demand_regular(name, path.stat())  # before opening: to open a device can be an action
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            _demand_regular(name, found)
+            size = found.st_size
+            data = file.read(max_bytes + 1) if size <= max_bytes else b""
+    except OSError as exc:
+        raise PictureError(f"{name}: cannot be read: {exc.strerror}", Cause.UNREADABLE) from exc
+    size = max(size, len(data))
+    if size > max_bytes:
+        raise PictureError(f"{name}: larger than {max_bytes} bytes: {size}", Cause.TOO_LARGE)
+    return data
+
+
+def _demand_regular(name: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}.get(
+            stat.S_IFMT(found.st_mode), "a device"
+        )
+        raise PictureError(f"{name}: not a regular file: {kind}", Cause.UNSUPPORTED)

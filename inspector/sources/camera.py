@@ -38,9 +38,9 @@ import cv2
 import numpy as np
 
 from inspector.clock import Clock
-from inspector.decode import decode_picture
 from inspector.errors import ConfigError, PictureError, SourceError
 from inspector.frame import Cause, Frame, Gap, Pixels
+from inspector.pictures.decode import decode_picture
 from inspector.settings import Source
 from inspector.sources.base import EndOfSource, FrameSource, Policy, SourceContext
 

@@ -32,10 +32,11 @@ import structlog
 from watchdog.events import FileClosedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.inotify import InotifyObserver
 
-from inspector.decode import decode_picture, read_picture_file
 from inspector.errors import ConfigError, PictureError, SourceError
 from inspector.faults import crash_point
 from inspector.frame import Cause, FileStamp, Frame, Gap
+from inspector.pictures.decode import decode_picture
+from inspector.pictures.files import read_picture_file
 from inspector.settings import Source
 from inspector.sources.base import READ_TIMEOUT_S, Ledger, Policy, SourceContext
 
