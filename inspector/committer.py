@@ -25,7 +25,10 @@ from inspector.metrics import Metrics
 from inspector.pipeline import Dispatcher, Result
 from inspector.sources.base import FrameSource
 from inspector.store import REFUSED_OUTCOMES, Candidate, DoneMark, Entry, Store
-from inspector.track import Tick, TrackRules, TrackState, coverage_body, track
+from inspector.track.bodies import coverage_body
+from inspector.track.rules import TrackRules
+from inspector.track.state import Tick, TrackState
+from inspector.track.track import track
 
 MAX_ENTRIES = 32
 TICK_S = 0.5

@@ -52,7 +52,7 @@ from inspector.sinks.mqtt import SINK, MqttOptions, MqttPublisher, require_files
 from inspector.sources import open_source
 from inspector.sources.base import FrameSource, Policy, SourceContext
 from inspector.store import Store
-from inspector.track import TrackRules
+from inspector.track.rules import TrackRules
 
 BROKER_GRACE_S = 5.0
 """An outage of the broker shorter than this is nobody's news."""

@@ -21,7 +21,9 @@ from inspector.settings import Settings, Source, load_settings
 from inspector.sources import open_source
 from inspector.sources.base import EndOfSource, FrameSource, SourceContext
 from inspector.sources.folder import FolderSource
-from inspector.track import Tick, TrackRules, TrackState, track
+from inspector.track.rules import TrackRules
+from inspector.track.state import Tick, TrackState
+from inspector.track.track import track
 
 
 class StillClock:

@@ -24,7 +24,9 @@ from inspector.labels import CLEAN
 from inspector.messages import Evidence, Ids, encode, numbered
 from inspector.metrics import Metrics
 from inspector.settings import Settings
-from inspector.track import TrackRules, TrackState, track
+from inspector.track.rules import TrackRules
+from inspector.track.state import TrackState
+from inspector.track.track import track
 
 README = Path(__file__).parents[1] / "README.md"
 REQUIRED = {"station.site": '"site"', "station.line": '"line"', "station.name": '"cam1"', "source.kind": '"folder"',

@@ -25,7 +25,9 @@ from inspector.inspection.preprocess import to_input
 from inspector.messages import Ids
 from inspector.sources.base import EndOfSource, Policy
 from inspector.store import DoneMark, Entry
-from inspector.track import Tick, TrackRules, TrackState, track
+from inspector.track.rules import TrackRules
+from inspector.track.state import Tick, TrackState
+from inspector.track.track import track
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 STAMP = FileStamp(1000, 1_700_000_000_000_000_000)

@@ -17,7 +17,8 @@ from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.messages import DefectMessage, Picture
 from inspector.store import Entry, Store
-from inspector.track import TrackState, track
+from inspector.track.state import TrackState
+from inspector.track.track import track
 
 
 @pytest.fixture

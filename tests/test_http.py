@@ -48,7 +48,9 @@ from inspector.http import (
 from inspector.messages import DefectMessage, Draft
 from inspector.metrics import Metrics
 from inspector.store import Entry, Store
-from inspector.track import TrackRules, TrackState, track
+from inspector.track.rules import TrackRules
+from inspector.track.state import TrackState
+from inspector.track.track import track
 from inspector.ui.page import BROKER_OFF, CAUSE_TEXT, STATE_TEXT
 
 TOKEN = "correct-horse-battery-staple"  # noqa: S105 - known to nobody but these tests

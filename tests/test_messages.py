@@ -38,7 +38,7 @@ from inspector.messages import (
     topic_of,
     write_schemas,
 )
-from inspector.track import coverage_body
+from inspector.track.bodies import coverage_body
 
 SHIPPED = Path(inspector.messages.__file__).parent / "schemas"
 

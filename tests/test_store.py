@@ -27,7 +27,7 @@ from inspector.errors import StoreError
 from inspector.faults import CRASH_POINTS
 from inspector.messages import CoverageMessage, Draft, Evidence
 from inspector.store import Candidate, DoneMark, Entry, OutboxState, Store
-from inspector.track import coverage_body
+from inspector.track.bodies import coverage_body
 
 SINK = "mqtt"
 

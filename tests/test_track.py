@@ -17,7 +17,8 @@ from inspector.frame import Cause, Gap
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.messages import AlarmMessage, CoverageMessage, DefectMessage, FrameMessage
-from inspector.track import Tick, TrackState, track
+from inspector.track.state import Tick, TrackState
+from inspector.track.track import track
 
 
 def strip(number: int, *defects: Defect, lines: int = 400, overlap: int = 100, **changes: Any) -> Inspection:

@@ -211,8 +211,8 @@ def _distances(model: Model, tiles: Sequence[Pixels]) -> _Floats:
 def localisation(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Iterator[Row]:
     """Pointing game of the class activation map, on pictures whose boxes cover less than half of them, and its box.
 
-    The box (`inspector.inspection.localize`) is compared with that around all boxes of the picture's label;
-    `covered` is the share of what these mark that lies in it. `by_chance` is how often a place drawn at random would do.
+    The box (`inspection.localize`) is compared with that around all boxes of the picture's label;
+    `covered` is the share of what these mark that lies in it. `by_chance`: how often a place drawn at random would do.
     """
     shares = [covered_share(picture) for picture in pictures]
     chosen = [i for i, its_share in enumerate(shares) if 0 < its_share < COVERED_SHARE]

@@ -1,0 +1,1 @@
+"""Inspections and gaps in order, messages out: what is one defect, what asks for a person. Pure."""

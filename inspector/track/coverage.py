@@ -1,0 +1,52 @@
+"""Gaps of one cause that lie close together become one message."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from inspector.frame import Cause, Frame, Gap
+from inspector.messages import Draft
+from inspector.track.bodies import coverage_body, frames_of, missed_body
+from inspector.track.defects import closed_draft
+from inspector.track.rules import TrackRules
+from inspector.track.state import TrackState
+
+GAP_JOIN = timedelta(seconds=2)
+"""Gaps of one cause that lie this close together, and belong to no file, are one message ..."""
+GAP_MAX = timedelta(seconds=10)
+"""... until the stretch is this long, so that a long overload is told while it lasts."""
+
+
+def take_gap(
+    state: TrackState, gap: Gap, rules: TrackRules, frame: Frame | None = None
+) -> tuple[TrackState, list[Draft]]:
+    """Join the gap to the one before it where both belong together, and say which still it was."""
+    drafts: list[Draft] = []
+    if gap.identity is not None and rules.frame_messages is not False:
+        return state, [Draft(missed_body(state, gap, frame, rules))]
+    if gap.source_key is not None:  # its file is done in this transaction
+        return state, [Draft(coverage_body(gap, state.coil_id, rules))]
+    if gap.cause in (Cause.SOURCE_DOWN, Cause.PROCESS_DOWN):
+        drafts = [closed_draft(known, rules) for known in state.open]
+        state = replace(state, open=())
+    state, flushed = flush_gaps(state, gap.since, rules)
+    drafts += flushed
+    for number, other in enumerate(state.gaps):
+        if (other.cause, other.epoch) == (gap.cause, gap.epoch):
+            joined = replace(other, since=min(other.since, gap.since), until=max(other.until, gap.until),
+                             frames=frames_of(other) + frames_of(gap), detail=gap.detail or other.detail)  # fmt: skip
+            return replace(state, gaps=(*state.gaps[:number], joined, *state.gaps[number + 1 :])), drafts
+    return replace(state, gaps=(*state.gaps, gap)), drafts
+
+
+def flush_gaps(
+    state: TrackState, now: datetime, rules: TrackRules, final: bool = False
+) -> tuple[TrackState, list[Draft]]:
+    """Report the gaps that nothing can join any more."""
+    # A clock may be set back: then time differs the other way round.
+    ripe = [gap for gap in state.gaps if final or abs(now - gap.until) > GAP_JOIN or abs(now - gap.since) > GAP_MAX]
+    if not ripe:
+        return state, []
+    drafts = [Draft(coverage_body(gap, state.coil_id, rules)) for gap in ripe]
+    return replace(state, gaps=tuple(gap for gap in state.gaps if gap not in ripe)), drafts

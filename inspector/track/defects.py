@@ -1,0 +1,128 @@
+"""What neighbouring frames show of the same defect is one defect; stills have each their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from inspector.box import Box
+from inspector.frame import Frame
+from inspector.inspection.merge import Defect
+from inspector.inspection.one_frame import Inspection
+from inspector.messages import Draft, Picture, RunnerUp
+from inspector.track.alarms import judge_alarm
+from inspector.track.bodies import defect_body, frame_body, scale_fields, why_of
+from inspector.track.rules import TrackRules
+from inspector.track.state import OpenDefect, TrackState
+
+STREAM_MISSES = 2
+"""Frames of a plain camera in which an open defect may be missed before it is closed; 0 on a line stream."""
+OVERLAP_CONTINUES_SHARE = 0.5
+"""Two boxes that share this much of the smaller one are one defect, whatever their labels."""
+
+
+def track_still(state: TrackState, inspection: Inspection, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
+    """Return the messages of a still: each of its defects is one of its own."""
+    frame, drafts, defect_ids = inspection.frame, [], []
+    for ordinal, defect in enumerate(inspection.published):
+        defect_id = rules.ids.of("defect", frame.identity, ordinal)
+        state, alarm, why, alarm_drafts = judge_alarm(state, defect, defect_id, frame, rules)
+        body = defect_body(
+            defect_id, "closed", 0, frame, defect, defect.box, None, defect.tiles, 1, alarm, why, state, rules
+        )
+        drafts += [Draft(body, Picture(frame.pixels, defect.box, defect.tiles_box)), *alarm_drafts]
+        defect_ids.append(defect_id)
+    if rules.frame_messages is not False:
+        drafts.append(Draft(frame_body(state, inspection, defect_ids, rules)))
+    return state, drafts
+
+
+def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
+    """Return the messages of a frame of a stream: what continues an open defect, what is new, what has ended."""
+    frame, drafts, defect_ids = inspection.frame, list[Draft](), list[str]()
+    shift = frame.first_line or 0
+    waiting, seen = [known for known in state.open if known.last.frame.epoch == frame.epoch], list[OpenDefect]()
+    drafts += [closed_draft(known, rules) for known in state.open if known not in waiting]  # lines are counted anew
+    for ordinal, defect in enumerate(inspection.published):
+        extent, shown = defect.tiles_box.moved(dy=shift), defect.box.moved(dy=shift)
+        known = next((other for other in (*waiting, *seen) if _continues(other, defect, extent)), None)
+        if known is None:
+            defect_id = rules.ids.of("defect", frame.identity, ordinal)
+            state, alarm, why, more = judge_alarm(state, defect, defect_id, frame, rules)
+            body = defect_body(defect_id, "opened", 0, frame, defect, defect.box, shown, defect.tiles, 1, alarm, why,
+                                state, rules)  # fmt: skip
+            drafts += [Draft(body, Picture(frame.pixels, defect.box, defect.tiles_box)), *more]
+            seen.append(OpenDefect(defect_id, extent, shown, defect, body, defect.tiles, 1))
+        else:
+            again = known in seen
+            (seen if again else waiting).remove(known)
+            state, grown, more = _continue(state, known, defect, extent, shown, frame, again, rules)
+            drafts += more
+            seen.append(grown)
+        defect_ids.append(seen[-1].defect_id)
+    limit = 0 if frame.first_line is not None else STREAM_MISSES
+    for other in waiting:
+        if other.misses >= limit:
+            drafts.append(closed_draft(other, rules))
+        else:
+            seen.append(replace(other, misses=other.misses + 1))
+    if rules.frame_messages:
+        drafts.append(Draft(frame_body(state, inspection, defect_ids, rules)))
+    return replace(state, open=tuple(seen)), drafts
+
+
+def _continues(known: OpenDefect, defect: Defect, extent: Box) -> bool:
+    if known.best.label == defect.label and known.extent.touches(extent):
+        return True
+    smaller = min(known.extent.area_px, extent.area_px)
+    return known.extent.shared_px(extent) >= OVERLAP_CONTINUES_SHARE * smaller
+
+
+def _continue(
+    state: TrackState, known: OpenDefect, defect: Defect, extent: Box, shown: Box, frame: Frame, again: bool,
+    rules: TrackRules,
+) -> tuple[TrackState, OpenDefect, list[Draft]]:  # fmt: skip
+    better = defect.score > known.best.score
+    whole = again or frame.first_line is not None
+    grown = replace(
+        known,
+        extent=known.extent.union(extent) if whole else extent,
+        shown=known.shown.union(shown) if whole else shown,
+        best=defect if better else known.best,
+        tiles=known.tiles + defect.tiles,
+        frames=known.frames + (not again),
+        misses=0,
+    )
+    last, drafts, alarm, why = known.last, list[Draft](), known.last.alarm, known.last.why
+    if not alarm and why.rule in ("n_of_m", "severity"):
+        state, alarm, why, drafts = judge_alarm(state, grown.best, known.defect_id, frame, rules)
+    told = last.lines or last.box_px.height
+    if alarm != last.alarm or grown.shown.height >= 2 * told or grown.best.score >= last.score + 0.1:
+        revision = known.revision + 1
+        body = defect_body(known.defect_id, "updated", revision, frame, grown.best, defect.box,
+                            grown.shown if frame.first_line is not None else None, grown.tiles, grown.frames, alarm,
+                            why_of(why, grown.best, rules), state, rules)  # fmt: skip
+        grown = replace(grown, last=body, revision=revision)
+        drafts = [Draft(body), *drafts]
+    elif why != last.why:
+        grown = replace(grown, last=last.model_copy(update={"why": why}))
+    return state, grown, drafts
+
+
+def closed_draft(known: OpenDefect, rules: TrackRules) -> Draft:
+    """Return the last message of a defect."""
+    last, revision = known.last, known.revision + 1
+    update: dict[str, Any] = {
+        "id": rules.ids.of(known.defect_id, "closed", revision),
+        "phase": "closed",
+        "tiles": known.tiles,
+        "frames": known.frames,
+        "label": known.best.label,
+        "score": known.best.score,
+        "runner_up": RunnerUp(label=known.best.runner_up, score=known.best.runner_up_score),
+        "severity": rules.severity[known.best.label],
+        "why": why_of(last.why, known.best, rules),
+    }
+    if last.line is not None:
+        update |= {"line": known.shown.y, "lines": known.shown.height, **scale_fields(known.shown, True, rules)}
+    return Draft(last.model_copy(update=update))

@@ -1,0 +1,52 @@
+"""The second pure function: inspections and gaps in order, messages out.
+
+One owner calls `track` for one frame after the other. It joins what neighbouring frames show of the same defect,
+decides which defects ask for a person, holds repeated alarms back, and merges gaps. For independent stills it joins
+nothing. It reads no clock: time comes with the items, and with a `Tick` while none arrive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from inspector.frame import Gap
+from inspector.inspection.one_frame import Inspection
+from inspector.messages import Draft
+from inspector.track.alarms import flush_limits
+from inspector.track.coverage import flush_gaps, take_gap
+from inspector.track.defects import closed_draft, track_still, track_stream
+from inspector.track.rules import TrackRules
+from inspector.track.state import Tick, TrackState
+
+
+def track(state: TrackState, item: Inspection | Gap | Tick, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
+    """Return the next state and the messages that `item` gives, in the order in which they must leave."""
+    if isinstance(item, Tick):
+        return _take_tick(state, item, rules)
+    if isinstance(item, Gap):
+        return take_gap(state, item, rules)
+    frame = item.frame
+    if item.cause is not None:
+        gap = Gap(item.cause, frame.captured_at, frame.captured_at, frame.epoch, 1, frame.frame_id,
+                  frame.identity if frame.independent else None, frame.source_key, detail=item.detail)  # fmt: skip
+        state, drafts = take_gap(state, gap, rules, frame)
+        return state, drafts
+    state, drafts = flush_gaps(state, frame.captured_at, rules)
+    state = replace(state, recent=_remember(state.recent, item, rules.alarm_window))
+    state, more = track_still(state, item, rules) if frame.independent else track_stream(state, item, rules)
+    drafts += more
+    state, late = flush_limits(state, frame.captured_at, rules)
+    return state, drafts + late
+
+
+def _remember(recent: tuple[frozenset[str], ...], inspection: Inspection, window: int) -> tuple[frozenset[str], ...]:
+    return (*recent, frozenset(defect.label for defect in inspection.published))[-window:]
+
+
+def _take_tick(state: TrackState, tick: Tick, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
+    state, drafts = flush_gaps(state, tick.now, rules, tick.final)
+    if tick.final:
+        drafts = [closed_draft(known, rules) for known in state.open] + drafts
+        state = replace(state, open=())
+    state, more = flush_limits(state, tick.now, rules, True, tick.final)
+    return state, drafts + more
