@@ -30,7 +30,9 @@ from inspector.errors import (
     SourceError,
 )
 from inspector.http import HttpOptions, require_listener
-from inspector.settings import STATION_STATE, Loaded, Settings, is_station_file, load_settings, state_folder
+from inspector.settings.loading import Loaded, load_settings
+from inspector.settings.places import STATION_STATE, is_station_file, state_folder
+from inspector.settings.sections import Settings
 from inspector.sinks.mqtt import probe_broker, require_files
 from inspector.sources import open_source
 from inspector.sources.base import EndOfSource, SourceContext

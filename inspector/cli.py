@@ -142,7 +142,7 @@ def classify(
     from inspector.model.bundle import find_bundle, load_bundle
     from inspector.model.pool import open_model
     from inspector.pictures.files import expand_paths
-    from inspector.settings import Decision, Source, Tiling
+    from inspector.settings.sections import Decision, Source, Tiling
 
     bundle = load_bundle(find_bundle(model))
     rules = inspect_rules(Tiling(), Decision(), bundle)
@@ -199,7 +199,7 @@ def bench(
     from inspector.bench import run_bench
     from inspector.daemon import inspect_rules, worker_count
     from inspector.model.bundle import find_bundle, load_bundle
-    from inspector.settings import Decision, Tiling
+    from inspector.settings.sections import Decision, Tiling
 
     bundle = load_bundle(find_bundle(model))
     result = run_bench(bundle, inspect_rules(Tiling(), Decision(), bundle), worker_count(workers), seconds)

@@ -21,10 +21,10 @@ from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import Inspection
 from inspector.labels import UNKNOWN
 from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage, Draft, Evidence
-from inspector.metrics import Metrics
 from inspector.pipeline import Dispatcher, Result
 from inspector.sources.base import FrameSource
 from inspector.store import REFUSED_OUTCOMES, Candidate, DoneMark, Entry, Store
+from inspector.telemetry.metrics import Metrics
 from inspector.track.bodies import coverage_body
 from inspector.track.rules import TrackRules
 from inspector.track.state import Tick, TrackState

@@ -30,28 +30,30 @@ from inspector.committer import Committer, CommitterOptions
 from inspector.errors import EXIT_FAILURE, EXIT_OK, BundleError, InspectorError, RefusedError, SourceError, WorkerError
 from inspector.evidence import EvidenceFolder
 from inspector.frame import Cause, Gap
-from inspector.health import Facts, HealthBoard, judge_health
 from inspector.http import HttpOptions, HttpServer, make_app, read_token, require_listener
 from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.picture import classify_pixels
 from inspector.inspection.quality import QualityRules
 from inspector.inspection.tiling import TilingRules
 from inspector.messages import MESSAGE_TYPES, AboutMessage, Body, CoilCommand, CoilMessage, Ids, ReplyMessage, encode
-from inspector.metrics import Metrics
 from inspector.model.bundle import Bundle, find_bundle, load_bundle
 from inspector.model.classifier import Classifier, load_runtime
 from inspector.model.golden import GoldenResult, check_golden
 from inspector.model.pool import WorkerPool, open_model
 from inspector.model.rules import decision_rules
-from inspector.notify import Notifier
 from inspector.pipeline import Dispatcher
 from inspector.queues import FrameQueue, ItemQueue, Mailbox
 from inspector.reader import Reader
-from inspector.settings import Decision, Loaded, Settings, Tiling, load_settings, state_folder
+from inspector.settings.loading import Loaded, load_settings
+from inspector.settings.places import state_folder
+from inspector.settings.sections import Decision, Settings, Tiling
 from inspector.sinks.mqtt import SINK, MqttOptions, MqttPublisher, require_files
 from inspector.sources import open_source
 from inspector.sources.base import FrameSource, Policy, SourceContext
 from inspector.store import Store
+from inspector.telemetry.health import Facts, HealthBoard, judge_health
+from inspector.telemetry.metrics import Metrics
+from inspector.telemetry.notify import Notifier
 from inspector.track.rules import TrackRules
 
 BROKER_GRACE_S = 5.0

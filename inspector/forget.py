@@ -9,7 +9,8 @@ from pathlib import Path
 from inspector.clock import SystemClock, to_rfc3339, to_timestamp_ms
 from inspector.errors import ConfigError, StoreError
 from inspector.evidence import EvidenceFolder
-from inspector.settings import load_settings, state_folder
+from inspector.settings.loading import load_settings
+from inspector.settings.places import state_folder
 from inspector.store import DATABASE, Store
 
 

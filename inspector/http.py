@@ -47,9 +47,9 @@ from inspector.clock import Clock
 from inspector.errors import ConfigError, PictureError, WorkerError
 from inspector.evidence import EvidenceFolder
 from inspector.frame import Cause, Pixels
-from inspector.health import HealthBoard
 from inspector.pictures.decode import decode_picture
 from inspector.store import Store
+from inspector.telemetry.health import HealthBoard
 from inspector.ui.page import SHOWN_DEFECTS, STYLE, Pace, PageView, Readings, render_page
 
 Facts = Callable[[], Mapping[str, str | int | float | None]]

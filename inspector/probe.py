@@ -12,7 +12,7 @@ from inspector.check import NoLedger
 from inspector.clock import SystemClock
 from inspector.errors import SourceError
 from inspector.frame import Frame
-from inspector.settings import load_settings
+from inspector.settings.loading import load_settings
 from inspector.sources import open_source
 from inspector.sources.base import EndOfSource, SourceContext
 

@@ -11,9 +11,9 @@ import structlog
 from inspector.clock import Clock
 from inspector.errors import SourceError
 from inspector.frame import Cause, Frame, Gap
-from inspector.metrics import Metrics
 from inspector.queues import ItemQueue
 from inspector.sources.base import EndOfSource, FrameSource
+from inspector.telemetry.metrics import Metrics
 
 BACKOFF_S = (0.25, 5.0)
 """First and longest wait between two tries to reach a source; jittered, doubled each time."""

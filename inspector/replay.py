@@ -17,7 +17,8 @@ from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import InspectRules, inspect_frame
 from inspector.messages import Draft, encode, numbered
 from inspector.model.pool import WorkerPool
-from inspector.settings import Settings, Source, load_settings
+from inspector.settings.loading import load_settings
+from inspector.settings.sections import Settings, Source
 from inspector.sources import open_source
 from inspector.sources.base import EndOfSource, FrameSource, SourceContext
 from inspector.sources.folder import FolderSource

@@ -22,8 +22,8 @@ from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.labels import CLEAN
 from inspector.messages import Evidence, Ids, encode, numbered
-from inspector.metrics import Metrics
-from inspector.settings import Settings
+from inspector.settings.sections import Settings
+from inspector.telemetry.metrics import Metrics
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
 from inspector.track.track import track

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 import inspector
-from inspector.metrics import Metrics
+from inspector.telemetry.metrics import Metrics
 
 PACKAGE = Path(inspector.__file__).parent
 

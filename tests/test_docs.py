@@ -10,7 +10,8 @@ from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
-from inspector.settings import Settings, load_settings
+from inspector.settings.loading import load_settings
+from inspector.settings.sections import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""`inspector.health`: from facts to a state; and `inspector.notify`, which tells the supervisor."""
+"""`inspector.telemetry.health`: from facts to a state; and `notify`, which tells the supervisor."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.health import Facts, HealthBoard, judge_health
-from inspector.notify import Notifier
+from inspector.telemetry.health import Facts, HealthBoard, judge_health
+from inspector.telemetry.notify import Notifier
 
 GOOD = Facts(started=True)
 

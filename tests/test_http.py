@@ -35,7 +35,6 @@ from inspector.box import Box
 from inspector.errors import ConfigError, WorkerError
 from inspector.evidence import EvidenceFolder
 from inspector.frame import Cause, Frame, Pixels
-from inspector.health import HealthBoard, State
 from inspector.http import (
     MAX_DEFECTS,
     MAX_UPLOADS,
@@ -46,8 +45,9 @@ from inspector.http import (
     read_token,
 )
 from inspector.messages import DefectMessage, Draft
-from inspector.metrics import Metrics
 from inspector.store import Entry, Store
+from inspector.telemetry.health import HealthBoard, State
+from inspector.telemetry.metrics import Metrics
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
 from inspector.track.track import track

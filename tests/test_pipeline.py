@@ -26,10 +26,10 @@ from inspector.frame import Gap, Pixels
 from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.predictions import Predictions
 from inspector.inspection.tiling import TilingRules
-from inspector.metrics import Metrics
 from inspector.pipeline import Dispatcher
 from inspector.queues import FrameQueue
 from inspector.store import Store
+from inspector.telemetry.metrics import Metrics
 
 SEVERITY: Any = {"crack": "critical", "hole": "major", "rust": "minor"}
 

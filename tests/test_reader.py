@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry
 
 from inspector.errors import SourceError
 from inspector.frame import Cause, Frame, Gap
-from inspector.metrics import Metrics
 from inspector.queues import FrameQueue, ItemQueue, Mailbox
 from inspector.reader import Reader
 from inspector.sources.base import EndOfSource
+from inspector.telemetry.metrics import Metrics
 
 AT_ONCE = (0.0, 0.0)
 SEVERITY: Any = {"crack": "critical", "hole": "major", "rust": "minor"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inspector.replay import _items, replay_path
-from inspector.settings import Settings, Source, Station
+from inspector.settings.sections import Settings, Source, Station
 from inspector.strip import Strip, StripSpec
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from inspector import settings as settings_module
 from inspector.errors import EXIT_REFUSED, ConfigError
-from inspector.settings import RESERVED_ENV, Settings, is_loopback, load_settings, state_folder
+from inspector.settings import places
+from inspector.settings.loading import RESERVED_ENV, load_settings
+from inspector.settings.places import state_folder
+from inspector.settings.sections import Settings, is_loopback
 
 SMALLEST = """
 [station]
@@ -241,8 +243,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / folder).mkdir()
     for path in ("inspector/cam1.toml", "inspector/cam2.toml", "inspector/cam1.bak", "elsewhere/cam1.toml"):
         (tmp_path / path).write_text(SMALLEST + "\n[mqtt]\nusername = 'u'\n")
-    monkeypatch.setattr(settings_module, "STATION_FOLDER", tmp_path / "inspector")
-    monkeypatch.setattr(settings_module, "CREDENTIAL_STORES", (tmp_path / "credstore", tmp_path / "run"))
+    monkeypatch.setattr(places, "STATION_FOLDER", tmp_path / "inspector")
+    monkeypatch.setattr(places, "CREDENTIAL_STORES", (tmp_path / "credstore", tmp_path / "run"))
     return tmp_path
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from inspector.daemon import PUBLISH_AT_STOP_S
 from inspector.errors import EXIT_REFUSED
-from inspector.settings import _CREDENTIALS, load_settings
+from inspector.settings.loading import _CREDENTIALS, load_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 UNITS = REPOSITORY / "systemd"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from deploy.monitoring import dashboards, rules, targets
 from deploy.monitoring.series import exposed_name, families, label_values, make_metrics
-from inspector.settings import Settings
+from inspector.settings.sections import Settings
 
 HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parent.parent / "docs" / "monitoring.md"

@@ -14,9 +14,9 @@ from typing import Literal
 
 from deploy.monitoring.series import BY, JOB, make_metrics, process, select, up
 from inspector.daemon import SELFTEST_S
-from inspector.health import IDLE_AFTER_S, OUTBOX_SHARE
-from inspector.metrics import HEALTH_STATES
-from inspector.settings import Events
+from inspector.settings.sections import Events
+from inspector.telemetry.health import IDLE_AFTER_S, OUTBOX_SHARE
+from inspector.telemetry.metrics import HEALTH_STATES
 
 Level = Literal["critical", "warning", "info"]
 

@@ -1,4 +1,4 @@
-"""PromQL selectors, written from the metric objects of `inspector.metrics`.
+"""PromQL selectors, written from the metric objects of `inspector.telemetry.metrics`.
 
 A renamed metric, label or label value ends the build here instead of emptying a panel on the line. Nothing here knows a
 rule or a panel. What comes from the scrape instead of the program (`up`, `station`) is named once, in this file.
@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Histogram, Info, ProcessCollector
 from prometheus_client.metrics import MetricWrapperBase
 
-from inspector.metrics import Metrics
 from inspector.model.bundle import DEFAULT_BUNDLE, find_bundle, load_bundle
+from inspector.telemetry.metrics import Metrics
 
 JOB = "inspector"
 STATION_LABELS = ("site", "line", "station")

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from inspector.errors import ConfigError, InspectorError
-from inspector.settings import Settings, is_loopback, load_settings
+from inspector.settings.loading import load_settings
+from inspector.settings.sections import Settings, is_loopback
 
 
 def target(settings: Settings, host: str | None = None) -> dict[str, Any] | None:

@@ -34,9 +34,9 @@ from inspector.clock import Clock, SystemClock, to_timestamp_ms
 from inspector.errors import BrokerError, ConfigError
 from inspector.faults import crash_point
 from inspector.messages import MarkMessage, ReplyMessage, encode
-from inspector.metrics import Metrics
 from inspector.sinks.base import Outbox
 from inspector.store import OutboxRow, OutboxState
+from inspector.telemetry.metrics import Metrics
 
 SINK = "mqtt"
 MAX_REFUSALS = 5

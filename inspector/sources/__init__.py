@@ -5,7 +5,7 @@ Adding a source is one new module and one line in `open_source`.
 
 from __future__ import annotations
 
-from inspector.settings import Source as SourceSettings
+from inspector.settings.sections import Source as SourceSettings
 from inspector.sources.base import FrameSource, Ledger, SourceContext
 
 

@@ -41,7 +41,7 @@ from inspector.clock import Clock
 from inspector.errors import ConfigError, PictureError, SourceError
 from inspector.frame import Cause, Frame, Gap, Pixels
 from inspector.pictures.decode import decode_picture
-from inspector.settings import Source
+from inspector.settings.sections import Source
 from inspector.sources.base import EndOfSource, FrameSource, Policy, SourceContext
 
 MAX_BACKLOG_S = 2.0

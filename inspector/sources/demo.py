@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from inspector.frame import Frame, Gap
-from inspector.settings import Source
+from inspector.settings.sections import Source
 from inspector.sources.base import READ_TIMEOUT_S, Policy, SourceContext
 from inspector.strip import Strip, open_strip
 

@@ -37,7 +37,7 @@ from inspector.faults import crash_point
 from inspector.frame import Cause, FileStamp, Frame, Gap
 from inspector.pictures.decode import decode_picture
 from inspector.pictures.files import read_picture_file
-from inspector.settings import Source
+from inspector.settings.sections import Source
 from inspector.sources.base import READ_TIMEOUT_S, Ledger, Policy, SourceContext
 
 MAX_WAITING = 10_000

@@ -33,7 +33,7 @@ import numpy as np
 from inspector.clock import Clock
 from inspector.errors import ConfigError, SourceError
 from inspector.frame import Cause, Frame, Gap, Pixels
-from inspector.settings import Source
+from inspector.settings.sections import Source
 from inspector.sources.base import READ_TIMEOUT_S, EndOfSource, Policy, SourceContext
 
 MAX_HEADER_BYTES = 1024

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inspector.settings import load_settings
+from inspector.settings.loading import load_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = sorted((REPOSITORY / "deploy/install/examples").glob("*.toml"))

@@ -18,7 +18,7 @@ from deploy.monitoring import targets
 from deploy.monitoring.dashboards import BOARDS, queries
 from deploy.monitoring.rules import ALERTS, RECORDS
 from inspector.model.bundle import DEFAULT_BUNDLE, find_bundle
-from inspector.settings import load_settings
+from inspector.settings.loading import load_settings
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 

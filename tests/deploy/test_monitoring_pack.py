@@ -16,7 +16,7 @@ from deploy.monitoring import dashboards, generate, targets
 from deploy.monitoring.rules import ALERTS, recorded
 from deploy.monitoring.series import exposed_name, make_metrics, process, select
 from inspector.errors import ConfigError
-from inspector.settings import Settings
+from inspector.settings.sections import Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 

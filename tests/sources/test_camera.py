@@ -29,7 +29,7 @@ from rigs import free_port, jpeg, make_context, number_of, only_frames, only_gap
 
 from inspector.errors import ConfigError, PictureError, SourceError
 from inspector.frame import Cause, Frame, Gap, Pixels
-from inspector.settings import Source
+from inspector.settings.sections import Source
 from inspector.sources.base import EndOfSource, FrameSource, Policy
 from inspector.sources.camera import LiveCamera, Parts, open_camera
 

@@ -19,7 +19,7 @@ from watchdog.observers.inotify import InotifyObserver
 
 from inspector.errors import ConfigError, SourceError
 from inspector.frame import Cause, FileStamp, Frame, Gap
-from inspector.settings import Source
+from inspector.settings.sections import Source
 from inspector.sources import folder as folder_module
 from inspector.sources.base import FrameSource
 from inspector.sources.folder import FolderSource

@@ -24,7 +24,7 @@ from rigs import make_context, only_frames, only_gaps, read_items, read_until
 
 from inspector.errors import ConfigError, SourceError
 from inspector.frame import Cause, Frame, Gap, Pixels
-from inspector.settings import Source
+from inspector.settings.sections import Source
 from inspector.sources.base import EndOfSource, FrameSource, Policy
 from inspector.sources.camera import open_camera
 from inspector.sources.lines import LinesSource
@@ -729,7 +729,7 @@ def test_a_lossless_video_and_its_lines_hold_the_same_pixels(tmp_path: Path, ope
 READ_STDIN = """
 import sys
 from inspector.clock import SystemClock
-from inspector.settings import Source
+from inspector.settings.sections import Source
 from inspector.sources.base import EndOfSource, SourceContext
 from inspector.sources.lines import LinesSource
 

@@ -19,6 +19,8 @@ STAGES = ("classify", "inspect", "track", "evidence", "commit")
 SUPPRESSED = ("mode", "severity", "n_of_m", "limit")
 LOST = ("outbox_full", "rejected")
 REJECTED = ("login", "certificate", "protocol", "refused", "unreachable", "publish")
+
+
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` gauge beside each counter would double the table and tell nothing here
 _STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _AGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)

@@ -17,6 +17,7 @@ from inspector.messages import HealthMessage
 
 State = Literal["starting", "ok", "degraded", "blind", "idle", "held"]
 
+
 VALID_FOR = timedelta(seconds=15)
 """Health that was not renewed for this long is worth nothing: three periods of renewal."""
 BLIND_FRAMES = 5

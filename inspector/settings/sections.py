@@ -10,26 +10,16 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
-import os
 import re
-import tomllib
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from inspector.errors import ConfigError
 from inspector.labels import Severity
 from inspector.model.bundle import DEFAULT_BUNDLE
-
-ENV_PREFIX = "INSPECTOR_"
-RESERVED_ENV = frozenset({"INSPECTOR_TEST_DATA", "INSPECTOR_TRAINING_DATA", "INSPECTOR_CRASH_AT"})
-"""Variables with the prefix that are no configuration: folders of pictures, and where `faults` ends the process."""
 
 TopicLevel = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^+#/\x00\s]+$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -339,166 +329,3 @@ class Settings(BaseSettings):
         """Return sha256 over the settings' canonical JSON; secrets are in files, so none is in here."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """Settings and where each value came from (`file`, `env NAME`, `credential`, `default`), by `section.key`."""
-
-    settings: Settings
-    origins: Mapping[str, str]
-    path: Path | None
-
-
-def is_station_file(path: Path) -> bool:
-    """Say whether `path` is the configuration of a station that runs as a unit."""
-    return path.suffix == ".toml" and path.absolute().parent == STATION_FOLDER
-
-
-def state_folder(settings: Settings, environ: Mapping[str, str] = os.environ, unit_file: Path | None = None) -> Path:
-    """Return the folder of the store: `store.path`, else `$STATE_DIRECTORY`, else one per station.
-
-    Args:
-        settings: The configuration.
-        environ: Environment.
-        unit_file: For a command that looks after what a unit has stored: where its configuration was read. A station's
-            file in /etc/inspector then means the folder that systemd gives its unit.
-    """
-    if settings.store.path is not None:
-        return settings.store.path
-    if given := environ.get("STATE_DIRECTORY"):
-        return Path(given.split(":")[0])
-    if unit_file is not None and is_station_file(unit_file):
-        return STATION_STATE / unit_file.stem
-    base = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return base / "inspector" / settings.station.text.replace("/", "-")
-
-
-def load_settings(
-    path: Path | None,
-    overrides: Mapping[str, Any] | None = None,
-    environ: Mapping[str, str] = os.environ,
-) -> Loaded:
-    """Read and check a configuration.
-
-    Args:
-        path: TOML file; None takes environment and overrides alone.
-        overrides: From the command line, by `section.key`.
-        environ: Environment; `CREDENTIALS_DIRECTORY` may hold `mqtt.password`, `mqtt.key`, `http.token` and
-            `source.credentials`. Where it is not set and `path` is a station's file in /etc/inspector, they are looked
-            for where the station's unit takes them from, so that a command by hand sees what the unit sees.
-
-    Raises:
-        ConfigError: Names file or variable, key, and what is wrong with it.
-    """
-    values: dict[str, dict[str, Any]] = {}
-    origins: dict[str, str] = {}
-
-    def put(section: str, key: str, value: Any, origin: str) -> None:
-        values.setdefault(section, {})[key] = value
-        origins[f"{section}.{key}"] = origin
-
-    if path is not None:
-        for section, table in _read_toml(path).items():
-            if not isinstance(table, dict):
-                raise ConfigError(f"{path}: {section}: unknown key, or a [{section}] table is wanted")
-            values.setdefault(section, {})
-            for key, value in table.items():
-                put(section, key, value, str(path))
-    _apply_credentials(put, path, environ)
-    _apply_environ(put, environ)
-    for dotted, value in (overrides or {}).items():
-        section, _, key = dotted.partition(".")
-        put(section, key, value, "command line")
-    try:
-        settings = Settings(**values)  # type: ignore[arg-type]
-    except ValidationError as exc:
-        raise ConfigError("\n".join(_explain(error, origins, path) for error in exc.errors(include_url=False))) from exc
-    for section, model in settings:
-        for key in type(model).model_fields:
-            origins.setdefault(f"{section}.{key}", "default")
-    return Loaded(settings, origins, path)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: not TOML: {exc}") from exc
-
-
-_CREDENTIALS = {
-    "mqtt.password": "mqtt.password_file",
-    "mqtt.key": "mqtt.key_file",
-    "http.token": "http.token_file",
-    "source.credentials": "source.credentials_file",
-}
-"""Names of systemd credentials and the key that each one sets."""
-STATION_FOLDER = Path("/etc/inspector")
-"""Where the files of stations lie that run as units."""
-STATION_STATE = Path("/var/lib/inspector")
-"""Where systemd keeps their state, a folder each."""
-CREDENTIAL_STORES = (Path("/etc/credstore"), Path("/run/credstore"))
-"""Where systemd looks for the secrets that the unit's `LoadCredential=` names; for root only."""
-
-
-def _apply_credentials(put: Any, path: Path | None, environ: Mapping[str, str]) -> None:
-    for name, dotted in _CREDENTIALS.items():
-        if file := _find_credential(name, path, environ):
-            section, _, key = dotted.partition(".")
-            put(section, key, str(file), f"credential {name}")
-
-
-def _find_credential(name: str, path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    if folder := environ.get("CREDENTIALS_DIRECTORY"):
-        file = Path(folder) / name
-        return file if file.is_file() else None
-    if path is None or not is_station_file(path):
-        return None
-    for store in CREDENTIAL_STORES:
-        with suppress(PermissionError):  # the stores are root's: for anybody else there is nothing in them
-            if (file := store / f"inspector.{path.stem}.{name}").is_file():
-                return file
-    return None
-
-
-def _apply_environ(put: Any, environ: Mapping[str, str]) -> None:
-    known = {
-        f"{ENV_PREFIX}{section}__{key}".upper(): (section, key)
-        for section, field in Settings.model_fields.items()
-        for key in _section_class(field.annotation).model_fields
-    }
-    for name in sorted(environ):
-        upper = name.upper()
-        if not upper.startswith(ENV_PREFIX) or upper in RESERVED_ENV:
-            continue
-        if upper not in known:
-            raise ConfigError(f"environment: unknown variable: {name}")
-        section, key = known[upper]
-        field = _section_class(Settings.model_fields[section].annotation).model_fields[key]
-        source = EnvSettingsSource(Settings)
-        try:
-            value = source.prepare_field_value(key, field, environ[name], source.field_is_complex(field))
-        except ValueError as exc:
-            raise ConfigError(f"environment: {name}: JSON is wanted for {section}.{key}: {environ[name]!r}") from exc
-        put(section, key, value, f"env {name}")
-
-
-def _section_class(annotation: Any) -> type[BaseModel]:
-    return cast(type[BaseModel], annotation)
-
-
-def _explain(error: Any, origins: Mapping[str, str], path: Path | None) -> str:
-    dotted = ".".join(str(part) for part in error["loc"])
-    parts = dotted.split(".")
-    origin = origins.get(".".join(parts[:2])) or str(path or "configuration")
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        message = "unknown key"
-    elif error["type"] == "missing":
-        message = "missing"
-    hidden = error["type"] in {"missing", "value_error", "extra_forbidden"}  # an unknown key may hold a secret
-    shown = "" if hidden else f": {error['input']!r}"
-    return f"{origin}: {dotted}: {message}{shown}"

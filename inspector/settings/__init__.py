@@ -1,0 +1,1 @@
+"""Every key of the configuration, once: its type, default, range and sentence."""
