@@ -30,12 +30,12 @@ from rich.table import Table
 from inspector.box import Box
 from inspector.clock import SystemClock
 from inspector.daemon import Station, open_brain
+from inspector.drawn.spec import DrawnDefect
 from inspector.errors import EXIT_FAILURE, EXIT_OK, BrokerError, ConfigError
 from inspector.messages import AlarmMessage, Body, DefectMessage
 from inspector.settings.loading import load_settings
 from inspector.settings.sections import Settings
 from inspector.sources.demo import DemoSource
-from inspector.strip import DrawnDefect
 from inspector.telemetry.notify import Notifier
 
 MIN_FOUND = 0.95

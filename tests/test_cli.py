@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from inspector.strip import KINDS, draw_tile
+from inspector.drawn.spec import KINDS
+from inspector.drawn.tiles import draw_tile
 
 PROGRAM = (sys.executable, "-m", "inspector")
 

@@ -13,11 +13,11 @@ from fakes import NOON, FakeClock
 
 from inspector.clock import to_timestamp_ms
 from inspector.daemon import Station, open_brain
+from inspector.drawn.tiles import draw_tile
 from inspector.frame import Cause
 from inspector.messages import Body, CoverageMessage
 from inspector.settings.sections import Settings
 from inspector.store import Entry, Store
-from inspector.strip import draw_tile
 from inspector.telemetry.notify import Notifier
 
 pytestmark = pytest.mark.timeout(60)

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from inspector.drawn.spec import StripSpec
+from inspector.drawn.strip import Strip
 from inspector.replay import _items, replay_path
 from inspector.settings.sections import Settings, Source, Station
-from inspector.strip import Strip, StripSpec
 
 
 def settings(**source: object) -> Settings:

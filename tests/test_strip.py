@@ -10,18 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inspector.drawn.pasted import open_strip, read_tiles
+from inspector.drawn.spec import KINDS, DrawnDefect, StripSpec
+from inspector.drawn.strip import Strip
+from inspector.drawn.tiles import draw_cut_tile, draw_tile
 from inspector.errors import ConfigError
-from inspector.strip import (
-    CLEAN,
-    KINDS,
-    DrawnDefect,
-    Strip,
-    StripSpec,
-    draw_cut_tile,
-    draw_tile,
-    open_strip,
-    read_tiles,
-)
+from inspector.labels import CLEAN
 
 DEMO_LINES = 60_000
 """What passes in 15 s at 2 m/s and 0.5 mm a line."""

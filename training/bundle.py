@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 
 import inspector
+from inspector.drawn.spec import GOLDEN_SEEDS
+from inspector.drawn.tiles import draw_tile
 from inspector.frame import Pixels
 from inspector.inspection.distance import FeatureDistance
 from inspector.inspection.preprocess import to_input
@@ -27,7 +29,6 @@ from inspector.model.bundle import load_bundle, sha256_file
 from inspector.model.card import CARD_SCHEMA, Card, UnknownRule
 from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
-from inspector.strip import GOLDEN_SEEDS, draw_tile
 from training import signoff
 from training.errors import DataError, GateError
 from training.files import write_bytes

@@ -9,8 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from inspector.box import Box
+from inspector.drawn.spec import KINDS, TRAINING_SEEDS, StripSpec
+from inspector.drawn.strip import Strip
+from inspector.drawn.tiles import draw_cut_tile, draw_tile
 from inspector.labels import CLEAN
-from inspector.strip import KINDS, TRAINING_SEEDS, Strip, StripSpec, draw_cut_tile, draw_tile
 from training.tiles import TileSet
 
 TRAIN_SEED = TRAINING_SEEDS

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 
+from inspector.drawn.pasted import open_strip
+from inspector.drawn.strip import Strip
 from inspector.frame import Frame, Gap
 from inspector.settings.sections import Source
 from inspector.sources.base import READ_TIMEOUT_S, Policy, SourceContext
-from inspector.strip import Strip, open_strip
 
 
 class DemoSource:

@@ -15,7 +15,7 @@ import pytest
 
 from e2e.peers import Daemon, Listener, station_toml, wait_for
 from e2e.test_line import seqs_without_gap, watched
-from inspector.strip import draw_tile
+from inspector.drawn.tiles import draw_tile
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(90)]
 

@@ -10,7 +10,8 @@ import cv2
 import pytest
 
 from e2e.peers import PROGRAM, Broker, Listener
-from inspector.strip import KINDS, draw_tile
+from inspector.drawn.spec import KINDS
+from inspector.drawn.tiles import draw_tile
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]
 

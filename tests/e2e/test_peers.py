@@ -162,7 +162,7 @@ def test_a_picture_is_classified_the_same_on_the_command_line_and_over_http(
     """POST /api/classify answers the row that `inspector classify` prints."""
     import cv2
 
-    from inspector.strip import draw_tile
+    from inspector.drawn.tiles import draw_tile
 
     picture = tmp_path / "tile.png"
     cv2.imwrite(str(picture), draw_tile("scratches", 5))

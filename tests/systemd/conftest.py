@@ -11,7 +11,8 @@ from pathlib import Path
 import cv2
 import pytest
 
-from inspector.strip import KINDS, draw_tile
+from inspector.drawn.spec import KINDS
+from inspector.drawn.tiles import draw_tile
 from systemd import machine, packages
 from systemd.machine import Machine
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import pytest
 
-from inspector.strip import KINDS, draw_tile
+from inspector.drawn.spec import KINDS
+from inspector.drawn.tiles import draw_tile
 
 HERE = Path(__file__).parent
 THERE = all(find_spec(name) for name in ("tensorflow", "sklearn", "matplotlib"))

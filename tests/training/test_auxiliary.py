@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inspector.strip import draw_tile
+from inspector.drawn.tiles import draw_tile
 from training.auxiliary import NOTHING, held_half, learned_half, load_auxiliary
 from training.bundle import learned_from, notice
 from training.dataset import Store

@@ -21,6 +21,8 @@ from fakes import killed
 from pydantic import ValidationError
 
 from inspector.box import Box
+from inspector.drawn.spec import KINDS
+from inspector.drawn.tiles import draw_tile
 from inspector.errors import BundleError
 from inspector.frame import Pixels
 from inspector.inspection.preprocess import to_input
@@ -28,7 +30,6 @@ from inspector.model.bundle import load_bundle
 from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
 from inspector.model.pool import open_model
-from inspector.strip import KINDS, draw_tile
 from training import bundle as training_bundle
 from training import checkpoint, crossval, rounding, signoff
 from training import train as training_run

@@ -12,7 +12,7 @@ import cv2
 import pytest
 from typer.testing import CliRunner
 
-from inspector.strip import draw_tile
+from inspector.drawn.tiles import draw_tile
 from training import __main__ as commands
 from training import crossval, own
 from training.dataset import Picture

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from inspector.drawn.tiles import draw_tile
 from inspector.settings.sections import Source
-from inspector.strip import draw_tile
 from training.__main__ import open_data
 from training.dataset import MAX_PX, Picture, Store, decode, find_pictures, load_pixels
 from training.errors import DataError

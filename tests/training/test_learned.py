@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inspector.strip import draw_tile
+from inspector.drawn.tiles import draw_tile
 from training import own
 from training import train as training_run
 from training.__main__ import quantize

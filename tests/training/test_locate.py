@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from inspector.box import Box
+from inspector.drawn.spec import KINDS
+from inspector.drawn.tiles import draw_tile
 from inspector.inspection.decision import DecisionRules
 from inspector.inspection.one_frame import judge_tiles
 from inspector.inspection.predictions import Predictions
-from inspector.strip import KINDS, draw_tile
 from training import signoff
 from training.feed import stacked_input
 from training.locate import fit_fine_head

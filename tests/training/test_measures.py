@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inspector.drawn.tiles import draw_tile
 from inspector.frame import Pixels
 from inspector.inspection.decision import DecisionRules
 from inspector.inspection.predictions import Predictions
-from inspector.strip import draw_tile
 from training.dataset import LabelledBox, Picture
 from training.evaluate import clean_windows
 from training.gallery import Gallery

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from inspector.box import Box
+from inspector.drawn.tiles import draw_tile
 from inspector.frame import Pixels
-from inspector.strip import draw_tile
 from training.augment import augment, augment_marked, stretch, vary_clean
 from training.corrupt import SUITE, corrupted
 from training.dataset import LabelledBox, Picture

@@ -1,0 +1,1 @@
+"""The generator: a moving strip with defects at known places, drawn from a seed, never photographed."""
