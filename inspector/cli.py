@@ -74,7 +74,7 @@ def _common(
 @app.command()
 def run(config: ConfigOption) -> None:
     """Run the daemon: it waits for what is missing, and ends only when asked to."""
-    from inspector.daemon import run_daemon
+    from inspector.station.run import run_daemon
 
     raise typer.Exit(run_daemon(config))
 
@@ -85,7 +85,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Check configuration, bundle, source and broker; exit 0 good, 1 unreachable, 78 refused."""
-    from inspector.check import check_files
+    from inspector.commands.check import check_files
 
     reports = check_files(config)
     if as_json:
@@ -118,7 +118,7 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Open the source and show what arrives: size, rate, format, health. Nothing is stored or moved."""
-    from inspector.probe import probe_station
+    from inspector.commands.probe import probe_station
 
     result = probe_station(config, seconds)
     if as_json:
@@ -138,11 +138,11 @@ def classify(
 ) -> None:
     """Print one JSON line per picture."""
     from inspector.commands.classify import classify_file
-    from inspector.daemon import inspect_rules, worker_count
     from inspector.model.bundle import find_bundle, load_bundle
     from inspector.model.pool import open_model
     from inspector.pictures.files import expand_paths
     from inspector.settings.sections import Decision, Source, Tiling
+    from inspector.station.wiring import inspect_rules, worker_count
 
     bundle = load_bundle(find_bundle(model))
     rules = inspect_rules(Tiling(), Decision(), bundle)
@@ -170,7 +170,7 @@ def replay(
     output: Annotated[Path, typer.Option("--output", "-o", help="Messages, one JSON line each.", show_default=False)],
 ) -> None:
     """Send frames on disk through the two pure functions: byte-identical on every run."""
-    from inspector.replay import replay_path
+    from inspector.commands.replay import replay_path
 
     count = replay_path(path, config, output)
     typer.echo(f"{count} messages written to {output}", err=True)
@@ -183,7 +183,7 @@ def forget(
     until: Annotated[str, typer.Option("--to", metavar="TIME", help="End, not included.", show_default=False)],
 ) -> None:
     """Delete what a stopped station stored of a time: records, delivered messages, candidates, pictures."""
-    from inspector.forget import forget_period, parse_time
+    from inspector.commands.forget import forget_period, parse_time
 
     _say(json.dumps(forget_period(config, parse_time("--from", since), parse_time("--to", until)).as_dict()))
 
@@ -196,10 +196,10 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Measure how fast this machine inspects, beside the bare interpreter in the same run."""
-    from inspector.bench import run_bench
-    from inspector.daemon import inspect_rules, worker_count
+    from inspector.commands.bench import run_bench
     from inspector.model.bundle import find_bundle, load_bundle
     from inspector.settings.sections import Decision, Tiling
+    from inspector.station.wiring import inspect_rules, worker_count
 
     bundle = load_bundle(find_bundle(model))
     result = run_bench(bundle, inspect_rules(Tiling(), Decision(), bundle), worker_count(workers), seconds)
@@ -218,7 +218,7 @@ def demo(
     images: Annotated[Path | None, typer.Option(help="Compose the strip from pictures in DIR/<label>/.")] = None,
 ) -> None:
     """Show the whole chain on a drawn steel strip: nothing else installed or configured."""
-    from inspector.demo import run_demo
+    from inspector.demo.run import run_demo
 
     raise typer.Exit(run_demo(seconds, headless, broker, images))
 

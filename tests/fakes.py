@@ -24,7 +24,7 @@ from inspector.inspection.predictions import Predictions
 from inspector.inspection.preprocess import to_input
 from inspector.messages import Ids
 from inspector.sources.base import EndOfSource, Policy
-from inspector.store import DoneMark, Entry
+from inspector.store.entries import DoneMark, Entry
 from inspector.track.rules import TrackRules
 from inspector.track.state import Tick, TrackState
 from inspector.track.track import track

@@ -1,4 +1,4 @@
-"""The architecture, as absences: imports follow the data, nothing sleeps, and the daemon never meets TensorFlow."""
+"""The architecture, as a rule: folders are the stations of the data's way, and each imports only those before it."""
 
 from __future__ import annotations
 
@@ -16,41 +16,17 @@ import inspector
 from inspector.telemetry.metrics import Metrics
 
 PACKAGE = Path(inspector.__file__).parent
+REPOSITORY = PACKAGE.parent
+WAY = dict(re.findall(r"^\| `(\w+)/` \| (.+) \|$", (REPOSITORY / "ARCHITECTURE.md").read_text("utf-8"), re.MULTILINE))
+"""The folders in the order of the data's way, each with its sentence: the code map of ARCHITECTURE.md."""
+DOOR = {"cli", "__main__"}
+"""What a person or systemd starts; it may name every folder, and no folder names it."""
 
-GROUPS = {
-    "ground": "errors clock faults notify frame",
-    "look": "labels box inspection model pictures decode strip distance",
-    "settings": "settings",
-    "tell": "messages track",
-    "keep": "store evidence",
-    "show": "health metrics ui ui.html ui.page http",
-    "sources": "sources sources.base sources.folder sources.camera sources.lines sources.demo",
-    "sinks": "sinks sinks.base sinks.mqtt",
-    "run": "queues reader pipeline committer",
-    "daemon": "daemon",
-    "commands": "check probe replay forget bench demo cli __main__",
-}
-"""All modules of the package; a new one is put where it belongs."""
-
-ALLOWED = {
-    "ground": "",
-    "look": "labels box inspection model pictures decode strip distance",
-    "settings": "ground look",
-    "tell": "ground look",
-    "keep": "ground look tell",
-    "show": "ground look tell keep",
-    "sources": "ground look settings",
-    "sinks": "ground tell keep show",
-    "run": "ground look tell keep show sources",
-    "daemon": "ground look settings tell keep show sources sinks run",
-    "commands": "ground look settings tell keep show sources sinks run daemon",
-}
-"""What a group may import besides itself: what lies to its left on the data's way."""
-
-PURE = ("tiling", "preprocess", "distance", "decision", "localize", "inspection", "track")
-"""Stations that do no I/O, read no clock, start no thread, and draw no random number."""
-
-IMPURE = {"time", "threading", "socket", "sqlite3", "os", "subprocess", "random", "logging", "structlog", "queue"}
+IMPURE = {"threading", "socket", "sqlite3", "structlog", "queue", "subprocess", "ai_edge_litert", "tflite_runtime"}
+PYDANTIC = "import pydantic\nclass Model(pydantic.BaseModel): value: int"
+"""Loads all that pydantic brings: some of it comes with the first model."""
+MAX_FLAT = 18
+"""Files flat in the package."""
 
 METRICS = [
     "frames_captured_total",
@@ -109,7 +85,7 @@ def imported(path: Path) -> set[str]:
 
 
 def is_module(name: str) -> bool:
-    place = PACKAGE.parent / name.replace(".", "/")
+    place = REPOSITORY / name.replace(".", "/")
     return name.startswith("inspector.") and (place.with_suffix(".py").is_file() or (place / "__init__.py").is_file())
 
 
@@ -119,7 +95,6 @@ FILES = {
     if path.parent != PACKAGE or path.stem != "__init__"
 }
 IMPORTS = {name: imported(path) for name, path in FILES.items()}
-GROUP_OF = {module: group for group, modules in GROUPS.items() for module in modules.split()}
 
 
 def ours(name: str) -> set[str]:
@@ -127,18 +102,35 @@ def ours(name: str) -> set[str]:
     return {other.removeprefix("inspector.") for other in IMPORTS[name] if other.startswith("inspector.")}
 
 
-def test_every_module_has_its_place() -> None:
-    """Each module of the package stands in exactly one group, and each named module exists."""
-    assert set(GROUP_OF) == set(FILES)
-    assert sum(len(modules.split()) for modules in GROUPS.values()) == len(GROUP_OF)
+def place_of(module: str) -> int:
+    """Where a module stands on the way: the words that all speak before the first folder, the door after the last."""
+    folder, _, rest = module.partition(".")
+    if folder in DOOR:
+        return len(WAY)
+    return list(WAY).index(folder) if rest or folder in WAY else -1
+
+
+def test_the_map_is_what_lies_there() -> None:
+    """ARCHITECTURE.md names every folder of the package, and no other, with its sentence."""
+    said = {
+        path.parent.name: ast.get_docstring(ast.parse(path.read_text("utf-8")))
+        for path in PACKAGE.glob("*/__init__.py")
+    }
+
+    assert said == WAY
+
+
+def test_few_files_lie_flat() -> None:
+    """The way is visible: what lies beside the folders is little."""
+    assert len(list(PACKAGE.glob("*.py"))) <= MAX_FLAT
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_imports_follow_the_data(name: str) -> None:
-    """A module imports from its own group and from the groups to its left, from nowhere else."""
-    allowed = {GROUP_OF[name], *ALLOWED[GROUP_OF[name]].split()}
+    """A module imports from its own folder and from the folders before it, from nowhere else."""
+    later = sorted(other for other in ours(name) if place_of(other) > place_of(name))
 
-    assert sorted(other for other in ours(name) if GROUP_OF[other] not in allowed) == []
+    assert later == []
 
 
 def test_there_are_no_cycles() -> None:
@@ -148,10 +140,31 @@ def test_there_are_no_cycles() -> None:
     assert set(FILES) == set(order)
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_pure_stations_touch_nothing_outside(name: str) -> None:
-    """What decides imports nothing that waits, reads a clock, or touches the machine."""
-    assert set() == {other.partition(".")[0] for other in IMPORTS[name]} & IMPURE
+def loaded_by(code: str) -> set[str]:
+    """Top-level names of all modules that a process has loaded after this code."""
+    script = f"import sys\n{code}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=True)
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+@pytest.mark.parametrize(
+    ("folder", "brings"),
+    [pytest.param("inspection", "import numpy", id="inspection"), pytest.param("track", PYDANTIC, id="track")],
+)
+def test_what_decides_touches_nothing_outside(folder: str, brings: str) -> None:
+    """Importing all of a pure folder loads nothing that waits, talks or stores, but what NumPy or pydantic brings."""
+    modules = [f"inspector.{name}" for name in FILES if name.partition(".")[0] == folder]
+
+    assert (loaded_by(f"import {', '.join(modules)}") - loaded_by(brings)) & IMPURE == set()
+
+
+@pytest.mark.parametrize(("folder"), ["inspection", "track"])
+def test_what_decides_reads_no_clock(folder: str) -> None:
+    """No module of a pure folder names a clock, the machine, chance or a log."""
+    names = {"time", "os", "random", "logging"} | IMPURE
+    found = {name: {other.partition(".")[0] for other in IMPORTS[name]} & names for name in FILES}
+
+    assert {name: bad for name, bad in found.items() if bad and name.partition(".")[0] == folder} == {}
 
 
 @pytest.mark.parametrize("name", sorted(FILES))

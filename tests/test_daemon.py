@@ -1,4 +1,4 @@
-"""`inspector.daemon`: what a station says of the time when nobody looks, and when it calls itself stuck."""
+"""`inspector.station`: what a station says of the time when nobody looks, and when it calls itself stuck."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import pytest
 from fakes import NOON, FakeClock
 
 from inspector.clock import to_timestamp_ms
-from inspector.daemon import Station, open_brain
 from inspector.drawn.tiles import draw_tile
 from inspector.frame import Cause
 from inspector.messages import Body, CoverageMessage
 from inspector.settings.sections import Settings
-from inspector.store import Entry, Store
+from inspector.station.station import Station
+from inspector.station.wiring import open_bundle
+from inspector.store.entries import Entry
+from inspector.store.store import Store
 from inspector.telemetry.notify import Notifier
 
 pytestmark = pytest.mark.timeout(60)
@@ -60,7 +62,7 @@ def make_station(tmp_path: Path, clock: FakeClock) -> MakeStation:
                 "store": {"path": str(tmp_path / "state"), "evidence": "off"},
             }
         )
-        return Station(settings, open_brain(settings), clock, notifier or Notifier({}), committed)
+        return Station(settings, open_bundle(settings), clock, notifier or Notifier({}), committed)
 
     return make
 

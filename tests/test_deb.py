@@ -20,7 +20,7 @@ import pytest
 from fakes import FakeClock, entry
 
 from inspector.errors import StoreError
-from inspector.store import APPLICATION_ID, SCHEMA_VERSION, Store
+from inspector.store.store import APPLICATION_ID, SCHEMA_VERSION, Store
 from systemd import packages
 
 REPOSITORY = Path(__file__).resolve().parent.parent

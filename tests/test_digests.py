@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 import pytest
 
+from inspector.commands.replay import replay_path
 from inspector.drawn.spec import StripSpec
 from inspector.drawn.strip import Strip
 from inspector.drawn.tiles import draw_tile
 from inspector.messages import canonical_json
-from inspector.replay import replay_path
 
 DIGESTS = Path(__file__).with_name("digests.json")
 RECORDED_S = 1_767_225_600

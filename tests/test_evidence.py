@@ -1,4 +1,4 @@
-"""`inspector.evidence`: pictures of defects, bounded by bytes, age and free space."""
+"""`inspector.store.evidence`: pictures of defects, bounded by bytes, age and free space."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from fakes import NOON, FakeClock
 
 from inspector.box import Box
-from inspector.evidence import EvidenceFolder, draw_evidence
 from inspector.messages import Picture
+from inspector.store.evidence import EvidenceFolder, draw_evidence
 
 PIXELS = np.random.default_rng(11).integers(60, 190, (400, 600)).astype(np.uint8)
 PICTURE = Picture(PIXELS, Box(100, 100, 50, 50), Box(100, 100, 50, 50))

@@ -10,13 +10,14 @@ import pytest
 from fakes import NOON, FakeClock, make_frame, track_rules
 
 from inspector.box import Box
+from inspector.commands.forget import forget_period, parse_time
 from inspector.errors import ConfigError, StoreError
-from inspector.evidence import EvidenceFolder
-from inspector.forget import forget_period, parse_time
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.messages import DefectMessage, Picture
-from inspector.store import Entry, Store
+from inspector.store.entries import Entry
+from inspector.store.evidence import EvidenceFolder
+from inspector.store.store import Store
 from inspector.track.state import TrackState
 from inspector.track.track import track
 

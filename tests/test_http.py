@@ -30,12 +30,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-import inspector.http
 from inspector.box import Box
 from inspector.errors import ConfigError, WorkerError
-from inspector.evidence import EvidenceFolder
 from inspector.frame import Cause, Frame, Pixels
-from inspector.http import (
+from inspector.http import server as server_module
+from inspector.http.page import BROKER_OFF, CAUSE_TEXT, STATE_TEXT
+from inspector.http.server import (
     MAX_DEFECTS,
     MAX_UPLOADS,
     SECURITY_HEADERS,
@@ -45,13 +45,14 @@ from inspector.http import (
     read_token,
 )
 from inspector.messages import DefectMessage, Draft
-from inspector.store import Entry, Store
+from inspector.store.entries import Entry
+from inspector.store.evidence import EvidenceFolder
+from inspector.store.store import Store
 from inspector.telemetry.health import HealthBoard, State
 from inspector.telemetry.metrics import Metrics
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
 from inspector.track.track import track
-from inspector.ui.page import BROKER_OFF, CAUSE_TEXT, STATE_TEXT
 
 TOKEN = "correct-horse-battery-staple"  # noqa: S105 - known to nobody but these tests
 NO_SUCH_ID = "00000000-0000-5000-8000-000000000000"
@@ -899,7 +900,7 @@ def test_a_crash_is_noticed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> No
     with serving(bench) as server:
         assert server.failure is None
         thread = server._thread
-        monkeypatch.setattr(inspector.http._Server, "on_tick", burst)
+        monkeypatch.setattr(server_module._Server, "on_tick", burst)
         assert thread is not None
         thread.join(10)
         ended.set()
@@ -951,7 +952,7 @@ def test_a_slow_picture_holds_up_nobody(bench: Bench) -> None:
 )
 def test_a_connection_that_stalls_is_cut(bench: Bench, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     """A connection that never completes its request does not stay."""
-    monkeypatch.setattr(inspector.http, "EXCHANGE_S", 0.05)
+    monkeypatch.setattr(server_module, "EXCHANGE_S", 0.05)
     with serving(bench) as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(sent)
         with suppress(ConnectionResetError):

@@ -14,9 +14,10 @@ from structlog.testing import capture_logs
 
 from inspector.clock import SystemClock, to_timestamp_ms
 from inspector.messages import MarkMessage, encode
-from inspector.sinks import mqtt
-from inspector.sinks.mqtt import MqttOptions, MqttPublisher
-from inspector.store import OutboxRow, OutboxState
+from inspector.sinks.mqtt import publisher as mqtt
+from inspector.sinks.mqtt.options import MqttOptions
+from inspector.sinks.mqtt.publisher import MqttPublisher
+from inspector.store.entries import OutboxRow, OutboxState
 from inspector.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.timeout(30)

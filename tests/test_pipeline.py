@@ -1,4 +1,4 @@
-"""`inspector.pipeline` and `committer`: frames side by side, back in order, and what is measured of them."""
+"""`inspector.station.dispatcher` and `committer`: frames side by side, back in order, and what is measured of them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from fakes import (
 )
 from prometheus_client import CollectorRegistry
 
-from inspector.committer import Committer, CommitterOptions
 from inspector.frame import Gap, Pixels
 from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.predictions import Predictions
 from inspector.inspection.tiling import TilingRules
-from inspector.pipeline import Dispatcher
-from inspector.queues import FrameQueue
-from inspector.store import Store
+from inspector.sources.queues import FrameQueue
+from inspector.station.committer import Committer, CommitterOptions
+from inspector.station.dispatcher import Dispatcher
+from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
 
 SEVERITY: Any = {"crack": "critical", "hole": "major", "rust": "minor"}

@@ -1,4 +1,4 @@
-"""`inspector.queues`: the newest frame wins, or the source waits; no gap is ever lost, and nothing grows."""
+"""`inspector.sources.queues`: the newest frame wins, or the source waits; no gap is ever lost, and nothing grows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspector.frame import Cause, Frame, Gap
-from inspector.queues import MAX_GAPS, FrameQueue, Mailbox
+from inspector.sources.queues import MAX_GAPS, FrameQueue, Mailbox
 
 
 def taken(items: Mailbox | FrameQueue) -> list[Frame | Gap]:

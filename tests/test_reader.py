@@ -1,4 +1,4 @@
-"""`inspector.reader`: from a scripted source into a queue, with what was missed meanwhile."""
+"""`inspector.sources.reader`: from a scripted source into a queue, with what was missed meanwhile."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from inspector.errors import SourceError
 from inspector.frame import Cause, Frame, Gap
-from inspector.queues import FrameQueue, ItemQueue, Mailbox
-from inspector.reader import Reader
 from inspector.sources.base import EndOfSource
+from inspector.sources.queues import FrameQueue, ItemQueue, Mailbox
+from inspector.sources.reader import Reader
 from inspector.telemetry.metrics import Metrics
 
 AT_ONCE = (0.0, 0.0)

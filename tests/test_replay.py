@@ -1,4 +1,4 @@
-"""`inspector.replay`: what is read is the file that was named."""
+"""`inspector.commands.replay`: what is read is the file that was named."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from inspector.commands.replay import _items, replay_path
 from inspector.drawn.spec import StripSpec
 from inspector.drawn.strip import Strip
-from inspector.replay import _items, replay_path
 from inspector.settings.sections import Settings, Source, Station
 
 

@@ -22,11 +22,13 @@ from fakes import STAMP, FakeClock, entry, make_gap, track_rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import inspector.store
 from inspector.errors import StoreError
 from inspector.faults import CRASH_POINTS
 from inspector.messages import CoverageMessage, Draft, Evidence
-from inspector.store import Candidate, DoneMark, Entry, OutboxState, Store
+from inspector.store import store as store_module
+from inspector.store.entries import Candidate, DoneMark, Entry, OutboxState
+from inspector.store.store import Store
+from inspector.store.work_list import WorkList
 from inspector.track.bodies import coverage_body
 
 SINK = "mqtt"
@@ -266,7 +268,7 @@ def test_a_committed_file_is_not_blamed(
 
 def test_the_list_of_files_in_work_stays_small(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """With always a file in work, as in a long backlog, the list does not grow, and a death finds that file alone."""
-    monkeypatch.setattr(inspector.store._WorkList, "MAX_BYTES", 2000)
+    monkeypatch.setattr(WorkList, "MAX_BYTES", 2000)
     largest = 0
     for number in range(300):
         store.starting(f"{number + 1}.jpg")
@@ -363,7 +365,7 @@ def test_pending_gives_the_next_ones_in_order(store: Store) -> None:
 
 def test_prune_forgets_what_was_delivered_long_ago(store: Store, clock: FakeClock) -> None:
     """Delivered messages older than the horizon go, however many; younger and undelivered ones stay."""
-    store.commit([entry(number) for number in range(inspector.store.PRUNE_ROWS + 50)])
+    store.commit([entry(number) for number in range(store_module.PRUNE_ROWS + 50)])
     delivered = store.outbox_state(SINK).last_seq
     clock.advance(100)
     store.commit([entry(5000)])
@@ -379,8 +381,8 @@ def test_prune_forgets_what_was_delivered_long_ago(store: Store, clock: FakeCloc
 
 def test_prune_leaves_much_to_later_calls(store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A day of messages that grow old at once goes in bounded parts, each call the next, until all have gone."""
-    monkeypatch.setattr(inspector.store, "PRUNE_ROWS", 2)
-    store.commit([entry(number) for number in range(inspector.store.PRUNE_TIMES * 4 + 1)])
+    monkeypatch.setattr(store_module, "PRUNE_ROWS", 2)
+    store.commit([entry(number) for number in range(store_module.PRUNE_TIMES * 4 + 1)])
     store.acknowledge(SINK, store.outbox_state(SINK).last_seq)
     clock.advance(100)
     kept = []
@@ -584,7 +586,8 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from fakes import FakeClock, entry
 from inspector.faults import crash_point
-from inspector.store import Store
+from inspector.store.store import Store
+from inspector.store.work_list import WorkList
 store = Store(Path(sys.argv[1]), FakeClock())
 for number in range(10):
     if store.is_done(f"{number}.jpg", 1000, 1_700_000_000_000_000_000):
@@ -648,7 +651,7 @@ def test_a_strange_crash_point_is_refused(tmp_path: Path) -> None:
 
 def test_every_crash_point_is_somewhere() -> None:
     """The points that the code passes are exactly the ones that are declared, each at one place."""
-    package = Path(inspector.store.__file__).parent
+    package = Path(store_module.__file__).parent.parent
     found = [
         name
         for path in sorted(package.rglob("*.py"))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from inspector.daemon import PUBLISH_AT_STOP_S
 from inspector.errors import EXIT_REFUSED
 from inspector.settings.loading import _CREDENTIALS, load_settings
+from inspector.station.station import PUBLISH_AT_STOP_S
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 UNITS = REPOSITORY / "systemd"

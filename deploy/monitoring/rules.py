@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import Literal
 
 from deploy.monitoring.series import BY, JOB, make_metrics, process, select, up
-from inspector.daemon import SELFTEST_S
 from inspector.settings.sections import Events
+from inspector.station.station import SELFTEST_S
 from inspector.telemetry.health import IDLE_AFTER_S, OUTBOX_SHARE
 from inspector.telemetry.metrics import HEALTH_STATES
 

@@ -1,1 +1,1 @@
-"""What `inspector` does besides running: check, probe, classify, replay, bench, forget."""
+"""The commands besides `run` and `demo`: check, probe, classify, replay, bench, forget."""

@@ -1,1 +1,1 @@
-"""One frame in, one `Inspection` out: tiles, scores, verdicts, defects. Pure: no I/O, no clock, no thread."""
+"""One frame in, one `Inspection` out: tiles, scores, verdicts and defects, without I/O, clock or thread."""

@@ -1,1 +1,1 @@
-"""Where messages go, one module per kind behind the small protocols of `base`."""
+"""Where messages go: a folder or module for each kind behind the small protocol of `base`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from inspector.store import OutboxRow, OutboxState
+from inspector.store.entries import OutboxRow, OutboxState
 
 
 class Outbox(Protocol):

@@ -100,3 +100,22 @@ class FrameSource(Protocol):
     def close(self) -> None:
         """End a blocking `read` soon and release the device. Idempotent."""
         ...
+
+
+class NoLedger:
+    """A ledger for looks without a store: nothing is done, nothing is noted."""
+
+    def is_done(self, source_key: str, size_bytes: int, mtime_ns: int) -> bool:
+        """Say no."""
+        return False
+
+    def was_refused(self, source_key: str) -> bool:
+        """Say no."""
+        return False
+
+    def suspects(self) -> dict[str, int]:
+        """Know of none."""
+        return {}
+
+    def starting(self, source_key: str) -> None:
+        """Forget it."""

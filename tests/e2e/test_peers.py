@@ -17,8 +17,8 @@ from prometheus_client import CollectorRegistry
 
 from e2e.peers import PROGRAM, Daemon, Listener, free_port, wait_for
 from e2e.test_line import watched, write_pictures
+from inspector.commands.replay import replay_path
 from inspector.messages import MESSAGE_TYPES
-from inspector.replay import replay_path
 from inspector.telemetry.metrics import Metrics
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]

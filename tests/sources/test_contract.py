@@ -21,8 +21,8 @@ from rigs import commit, jpeg, make_context, picture, read_items
 from inspector.errors import SourceError
 from inspector.frame import Cause, Frame, Gap
 from inspector.settings.sections import Source
-from inspector.sources import open_source
 from inspector.sources.base import EndOfSource, FrameSource, Policy
+from inspector.sources.opening import open_source
 
 FRAMES = 4
 

@@ -15,15 +15,16 @@ from dataclasses import dataclass, replace
 import structlog
 
 from inspector.clock import Clock, to_timestamp_ms
-from inspector.evidence import EvidenceFolder
 from inspector.faults import crash_point
 from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import Inspection
 from inspector.labels import UNKNOWN
 from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage, Draft, Evidence
-from inspector.pipeline import Dispatcher, Result
 from inspector.sources.base import FrameSource
-from inspector.store import REFUSED_OUTCOMES, Candidate, DoneMark, Entry, Store
+from inspector.station.dispatcher import Dispatcher, Result
+from inspector.store.entries import REFUSED_OUTCOMES, Candidate, DoneMark, Entry
+from inspector.store.evidence import EvidenceFolder
+from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
 from inspector.track.bodies import coverage_body
 from inspector.track.rules import TrackRules
@@ -35,7 +36,9 @@ TICK_S = 0.5
 RETRY_S = 1.0
 RECENT_TILES = 500
 
+
 _log = structlog.get_logger("commit")
+
 
 Listener = Callable[[Sequence[Body]], None]
 

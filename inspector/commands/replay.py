@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inspector.check import NoLedger
-from inspector.daemon import open_brain, track_rules
 from inspector.errors import SourceError
 from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import InspectRules, inspect_frame
@@ -19,9 +17,10 @@ from inspector.messages import Draft, encode, numbered
 from inspector.model.pool import WorkerPool
 from inspector.settings.loading import load_settings
 from inspector.settings.sections import Settings, Source
-from inspector.sources import open_source
-from inspector.sources.base import EndOfSource, FrameSource, SourceContext
+from inspector.sources.base import EndOfSource, FrameSource, NoLedger, SourceContext
 from inspector.sources.folder import FolderSource
+from inspector.sources.opening import open_source
+from inspector.station.wiring import open_bundle, track_rules
 from inspector.track.rules import TrackRules
 from inspector.track.state import Tick, TrackState
 from inspector.track.track import track
@@ -60,7 +59,7 @@ def replay_path(path: Path, config: Path, output: Path) -> int:
     settings = load_settings(config).settings
     if not path.exists():
         raise SourceError(f"nothing to replay: no such file or folder: {path}")
-    brain = open_brain(settings)
+    brain = open_bundle(settings)
     rules = track_rules(settings, brain.bundle, brain.rules)
     store_id = rules.ids.of("replay")
     partial = output.with_name(output.name + ".partial")

@@ -6,18 +6,12 @@ in the item queue, the dispatcher and the store.
 
 from __future__ import annotations
 
-import faulthandler
-import os
-import signal
 import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Literal
 
 import structlog
@@ -25,36 +19,31 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from pydantic import ValidationError
 
 import inspector
-from inspector.clock import Clock, SystemClock, to_rfc3339
-from inspector.committer import Committer, CommitterOptions
-from inspector.errors import EXIT_FAILURE, EXIT_OK, BundleError, InspectorError, RefusedError, SourceError, WorkerError
-from inspector.evidence import EvidenceFolder
+from inspector.clock import Clock, to_rfc3339
+from inspector.errors import BundleError, InspectorError, SourceError, WorkerError
 from inspector.frame import Cause, Gap
-from inspector.http import HttpOptions, HttpServer, make_app, read_token, require_listener
-from inspector.inspection.one_frame import InspectRules
+from inspector.http.server import HttpServer, make_app
 from inspector.inspection.picture import classify_pixels
-from inspector.inspection.quality import QualityRules
-from inspector.inspection.tiling import TilingRules
-from inspector.messages import MESSAGE_TYPES, AboutMessage, Body, CoilCommand, CoilMessage, Ids, ReplyMessage, encode
-from inspector.model.bundle import Bundle, find_bundle, load_bundle
-from inspector.model.classifier import Classifier, load_runtime
-from inspector.model.golden import GoldenResult, check_golden
-from inspector.model.pool import WorkerPool, open_model
-from inspector.model.rules import decision_rules
-from inspector.pipeline import Dispatcher
-from inspector.queues import FrameQueue, ItemQueue, Mailbox
-from inspector.reader import Reader
-from inspector.settings.loading import Loaded, load_settings
+from inspector.messages import MESSAGE_TYPES, AboutMessage, Body, CoilCommand, CoilMessage, ReplyMessage, encode
+from inspector.model.classifier import Classifier
+from inspector.model.golden import check_golden
+from inspector.settings.loading import Loaded
 from inspector.settings.places import state_folder
-from inspector.settings.sections import Decision, Settings, Tiling
-from inspector.sinks.mqtt import SINK, MqttOptions, MqttPublisher, require_files
-from inspector.sources import open_source
+from inspector.settings.sections import Settings
+from inspector.sinks.mqtt.options import MqttOptions, require_files
+from inspector.sinks.mqtt.publisher import SINK, MqttPublisher
 from inspector.sources.base import FrameSource, Policy, SourceContext
-from inspector.store import Store
+from inspector.sources.opening import open_source
+from inspector.sources.queues import FrameQueue, ItemQueue, Mailbox
+from inspector.sources.reader import Reader
+from inspector.station.committer import Committer, CommitterOptions
+from inspector.station.dispatcher import Dispatcher
+from inspector.station.wiring import OpenModel, http_options, mqtt_options, track_rules
+from inspector.store.evidence import EvidenceFolder
+from inspector.store.store import Store
 from inspector.telemetry.health import Facts, HealthBoard, judge_health
 from inspector.telemetry.metrics import Metrics
 from inspector.telemetry.notify import Notifier
-from inspector.track.rules import TrackRules
 
 BROKER_GRACE_S = 5.0
 """An outage of the broker shorter than this is nobody's news."""
@@ -67,117 +56,11 @@ LOOKUP_S = 60.0
 PUBLISH_AT_STOP_S = 3.0
 STOP_LIMIT_S = 60
 
+
 _log = structlog.get_logger("daemon")
 
+
 Verb = Literal["stop", "reload"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Brain:
-    """A proven bundle with its workers and rules."""
-
-    bundle: Bundle
-    pool: WorkerPool
-    golden: GoldenResult
-    rules: InspectRules
-    runtime: str
-
-
-def worker_count(wanted: int) -> int:
-    """Return how many interpreters work: as configured, or one per core this process may use, at most 4."""
-    return wanted or min(4, len(os.sched_getaffinity(0)))
-
-
-def inspect_rules(tiling: Tiling, decision: Decision, bundle: Bundle) -> InspectRules:
-    """Return the rules of the first pure function.
-
-    Raises:
-        ConfigError: A label, overlap or region that does not fit the bundle.
-    """
-    return InspectRules(
-        TilingRules(bundle.card.tile_px, tiling.overlap_px, tiling.roi_xy),
-        decision_rules(
-            bundle, decision.thresholds, decision.severity, decision.record_floor, decision.unknown,
-            decision.second_look,
-        ),
-        QualityRules(decision.blank_std, decision.overexposed_share, decision.underexposed_share),
-    )  # fmt: skip
-
-
-def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> TrackRules:
-    """Return the rules of the second pure function."""
-    events = settings.events
-    scale = settings.source.mm_per_px or bundle.card.mm_per_px
-    return TrackRules(
-        ids=Ids(settings.root),
-        station=settings.station.text,
-        bundle=bundle.short,
-        config=settings.fingerprint()[:12],
-        thresholds=rules.decision.thresholds,
-        severity=rules.decision.severity,
-        mode=settings.decision.mode,
-        alarm_hits=events.alarm_hits,
-        alarm_window=events.alarm_window,
-        alarm_min_severity=events.alarm_min_severity,
-        alarm_limit=events.alarm_limit,
-        alarm_limit_s=events.alarm_limit_s,
-        frame_messages=events.frame_messages,
-        mm_per_px=scale,
-        scale_source=None if scale is None else "configuration" if settings.source.mm_per_px else "card",
-    )
-
-
-def mqtt_options(settings: Settings) -> MqttOptions:
-    """Return how to reach the broker."""
-    mqtt = settings.mqtt
-    return MqttOptions(
-        host=mqtt.host,
-        port=mqtt.port,
-        root=settings.root,
-        client_id=mqtt.client_id or settings.root.replace("/", "-"),
-        protocol=mqtt.protocol,
-        username=mqtt.username,
-        password_file=mqtt.password_file,
-        tls=bool(mqtt.tls),
-        ca_file=mqtt.ca_file,
-        cert_file=mqtt.cert_file,
-        key_file=mqtt.key_file,
-        keepalive_s=mqtt.keepalive_s,
-        window=mqtt.window,
-        subscriber_grace_s=mqtt.subscriber_grace_s,
-    )
-
-
-def http_options(settings: Settings) -> HttpOptions:
-    """Return how to listen.
-
-    Raises:
-        ConfigError: The token cannot be used.
-    """
-    http, source = settings.http, settings.source
-    return HttpOptions(
-        address=http.address,
-        port=http.port,
-        cert_file=http.cert_file,
-        key_file=http.key_file,
-        token=read_token(http.token_file) if http.token_file is not None else None,
-        max_upload_bytes=http.max_upload_bytes,
-        max_frame_px=source.max_frame_px,
-        full_scale=source.full_scale,
-    )
-
-
-def open_brain(settings: Settings) -> Brain:
-    """Load the bundle and prove it on this machine.
-
-    Raises:
-        BundleError: It does not hold what its card says.
-        ConfigError: The configuration does not fit it.
-    """
-    bundle = load_bundle(find_bundle(settings.model.path))
-    rules = inspect_rules(settings.tiling, settings.decision, bundle)
-    pool, golden = open_model(bundle, worker_count(settings.model.workers), settings.model.runtime)
-    return Brain(bundle, pool, golden, rules, load_runtime(settings.model.runtime)[0])
 
 
 class Station:
@@ -197,7 +80,7 @@ class Station:
     def __init__(
         self,
         settings: Settings,
-        brain: Brain,
+        brain: OpenModel,
         clock: Clock,
         notifier: Notifier,
         committed: Callable[[Sequence[Body]], None] | None = None,
@@ -221,7 +104,7 @@ class Station:
             self.store.close()
             raise
 
-    def _build(self, settings: Settings, brain: Brain, options: MqttOptions, folder: Path) -> None:
+    def _build(self, settings: Settings, brain: OpenModel, options: MqttOptions, folder: Path) -> None:
         clock, card = self._clock, brain.bundle.card
         severity = brain.rules.decision.severity
         self.registry = CollectorRegistry()
@@ -296,7 +179,7 @@ class Station:
             "simulated": "yes" if self.settings.source.kind == "demo" else None,
         }
 
-    def _show_static(self, settings: Settings, brain: Brain) -> None:
+    def _show_static(self, settings: Settings, brain: OpenModel) -> None:
         metrics, card = self.metrics, brain.bundle.card
         metrics.build.info({"version": inspector.__version__, "python": sys.version.split()[0]})
         metrics.bundle.info({"name": card.name, "version": card.version, "fingerprint": brain.bundle.fingerprint[:12]})
@@ -323,8 +206,8 @@ class Station:
     def run(
         self,
         until: Callable[[], bool] = lambda: False,
-        reload: Callable[[], tuple[Loaded, Brain] | None] = lambda: None,
-    ) -> tuple[Loaded, Brain] | None:
+        reload: Callable[[], tuple[Loaded, OpenModel] | None] = lambda: None,
+    ) -> tuple[Loaded, OpenModel] | None:
         """Inspect until asked to stop, until `until` is true, or until `reload` gives something to go on with.
 
         Args:
@@ -337,7 +220,7 @@ class Station:
         Raises:
             WorkerError: A part has died; nothing that was committed is lost.
         """
-        following: tuple[Loaded, Brain] | None = None
+        following: tuple[Loaded, OpenModel] | None = None
         failed = True
         try:
             self._tell_of_absence()
@@ -609,96 +492,3 @@ class Station:
             clock="synchronized" if Path("/run/systemd/timesync/synchronized").exists() else "unknown",
             schemas=" ".join(f"inspector/{topic}/1" for topic in sorted(MESSAGE_TYPES)),
         )
-
-
-def run_daemon(config: Path) -> int:
-    """Run until SIGTERM or SIGINT; SIGHUP takes a new configuration or bundle if both are good.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        RefusedError: The configuration or bundle does not let it start.
-    """
-    faulthandler.enable()  # a watchdog's SIGABRT leaves all stacks in the journal
-    notifier, clock, wishes = Notifier(), SystemClock(), _Wishes()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, wishes.take)
-    loaded = load_settings(config)
-    brain = open_brain(loaded.settings)
-    station = Station(loaded.settings, brain, clock, notifier)
-    while True:
-        wishes.hand_to(station)
-        try:
-            reloaded = station.run(reload=partial(_check_reload, config, station, notifier, wishes))
-        except WorkerError as exc:
-            _log.error("failed", reason=str(exc))
-            return EXIT_FAILURE
-        if reloaded is None:
-            return EXIT_OK
-        before = loaded
-        loaded, brain = reloaded
-        try:
-            station = Station(loaded.settings, brain, clock, notifier)
-        except RefusedError as exc:
-            _log.error("reload_refused", reason=str(exc), still="the configuration of before")
-            brain.pool.close()
-            loaded, brain = before, open_brain(before.settings)
-            station = Station(loaded.settings, brain, clock, notifier)
-            station.metrics.reload_ok.set(0)
-
-
-class _Wishes:
-    """Signals, whoever runs when they come: no wish is forgotten, not between two stations either."""
-
-    def __init__(self) -> None:
-        self._station: Station | None = None
-        self._stop = self._reload = False
-
-    def take(self, number: int, _: FrameType | None) -> None:
-        """Note a signal; the handler."""
-        verb: Verb = "reload" if number == signal.SIGHUP else "stop"
-        self._stop = self._stop or verb == "stop"
-        self._reload = self._reload or verb == "reload"
-        if self._station is not None:
-            self._station.request(verb)
-
-    def hand_to(self, station: Station) -> None:
-        """Tell this station from now on, and at once of a wish that the one before could not follow."""
-        self._station = station
-        if self._stop or self._reload:
-            station.request("stop" if self._stop else "reload")
-
-    def begin_reload(self) -> None:
-        """What is read from here on is as wished; a later wish is another, and one to stop is said again."""
-        self._reload = False
-        if self._stop and self._station is not None:
-            self._station.request("stop")
-
-
-def _check_reload(config: Path, station: Station, notifier: Notifier, wishes: _Wishes) -> tuple[Loaded, Brain] | None:
-    """Return the new configuration and its proven bundle, or None when the old ones must stay."""
-    wishes.begin_reload()
-    notifier.reloading()
-    try:
-        loaded = load_settings(config)
-        _require_peers(loaded.settings, station.settings)
-        return loaded, open_brain(loaded.settings)
-    except InspectorError as exc:
-        _log.error("reload_refused", reason=str(exc), still="the configuration of before")
-        station.metrics.reload_ok.set(0)
-        notifier.ready("reload refused, still running as before")
-        return None
-
-
-def _require_peers(settings: Settings, running: Settings) -> None:
-    """Refuse what the next station would stumble over while the present one still runs.
-
-    Raises:
-        ConfigError: A file that is named cannot be used, or another program has the new port.
-    """
-    require_files(mqtt_options(settings))
-    if settings.http.enabled:
-        # Its own port is free once the old station stops.
-        same_port = running.http.enabled and settings.http.port == running.http.port
-        require_listener(http_options(settings), bind=not same_port)

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from inspector.check import NoLedger
 from inspector.clock import SystemClock
 from inspector.errors import SourceError
 from inspector.frame import Frame
 from inspector.settings.loading import load_settings
-from inspector.sources import open_source
-from inspector.sources.base import EndOfSource, SourceContext
+from inspector.sources.base import EndOfSource, NoLedger, SourceContext
+from inspector.sources.opening import open_source
 
 
 @dataclass(slots=True)

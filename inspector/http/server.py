@@ -45,17 +45,18 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from inspector.clock import Clock
 from inspector.errors import ConfigError, PictureError, WorkerError
-from inspector.evidence import EvidenceFolder
 from inspector.frame import Cause, Pixels
+from inspector.http.page import SHOWN_DEFECTS, STYLE, Pace, PageView, Readings, render_page
 from inspector.pictures.decode import decode_picture
-from inspector.store import Store
+from inspector.store.evidence import EvidenceFolder
+from inspector.store.store import Store
 from inspector.telemetry.health import HealthBoard
-from inspector.ui.page import SHOWN_DEFECTS, STYLE, Pace, PageView, Readings, render_page
 
 Facts = Callable[[], Mapping[str, str | int | float | None]]
 """What runs here, for the status page: shown as it is, but `simulated` as a banner and `broker` beside the outbox."""
 MakeRow = Callable[[Pixels, str], dict[str, Any]]
 """Classify a picture and return its row; the second argument is what to call it."""
+
 
 MAX_CONNECTIONS = 64
 EXCHANGE_S = 60.0
@@ -71,6 +72,7 @@ MIN_TOKEN_CHARACTERS = 16
 PACE_S = 60.0
 BACKLOG = 64
 
+
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 SECURITY_HEADERS = {
@@ -85,6 +87,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 _STATUS_OF_CAUSE: Mapping[str, int] = {Cause.TOO_LARGE: 413, Cause.UNSUPPORTED: 415}
+
 
 _log = structlog.get_logger("http")
 

@@ -20,7 +20,7 @@ from inspector.faults import crash_point
 from inspector.frame import Frame, Gap, Pixels
 from inspector.inspection.one_frame import Inspection, InspectRules, inspect_frame
 from inspector.inspection.predictions import Classify, Predictions
-from inspector.queues import ItemQueue
+from inspector.sources.queues import ItemQueue
 from inspector.telemetry.metrics import Metrics
 
 _log = structlog.get_logger("inspect")

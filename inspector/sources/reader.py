@@ -11,12 +11,13 @@ import structlog
 from inspector.clock import Clock
 from inspector.errors import SourceError
 from inspector.frame import Cause, Frame, Gap
-from inspector.queues import ItemQueue
 from inspector.sources.base import EndOfSource, FrameSource
+from inspector.sources.queues import ItemQueue
 from inspector.telemetry.metrics import Metrics
 
 BACKOFF_S = (0.25, 5.0)
 """First and longest wait between two tries to reach a source; jittered, doubled each time."""
+
 
 _log = structlog.get_logger("reader")
 

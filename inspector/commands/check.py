@@ -19,23 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from inspector.clock import SystemClock
-from inspector.daemon import http_options, mqtt_options, open_brain
-from inspector.errors import (
-    EXIT_FAILURE,
-    EXIT_OK,
-    EXIT_REFUSED,
-    BrokerError,
-    InspectorError,
-    RefusedError,
-    SourceError,
-)
-from inspector.http import HttpOptions, require_listener
+from inspector.errors import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, BrokerError, InspectorError, RefusedError, SourceError
+from inspector.http.server import HttpOptions, require_listener
 from inspector.settings.loading import Loaded, load_settings
 from inspector.settings.places import STATION_STATE, is_station_file, state_folder
 from inspector.settings.sections import Settings
-from inspector.sinks.mqtt import probe_broker, require_files
-from inspector.sources import open_source
-from inspector.sources.base import EndOfSource, SourceContext
+from inspector.sinks.mqtt.options import require_files
+from inspector.sinks.mqtt.publisher import probe_broker
+from inspector.sources.base import EndOfSource, NoLedger, SourceContext
+from inspector.sources.opening import open_source
+from inspector.station.wiring import http_options, mqtt_options, open_bundle
 
 UNIT_USER, UNIT_GROUPS = "inspector", ("inspector-frames",)
 HIDDEN_FROM_UNITS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named, not used
@@ -105,7 +98,7 @@ def _show_values(report: Report, loaded: Loaded) -> None:
 
 def _check_bundle(report: Report, settings: Settings) -> None:
     try:
-        brain = open_brain(settings)
+        brain = open_bundle(settings)
     except RefusedError as exc:
         report.refused.append(str(exc))
         return
@@ -201,25 +194,6 @@ def probe_source(settings: Settings) -> str:
     finally:
         source.close()
     return source.description
-
-
-class NoLedger:
-    """A ledger for looks without a store: nothing is done, nothing is noted."""
-
-    def is_done(self, source_key: str, size_bytes: int, mtime_ns: int) -> bool:
-        """Say no."""
-        return False
-
-    def was_refused(self, source_key: str) -> bool:
-        """Say no."""
-        return False
-
-    def suspects(self) -> dict[str, int]:
-        """Know of none."""
-        return {}
-
-    def starting(self, source_key: str) -> None:
-        """Forget it."""
 
 
 def _check_broker(report: Report, settings: Settings) -> None:

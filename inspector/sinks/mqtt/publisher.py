@@ -20,7 +20,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import paho.mqtt.client as paho
@@ -31,11 +30,12 @@ from paho.mqtt.properties import Properties
 from prometheus_client import CollectorRegistry
 
 from inspector.clock import Clock, SystemClock, to_timestamp_ms
-from inspector.errors import BrokerError, ConfigError
+from inspector.errors import BrokerError
 from inspector.faults import crash_point
 from inspector.messages import MarkMessage, ReplyMessage, encode
 from inspector.sinks.base import Outbox
-from inspector.store import OutboxRow, OutboxState
+from inspector.sinks.mqtt.options import BrokerStatus, MqttOptions, read_secret, tls_context
+from inspector.store.entries import OutboxRow, OutboxState
 from inspector.telemetry.metrics import Metrics
 
 SINK = "mqtt"
@@ -59,42 +59,8 @@ _QUOTA_EXCEEDED = 0x97
 _LOGIN_CODES = {4, 5, 0x86, 0x87, 0x8A, 0x8C}
 _PROTOCOL_CODES = {1, 0x84}
 
+
 _log = structlog.get_logger("mqtt")
-
-
-@dataclass(frozen=True, slots=True)
-class MqttOptions:
-    """How to reach the broker; as in the section `[mqtt]`, with secrets as files."""
-
-    host: str
-    port: int
-    root: str
-    client_id: str
-    protocol: Literal["auto", "5", "3.1.1"] = "auto"
-    username: str | None = None
-    password_file: Path | None = None
-    tls: bool = False
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    keepalive_s: int = 10
-    window: int = 20
-    subscriber_grace_s: float = 60.0
-
-    @property
-    def address(self) -> str:
-        """host:port, for messages."""
-        return f"{self.host}:{self.port}"
-
-
-@dataclass(slots=True)
-class BrokerStatus:
-    """What health and `/` say about the broker."""
-
-    connected: bool = False
-    reason: str | None = None
-    protocol: str | None = None
-    trouble: str | None = None
 
 
 @dataclass(slots=True)
@@ -657,50 +623,6 @@ def _without_expiry(health: bytes) -> bytes:
     parsed = json.loads(health)
     parsed.pop("valid_until", None)
     return json.dumps(parsed, sort_keys=True).encode()
-
-
-def read_secret(path: Path | None, key: str) -> str | None:
-    """Return the first line of a secret file, or None without a file.
-
-    Raises:
-        BrokerError: It cannot be read; the text names key and file, never what is in it.
-    """
-    if path is None:
-        return None
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise BrokerError(f"{key}: cannot read {path}: {getattr(exc, 'strerror', 'not UTF-8')}") from exc
-    return text.splitlines()[0] if text else ""
-
-
-def tls_context(options: MqttOptions) -> ssl.SSLContext:
-    """Return the TLS context of the broker connection: TLS 1.2 at least, certificate and host name checked.
-
-    Raises:
-        BrokerError: A certificate file cannot be used.
-    """
-    try:
-        context = ssl.create_default_context(cafile=options.ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if options.cert_file:
-            context.load_cert_chain(options.cert_file, options.key_file)
-    except (OSError, ssl.SSLError) as exc:
-        names = ", ".join(str(path) for path in (options.ca_file, options.cert_file, options.key_file) if path)
-        raise BrokerError(f"mqtt: certificate files cannot be used ({names}): {exc}") from exc
-    return context
-
-
-def require_files(options: MqttOptions) -> None:
-    """Check that the named files are there.
-
-    Raises:
-        ConfigError: One is not; the text names key and file.
-    """
-    for key in ("password_file", "ca_file", "cert_file", "key_file"):
-        path: Path | None = getattr(options, key)
-        if path is not None and not path.is_file():
-            raise ConfigError(f"mqtt.{key}: no such file: {path}")
 
 
 def probe_broker(options: MqttOptions) -> str:

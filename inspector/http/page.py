@@ -15,13 +15,14 @@ from typing import Any
 
 from prometheus_client import Metric
 
+from inspector.http.html import Html, el
 from inspector.messages import HealthMessage
-from inspector.ui.html import Html, el
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 SHOWN_DEFECTS = 20
 BROKER_OFF = "switched off"
 """What `facts["broker"]` says where no broker is wanted: then its absence is nothing bad."""
+
 
 STATE_TEXT = {
     "ok": "Frames are being inspected.",
@@ -31,6 +32,7 @@ STATE_TEXT = {
     "starting": "Inspection has not begun yet.",
     "held": "Inspection is on hold.",
 }
+
 
 CAUSE_TEXT = {
     "dropped": "dropped: too fast for this machine",

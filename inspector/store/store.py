@@ -7,14 +7,13 @@ nobody else does. One process per store, held by a lock file. Stored payloads ne
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,31 +23,22 @@ from typing import Any
 from inspector.clock import Clock, to_timestamp_ms
 from inspector.errors import StoreError, WorkerError
 from inspector.faults import crash_point
-from inspector.frame import Cause, FileStamp
-from inspector.messages import (
-    AlarmMessage,
-    Body,
-    CoverageMessage,
-    DefectMessage,
-    Draft,
-    Evidence,
-    FrameMessage,
-    numbered,
-)
+from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage, FrameMessage, numbered
 from inspector.messages import encode as encode_message
+from inspector.store.entries import REFUSED_OUTCOMES, Entry, OutboxRow, OutboxState
+from inspector.store.work_list import WorkList
 
 DATABASE = "inspector.sqlite3"
 APPLICATION_ID = 0x1A5BEC70
 SCHEMA_VERSION = 1
 """Which programs can work with the file. A release may add tables, columns and indexes without touching it; it grows
 only when the release before knows the new number already, so that going back by one version always opens the store."""
-REFUSED_OUTCOMES = frozenset({Cause.UNREADABLE, Cause.UNSUPPORTED, Cause.TOO_LARGE, Cause.DEADLY})
-"""What the ledger calls a file that was never a picture to inspect."""
 MAX_CANDIDATES = 1_000_000
 PRUNE_ROWS = 2000
 """Delivered rows removed at once, so that tidying never holds up a commit for long ..."""
 PRUNE_TIMES = 5
 """... and how often in one call: called every 5 s, it keeps up with 2,000 messages a second."""
+
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -77,6 +67,7 @@ CREATE TABLE configurations (
 ) WITHOUT ROWID;
 """
 
+
 # Columns by name: the next version may have added some, and this one must still work with its file (a downgrade).
 _PUT_META = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _COUNT_DEATH = (
@@ -93,69 +84,6 @@ _INSERT_CANDIDATE = (
     "INSERT INTO candidates (captured_ms, epoch, frame_id, source_key, label, score, x, y, width, height, bundle)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A finding under its threshold: kept so that thresholds can be judged later."""
-
-    captured_ms: int
-    epoch: int
-    frame_id: int
-    source_key: str | None
-    label: str
-    score: float
-    x: int
-    y: int
-    width: int
-    height: int
-    bundle: str
-
-
-@dataclass(frozen=True, slots=True)
-class DoneMark:
-    """A file that is finished."""
-
-    source_key: str
-    stamp: FileStamp
-    outcome: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Entry:
-    """What one frame, gap or tick leaves behind; committed whole or not at all.
-
-    Attributes:
-        drafts: Messages, in order.
-        evidence: Of drafts, by message id.
-        done: The finished file, if it was one.
-        candidates: Findings under their thresholds.
-    """
-
-    drafts: Sequence[Draft]
-    evidence: Mapping[str, Evidence]
-    done: DoneMark | None = None
-    candidates: Sequence[Candidate] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
-    """One message to deliver."""
-
-    seq: int
-    topic: str
-    payload: bytes
-    stored_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxState:
-    """How full the outbox is for one sink."""
-
-    messages: int
-    bytes: int
-    oldest_ms: int | None
-    last_seq: int
 
 
 @dataclass(slots=True)
@@ -190,7 +118,7 @@ class Store:
         try:
             self._db = self._open(folder / DATABASE)
             self.store_id = str(self._meta("store_id") or self._set_meta("store_id", str(uuid.uuid4())))
-            self._work = _WorkList(folder / "in-work")
+            self._work = WorkList(folder / "in-work")
             self._blame_files_in_work()
         except BaseException as exc:
             os.close(self._lock_fd)
@@ -578,60 +506,3 @@ def _lock(folder: Path) -> int:
     os.ftruncate(fd, 0)
     os.pwrite(fd, str(os.getpid()).encode(), 0)
     return fd
-
-
-class _WorkList:
-    """Which files are in work since when, in a plain file: `+` and `-` lines, written without waiting for the disk.
-
-    It must survive the process, not the machine, so it costs one small write per file instead of one disk flush. A
-    disk that takes no more is no reason to stop inspecting: then a deadly file is found one death later.
-    """
-
-    MAX_BYTES = 1 << 20
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._open: dict[str, int] = {}
-        if path.exists():
-            for line in path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
-                try:
-                    key, started_ms = json.loads(line[1:])
-                except (ValueError, TypeError):
-                    continue  # the last line of a process that died while writing it
-                if line[:1] == "+":
-                    self._open[key] = started_ms
-                else:
-                    self._open.pop(key, None)
-        self.left_over = dict(self._open)
-        self._file = path.open("ab", buffering=0)
-
-    def started(self, key: str, now_ms: int) -> None:
-        self._open[key] = now_ms
-        self._write([("+", key, now_ms)])
-
-    def finished(self, keys: Sequence[str]) -> None:
-        self._write([("-", key, self._open.pop(key)) for key in keys if key in self._open])
-        with contextlib.suppress(OSError):
-            if self._file.tell() > self.MAX_BYTES:
-                self._write_again()
-
-    def _write(self, lines: Sequence[tuple[str, str, int]]) -> None:
-        if lines:
-            with contextlib.suppress(OSError):
-                self._file.write("".join(f"{sign}{json.dumps([key, ms])}\n" for sign, key, ms in lines).encode())
-
-    def _write_again(self) -> None:
-        """Replace the file by one with the open lines only; at no moment is there none."""
-        partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(f"+{json.dumps(item)}\n" for item in self._open.items()), encoding="utf-8")
-        partial.replace(self._path)
-        self._file.close()
-        self._file = self._path.open("ab", buffering=0)
-
-    def clear(self) -> None:
-        self._open.clear()
-        with contextlib.suppress(OSError):
-            self._file.truncate(0)
-
-    def close(self) -> None:
-        self._file.close()

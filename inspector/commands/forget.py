@@ -8,10 +8,10 @@ from pathlib import Path
 
 from inspector.clock import SystemClock, to_rfc3339, to_timestamp_ms
 from inspector.errors import ConfigError, StoreError
-from inspector.evidence import EvidenceFolder
 from inspector.settings.loading import load_settings
 from inspector.settings.places import state_folder
-from inspector.store import DATABASE, Store
+from inspector.store.evidence import EvidenceFolder
+from inspector.store.store import DATABASE, Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What a browser, Prometheus or another program can ask of the station."""

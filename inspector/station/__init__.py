@@ -1,0 +1,1 @@
+"""One station: its parts wired together, watched over, started and stopped."""

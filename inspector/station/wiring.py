@@ -1,0 +1,128 @@
+"""From the configuration to the rules and options of each part. Starts nothing but the model's workers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from inspector.http.server import HttpOptions, read_token
+from inspector.inspection.one_frame import InspectRules
+from inspector.inspection.quality import QualityRules
+from inspector.inspection.tiling import TilingRules
+from inspector.messages import Ids
+from inspector.model.bundle import Bundle, find_bundle, load_bundle
+from inspector.model.classifier import load_runtime
+from inspector.model.golden import GoldenResult
+from inspector.model.pool import WorkerPool, open_model
+from inspector.model.rules import decision_rules
+from inspector.settings.sections import Decision, Settings, Tiling
+from inspector.sinks.mqtt.options import MqttOptions
+from inspector.track.rules import TrackRules
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenModel:
+    """A proven bundle with its workers and rules."""
+
+    bundle: Bundle
+    pool: WorkerPool
+    golden: GoldenResult
+    rules: InspectRules
+    runtime: str
+
+
+def worker_count(wanted: int) -> int:
+    """Return how many interpreters work: as configured, or one per core this process may use, at most 4."""
+    return wanted or min(4, len(os.sched_getaffinity(0)))
+
+
+def inspect_rules(tiling: Tiling, decision: Decision, bundle: Bundle) -> InspectRules:
+    """Return the rules of the first pure function.
+
+    Raises:
+        ConfigError: A label, overlap or region that does not fit the bundle.
+    """
+    return InspectRules(
+        TilingRules(bundle.card.tile_px, tiling.overlap_px, tiling.roi_xy),
+        decision_rules(
+            bundle, decision.thresholds, decision.severity, decision.record_floor, decision.unknown,
+            decision.second_look,
+        ),
+        QualityRules(decision.blank_std, decision.overexposed_share, decision.underexposed_share),
+    )  # fmt: skip
+
+
+def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> TrackRules:
+    """Return the rules of the second pure function."""
+    events = settings.events
+    scale = settings.source.mm_per_px or bundle.card.mm_per_px
+    return TrackRules(
+        ids=Ids(settings.root),
+        station=settings.station.text,
+        bundle=bundle.short,
+        config=settings.fingerprint()[:12],
+        thresholds=rules.decision.thresholds,
+        severity=rules.decision.severity,
+        mode=settings.decision.mode,
+        alarm_hits=events.alarm_hits,
+        alarm_window=events.alarm_window,
+        alarm_min_severity=events.alarm_min_severity,
+        alarm_limit=events.alarm_limit,
+        alarm_limit_s=events.alarm_limit_s,
+        frame_messages=events.frame_messages,
+        mm_per_px=scale,
+        scale_source=None if scale is None else "configuration" if settings.source.mm_per_px else "card",
+    )
+
+
+def mqtt_options(settings: Settings) -> MqttOptions:
+    """Return how to reach the broker."""
+    mqtt = settings.mqtt
+    return MqttOptions(
+        host=mqtt.host,
+        port=mqtt.port,
+        root=settings.root,
+        client_id=mqtt.client_id or settings.root.replace("/", "-"),
+        protocol=mqtt.protocol,
+        username=mqtt.username,
+        password_file=mqtt.password_file,
+        tls=bool(mqtt.tls),
+        ca_file=mqtt.ca_file,
+        cert_file=mqtt.cert_file,
+        key_file=mqtt.key_file,
+        keepalive_s=mqtt.keepalive_s,
+        window=mqtt.window,
+        subscriber_grace_s=mqtt.subscriber_grace_s,
+    )
+
+
+def http_options(settings: Settings) -> HttpOptions:
+    """Return how to listen.
+
+    Raises:
+        ConfigError: The token cannot be used.
+    """
+    http, source = settings.http, settings.source
+    return HttpOptions(
+        address=http.address,
+        port=http.port,
+        cert_file=http.cert_file,
+        key_file=http.key_file,
+        token=read_token(http.token_file) if http.token_file is not None else None,
+        max_upload_bytes=http.max_upload_bytes,
+        max_frame_px=source.max_frame_px,
+        full_scale=source.full_scale,
+    )
+
+
+def open_bundle(settings: Settings) -> OpenModel:
+    """Load the bundle and prove it on this machine.
+
+    Raises:
+        BundleError: It does not hold what its card says.
+        ConfigError: The configuration does not fit it.
+    """
+    bundle = load_bundle(find_bundle(settings.model.path))
+    rules = inspect_rules(settings.tiling, settings.decision, bundle)
+    pool, golden = open_model(bundle, worker_count(settings.model.workers), settings.model.runtime)
+    return OpenModel(bundle, pool, golden, rules, load_runtime(settings.model.runtime)[0])

@@ -1,0 +1,1 @@
+"""What must survive: messages, outbox, ledger and counters in one SQLite file, and evidence pictures."""

@@ -1,0 +1,75 @@
+"""What is committed, and what is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from inspector.frame import Cause, FileStamp
+from inspector.messages import Draft, Evidence
+
+REFUSED_OUTCOMES = frozenset({Cause.UNREADABLE, Cause.UNSUPPORTED, Cause.TOO_LARGE, Cause.DEADLY})
+"""What the ledger calls a file that was never a picture to inspect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A finding under its threshold: kept so that thresholds can be judged later."""
+
+    captured_ms: int
+    epoch: int
+    frame_id: int
+    source_key: str | None
+    label: str
+    score: float
+    x: int
+    y: int
+    width: int
+    height: int
+    bundle: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoneMark:
+    """A file that is finished."""
+
+    source_key: str
+    stamp: FileStamp
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """What one frame, gap or tick leaves behind; committed whole or not at all.
+
+    Attributes:
+        drafts: Messages, in order.
+        evidence: Of drafts, by message id.
+        done: The finished file, if it was one.
+        candidates: Findings under their thresholds.
+    """
+
+    drafts: Sequence[Draft]
+    evidence: Mapping[str, Evidence]
+    done: DoneMark | None = None
+    candidates: Sequence[Candidate] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One message to deliver."""
+
+    seq: int
+    topic: str
+    payload: bytes
+    stored_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxState:
+    """How full the outbox is for one sink."""
+
+    messages: int
+    bytes: int
+    oldest_ms: int | None
+    last_seq: int

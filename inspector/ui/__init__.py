@@ -1,1 +1,0 @@
-"""What a browser shows: one page, rendered without script, template engine or foreign asset."""
