@@ -24,7 +24,7 @@ name = "cam1"
 kind = "folder"
 path = "/srv/frames"
 """
-README = Path(__file__).resolve().parent.parent / "README.md"
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def write(folder: Path, text: str = "", base: str = SMALLEST) -> Path:

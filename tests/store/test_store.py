@@ -566,7 +566,7 @@ def test_several_threads_share_a_store(store: Store) -> None:
 def test_the_runbook_can_say_what_was_lost(store: Store) -> None:
     """The runbook's command for lost messages names each of the range by kind, time, label and verdict."""
     store.commit([entry(0, "crack"), entry(1)])
-    runbook = (Path(__file__).parents[1] / "docs" / "runbook.md").read_text("utf-8")
+    runbook = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text("utf-8")
     [query] = re.findall(r'"(SELECT .* FROM records .*)"', runbook)
     with closing(sqlite3.connect(store.folder / "inspector.sqlite3")) as db:
         rows = db.execute(query.replace("BETWEEN 100 AND 200", "BETWEEN 2 AND 4")).fetchall()
@@ -607,7 +607,7 @@ def run_child(folder: Path, crash_at: str | None) -> subprocess.CompletedProcess
     environ = {name: value for name, value in os.environ.items() if name != "INSPECTOR_CRASH_AT"}
     if crash_at:
         environ["INSPECTOR_CRASH_AT"] = crash_at
-    arguments = [sys.executable, "-c", CHILD, str(folder), str(Path(__file__).parent)]
+    arguments = [sys.executable, "-c", CHILD, str(folder), str(Path(__file__).parents[1])]
     return subprocess.run(arguments, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
 
