@@ -14,6 +14,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from inspector.box import Box
 from inspector.errors import ConfigError
 from inspector.frame import Cause, Frame, Pixels
@@ -47,6 +50,7 @@ class Inspection:
         verdicts: One per tile.
         defects: Most severe first, then highest score, then top left; candidates last.
         detail: More of the cause, for a person, where there is more to say.
+        logits: (N, C) float64 that the verdicts rest on: the mean of all looks where there was more than one.
     """
 
     frame: Frame
@@ -55,6 +59,7 @@ class Inspection:
     verdicts: tuple[Verdict, ...] = ()
     defects: tuple[Defect, ...] = ()
     detail: str = ""
+    logits: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
 
     def verdict_counts(self) -> Mapping[str, int]:
         """Return how many tiles had each verdict."""
@@ -74,7 +79,7 @@ class Inspection:
 
 
 def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Inspection:
-    """Return what is to be seen in `frame`; one of a size that the region of interest does not fit is unsupported.
+    """Return what is visible in `frame`; one of a size that the region of interest does not fit is unsupported.
 
     Raises:
         WorkerError: `classify` says so.
@@ -88,7 +93,7 @@ def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Insp
         return Inspection(frame, Cause.UNSUPPORTED, detail=str(exc))
     predictions, verdicts = judge_tiles(list(cut_tiles(grey, boxes)), classify, rules.decision)
     defects = merge_tiles(boxes, verdicts, rules.decision, predictions.cam)
-    return Inspection(frame, None, boxes, tuple(verdicts), defects)
+    return Inspection(frame, None, boxes, tuple(verdicts), defects, logits=predictions.logits)
 
 
 def judge_tiles(tiles: Sequence[Pixels], classify: Classify, rules: DecisionRules) -> tuple[Predictions, list[Verdict]]:

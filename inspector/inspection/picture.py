@@ -1,64 +1,71 @@
-"""One picture as one row: what `inspector classify` prints and `POST /api/classify` answers."""
+"""One picture as one row: what `inspector classify` prints and `POST /api/classify` answers.
+
+A view of `inspect_frame`: nothing is decided here.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from inspector.box import Box
-from inspector.errors import ConfigError, PictureError
-from inspector.frame import Cause, Pixels
-from inspector.inspection.decision import SCORE_DECIMALS, to_scores
-from inspector.inspection.merge import merge_tiles
-from inspector.inspection.one_frame import InspectRules, judge_tiles
+from inspector.errors import PictureError
+from inspector.frame import Frame, Pixels
+from inspector.inspection.decision import SCORE_DECIMALS, DecisionRules, to_scores
+from inspector.inspection.one_frame import Inspection, InspectRules, inspect_frame
 from inspector.inspection.predictions import Classify
-from inspector.inspection.preprocess import to_grey
-from inspector.inspection.quality import judge_quality
-from inspector.inspection.tiling import cut_tiles, plan_tiles
-from inspector.labels import CLEAN, UNKNOWN
+from inspector.labels import UNKNOWN
 
 Row = dict[str, Any]
+
+_NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def classify_pixels(pixels: Pixels, name: str, classify: Classify, rules: InspectRules) -> Row:
     """Return the row of a picture: decision, arg-max, scores by label, box and tiles.
 
+    Args:
+        pixels: (H, W) or (H, W, 3) uint8.
+        name: What to call it.
+        classify: The network.
+        rules: How it is cut and judged.
+
+    Raises:
+        PictureError: Nothing can be seen in it (blank, over- or under-exposed), or no tile of it is to be inspected.
+    """
+    frame = Frame(pixels, epoch=0, frame_id=0, captured_at=_NO_TIME, captured_mono_s=0.0, identity=name,
+                  independent=True)  # fmt: skip
+    return picture_row(inspect_frame(frame, classify, rules), name, rules.decision)
+
+
+def picture_row(inspection: Inspection, name: str, rules: DecisionRules) -> Row:
+    """Return an inspection as a row.
+
     `label` is the most severe defect, else `unknown`, else `clean`; `top`, `score` and `scores` are those of the tile
     that decided. `box_px` is the defect's box, None without one.
 
     Raises:
-        PictureError: Nothing can be seen in it (blank, over- or under-exposed), or no tile of it is to be looked at.
+        PictureError: It was not inspected.
     """
-    grey = to_grey(pixels)
-    if (cause := judge_quality(grey, rules.quality)) is not None:
-        raise PictureError(f"{name}: nothing to inspect, the picture is {cause.value}", cause.value)
-    height, width = grey.shape
-    try:
-        boxes = plan_tiles(height, width, rules.tiling)
-    except ConfigError as exc:  # of this picture's size
-        raise PictureError(f"{name}: {exc}", Cause.UNSUPPORTED) from exc
-    predictions, verdicts = judge_tiles(list(cut_tiles(grey, boxes)), classify, rules.decision)
-    scores = to_scores(predictions.logits, rules.decision.temperature).round(SCORE_DECIMALS)
-    merged = merge_tiles(boxes, verdicts, rules.decision, predictions.cam)
-    defects = [defect for defect in merged if not defect.candidate]
-    if defects:
-        label, box = defects[0].label, defects[0].box
-        members = [n for n, verdict in enumerate(verdicts) if verdict.label == label]
-        deciding = max(members, key=lambda n: (verdicts[n].score, -n))
-    else:
-        box = None
-        label = UNKNOWN if any(verdict.label == UNKNOWN for verdict in verdicts) else CLEAN
-        members = [n for n, verdict in enumerate(verdicts) if verdict.label == label]
-        deciding = max(members, key=lambda n: (verdicts[n].score if label == UNKNOWN else -verdicts[n].score, -n))
+    if inspection.cause is not None:
+        why = inspection.detail or f"nothing to inspect, the picture is {inspection.cause.value}"
+        raise PictureError(f"{name}: {why}", inspection.cause)
+    label, verdicts = inspection.decision, inspection.verdicts
+    members = [number for number, verdict in enumerate(verdicts) if verdict.label == label]
+    sign = 1 if inspection.published or label == UNKNOWN else -1  # of clean tiles the least clean one decides
+    deciding = max(members, key=lambda number: (sign * verdicts[number].score, -number))
+    scores = to_scores(inspection.logits[[deciding]], rules.temperature).round(SCORE_DECIMALS)[0]
+    box = inspection.published[0].box if inspection.published else None
     return {
         "path": name,
         "label": label,
         "top": verdicts[deciding].top,
         "score": verdicts[deciding].score,
-        "scores": dict(zip(rules.decision.labels, scores[deciding].tolist(), strict=True)),
+        "scores": dict(zip(rules.labels, scores.tolist(), strict=True)),
         "box_px": _box(box) if box is not None else None,
         "tiles": [
             {"box_px": _box(tile), "label": verdict.label, "top": verdict.top, "score": verdict.score}
-            for tile, verdict in zip(boxes, verdicts, strict=True)
+            for tile, verdict in zip(inspection.boxes, verdicts, strict=True)
         ],
     }
 
