@@ -20,7 +20,8 @@ from typing import Any
 
 from inspector.clock import SystemClock
 from inspector.errors import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, BrokerError, InspectorError, RefusedError, SourceError
-from inspector.http.server import HttpOptions, require_listener
+from inspector.http.options import HttpOptions
+from inspector.http.server import require_listener
 from inspector.settings.loading import Loaded, load_settings
 from inspector.settings.places import STATION_STATE, is_station_file, state_folder
 from inspector.settings.sections import Settings

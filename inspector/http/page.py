@@ -16,6 +16,7 @@ from typing import Any
 from prometheus_client import Metric
 
 from inspector.http.html import Html, el
+from inspector.http.pace import Pace
 from inspector.messages import HealthMessage
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
@@ -74,15 +75,6 @@ class Readings:
         for own, value in self._values[name]:
             parts[own[label]] += value
         return {key: value for key, value in sorted(parts.items(), key=lambda item: (-item[1], item[0])) if value}
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Frames and tiles per second over the last `over_s` seconds."""
-
-    frames_s: float
-    tiles_s: float
-    over_s: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)

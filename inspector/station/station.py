@@ -22,7 +22,8 @@ import inspector
 from inspector.clock import Clock, to_rfc3339
 from inspector.errors import BundleError, InspectorError, SourceError, WorkerError
 from inspector.frame import Cause, Gap
-from inspector.http.server import HttpServer, make_app
+from inspector.http.app import Shown, make_app
+from inspector.http.server import HttpServer
 from inspector.inspection.picture import classify_pixels
 from inspector.messages import MESSAGE_TYPES, AboutMessage, Body, CoilCommand, CoilMessage, ReplyMessage, encode
 from inspector.model.classifier import Classifier
@@ -151,11 +152,16 @@ class Station:
     def _make_http(self) -> HttpServer:
         options = http_options(self.settings)
         rules, pool = self.brain.rules, self.brain.pool
-        app = make_app(
-            options, self.registry, self.store, self.evidence, self.health, self.facts,
-            lambda pixels, name: classify_pixels(pixels, name, pool, rules), self._clock,
-        )  # fmt: skip
-        return HttpServer(app, options)
+        shown = Shown(
+            metrics=self.metrics,
+            store=self.store,
+            evidence=self.evidence,
+            health=self.health,
+            facts=self.facts,
+            classify=lambda pixels, name: classify_pixels(pixels, name, pool, rules),
+            clock=self._clock,
+        )
+        return HttpServer(make_app(options, shown), options)
 
     def facts(self) -> Mapping[str, str | int | float | None]:
         """Return what the status page shows of the station."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from inspector.http.server import HttpOptions, read_token
+from inspector.http.options import HttpOptions, read_token
 from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.quality import QualityRules
 from inspector.inspection.tiling import TilingRules

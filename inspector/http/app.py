@@ -1,0 +1,160 @@
+"""The application: metrics, health, the status page, evidence, defects, and a picture to classify.
+
+It reads and shows; nothing about the station can be changed through it. What leaves the event loop: reading the store,
+collecting metrics, and classifying, one picture at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import structlog
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from prometheus_client.exposition import choose_encoder
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from inspector.clock import Clock
+from inspector.http.answers import JSONResponse, answer_http_error, answer_invalid_query, answer_store_error
+from inspector.http.guard import SECURITY_HEADERS, Guard
+from inspector.http.options import HttpOptions
+from inspector.http.pace import PaceMeter
+from inspector.http.page import SHOWN_DEFECTS, PageView, Readings, render_page
+from inspector.http.upload import MakeRow, UploadClassifier
+from inspector.store.evidence import EvidenceFolder
+from inspector.store.store import Store
+from inspector.telemetry.health import HealthBoard
+from inspector.telemetry.metrics import Metrics
+
+_log = structlog.get_logger("http")
+
+Facts = Callable[[], Mapping[str, str | int | float | None]]
+"""What runs here, for the status page: shown as it is, but `simulated` as a banner and `broker` beside the outbox."""
+MAX_DEFECTS = 1000
+MAX_SAME_MOMENT = 10_000
+"""Defects of one millisecond that are answered whole: copies of an archive may all have one time."""
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the listener shows of a station; it owns none of it.
+
+    Attributes:
+        metrics: What `/metrics` and the page count.
+        store: Where defects are read.
+        evidence: Pictures of defects; None where none are kept.
+        health: What `/healthz` answers.
+        facts: What runs here.
+        classify: Makes the row of an uploaded picture.
+        clock: The station's.
+    """
+
+    metrics: Metrics
+    store: Store
+    evidence: EvidenceFolder | None
+    health: HealthBoard
+    facts: Facts
+    classify: MakeRow
+    clock: Clock
+
+
+def make_app(options: HttpOptions, shown: Shown) -> FastAPI:
+    """Return the application."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    pages = _Pages(options, shown)
+    classifier = UploadClassifier(options, shown.classify)
+    for path, endpoint in (
+        ("/", pages.page),
+        ("/metrics", pages.metrics),
+        ("/healthz", pages.healthz),
+        ("/api/defects", pages.defects),
+        ("/evidence/{name}", pages.picture),
+    ):
+        app.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_model=None)
+    app.add_api_route("/api/classify", classifier.answer, methods=["POST"], response_model=None)
+    app.add_exception_handler(StarletteHTTPException, answer_http_error)
+    app.add_exception_handler(RequestValidationError, answer_invalid_query)
+    app.add_exception_handler(sqlite3.Error, answer_store_error)
+    app.add_exception_handler(Exception, _answer_fault)
+    app.add_middleware(Guard, token=options.token, address=options.address)
+    return app
+
+
+class _Pages:
+    """What can be read. Plain functions: FastAPI runs them off the event loop, because store and disk may block."""
+
+    def __init__(self, options: HttpOptions, shown: Shown) -> None:
+        self._options = options
+        self._shown = shown
+        self._pace = PaceMeter()
+
+    def metrics(self, request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return Response(encode(self._shown.metrics.registry), headers={"Content-Type": content_type})
+
+    def healthz(self) -> Response:
+        message = self._shown.health.message()
+        status = 503 if message.state == "blind" else 200
+        return JSONResponse(message.model_dump(mode="json", by_alias=True), status)
+
+    def page(self, refresh: Annotated[int | None, Query(ge=0, le=3600)] = None) -> Response:
+        try:
+            defects: list[dict[str, Any]] | None = self._shown.store.recent_defects(10 * SHOWN_DEFECTS)
+        except sqlite3.Error as exc:
+            _log.warning("store_unreadable", reason=str(exc))
+            defects = None
+        readings = Readings(self._shown.metrics.registry.collect())
+        pace = self._pace.note(
+            self._shown.clock.monotonic(),
+            readings.total("inspector_frames_total", outcome="inspected"),
+            readings.total("inspector_tiles_total"),
+        )
+        refresh_s = self._options.refresh_s if refresh is None else refresh
+        health, now = self._shown.health.message(), self._shown.clock.now()
+        text = render_page(PageView(health, now, defects, readings, self._shown.facts(), pace, refresh_s))
+        return HTMLResponse(text.encode(errors="replace"))
+
+    def defects(
+        self,
+        limit: Annotated[int, Query(ge=1, le=MAX_DEFECTS)] = 100,
+        before_ms: Annotated[int | None, Query(ge=0, lt=1 << 53)] = None,
+    ) -> Response:
+        """Return defect messages, newest first.
+
+        The last moment is always whole, so that a reader who goes on with `before_ms` = its `timestamp_ms` misses
+        nothing; the list may be longer than `limit` for it.
+        """
+        rows = self._shown.store.recent_defects(limit, before_ms)
+        if len(rows) == limit:
+            last_ms = rows[-1]["timestamp_ms"]
+            same = self._shown.store.recent_defects(MAX_SAME_MOMENT, last_ms + 1, last_ms)
+            rows = [row for row in rows if row["timestamp_ms"] != last_ms] + same
+        return JSONResponse(rows)
+
+    def picture(self, name: str, request: Request, v: str | None = None) -> Response:
+        defect_id = name.removesuffix(".jpg")
+        data = None
+        if self._shown.evidence is not None and name.endswith(".jpg") and _UUID.fullmatch(defect_id):
+            data = self._shown.evidence.read(defect_id)
+        if data is None:
+            raise HTTPException(404, "no such picture")
+        digest = hashlib.sha256(data).hexdigest()
+        lasting = "max-age=31536000, immutable" if v == digest else "no-cache"
+        headers = {"ETag": f'"{digest}"', "Cache-Control": f"private, {lasting}"}
+        if f'"{digest}"' in request.headers.get("If-None-Match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(data, media_type="image/jpeg", headers=headers)
+
+
+async def _answer_fault(_: Request, exc: Exception) -> Response:
+    headers = {**SECURITY_HEADERS, "Cache-Control": "no-store"}  # answered outside the guard
+    return JSONResponse({"error": "a fault in inspector, see its log", "reason": "fault"}, 500, headers)

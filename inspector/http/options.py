@@ -1,0 +1,62 @@
+"""How the listener listens and what it lets in, and the file that holds its token."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from inspector.errors import ConfigError
+
+MIN_TOKEN_CHARACTERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """How the listener listens, and what it lets in.
+
+    Attributes:
+        address: Host name or address to bind.
+        port: 0 takes any free one.
+        cert_file: PEM certificate chain; None speaks plain HTTP.
+        key_file: Its key.
+        token: What every request but `/healthz` must carry, as bearer token or as password of HTTP Basic; None: open to
+            whoever asks for this machine by name.
+        max_upload_bytes: Largest picture that `/api/classify` reads.
+        max_frame_px: Most pixels that it decodes.
+        full_scale: As `decode_picture`.
+        upload_timeout_s: Longest wait for a picture to arrive.
+        refresh_s: After how long the status page asks to be loaded again.
+    """
+
+    address: str = "127.0.0.1"
+    port: int = 9108
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    token: str | None = field(default=None, repr=False)
+    max_upload_bytes: int = 16 << 20
+    max_frame_px: int = 100_000_000
+    full_scale: int | None = None
+    upload_timeout_s: float = 30.0
+    refresh_s: int = 5
+
+
+def read_token(path: Path) -> str:
+    """Return the token in a file: one line of at least 16 printable ASCII characters.
+
+    Raises:
+        ConfigError: Names key and file, and never the token.
+    """
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"http.token_file: {path}: ASCII text is wanted") from exc
+    except OSError as exc:
+        raise ConfigError(f"http.token_file: {path}: cannot be read: {exc.strerror}") from exc
+    if not re.fullmatch(r"[!-~]+", token):
+        raise ConfigError(f"http.token_file: {path}: one line without spaces is wanted")
+    if len(token) < MIN_TOKEN_CHARACTERS:
+        raise ConfigError(
+            f"http.token_file: {path}: too short, {MIN_TOKEN_CHARACTERS} characters are wanted: {len(token)}"
+        )
+    return token

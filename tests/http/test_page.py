@@ -1,0 +1,207 @@
+"""The status page: what it shows, in which words, and that nothing from outside becomes markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from typing import Any, get_args
+
+import pytest
+from bench import Bench, Seen, ask, still
+from fakes import inspected, make_defect, make_frame, track_rules
+
+from inspector.frame import Cause
+from inspector.http.page import BROKER_OFF, CAUSE_TEXT, STATE_TEXT
+from inspector.store.entries import Entry
+from inspector.telemetry.health import State
+from inspector.track.state import TrackState
+from inspector.track.track import track
+
+
+def test_the_page_has_words_for_every_state_and_cause() -> None:
+    """No state of health and no cause of a gap is shown by its code name."""
+    assert set(STATE_TEXT) == set(get_args(State))
+    assert set(CAUSE_TEXT) == {cause.value for cause in Cause}
+
+
+def test_the_page_needs_nothing_else(bench: Bench) -> None:
+    """The page has no script, no inline style and no address off the station, and its style is the one allowed."""
+    bench.find(still(), "crack", "hole")
+    answer = ask(bench.app(), "/")
+
+    seen = Seen(answer.text)
+    style = answer.text.split("<style>")[1].split("</style>")[0]
+    allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert not {"script", "iframe", "form", "object", "link"} & set(seen.tags)
+    assert not [name for name, _ in seen.attributes if name == "style" or name.startswith("on")]
+    assert all((value or "").startswith("/") for name, value in seen.attributes if name in ("src", "href"))
+    assert f"style-src 'sha256-{allowed}'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "alarm", "why", "key"),
+    [
+        pytest.param({}, True, "Score 0.90 reaches the threshold 0.80 by 0.10. To", "decision.thresholds.crack",
+                     id="threshold"),
+        pytest.param({"mode": "observe"}, False, "this station only observes", "decision.mode", id="mode"),
+        pytest.param({"alarm_min_severity": "critical"}, True, "Score 0.90 reaches", "decision.thresholds.crack",
+                     id="severe enough"),
+        pytest.param({"alarm_hits": 2, "alarm_window": 5}, False, "seen in 1 of the last 5 frames", "events.alarm_hits",
+                     id="n of m"),
+        pytest.param({"alarm_limit": 0}, False, "as many alarms for crack as may leave", "events.alarm_limit",
+                     id="limit"),
+    ],
+)  # fmt: skip
+def test_each_defect_says_why(bench: Bench, rules: dict[str, Any], alarm: bool, why: str, key: str) -> None:
+    """A defect shows label, score, severity, alarm or not, the rule in plain words and the key that would change it."""
+    bench.find(still(), "crack", rules=track_rules(**rules))
+
+    text = Seen(ask(bench.app(), "/").text).text
+
+    assert ("no alarm" in text) is not alarm
+    for part in ("crack", "0.90", "critical", why, f"To change that: {key}.", "2026-03-01 12:00:00 UTC"):
+        assert part in text
+
+
+def test_what_comes_from_outside_is_text(bench: Bench) -> None:
+    """File names, reasons, facts and queries cannot become markup."""
+    evil = "<img src=x onerror=alert(1)>\"'&"
+    bench.find(still(source_key=evil), "crack")
+    bench.health.update("blind", f"source_down: {evil}")
+    bench.facts = {evil: evil, "broker": evil}
+
+    page = ask(bench.app(), "/")
+
+    assert "<img src=x" not in page.text
+    assert "onerror" not in dict(Seen(page.text).attributes)
+    assert Seen(page.text).text.count(evil.replace("_", " ")) >= 4
+    query = ask(bench.app(), "/", params={"refresh": evil})
+    assert query.headers["content-type"] == "application/json"
+
+
+def test_names_that_are_no_text_do_not_break_the_page(bench: Bench) -> None:
+    """A path that is not UTF-8 shows with question marks instead of ending in an error."""
+    bench.facts = {"source": "folder /srv/\udcff"}
+    bench.health.update("degraded", "source: /srv/\udcff")
+
+    assert ask(bench.app(), "/").status_code == 200
+    assert ask(bench.app(), "/healthz").json()["reason"] == "source: /srv/?"
+
+
+def test_the_page_shows_twenty_defects_once_each(bench: Bench) -> None:
+    """The last twenty defects are there, the newest first; the phases of one are one, with the picture of any."""
+    for number in range(25):
+        bench.find(still(number), "crack")
+    state, opened = track(TrackState(), inspected(make_frame(300), make_defect("hole")), track_rules())
+    closed: list[Any] = []
+    for number in range(301, 320):
+        state, drafts = track(state, inspected(make_frame(number)), track_rules())
+        closed += drafts
+    assert bench.evidence is not None
+    assert opened[0].picture is not None
+    kept = bench.evidence.keep(opened[0].body.defect_id, opened[0].picture)  # type: ignore[union-attr]
+    assert kept is not None
+    bench.store.commit([Entry(opened, {opened[0].body.id: kept}), Entry(closed, {})])
+
+    text = ask(bench.app(), "/").text
+
+    assert {"opened", "closed"} == {row["phase"] for row in bench.store.recent_defects(2)}
+    assert text.count('<li class="defect') == 20
+    assert text.count("<span>hole</span>") == 1
+    assert text.count(f'href="{kept.url}"') == 1
+    assert text.index("<span>hole</span>") < text.index("24.png") < text.index("6.png")
+    assert "5.png" not in text.replace("15.png", "")
+
+
+@pytest.mark.parametrize(
+    ("fact", "simulated", "banner"),
+    [
+        pytest.param(True, False, "SIMULATED: these pictures are generated", id="the station says so"),
+        pytest.param(False, True, "Some of the defects below are SIMULATED", id="old defects only"),
+        pytest.param(False, False, None, id="real"),
+    ],
+)
+def test_simulated_pictures_are_never_taken_for_real(
+    bench: Bench, fact: bool, simulated: bool, banner: str | None
+) -> None:
+    """A banner says that pictures were generated, be it all of them or some."""
+    bench.facts["simulated"] = fact
+    bench.find(still(simulated=simulated), "crack")
+
+    text = Seen(ask(bench.app(), "/").text).text
+
+    assert ("SIMULATED" in text) is (banner is not None)
+    assert banner is None or banner in text
+
+
+def test_the_page_shows_what_the_metrics_count(bench: Bench) -> None:
+    """Coverage by cause, tiles, alarms, outbox and broker are the numbers of `/metrics`; blind is never clean."""
+    metrics = bench.metrics
+    metrics.frames.labels("inspected").inc(999_999)
+    metrics.frames.labels("dropped").inc(1)
+    metrics.tiles.labels("clean").inc(5_000)
+    metrics.outbox_messages.set(31)
+    metrics.outbox_limit.set(1 << 20)
+    metrics.outbox_lost.labels("rejected").inc(2)
+    metrics.last_puback.set(bench.clock.now().timestamp() - 300)
+
+    text = Seen(ask(bench.app(), "/").text).text
+
+    for part in ("99.99 %", "999,999 frames", "too fast for this machine", "5,000", "31 messages waiting",
+                 "Broker: NOT connected", "0 bytes of 1.0 MiB", "lost, rejected", "5 min ago"):  # fmt: skip
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("fact", "connected", "shown"),
+    [
+        pytest.param(None, 0, '<p class="bad">Broker: NOT connected</p>', id="away"),
+        pytest.param("away: refused", 0, '<p class="bad">Broker: away: refused</p>', id="away, with a reason"),
+        pytest.param("connected, MQTT 5", 1, "<p>Broker: connected, MQTT 5</p>", id="connected"),
+        pytest.param(BROKER_OFF, 0, f"<p>Broker: {BROKER_OFF}</p>", id="switched off"),
+    ],
+)
+def test_an_absent_broker_stands_out(bench: Bench, fact: str | None, connected: int, shown: str) -> None:
+    """A broker that is away is marked; one that is switched off is not."""
+    bench.facts["broker"] = fact
+    bench.metrics.mqtt_connected.set(connected)
+
+    assert shown in ask(bench.app(), "/").text
+
+
+def test_the_pace_is_measured_between_looks(bench: Bench) -> None:
+    """The first look knows no rate; later ones show the growth of the last minute, however many look."""
+    app, frames = bench.app(), bench.metrics.frames.labels("inspected")
+    looks = []
+    for seconds, grown in ((0, 0), (0, 0), (10, 50), (30, 0), (40, 800)):
+        bench.clock.advance(seconds)
+        frames.inc(grown)
+        text = Seen(ask(app, "/").text).text
+        found = re.search(r"([\d.]+|–) frames per second.*?(known from|over the last \d+ s)", text, re.DOTALL)
+        assert found
+        looks.append(found.groups())
+
+    assert looks == [
+        ("–", "known from"),
+        ("–", "known from"),
+        ("5.0", "over the last 10 s"),
+        ("1.2", "over the last 40 s"),
+        ("11.4", "over the last 70 s"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "meta"),
+    [
+        pytest.param("", '<meta http-equiv="refresh" content="5">', id="by itself"),
+        pytest.param("?refresh=30", '<meta http-equiv="refresh" content="30">', id="slower"),
+        pytest.param("?refresh=0", None, id="held"),
+    ],
+)
+def test_the_page_refreshes_itself(bench: Bench, query: str, meta: str | None) -> None:
+    """A browser asks again without script, unless it is told to hold the page."""
+    text = ask(bench.app(), f"/{query}").text
+
+    assert ("http-equiv" in text) is (meta is not None)
+    assert meta is None or meta in text
