@@ -6,6 +6,8 @@ import itertools
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +16,9 @@ from fakes import FakeClock, MemoryLedger
 from inspector.clock import SystemClock
 from inspector.errors import SourceError
 from inspector.frame import Frame, Gap, Pixels
+from inspector.settings.sections import Source
 from inspector.sources.base import FrameSource, SourceContext
+from inspector.sources.camera import open_camera
 
 
 def commit(ledger: MemoryLedger, item: Frame | Gap) -> None:
@@ -26,6 +30,11 @@ def commit(ledger: MemoryLedger, item: Frame | Gap) -> None:
 def make_context(clock: FakeClock | None = None) -> SourceContext:
     epochs = itertools.count(1)
     return SourceContext(clock or SystemClock(), lambda: next(epochs), "store")
+
+
+def make_camera(path: str | Path, **values: Any) -> FrameSource:
+    settings = Source(kind="camera", path=str(path), **({"open_timeout_s": 2, "read_timeout_s": 1} | values))
+    return open_camera(settings, make_context())
 
 
 def read_until(

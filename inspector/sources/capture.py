@@ -1,0 +1,181 @@
+"""Streams that OpenCV opens: V4L2 devices, RTSP and other URLs, and video files for `video`.
+
+FFmpeg is named as the backend, gets its time-outs when it opens, and may use no protocol but the one that was asked
+for. `isOpened()` stays true when a camera has died, so only a frame proves that it lives.
+
+What cannot be seen: a picture that H.264 concealed after packet loss cannot be told from a good one (use
+`rtsp_transport = "tcp"`); a stream that changes its size in the middle is scaled by FFmpeg to the size it began with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import SplitResult, quote
+
+import cv2
+import numpy as np
+
+from inspector.clock import Clock
+from inspector.errors import PictureError, SourceError
+from inspector.frame import Pixels
+from inspector.settings.sections import Source
+from inspector.sources.diagnosis import find_out_why
+from inspector.sources.login import read_login
+from inspector.sources.urls import shown_url
+
+MAX_BACKLOG_S = 2.0
+"""Longest time after opening in which frames that were waiting in the camera are thrown away."""
+_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+_options_lock = threading.Lock()
+
+# FFmpeg would write to stderr past our log; what matters is in the SourceError. Read once, when FFmpeg is first used.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+class CaptureStream:
+    """A camera behind `cv2.VideoCapture`; see `camera.Stream`."""
+
+    def __init__(self, capture: cv2.VideoCapture, values: Source, clock: Clock, description: str) -> None:
+        self._capture = capture
+        self._values = values
+        self._clock = clock
+        self._description = description
+        self._fresh = False
+
+    def next_picture(self) -> Pixels | PictureError:
+        """Return the next picture, the first time a fresh one; see `camera.Stream`."""
+        pixels = self._grab()
+        if not self._fresh:
+            pixels = self._skip_backlog(pixels)
+            self._fresh = True
+        return pixels
+
+    def _grab(self) -> Pixels:
+        started_s = self._clock.monotonic()
+        taken, pixels = self._capture.read()
+        # From a camera that hangs H.264 still gives the frames it held back, each after a whole time-out.
+        if not taken or self._clock.monotonic() - started_s >= self._values.read_timeout_s:
+            raise SourceError(f"camera stopped delivering: {self._description}")
+        return np.asarray(pixels, dtype=np.uint8)
+
+    def _skip_backlog(self, pixels: Pixels) -> Pixels:
+        """Throw frames away while they come faster than they were taken: those had been waiting in the camera."""
+        started_s = last_s = self._clock.monotonic()
+        taken_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+        while last_s - started_s < MAX_BACKLOG_S:
+            pixels = self._grab()
+            now_s, now_ms = self._clock.monotonic(), self._capture.get(cv2.CAP_PROP_POS_MSEC)
+            if (now_s - last_s) * 1000 >= (now_ms - taken_ms) / 2:
+                break
+            last_s, taken_ms = now_s, now_ms
+        return pixels
+
+    def interrupt(self) -> None:
+        """OpenCV cannot be interrupted; it returns after `read_timeout_s`."""
+
+    def close(self) -> None:
+        """Release the device; see `camera.Stream`."""
+        self._capture.release()
+
+
+def open_device(values: Source, clock: Clock) -> CaptureStream:
+    """Open a V4L2 device by its number or path.
+
+    Raises:
+        SourceError: It is not there, not ours to use, in use, or sends more pixels than allowed.
+    """
+    path = values.path
+    device = Path(f"/dev/video{path}" if path.isdecimal() else path)
+    if not device.exists():
+        raise SourceError(f"camera is not there: {device}")
+    if not os.access(device, os.R_OK | os.W_OK):
+        raise SourceError(f"camera may not be used (is the user in the group of the device?): {device}")
+    capture = cv2.VideoCapture(int(path) if path.isdecimal() else path, cv2.CAP_V4L2)
+    if not capture.isOpened():
+        raise SourceError(f"camera cannot be opened (in use, or no capture device): {device}")
+    check_size(capture, values, str(device))
+    return CaptureStream(capture, values, clock, str(device))
+
+
+def open_rtsp(values: Source, url: SplitResult, clock: Clock) -> CaptureStream:
+    """Open an RTSP camera; see `open_url`."""
+    options = {
+        "rtsp_transport": values.rtsp_transport,
+        "fflags": "nobuffer+discardcorrupt",
+        "flags": "low_delay",
+        "analyzeduration": "300000",
+        "protocol_whitelist": "rtsp,rtsps,rtp,srtp,tcp,udp,tls,crypto",
+        "allowed_media_types": "video",
+    }
+    return open_url(values, url, clock, options)
+
+
+def open_url(values: Source, url: SplitResult, clock: Clock, options: dict[str, str]) -> CaptureStream:
+    """Open a URL with FFmpeg.
+
+    Args:
+        values: Limits and time-outs, and where the login is.
+        url: Without user and password.
+        clock: Time.
+        options: FFmpeg's own options, the whitelist of protocols among them.
+
+    Raises:
+        SourceError: It cannot be opened, with the reason that the camera itself gives.
+    """
+    description = shown_url(url)
+    user = read_login(values)
+    named = url
+    if user is not None:
+        login = ":".join(quote(part, safe="") for part in user)
+        named = url._replace(netloc=f"{login}@{url.netloc}")
+    capture = open_ffmpeg(named.geturl(), values, options)
+    if not capture.isOpened():
+        raise SourceError(f"camera cannot be opened: {description}: {find_out_why(url, user)}")
+    check_size(capture, values, description)
+    return CaptureStream(capture, values, clock, description)
+
+
+def open_ffmpeg(name: str, values: Source, options: dict[str, str]) -> cv2.VideoCapture:
+    """Let FFmpeg open a file or URL (which may hold a password); whether it did, `isOpened` says."""
+    parameters = [
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+        int(values.open_timeout_s * 1000),
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+        int(values.read_timeout_s * 1000),
+    ]
+    with _ffmpeg_options(options):
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, parameters)
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # boxes are in the pixels that the camera sends
+    return capture
+
+
+@contextlib.contextmanager
+def _ffmpeg_options(options: dict[str, str]) -> Iterator[None]:
+    """Set FFmpeg's options for one opening: OpenCV takes them from the environment of the process only."""
+    with _options_lock:
+        before = os.environ.get(_OPTIONS)
+        os.environ[_OPTIONS] = "|".join(f"{key};{value}" for key, value in options.items())
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_OPTIONS]
+            else:
+                os.environ[_OPTIONS] = before
+
+
+def check_size(capture: cv2.VideoCapture, values: Source, description: str) -> None:
+    """Release `capture` and raise a SourceError if its pictures have more than `max_frame_px` pixels."""
+    width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height > values.max_frame_px:
+        capture.release()
+        raise SourceError(f"{description}: more than {values.max_frame_px} pixels: {width}x{height}")
+
+
+def pixel_format(capture: cv2.VideoCapture) -> bytes:
+    """Return FFmpeg's four letters for how the pixels are stored: `Y800` is grey."""
+    return int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)).to_bytes(8, "little", signed=True)[:4]

@@ -1,0 +1,237 @@
+"""Motion JPEG over HTTP: a multipart stream of which each part is one picture.
+
+It is read here and not by FFmpeg: of a part that was cut in half FFmpeg makes a picture whose lower rows are the
+previous frame, and calls it good. Each part is decoded strictly instead, or becomes a gap. The pictures may change
+their size. A URL that sends a video instead is handed on to FFmpeg (`capture`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+from urllib.parse import SplitResult
+
+from inspector.clock import Clock
+from inspector.errors import PictureError, SourceError
+from inspector.frame import Pixels
+from inspector.pictures.decode import decode_picture
+from inspector.settings.sections import Source
+from inspector.sources.capture import CaptureStream, open_url
+from inspector.sources.login import answer_challenge, read_login
+from inspector.sources.urls import shown_url
+
+MAX_PART_HEADER_BYTES = 8192
+
+
+def open_http(values: Source, url: SplitResult, clock: Clock) -> HttpStream | CaptureStream:
+    """Open an HTTP camera.
+
+    Args:
+        values: Limits and time-outs, and where the login is.
+        url: As it is sent, without user and password.
+        clock: Time.
+
+    Raises:
+        SourceError: It cannot be reached, refuses, or sends no pictures.
+    """
+    description = shown_url(url)
+    try:
+        connection, response = _request(values, url)
+        begin = response.read1(1024) if response.status == http.HTTPStatus.OK else b""
+    except (OSError, ValueError, http.client.HTTPException) as exc:
+        why = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+        raise SourceError(f"camera cannot be opened: {description}: {why}") from exc
+    kind = response.headers.get_content_type()
+    boundary = response.headers.get_boundary() if kind.startswith("multipart/") else None
+    if boundary is None and begin.lstrip().startswith(b"--"):  # some announce it as something else
+        boundary = begin.split(maxsplit=1)[0].decode("latin-1")
+    if boundary is not None:
+        parts = Parts(boundary)
+        parts.feed(begin)
+        return HttpStream(values, clock, description, connection=connection, response=response, parts=parts)
+    response.close()
+    connection.close()
+    if response.status != http.HTTPStatus.OK:
+        login = "" if values.credentials_file or response.status != 401 else " (source.credentials_file is not set)"
+        raise SourceError(f"camera cannot be opened: {description}: HTTP {response.status} {response.reason}{login}")
+    if kind.startswith(("video/", "application/")):
+        options = {"protocol_whitelist": "http,https,tcp,tls,crypto", "fflags": "nobuffer", "flags": "low_delay"}
+        return open_url(values, url, clock, options)
+    raise SourceError(f"camera cannot be opened: {description}: no stream of pictures: {kind}")
+
+
+def _request(values: Source, url: SplitResult) -> tuple[socket.socket, http.client.HTTPResponse]:
+    user = read_login(values)
+    connection, response = _get(values, url, {})
+    if response.status == http.HTTPStatus.UNAUTHORIZED and user is not None:
+        connection.close()
+        response.close()
+        answer = answer_challenge("GET", _target(url), response.headers, user)
+        connection, response = _get(values, url, {"Authorization": answer.encode()})
+    connection.settimeout(values.read_timeout_s)
+    return connection, response
+
+
+def _get(values: Source, url: SplitResult, headers: dict[str, bytes]) -> tuple[socket.socket, http.client.HTTPResponse]:
+    host, port, wait_s = url.hostname or "", url.port, values.open_timeout_s
+    client = (
+        http.client.HTTPSConnection(host, port, timeout=wait_s, context=ssl.create_default_context())
+        if url.scheme == "https"
+        else http.client.HTTPConnection(host, port, timeout=wait_s)
+    )
+    try:
+        client.request("GET", _target(url), headers={"Accept": b"multipart/x-mixed-replace, */*"} | headers)
+        connection: socket.socket = client.sock
+        return connection, client.getresponse()
+    except BaseException:
+        client.close()
+        raise
+
+
+def _target(url: SplitResult) -> str:
+    return (url.path or "/") + (f"?{url.query}" if url.query else "")
+
+
+class HttpStream:
+    """A multipart answer of which each part is one picture; see `camera.Stream`.
+
+    Args:
+        values: Limits and time-outs.
+        clock: Time.
+        description: What to call the camera, without secrets.
+        connection: Under the answer; closed with the stream.
+        response: The answer, of which the body is read here.
+        parts: Takes the body apart; may hold what was read of it already.
+    """
+
+    def __init__(
+        self,
+        values: Source,
+        clock: Clock,
+        description: str,
+        *,
+        connection: socket.socket,
+        response: http.client.HTTPResponse,
+        parts: Parts,
+    ) -> None:
+        self._values = values
+        self._clock = clock
+        self._description = description
+        self._connection = connection
+        self._response = response
+        self._parts = parts
+
+    def next_picture(self) -> Pixels | PictureError:
+        """Return the picture of the next part; see `camera.Stream`."""
+        until_s = self._clock.monotonic() + self._values.read_timeout_s
+        while (body := self._parts.next_body()) is None:
+            if self._clock.monotonic() > until_s:
+                raise SourceError(f"camera stopped delivering: {self._description}: no whole picture in time")
+            self._parts.feed(self._receive())
+            if self._parts.size_bytes > self._values.max_file_bytes + MAX_PART_HEADER_BYTES:
+                raise SourceError(f"{self._description}: a part has more than {self._values.max_file_bytes} bytes")
+        try:
+            return decode_picture(
+                body,
+                name=self._description,
+                max_px=self._values.max_frame_px,
+                full_scale=self._values.full_scale,
+            )
+        except PictureError as exc:
+            return exc
+
+    def _receive(self) -> bytes:
+        try:
+            data = self._response.read1(1 << 18)
+        except (OSError, ValueError, http.client.HTTPException) as exc:
+            raise SourceError(f"camera stopped delivering: {self._description}: {exc}") from exc
+        if not data:
+            raise SourceError(f"camera ended the stream: {self._description}")
+        return data
+
+    def interrupt(self) -> None:
+        """End a blocked `next_picture` at once; see `camera.Stream`."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection; see `camera.Stream`."""
+        self._response.close()
+        self._connection.close()
+
+
+class Parts:
+    """Takes a `multipart/x-mixed-replace` stream apart; no I/O.
+
+    Args:
+        boundary: As the content type names it; cameras disagree about the leading dashes.
+    """
+
+    def __init__(self, boundary: str) -> None:
+        self._delimiter = b"--" + boundary.strip().lstrip("-").encode("latin-1", "replace")
+        self._buffer = bytearray()
+        self._searched = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that wait for the end of their part."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """Add bytes as they came."""
+        self._buffer += data
+
+    def next_body(self) -> bytes | None:
+        """Return the next part's body, or None when more bytes are needed.
+
+        A body that is shorter than its announced length ends where the next part begins.
+
+        Raises:
+            SourceError: A part's header does not end.
+        """
+        start = self._buffer.find(self._delimiter)
+        if start < 0:
+            del self._buffer[: -len(self._delimiter)]
+            return None
+        del self._buffer[:start]
+        if (body := self._find_body()) is None:
+            if len(self._buffer) > MAX_PART_HEADER_BYTES:
+                raise SourceError(f"a part's header has more than {MAX_PART_HEADER_BYTES} bytes")
+            return None
+        begin, length = body
+        following = self._buffer.find(self._delimiter, max(begin, self._searched - len(self._delimiter)))
+        self._searched = len(self._buffer)
+        if length and not 0 <= following < begin + length:
+            if len(self._buffer) < begin + length:
+                return None
+            end = rest = begin + length
+        elif following >= 0:
+            end, rest = following, following
+            if self._buffer[end - 1 : end] == b"\n":
+                end -= 1
+            if self._buffer[end - 1 : end] == b"\r":
+                end -= 1
+        else:
+            return None
+        content = bytes(self._buffer[begin : max(begin, end)])
+        del self._buffer[:rest]
+        self._searched = 0
+        return content
+
+    def _find_body(self) -> tuple[int, int] | None:
+        """Return where the body begins and how long it is announced to be (0: not announced)."""
+        ends = [
+            (at, len(gap))
+            for gap in (b"\r\n\r\n", b"\n\n")
+            if (at := self._buffer.find(gap, 0, MAX_PART_HEADER_BYTES)) >= 0
+        ]
+        if not ends:
+            return None
+        at, gap = min(ends)
+        for line in bytes(self._buffer[:at]).splitlines():
+            name, _, value = line.partition(b":")
+            if name.strip().lower() == b"content-length" and value.strip().isdigit() and len(value) < 20:
+                return at + gap, int(value)
+        return at + gap, 0
