@@ -9,9 +9,7 @@ change afterwards.
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from inspector.box import Box
 from inspector.clock import to_rfc3339, to_timestamp_ms
-from inspector.frame import Pixels
 from inspector.labels import Severity
 
 Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
@@ -236,6 +233,7 @@ class CoilCommand(BaseModel):
 Body = DefectMessage | FrameMessage | AlarmMessage | CoverageMessage
 State = HealthMessage | AboutMessage | MarkMessage | CoilMessage | ReplyMessage
 
+
 MESSAGE_TYPES: Mapping[str, type[BaseModel]] = {
     "defect": DefectMessage,
     "frame": FrameMessage,
@@ -249,43 +247,8 @@ MESSAGE_TYPES: Mapping[str, type[BaseModel]] = {
 }
 """Message type by topic below the root."""
 
+
 _TOPICS = {kind: topic for topic, kind in MESSAGE_TYPES.items()}
-
-UNSTORED = {"store_id": "", "seq": 0}
-"""Stand-ins in a draft for what the store assigns."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """What an evidence picture is made of.
-
-    Attributes:
-        pixels: The frame's.
-        box: To be marked.
-        around: To be shown with some surroundings; the box lies in it.
-    """
-
-    pixels: Pixels
-    box: Box
-    around: Box
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Draft:
-    """A message that the store has not numbered yet.
-
-    Attributes:
-        body: Everything but `store_id`, `seq` and the evidence.
-        picture: What to keep as evidence with it, or None.
-    """
-
-    body: Body
-    picture: Picture | None = None
-
-    @property
-    def topic(self) -> str:
-        """Topic below the root."""
-        return topic_of(self.body)
 
 
 def topic_of(body: Body | State) -> str:
@@ -301,29 +264,6 @@ def encode(body: Body | State) -> bytes:
 def canonical_json(value: Any) -> bytes:
     """Return sorted, space-free UTF-8 JSON; NaN and infinities are refused."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def numbered(draft: Draft, store_id: str, seq: int, evidence: Evidence | None = None) -> Body:
-    """Return the message with what only the store knows."""
-    update: dict[str, Any] = {"store_id": store_id, "seq": seq}
-    if evidence is not None and isinstance(draft.body, DefectMessage):
-        update["evidence"] = evidence
-    return draft.body.model_copy(update=update)
-
-
-class Ids:
-    """Names things after what they are: the same frame, inspected again, gives the same ids (UUID version 5).
-
-    Args:
-        root: MQTT topic root, which keeps stations apart.
-    """
-
-    def __init__(self, root: str) -> None:
-        self._namespace = uuid.uuid5(uuid.NAMESPACE_URL, f"inspector:{root}")
-
-    def of(self, *parts: object) -> str:
-        """Return the id that `parts` have at this station."""
-        return str(uuid.uuid5(self._namespace, "\x1f".join(str(part) for part in parts)))
 
 
 def moment_fields(moment: datetime) -> dict[str, Any]:

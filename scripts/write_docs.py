@@ -17,11 +17,13 @@ from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
 from inspector.box import Box
+from inspector.drafts import numbered
 from inspector.frame import FileStamp, Frame
+from inspector.ids import Ids
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.labels import CLEAN
-from inspector.messages import Evidence, Ids, encode, numbered
+from inspector.messages import Evidence, encode
 from inspector.settings.sections import Settings
 from inspector.telemetry.metrics import Metrics
 from inspector.track.rules import TrackRules

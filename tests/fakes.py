@@ -16,13 +16,13 @@ import numpy as np
 
 from inspector.box import Box
 from inspector.frame import Cause, FileStamp, Frame, Gap, Pixels
+from inspector.ids import Ids
 from inspector.inspection.decision import DecisionRules
 from inspector.inspection.distance import FeatureDistance, Space
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.inspection.predictions import Predictions
 from inspector.inspection.preprocess import to_input
-from inspector.messages import Ids
 from inspector.sources.base import EndOfSource, Policy
 from inspector.store.entries import DoneMark, Entry
 from inspector.track.rules import TrackRules

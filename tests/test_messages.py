@@ -20,20 +20,19 @@ from strategies import moments
 
 import inspector.messages
 from inspector.clock import SystemClock, to_rfc3339, to_timestamp_ms
+from inspector.drafts import Draft, numbered
 from inspector.frame import Cause
+from inspector.ids import Ids
 from inspector.messages import (
     MESSAGE_TYPES,
     AboutMessage,
     CoilMessage,
-    Draft,
     Evidence,
     HealthMessage,
-    Ids,
     MarkMessage,
     ReplyMessage,
     canonical_json,
     encode,
-    numbered,
     schema_files,
     topic_of,
     write_schemas,

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from inspector.drafts import Draft, numbered
 from inspector.errors import SourceError
 from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import InspectRules, inspect_frame
-from inspector.messages import Draft, encode, numbered
+from inspector.messages import encode
 from inspector.model.pool import WorkerPool
 from inspector.settings.loading import load_settings
 from inspector.settings.sections import Settings, Source

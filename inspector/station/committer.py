@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 import structlog
 
 from inspector.clock import Clock, to_timestamp_ms
+from inspector.drafts import Draft
 from inspector.faults import crash_point
 from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import Inspection
 from inspector.labels import UNKNOWN
-from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage, Draft, Evidence
+from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage, Evidence
 from inspector.sources.base import FrameSource
 from inspector.station.dispatcher import Dispatcher, Result
 from inspector.store.entries import REFUSED_OUTCOMES, Candidate, DoneMark, Entry

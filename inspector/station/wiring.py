@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 
 from inspector.http.options import HttpOptions, read_token
+from inspector.ids import Ids
 from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.quality import QualityRules
 from inspector.inspection.tiling import TilingRules
-from inspector.messages import Ids
 from inspector.model.bundle import Bundle, find_bundle, load_bundle
 from inspector.model.classifier import load_runtime
 from inspector.model.golden import GoldenResult

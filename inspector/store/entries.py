@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from inspector.drafts import Draft
 from inspector.frame import Cause, FileStamp
-from inspector.messages import Draft, Evidence
+from inspector.messages import Evidence
 
 REFUSED_OUTCOMES = frozenset({Cause.UNREADABLE, Cause.UNSUPPORTED, Cause.TOO_LARGE, Cause.DEADLY})
 """What the ledger calls a file that was never a picture to inspect."""

@@ -15,7 +15,8 @@ import numpy as np
 
 from inspector.box import Box
 from inspector.clock import Clock
-from inspector.messages import Evidence, Picture
+from inspector.drafts import Picture
+from inspector.messages import Evidence
 
 MARGIN_SHARE = 0.25
 """Surroundings shown on each side, as a share of the part."""

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from inspector.clock import Clock, to_timestamp_ms
+from inspector.drafts import numbered
 from inspector.errors import StoreError, WorkerError
 from inspector.faults import crash_point
-from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage, FrameMessage, numbered
+from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage, FrameMessage
 from inspector.messages import encode as encode_message
 from inspector.store.entries import REFUSED_OUTCOMES, Entry, OutboxRow, OutboxState
 from inspector.store.work_list import WorkList

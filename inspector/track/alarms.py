@@ -6,10 +6,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
+from inspector.drafts import Draft
 from inspector.frame import Frame
 from inspector.inspection.merge import Defect
 from inspector.labels import SEVERITIES
-from inspector.messages import AlarmMessage, Draft, Why
+from inspector.messages import AlarmMessage, Why
 from inspector.track.bodies import common_fields
 from inspector.track.rules import TrackRules
 from inspector.track.state import LimitState, TrackState

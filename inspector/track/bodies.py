@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from inspector.box import Box
 from inspector.clock import to_rfc3339
+from inspector.drafts import UNSTORED
 from inspector.errors import ConfigError
 from inspector.frame import Frame, Gap
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.labels import UNKNOWN
 from inspector.messages import (
-    UNSTORED,
     BoxPx,
     CoverageMessage,
     DefectMessage,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from inspector.drafts import Draft
 from inspector.frame import Cause, Frame, Gap
-from inspector.messages import Draft
 from inspector.track.bodies import coverage_body, frames_of, missed_body
 from inspector.track.defects import closed_draft
 from inspector.track.rules import TrackRules

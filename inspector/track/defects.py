@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from inspector.box import Box
+from inspector.drafts import Draft, Picture
 from inspector.frame import Frame
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
-from inspector.messages import Draft, Picture, RunnerUp
+from inspector.messages import RunnerUp
 from inspector.track.alarms import judge_alarm
 from inspector.track.bodies import defect_body, frame_body, scale_fields, why_of
 from inspector.track.rules import TrackRules

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from inspector.ids import Ids
 from inspector.labels import Severity
-from inspector.messages import Ids
 
 
 @dataclass(frozen=True, slots=True)

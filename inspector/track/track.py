@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from inspector.drafts import Draft
 from inspector.frame import Gap
 from inspector.inspection.one_frame import Inspection
-from inspector.messages import Draft
 from inspector.track.alarms import flush_limits
 from inspector.track.coverage import flush_gaps, take_gap
 from inspector.track.defects import closed_draft, track_still, track_stream

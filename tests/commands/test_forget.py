@@ -11,10 +11,11 @@ from fakes import NOON, FakeClock, make_frame, track_rules
 
 from inspector.box import Box
 from inspector.commands.forget import forget_period, parse_time
+from inspector.drafts import Picture
 from inspector.errors import ConfigError, StoreError
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
-from inspector.messages import DefectMessage, Picture
+from inspector.messages import DefectMessage
 from inspector.store.entries import Entry
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.store import Store

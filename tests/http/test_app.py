@@ -15,8 +15,8 @@ from fakes import inspected, make_defect, track_rules
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from inspector.drafts import Draft
 from inspector.http.app import MAX_DEFECTS
-from inspector.messages import Draft
 from inspector.store.entries import Entry
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.store import Store

@@ -15,7 +15,7 @@ import pytest
 from fakes import NOON, FakeClock
 
 from inspector.box import Box
-from inspector.messages import Picture
+from inspector.drafts import Picture
 from inspector.store.evidence import EvidenceFolder, draw_evidence
 
 PIXELS = np.random.default_rng(11).integers(60, 190, (400, 600)).astype(np.uint8)

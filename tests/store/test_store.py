@@ -22,9 +22,10 @@ from fakes import STAMP, FakeClock, entry, make_gap, track_rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inspector.drafts import Draft
 from inspector.errors import StoreError
 from inspector.faults import CRASH_POINTS
-from inspector.messages import CoverageMessage, Draft, Evidence
+from inspector.messages import CoverageMessage, Evidence
 from inspector.store import store as store_module
 from inspector.store.entries import Candidate, DoneMark, Entry, OutboxState
 from inspector.store.store import Store
