@@ -2,8 +2,9 @@
 
 Each type is declared once, here; `inspector/schemas/*.json` is generated from it (`python -m inspector.messages`) and a
 test holds the two together. Payloads are flat with at most one level of nesting, have no arrays, and always carry
-every key: absent is null. A message is a `Draft` until the store gives it `store_id` and `seq`; stored bytes never
-change afterwards.
+every key: absent is null. Published schemas are open: a new key is not a new version, so a consumer ignores keys that
+it does not know; a key that goes or changes its type is one. A message is a `Draft` until the store gives it `store_id`
+and `seq`; stored bytes never change afterwards. The schema files of version 1 stay for rows stored under them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89a
 Score = Annotated[float, Field(ge=0, le=1)]
 Moment = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$")]
 Count = Annotated[int, Field(ge=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 
 class _Flat(BaseModel):
@@ -66,8 +68,9 @@ class Why(_Flat):
 
     rule: Literal["threshold", "severity", "mode", "n_of_m", "limit"] = Field(description="Rule that decided last.")
     key: str = Field(description="Configuration key that would change the outcome.")
-    threshold: Score
-    score: Score
+    measure: Literal["score", "distance"] = Field(default="score", description="What threshold and score measure.")
+    threshold: NotNegative
+    score: NotNegative
     margin: float = Field(description="score - threshold, rounded to four decimals.")
     hits: Count = Field(description="Frames with this label among the last `window`.")
     window: Count
@@ -91,20 +94,37 @@ class _Common(_Flat):
     bundle: str = Field(description="name@version+fingerprint of the model bundle.")
     config: str = Field(description="Fingerprint of the configuration.")
     simulated: bool = Field(description="True for generated pictures.")
+    side: Literal["top", "bottom"] | None = Field(default=None, description="Which side of the strip; null: not said.")
+    reference: str | None = Field(default=None, description="Hash of the site's reference; null: not taught.")
+    recipe: str | None = Field(default=None, description="Name of the recipe in force.")
+    recipe_hash: str | None = Field(default=None, description="Hash of its content.")
 
 
-class DefectMessage(_Common):
+class _Named(_Common):
+    class_code: str | None = Field(default=None, description="The plant's code for the label.")
+    class_name: str | None = Field(default=None, description="The plant's name for the label.")
+    class_group: str | None = Field(default=None, description="The plant's group of the label.")
+    distance: NotNegative | None = Field(default=None, description="From the site's reference; null: not taught.")
+
+
+class DefectMessage(_Named):
     """One phase of one defect; an independent still gives exactly one message per defect, `closed`."""
 
-    schema_: Literal["inspector/defect/1"] = Field(default="inspector/defect/1", alias="schema")
+    schema_: Literal["inspector/defect/2"] = Field(default="inspector/defect/2", alias="schema")
     defect_id: Uuid = Field(description="The same in all phases of the defect.")
     phase: Literal["opened", "updated", "closed"]
     frame: FrameRef
     box_px: BoxPx = Field(description="Where it shows; around whole tiles with a bundle whose maps do not tell.")
     line: int | None = Field(description="Absolute first line on a line stream.")
     lines: int | None = Field(description="Length in lines on a line stream.")
-    position_m: float | None = Field(description="Along the strip.")
+    position_m: float | None = Field(description="From the coil's head; before any coil, from the first line seen.")
+    from_tail_m: float | None = Field(default=None, description="From the coil's tail, once its length is known.")
+    position_source: Literal["lines", "speed", "rate", "encoder"] | None = Field(
+        default=None, description="What the position was counted from."
+    )
     across_mm: float | None = Field(description="Left edge, from the frame's left.")
+    from_operator_mm: float | None = Field(default=None, description="Left edge, from the strip's operator side.")
+    from_centre_mm: float | None = Field(default=None, description="Middle, from the strip's centre line.")
     width_mm: float | None
     length_mm: float | None
     scale_source: Literal["card", "configuration"] | None = Field(description="Who knows mm per px; null: nobody.")
@@ -114,15 +134,17 @@ class DefectMessage(_Common):
     severity: Severity
     alarm: bool
     why: Why
+    shelved_by: str | None = Field(default=None, description="Id of the command that shelved its alarm.")
+    periodic_id: Uuid | None = Field(default=None, description="The periodic finding that it belongs to.")
     tiles: Count
     frames: Count
     evidence: Evidence
 
 
-class FrameMessage(_Common):
+class FrameMessage(_Named):
     """What became of one frame; every captured still gives exactly one."""
 
-    schema_: Literal["inspector/frame/1"] = Field(default="inspector/frame/1", alias="schema")
+    schema_: Literal["inspector/frame/2"] = Field(default="inspector/frame/2", alias="schema")
     frame: FrameRef
     verdict: Literal["pass", "fail", "unknown", "not_inspected"]
     reason: str | None = Field(description="Why it was not inspected: a word of the coverage causes.")
@@ -135,14 +157,20 @@ class FrameMessage(_Common):
     height_px: int | None
     tiles: Count
     unknown_tiles: Count
+    unclassified_tiles: Count | None = Field(default=None, description="Not like the reference; null: not taught.")
 
 
-class AlarmMessage(_Common):
+class AlarmMessage(_Named):
     """A defect that asks for a person, or word of how many more there were."""
 
-    schema_: Literal["inspector/alarm/1"] = Field(default="inspector/alarm/1", alias="schema")
-    kind: Literal["defect", "suppressed"]
+    schema_: Literal["inspector/alarm/2"] = Field(default="inspector/alarm/2", alias="schema")
+    kind: Literal["defect", "suppressed", "summary"]
     defect_id: Uuid = Field(description="The defect; of `suppressed`, the first that was held back.")
+    defect_ids: str | None = Field(default=None, description="Of a summary: defect_id of each, separated by spaces.")
+    area: str | None = Field(default=None, description="The operator's area that the limit holds for.")
+    url: str | None = Field(default=None, description="A link that opens the defect.")
+    position_m: float | None = Field(default=None, description="As in the defect.")
+    across_mm: float | None = Field(default=None, description="As in the defect.")
     label: str
     score: Score
     severity: Severity
@@ -154,14 +182,19 @@ class AlarmMessage(_Common):
 class CoverageMessage(_Common):
     """A stretch that was not inspected, or messages that were lost."""
 
-    schema_: Literal["inspector/coverage/1"] = Field(default="inspector/coverage/1", alias="schema")
+    schema_: Literal["inspector/coverage/2"] = Field(default="inspector/coverage/2", alias="schema")
     from_: Moment = Field(alias="from")
     to: Moment
     cause: str
     frames: Count = Field(description="Frames that are missing; 0: not known.")
     epoch: Count
     source_key: str | None
+    from_m: float | None = Field(default=None, description="Start of the stretch, as `position_m` of a defect.")
+    to_m: float | None = Field(default=None, description="Its end.")
     detail: str | None
+    person: str | None = Field(default=None, description="Who asked for it, for cause `paused`.")
+    sink: str | None = Field(default=None, description="Which sink lost messages, for cause `messages_lost`.")
+    lost: Count | None = Field(default=None, description="How many messages were lost.")
     first_seq: int | None = Field(description="First lost message, for cause `messages_lost`.")
     last_seq: int | None
 
@@ -169,18 +202,25 @@ class CoverageMessage(_Common):
 class HealthMessage(_Flat):
     """Whether the station sees. Retained; a consumer that reads it after `valid_until` must take it for `blind`."""
 
-    schema_: Literal["inspector/health/1"] = Field(default="inspector/health/1", alias="schema")
+    schema_: Literal["inspector/health/2"] = Field(default="inspector/health/2", alias="schema")
     station: str
-    state: Literal["starting", "ok", "degraded", "blind", "idle", "held"]
+    state: Literal["starting", "ok", "degraded", "blind", "idle", "paused"]
     reason: str | None
     since: Moment
     valid_until: Moment
+    running: bool | None = Field(default=None, description="Whether the line runs, as the plant said.")
+    speed_m_s: NotNegative | None = Field(default=None, description="Its speed, as the plant said.")
+    person: str | None = Field(default=None, description="Who paused it.")
+    until: Moment | None = Field(default=None, description="When the pause ends by itself.")
+    shelved: Count | None = Field(default=None, description="Shelved alarms in force.")
+    reference: str | None = Field(default=None, description="Hash of the site's reference; null: not taught.")
+    recipe: str | None = Field(default=None, description="Name of the recipe in force.")
 
 
 class AboutMessage(_Flat):
     """What runs here. Retained."""
 
-    schema_: Literal["inspector/about/1"] = Field(default="inspector/about/1", alias="schema")
+    schema_: Literal["inspector/about/2"] = Field(default="inspector/about/2", alias="schema")
     station: str
     version: str
     runtime: str
@@ -192,6 +232,8 @@ class AboutMessage(_Flat):
     store_id: str
     started_at: Moment
     clock: Literal["synchronized", "unsynchronized", "unknown"]
+    clock_offset_ms: float | None = Field(default=None, description="How far the clock is off, as the kernel says.")
+    reference: str | None = Field(default=None, description="Hash of the site's reference; null: not taught.")
     schemas: str = Field(description="Schemas in use, separated by spaces.")
 
 
@@ -206,20 +248,34 @@ class MarkMessage(_Flat):
 class CoilMessage(_Flat):
     """Which coil or batch runs, as the plant said on `cmd/coil`. Retained."""
 
-    schema_: Literal["inspector/coil/1"] = Field(default="inspector/coil/1", alias="schema")
+    schema_: Literal["inspector/coil/2"] = Field(default="inspector/coil/2", alias="schema")
     station: str
     coil_id: str | None = Field(description="Null between coils.")
     since: Moment
+    product: str | None = None
+    grade: str | None = Field(default=None, description="Of the steel.")
+    width_mm: NotNegative | None = None
+    thickness_mm: NotNegative | None = None
+    length_m: NotNegative | None = None
+    inspected_m: NotNegative | None = Field(default=None, description="How much of it was inspected.")
+    recipe: str | None = Field(default=None, description="Name of the recipe in force.")
+    ended_at: Moment | None = Field(default=None, description="When the coil of the report ended.")
+    assessed: bool | None = Field(default=None, description="False: too little of it was inspected to judge it.")
+    surface_class: str | None = None
+    disposition: str | None = None
     report: str | None = Field(description="Reference of the report of the coil that ended; null while there is none.")
 
 
 class ReplyMessage(_Flat):
-    """The answer to a command."""
+    """The answer to a command: what was asked, whether it is in force, and if not, why."""
 
-    schema_: Literal["inspector/reply/1"] = Field(default="inspector/reply/1", alias="schema")
+    schema_: Literal["inspector/reply/2"] = Field(default="inspector/reply/2", alias="schema")
     command: str
-    accepted: bool
-    detail: str
+    ok: bool = Field(description="Whether the command was carried out.")
+    error: str | None = Field(default=None, description="One word: why it was not.")
+    request_id: str | None = Field(default=None, description="As it was asked.")
+    accepted: bool = Field(description="Whether the command was understood and allowed.")
+    detail: str = Field(description="The same for a person.")
 
 
 class CoilCommand(BaseModel):
@@ -271,14 +327,34 @@ def moment_fields(moment: datetime) -> dict[str, Any]:
     return {"captured_at": to_rfc3339(moment), "timestamp_ms": to_timestamp_ms(moment)}
 
 
+def schema_name(topic: str) -> str:
+    """Return the name of the schema that messages of a topic carry, as `inspector/defect/2`."""
+    return str(MESSAGE_TYPES[topic].model_fields["schema_"].default)
+
+
+def schema_file(topic: str) -> str:
+    """Return the name of its file in `inspector/schemas`, as `defect-2.json`."""
+    return f"{topic}-{schema_name(topic).rpartition('/')[2]}.json"
+
+
 def schema_files() -> dict[str, str]:
     """Return the JSON Schema text of each message type by file name."""
     files = {}
     for topic, kind in MESSAGE_TYPES.items():
         schema = kind.model_json_schema(by_alias=True, mode="serialization")
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-        files[f"{topic}-1.json"] = json.dumps(schema, indent=1, sort_keys=True) + "\n"
+        name = schema_file(topic)
+        files[name] = (
+            json.dumps(schema if name.endswith("-1.json") else _opened(schema), indent=1, sort_keys=True) + "\n"
+        )
     return files
+
+
+def _opened(schema: Any) -> Any:
+    """Return the schema without its bans of further keys: a message may have more tomorrow."""
+    if isinstance(schema, dict):
+        return {key: _opened(value) for key, value in schema.items() if key != "additionalProperties"}
+    return [_opened(value) for value in schema] if isinstance(schema, list) else schema
 
 
 def write_schemas(folder: Path) -> None:

@@ -31,7 +31,7 @@ COLUMNS = 24
 COUNTED_OVER = "15s"
 """Shortest step of panels that count events: three scrapes, for `increase` needs two."""
 STATE_COLOURS = {
-    "down": "dark-red", "blind": "red", "degraded": "orange", "held": "purple", "starting": "blue",
+    "down": "dark-red", "blind": "red", "degraded": "orange", "paused": "purple", "starting": "blue",
     "idle": "text", "ok": "green",
 }  # fmt: skip
 

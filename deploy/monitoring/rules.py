@@ -1,7 +1,7 @@
 """Recording and alert rules, as data: what is computed ahead, and what asks a person to act.
 
 Each alert says what it means and what to do first; `docs/runbook.md` has the long form, and a test holds the two
-together. What a station already judges itself (blind, idle, held) is taken over, not judged again.
+together. What a station already judges itself (blind, idle, paused) is taken over, not judged again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from inspector.telemetry.metrics import HEALTH_STATES
 Level = Literal["critical", "warning", "info"]
 
 M = make_metrics()
-STATE_CODES = {"down": 0, "blind": 1, "degraded": 2, "held": 3, "starting": 4, "idle": 5, "ok": 6}
+STATE_CODES = {"down": 0, "blind": 1, "degraded": 2, "paused": 3, "starting": 4, "idle": 5, "ok": 6}
 """Health as a number, so that one row of a timeline shows it; the worse, the smaller."""
 assert set(STATE_CODES) == {"down", *HEALTH_STATES}  # noqa: S101 - a new state needs a code
 

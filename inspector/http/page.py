@@ -31,7 +31,7 @@ STATE_TEXT = {
     "blind": "The surface is NOT being inspected.",
     "idle": "There is nothing to inspect at present.",
     "starting": "Inspection has not begun yet.",
-    "held": "Inspection is on hold.",
+    "paused": "Inspection is paused.",
 }
 
 

@@ -25,7 +25,16 @@ from inspector.frame import Cause, Gap
 from inspector.http.app import Shown, make_app
 from inspector.http.server import HttpServer
 from inspector.inspection.picture import classify_pixels
-from inspector.messages import MESSAGE_TYPES, AboutMessage, Body, CoilCommand, CoilMessage, ReplyMessage, encode
+from inspector.messages import (
+    MESSAGE_TYPES,
+    AboutMessage,
+    Body,
+    CoilCommand,
+    CoilMessage,
+    ReplyMessage,
+    encode,
+    schema_name,
+)
 from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
 from inspector.settings.loading import Loaded
@@ -471,15 +480,17 @@ class Station:
         except ValidationError as exc:
             detail = f"not understood: {exc.errors(include_url=False, include_input=False)[0]['msg']}"
             _log.warning("command_refused", command=command, detail=detail)
-            return ReplyMessage(command=command, accepted=False, detail=detail)
+            return ReplyMessage(command=command, ok=False, error="invalid", accepted=False, detail=detail)
         if wanted.coil_id != self.store.coil()[0]:
             try:
                 self.store.set_coil(wanted.coil_id)
             except sqlite3.OperationalError as exc:
-                return ReplyMessage(command=command, accepted=False, detail=f"the store refuses: {exc}")
+                return ReplyMessage(
+                    command=command, ok=False, error="store", accepted=True, detail=f"the store refuses: {exc}"
+                )
             self.committer.change_coil(wanted.coil_id)
             _log.info("coil", coil_id=wanted.coil_id)
-        return ReplyMessage(command=command, accepted=True, detail=f"coil {wanted.coil_id or 'ended'}")
+        return ReplyMessage(command=command, ok=True, accepted=True, detail=f"coil {wanted.coil_id or 'ended'}")
 
     def about(self) -> AboutMessage:
         """Return what runs here."""
@@ -496,5 +507,5 @@ class Station:
             store_id=self.store.store_id,
             started_at=to_rfc3339(self._started_at),
             clock="synchronized" if Path("/run/systemd/timesync/synchronized").exists() else "unknown",
-            schemas=" ".join(f"inspector/{topic}/1" for topic in sorted(MESSAGE_TYPES)),
+            schemas=" ".join(schema_name(topic) for topic in sorted(MESSAGE_TYPES)),
         )

@@ -15,7 +15,7 @@ from inspector.clock import Clock, to_rfc3339
 from inspector.frame import Cause
 from inspector.messages import HealthMessage
 
-State = Literal["starting", "ok", "degraded", "blind", "idle", "held"]
+State = Literal["starting", "ok", "degraded", "blind", "idle", "paused"]
 
 
 VALID_FOR = timedelta(seconds=15)

@@ -14,7 +14,7 @@ from inspector.frame import Cause
 from inspector.labels import CLEAN, UNKNOWN, Severity
 
 OUTCOMES = ("inspected", *(cause.value for cause in Cause))
-HEALTH_STATES = ("starting", "ok", "degraded", "blind", "idle", "held")
+HEALTH_STATES = ("starting", "ok", "degraded", "blind", "idle", "paused")
 STAGES = ("classify", "inspect", "track", "evidence", "commit")
 SUPPRESSED = ("mode", "severity", "n_of_m", "limit")
 LOST = ("outbox_full", "rejected")

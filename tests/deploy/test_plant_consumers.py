@@ -22,6 +22,8 @@ from e2e.peers import Broker, Daemon, Listener, free_port, wait_for
 from monitors import find_program
 from secured import CAM, SecuredBroker, secured_station
 
+from inspector.messages import schema_file
+
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 INTEGRATIONS = REPOSITORY / "deploy/integrations"
 TELEGRAF: dict[str, Any] = tomllib.loads((INTEGRATIONS / "telegraf/inspector.conf").read_text(encoding="utf-8"))
@@ -35,7 +37,7 @@ _PYTHON_TYPES: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "b
 
 def schema_of(topic: str) -> dict[str, Any]:
     """The JSON Schema that ships with the package."""
-    text = (REPOSITORY / f"inspector/schemas/{topic}-1.json").read_text(encoding="utf-8")
+    text = (REPOSITORY / "inspector/schemas" / schema_file(topic)).read_text(encoding="utf-8")
     return dict(json.loads(text))
 
 
