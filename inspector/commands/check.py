@@ -25,8 +25,8 @@ from inspector.http.server import require_listener
 from inspector.settings.loading import Loaded, load_settings
 from inspector.settings.places import STATION_STATE, is_station_file, state_folder
 from inspector.settings.sections import Settings
+from inspector.sinks.mqtt.connection import probe_broker
 from inspector.sinks.mqtt.options import require_files
-from inspector.sinks.mqtt.publisher import probe_broker
 from inspector.sources.base import EndOfSource, NoLedger, SourceContext
 from inspector.sources.opening import open_source
 from inspector.station.wiring import http_options, mqtt_options, open_bundle

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from inspector.clock import SystemClock, to_timestamp_ms
 from inspector.messages import MarkMessage, encode
 from inspector.sinks.mqtt import publisher as mqtt
+from inspector.sinks.mqtt import window
 from inspector.sinks.mqtt.options import MqttOptions
 from inspector.sinks.mqtt.publisher import MqttPublisher
 from inspector.store.entries import OutboxRow, OutboxState
@@ -161,7 +162,7 @@ def test_a_mark_that_comes_before_the_answer_counts(deliver: Callable[..., list[
 
 def test_what_came_before_a_quota_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker takes 10 of 20 messages and has enough for now: the rest follows later, nothing is lost or repeated."""
-    monkeypatch.setattr(mqtt, "REFUSED_PAUSE_S", 0.05)
+    monkeypatch.setattr(window, "REFUSED_PAUSE_S", 0.05)
     answers: list[bytes] = []
     sent = 0
 

@@ -1,0 +1,302 @@
+"""One connection to a broker: connect, fall back to MQTT 3.1.1, publish, subscribe. It knows no outbox and no window.
+
+Each connection is a new client with a clean start. paho calls back on a thread of its own; what it reports goes as
+events into a queue that the owner reads.
+"""
+
+from __future__ import annotations
+
+import queue
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import paho.mqtt.client as paho
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from inspector.clock import Clock, SystemClock
+from inspector.errors import BrokerError
+from inspector.sinks.mqtt.options import MqttOptions, read_secret, tls_context
+
+HANDSHAKE_TIMEOUT_S = 10.0
+RETAINED_TIMEOUT_S = 1.0
+"""A retained message comes this soon after the subscription is granted, or there is none."""
+_LOGIN_CODES = {4, 5, 0x86, 0x87, 0x8A, 0x8C}
+_PROTOCOL_CODES = {1, 0x84}
+
+Event = tuple[str, Any, Any]
+"""What happened: `connack` (code), `disconnect` (code), `puback` (packet id, code), `suback` (packet id, codes),
+`message` (topic, payload), `wake`, `idle`."""
+Events = queue.SimpleQueue[Event]
+
+_log = structlog.get_logger("mqtt")
+
+
+class ProtocolChoice:
+    """Which version of MQTT to speak, learned from what the broker answered.
+
+    3.1.1 says less, and a broker that starts behind a proxy closes connections of any version: unless it refused
+    MQTT 5 by its name, a closed connection has to be confirmed by a second one.
+
+    Args:
+        options: The broker; `protocol` may name the version.
+    """
+
+    def __init__(self, options: MqttOptions) -> None:
+        self._options = options
+        self._fallback = self._proved = self._v311_was_accepted = False
+
+    def version(self) -> MQTTProtocolVersion:
+        """Return the version to try next."""
+        asked = self._options.protocol
+        if asked == "3.1.1" or (asked == "auto" and self._fallback):
+            return MQTTProtocolVersion.MQTTv311
+        return MQTTProtocolVersion.MQTTv5
+
+    def accepts(self, version: MQTTProtocolVersion) -> bool:
+        """Say whether to go on with a connection of this version, or to try MQTT 5 once more."""
+        if version is MQTTProtocolVersion.MQTTv5 or self._options.protocol == "3.1.1":
+            self._v311_was_accepted = False
+            return True
+        if self._proved:
+            return True
+        self._fallback, self._v311_was_accepted = False, True
+        return False
+
+    def refused(self, version: MQTTProtocolVersion, why: str, by_name: bool) -> None:
+        """Note that the broker refused this version.
+
+        Args:
+            version: The one that was tried.
+            why: For the log.
+            by_name: It refused the version itself, and did not only close the connection.
+        """
+        if self._options.protocol != "auto":
+            return
+        proved = by_name or self._v311_was_accepted
+        self._fallback = version is MQTTProtocolVersion.MQTTv5
+        self._proved = self._fallback and proved
+        self._v311_was_accepted = self._v311_was_accepted and self._fallback
+        if self._proved:
+            _log.warning("trying_mqtt_3_1_1", broker=self._options.address, why=why)
+
+
+class Connection:
+    """A client, and what it reports; made by `Connector`.
+
+    Attributes:
+        version: The version it speaks.
+        events: Where its events go.
+    """
+
+    def __init__(
+        self, client: paho.Client, version: MQTTProtocolVersion, options: MqttOptions, events: Events, clock: Clock
+    ) -> None:
+        self._client = client
+        self._options = options
+        self._clock = clock
+        self.version = version
+        self.events = events
+        # paho calls these while it holds its own locks, so they do nothing but hand over.
+        client.on_connect = lambda _c, _u, _f, code, _p: events.put(("connack", code, None))
+        client.on_disconnect = lambda _c, _u, _f, code, _p: events.put(("disconnect", code, None))
+        client.on_publish = lambda _c, _u, mid, code, _p: events.put(("puback", mid, code))
+        client.on_subscribe = lambda _c, _u, mid, codes, _p: events.put(("suback", mid, codes))
+        client.on_message = lambda _c, _u, message: events.put(("message", message.topic, bytes(message.payload)))
+
+    @property
+    def protocol(self) -> str:
+        """5 or 3.1.1."""
+        return "5" if self.version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
+
+    def closed(self, code: Any) -> BrokerError:
+        """Return the error that a `disconnect` is."""
+        return BrokerError(f"broker {self._options.address} closed the connection: {code}")
+
+    def wait_for(self, kinds: set[str], timeout_s: float) -> tuple[str | None, Any, Any]:
+        """Wait for the first event of these kinds and drop others; nothing after `timeout_s`.
+
+        Raises:
+            BrokerError: The broker closed the connection meanwhile.
+        """
+        end = self._clock.monotonic() + timeout_s
+        while (left := end - self._clock.monotonic()) > 0:
+            try:
+                event = self.events.get(timeout=left)
+            except queue.Empty:
+                break
+            if event[0] in kinds:
+                return event
+            if event[0] == "disconnect":
+                raise self.closed(event[1])
+        return None, None, None
+
+    def send(self, topic: str, payload: bytes, historical: bool) -> int:
+        """Publish a message below the root, QoS 1, and return its packet id.
+
+        Args:
+            topic: Below the root.
+            payload: JSON.
+            historical: It is old: MQTT 5 says so in the user property `historical=1`.
+
+        Raises:
+            BrokerError: It cannot be sent.
+        """
+        properties = None
+        if self.version is MQTTProtocolVersion.MQTTv5:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.ContentType = "application/json"
+            if historical:
+                properties.UserProperty = ("historical", "1")
+        info = self._client.publish(f"{self._options.root}/{topic}", payload, qos=1, properties=properties)
+        if info.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise BrokerError(f"broker {self._options.address}: cannot send: {info.rc.name}")
+        return info.mid
+
+    def publish(self, topic: str, payload: bytes, retain: bool = False) -> paho.MQTTMessageInfo:
+        """Publish something that is no message of the outbox, below the root, QoS 1."""
+        return self._client.publish(f"{self._options.root}/{topic}", payload, qos=1, retain=retain)
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Ask for topics below the root; the answer comes as `suback`."""
+        self._client.subscribe([(f"{self._options.root}/{topic}", 1) for topic in topics])
+
+    def read_retained(self, topic: str) -> bytes | None:
+        """Return what the broker keeps on a topic below the root; empty: nothing; None: it may not be read."""
+        full = f"{self._options.root}/{topic}"
+        result, _ = self._client.subscribe(full, qos=1)
+        payload: bytes | None = None
+        codes: Any = None
+        while codes is None or payload is None:  # MQTT lets the message come before the answer
+            limit_s = HANDSHAKE_TIMEOUT_S if codes is None else RETAINED_TIMEOUT_S
+            kind, _, content = self.wait_for({"suback", "message"}, limit_s)
+            if kind == "message":
+                payload = content
+            elif kind == "suback":
+                codes = content
+            else:
+                break
+        if result is not MQTTErrorCode.MQTT_ERR_SUCCESS or codes is None or any(code.is_failure for code in codes):
+            return None
+        self._client.unsubscribe(full)
+        return payload or b""
+
+
+class Connector:
+    """Makes connections to one broker, one at a time.
+
+    Args:
+        options: The broker.
+        clock: Time.
+        rejected: Called with the reason of each refusal, a label of the metric `mqtt_rejected_total`.
+    """
+
+    def __init__(self, options: MqttOptions, clock: Clock, rejected: Callable[[str], object]) -> None:
+        self._options = options
+        self._clock = clock
+        self._rejected = rejected
+        self.choice = ProtocolChoice(options)
+
+    @contextmanager
+    def connect(self, events: Events, will: bool = True) -> Iterator[Connection]:
+        """Connect, and disconnect at the end.
+
+        Args:
+            events: Where the connection reports; a new queue for each.
+            will: Leave `status` = offline behind if the connection breaks.
+
+        Raises:
+            BrokerError: The broker is not there, refuses this client, or a file for it cannot be read.
+        """
+        version = self.choice.version()
+        client = self._make_client(version, will)
+        try:
+            connection = Connection(client, version, self._options, events, self._clock)
+            self._shake_hands(client, connection)
+            yield connection
+        finally:
+            client.disconnect()
+            client.loop_stop()
+
+    def _make_client(self, version: MQTTProtocolVersion, will: bool) -> paho.Client:
+        options = self._options
+        old = version is MQTTProtocolVersion.MQTTv311
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=options.client_id,
+            protocol=version,
+            clean_session=True if old else None,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = 5.0
+        client.max_inflight_messages_set(options.window + 10)
+        if will:
+            client.will_set(f"{options.root}/status", b"offline", qos=1, retain=True)
+        if options.username is not None:
+            client.username_pw_set(options.username, read_secret(options.password_file, "mqtt.password_file"))
+        if options.tls:
+            client.tls_set_context(tls_context(options))
+        return client
+
+    def _shake_hands(self, client: paho.Client, connection: Connection) -> None:
+        self._dial(client, connection.version)
+        client.loop_start()
+        kind, code, _ = connection.wait_for({"connack", "disconnect"}, HANDSHAKE_TIMEOUT_S)
+        if kind == "connack" and not code.is_failure:
+            return
+        if kind == "connack":
+            reason = (
+                "login" if code.value in _LOGIN_CODES else "protocol" if code.value in _PROTOCOL_CODES else "refused"
+            )
+            self._rejected(reason)
+            why = f"refuses this client: {code}"
+            if reason == "protocol":
+                self.choice.refused(connection.version, why, by_name=True)
+            raise BrokerError(f"broker {self._options.address} {why}")
+        self._rejected("refused" if kind else "unreachable")
+        why = "closes the connection before it answers" if kind else "does not answer"
+        if kind:
+            why += "" if self._options.tls else " (a TLS port? mqtt.tls = true)"
+            self.choice.refused(connection.version, why, by_name=False)
+        raise BrokerError(f"broker {self._options.address} {why}")
+
+    def _dial(self, client: paho.Client, version: MQTTProtocolVersion) -> None:
+        options = self._options
+        try:
+            if version is MQTTProtocolVersion.MQTTv5:
+                client.connect(options.host, options.port, options.keepalive_s, clean_start=True)
+            else:
+                client.connect(options.host, options.port, options.keepalive_s)
+        except ssl.SSLError as exc:
+            self._rejected("certificate")
+            raise BrokerError(f"TLS with {options.address} failed: {exc}") from exc
+        except (OSError, ValueError) as exc:
+            self._rejected("unreachable")
+            raise BrokerError(f"no broker at {options.address}: {exc}") from exc
+
+
+def probe_broker(options: MqttOptions) -> str:
+    """Connect once, without publishing anything or disturbing a running station, and return the protocol version.
+
+    Raises:
+        BrokerError: It is not there or refuses, in the words of the daemon.
+    """
+    quiet = replace(options, client_id=f"{options.client_id}-check")
+    connector = Connector(quiet, SystemClock(), rejected=lambda _reason: None)
+    first = connector.choice.version()
+    try:
+        return _probe_once(connector)
+    except BrokerError:
+        if connector.choice.version() is first:
+            raise
+    return _probe_once(connector)
+
+
+def _probe_once(connector: Connector) -> str:
+    with connector.connect(queue.SimpleQueue(), will=False) as connection:
+        return connection.protocol

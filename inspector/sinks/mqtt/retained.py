@@ -1,0 +1,119 @@
+"""The retained state: `status`, `about`, `health`, `coil` and `mark`, what is published again and when.
+
+A broker can lose all of it at any time, so everything is published on each connect. Afterwards `health` follows its
+changes and is repeated while it holds; the `mark` follows the cursor, one at a time. Nothing here talks to a broker:
+publishing is a function that is handed in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from inspector.faults import crash_point
+from inspector.messages import MarkMessage, encode
+
+STATE_PERIOD_S = 5.0
+"""Health is published again after this time without a change."""
+LOOK_PERIOD_S = 0.2
+"""Health is compared this often."""
+
+Publish = Callable[[str, bytes], int]
+"""Publishes a retained payload on a topic below the root, and returns its packet id."""
+
+_log = structlog.get_logger("mqtt")
+
+
+def seq_of_mark(payload: bytes | None, store_id: str, topic: str) -> int | None:
+    """Return how far the broker got, by the mark it kept.
+
+    Args:
+        payload: The mark; empty: it has none; None: it may not be read.
+        store_id: Of the store that sends here.
+        topic: Of the mark, for the log.
+
+    Returns:
+        The last `seq`; 0 when there is no mark or it is not understood; None when it says nothing about this store.
+    """
+    if payload is None:
+        _log.warning("mark_not_readable", topic=topic, mend="allow this station to read its own mark")
+        return None
+    if not payload:
+        return 0
+    try:
+        mark = MarkMessage.model_validate(json.loads(payload))
+    except ValueError:
+        _log.warning("mark_not_understood", topic=topic, payload=payload[:200])
+        return 0
+    if mark.store_id != store_id:
+        _log.warning("mark_of_another_store", topic=topic, store_id=mark.store_id)
+        return None  # somebody else publishes here, or did: what we sent is no less there for it
+    return mark.seq
+
+
+class RetainedState:
+    """The retained state of one connection.
+
+    Args:
+        publish: Publishes one payload.
+        payloads: Gives the retained payloads (`about`, `health`, `coil`) by topic below the root, as of now.
+        store_id: Of the store, for the mark.
+    """
+
+    def __init__(self, publish: Publish, payloads: Callable[[], Mapping[str, bytes]], store_id: str) -> None:
+        self._publish = publish
+        self._payloads = payloads
+        self._store_id = store_id
+        self._mark_packet: int | None = None
+        self._marked = 0
+        self._looked_s = 0.0
+        self._health_s = 0.0
+        self._health = b""
+
+    def publish_all(self, now_s: float) -> None:
+        """Publish all payloads as they are now."""
+        for topic, payload in self._payloads().items():
+            self._publish_one(topic, payload, now_s)
+
+    def refresh(self, now_s: float) -> None:
+        """Publish health if it changed, compared five times a second, and every `STATE_PERIOD_S`."""
+        if now_s - self._looked_s < LOOK_PERIOD_S:
+            return
+        self._looked_s = now_s
+        health = self._payloads().get("health", b"")
+        if now_s - self._health_s >= STATE_PERIOD_S or _without_expiry(health) != self._health:
+            self._publish_one("health", health, now_s)
+
+    def _publish_one(self, topic: str, payload: bytes, now_s: float) -> None:
+        if topic == "health":
+            self._health, self._health_s = _without_expiry(payload), now_s
+        self._publish(topic, payload)
+
+    def leave_mark(self, seq: int, last: bool = False) -> None:
+        """Publish how far the broker got, unless it has it already or the previous mark is unanswered.
+
+        Args:
+            seq: The last `seq` up to which everything has arrived.
+            last: Do not wait for the previous mark: the connection ends.
+        """
+        if (self._mark_packet is None or last) and seq > self._marked:
+            packet_id = self._publish("mark", encode(MarkMessage(store_id=self._store_id, seq=seq)))
+            crash_point("mark.sent")
+            self._mark_packet, self._marked = packet_id, seq
+
+    def ack(self, packet_id: int) -> bool:
+        """Take the answer to a packet; returns whether it was the mark."""
+        if packet_id != self._mark_packet:
+            return False
+        self._mark_packet = None
+        return True
+
+
+def _without_expiry(health: bytes) -> bytes:
+    if not health:
+        return b""
+    parsed = json.loads(health)
+    parsed.pop("valid_until", None)
+    return json.dumps(parsed, sort_keys=True).encode()

@@ -1,0 +1,181 @@
+"""The delivery window: what is under way, what an answer of the broker means, and how far all has arrived.
+
+A state machine without socket, store or clock: time is an argument. What is to be sent, stored or reported is left to
+its owner, which reads the `Answer`. It outlives connections: `open` begins one, and what earlier ones taught (topics
+that had subscribers, topics that are refused, how often a message was refused) stays.
+
+PUBACK below 0x80 is success. "No matching subscribers" is success too, except shortly after a reconnect for topics
+that had subscribers before: then consumers get a grace time to come back (MQTT 5 only; 3.1.1 cannot tell).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from inspector.store.entries import OutboxRow
+
+MAX_REFUSALS = 5
+"""A payload refused this often is set aside and reported as a loss."""
+REFUSED_PAUSE_S = 5.0
+"""Between two tries where the broker refuses everything, or for now."""
+UNMATCHED_PAUSE_S = 0.5
+"""Between two tries of a message that waits for its subscribers."""
+NO_SUBSCRIBERS = 0x10
+FAILURE = 0x80
+"""The first of the codes that refuse."""
+QUOTA_EXCEEDED = 0x97
+
+
+class Fate(Enum):
+    """What becomes of a message after the broker's answer."""
+
+    ARRIVED = "arrived"
+    UNMATCHED = "unmatched"
+    """Its subscribers are not back yet: it is sent again."""
+    REFUSED = "refused"
+    """It is sent again after a pause that grows."""
+    SET_ASIDE = "set aside"
+    """It was refused for the last time; what follows goes on."""
+    HELD = "held"
+    """The broker refuses everything, or takes no more for now: all messages wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A message that the broker has answered.
+
+    Attributes:
+        row: The message.
+        fate: What becomes of it.
+        tries: How often it has been refused in a row, this time included.
+    """
+
+    row: OutboxRow
+    fate: Fate
+    tries: int = 0
+
+
+def first_position(cursor: int, mark: int | None, first_kept_seq: int | None) -> int:
+    """Return after which `seq` a connection begins to send.
+
+    Args:
+        cursor: Up to where the broker acknowledged everything.
+        mark: Up to where it still had everything, by its own memory; None: unknown.
+        first_kept_seq: The oldest message that can be sent again; None: none can.
+    """
+    if mark is None or mark >= cursor:
+        return cursor
+    horizon = cursor if first_kept_seq is None else min(cursor, first_kept_seq - 1)
+    return max(horizon, mark)
+
+
+class Window:
+    """Book-keeping of what is sent and not acknowledged.
+
+    Args:
+        size: How many messages may be under way.
+        subscriber_grace_s: How long after a reconnect a topic may be without its subscribers.
+
+    Attributes:
+        position: The last `seq` that was sent.
+        acknowledged: The last `seq` up to which everything has arrived, without a hole.
+    """
+
+    def __init__(self, size: int, subscriber_grace_s: float) -> None:
+        self._size = size
+        self._grace_s = subscriber_grace_s
+        self._refusals: dict[int, int] = {}
+        self._matched: set[str] = set()
+        self._denied: set[str] = set()
+        self.open(0, 0.0)
+
+    def open(self, after_seq: int, now_s: float) -> None:
+        """Begin a connection: nothing is under way, and everything up to `after_seq` has arrived."""
+        self.position = self.acknowledged = after_seq
+        self._opened_s = now_s
+        self._hold_until_s = 0.0
+        self._heard_s = 0.0
+        self._accepted = False
+        self._in_flight: dict[int, OutboxRow] = {}
+        self._seq_of: dict[int, int] = {}
+        self._arrived: set[int] = set()
+
+    @property
+    def in_flight(self) -> int:
+        """How many messages are under way."""
+        return len(self._in_flight)
+
+    def room(self, now_s: float) -> int:
+        """Return how many messages may be sent now."""
+        return 0 if now_s < self._hold_until_s else max(0, self._size - len(self._in_flight))
+
+    def unanswered_since(self) -> float | None:
+        """Return since when the broker owes an answer and gave none; None: it owes none."""
+        return self._heard_s if self._in_flight else None
+
+    def send(self, packet_id: int, row: OutboxRow, now_s: float) -> None:
+        """Note that `row`, the next message, is under way as packet `packet_id`."""
+        if not self._in_flight:
+            self._heard_s = now_s
+        self._seq_of[packet_id] = row.seq
+        self._in_flight[row.seq] = row
+        self.position = row.seq
+
+    def hear(self, code: int, now_s: float) -> bool:
+        """Note that the broker answered something; returns whether it accepts for the first time."""
+        self._heard_s = now_s
+        first = code < FAILURE and not self._accepted
+        self._accepted |= first
+        return first
+
+    def ack(self, packet_id: int, code: int, now_s: float) -> Answer | None:
+        """Take the answer to a packet; None when it is no message under way."""
+        seq = self._seq_of.pop(packet_id, None)
+        if seq is None or (row := self._in_flight.pop(seq, None)) is None:
+            return None
+        if code >= FAILURE:
+            return self._refuse(row, code, now_s)
+        if code == NO_SUBSCRIBERS and row.topic in self._matched:
+            if now_s - self._opened_s < self._grace_s:
+                self.rewind(now_s + UNMATCHED_PAUSE_S)
+                return Answer(row, Fate.UNMATCHED)
+            self._matched.discard(row.topic)
+        elif code == 0:
+            self._matched.add(row.topic)
+        self._denied.discard(row.topic)
+        self._arrived.add(seq)
+        return Answer(row, Fate.ARRIVED)
+
+    def _refuse(self, row: OutboxRow, code: int, now_s: float) -> Answer:
+        if code == QUOTA_EXCEEDED or not self._accepted:
+            self._in_flight[row.seq] = row
+            self.advance()  # what came before it has arrived, and is not sent again
+            self.rewind(now_s + REFUSED_PAUSE_S)
+            return Answer(row, Fate.HELD)
+        tries = self._refusals[row.seq] = self._refusals.get(row.seq, 0) + 1
+        if tries < MAX_REFUSALS and row.topic not in self._denied:
+            self.rewind(now_s + 0.2 * 2**tries)
+            return Answer(row, Fate.REFUSED, tries)
+        del self._refusals[row.seq]
+        self._denied.add(row.topic)  # what follows on this topic is tried once: alarms must not wait behind it
+        self._arrived.add(row.seq)
+        return Answer(row, Fate.SET_ASIDE, tries)
+
+    def rewind(self, hold_until_s: float) -> None:
+        """Send everything that is not acknowledged again, in order, from `hold_until_s` on."""
+        self._seq_of.clear()
+        self._in_flight.clear()
+        self._arrived = {seq for seq in self._arrived if seq <= self.acknowledged}
+        self.position = self.acknowledged
+        self._hold_until_s = hold_until_s
+
+    def advance(self) -> bool:
+        """Move `acknowledged` over everything that has arrived without a hole; returns whether it moved."""
+        waiting = min(self._in_flight, default=self.position + 1)
+        reached = max((seq for seq in self._arrived if seq < waiting), default=self.acknowledged)
+        if reached <= self.acknowledged:
+            return False
+        self.acknowledged = reached
+        self._arrived = {seq for seq in self._arrived if seq > reached}
+        return True
