@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 
@@ -15,3 +16,11 @@ def opened() -> Iterator[Callable[[FrameSource], FrameSource]]:
     """Close at the end whatever source a test opens."""
     with ExitStack() as stack:
         yield lambda source: stack.enter_context(closing(source))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return an empty folder to be watched."""
+    path = tmp_path / "frames"
+    path.mkdir()
+    return path

@@ -1,0 +1,57 @@
+"""A file in the watched folder, as it was when it was last looked at. No file is opened here."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from inspector.frame import FileStamp
+
+UNFINISHED = (".tmp", ".part", ".filepart")
+"""Ends of names that a writer uses until the file is complete."""
+VANISHED = {errno.ENOENT, errno.ENOTDIR}
+"""What the system answers when a file is not there (any more)."""
+
+
+@dataclass(slots=True)
+class FoundFile:
+    """A file that was found and is not committed yet.
+
+    Attributes:
+        root: The folder, without links.
+        path: Below the root, as the file system spells it.
+        key: The same as text that can be stored and sent.
+        stamp: Size and time when it was last looked at.
+        ready_s: When it counts as finished if it stays as it is, on `Clock.monotonic`.
+        closed: Its writer closed it.
+        tries: Failed reads.
+    """
+
+    root: str
+    path: str
+    key: str
+    stamp: FileStamp
+    ready_s: float
+    closed: bool = False
+    tries: int = 0
+
+
+def stamp_of(path: str | Path) -> FileStamp | None:
+    """Return size and time of what `path` leads to, or None when there is nothing (any more)."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - called for every file of every scan
+    except OSError as exc:
+        if exc.errno in VANISHED:
+            return None
+        try:  # a loop of links, or no permission: to be refused by name
+            found = os.lstat(path)
+        except OSError:
+            return None
+    return FileStamp(found.st_size, found.st_mtime_ns)
+
+
+def key_of(relative: str) -> str:
+    """Return a path as text that can be stored and sent; bytes that are no UTF-8 are spelled out."""
+    return os.fsencode(relative).decode("utf-8", "backslashreplace")

@@ -1,0 +1,254 @@
+"""Finds the pictures of a watched folder: each finished file once, oldest first. Nothing is opened or decoded here.
+
+A file is ready a moment after the kernel said that its writer closed it or moved it in, or when two looks `settle_s`
+apart saw the same size and time. Hints (`folder_hints`) only make it fast; scans find every file. What is finished or
+in work (`folder_work`) is passed over. What a process finished and could not put away before it died is put away by the
+scan of the next one.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import threading
+from collections.abc import Iterator
+
+from inspector.clock import Clock
+from inspector.errors import SourceError
+from inspector.frame import FileStamp
+from inspector.settings.sections import Source
+from inspector.sources.base import READ_TIMEOUT_S
+from inspector.sources.folder_file import FoundFile, key_of, stamp_of
+from inspector.sources.folder_hints import Hints
+from inspector.sources.folder_root import WatchedFolder
+from inspector.sources.folder_walk import Walk
+from inspector.sources.folder_work import FilesInWork
+from inspector.sources.put_away import FinishedFiles
+
+MAX_WAITING = 10_000
+"""Files kept in memory; the oldest ones, and more are fetched by the next scan."""
+SCAN_SLICE_S = 0.2
+"""Longest stretch of scanning inside one `look`."""
+SCAN_SHARE = 0.1
+"""Most of the time that may be spent scanning: a folder with very many files is scanned less often."""
+CLOSED_SETTLE_S = 0.1
+"""Pause after a writer closed a file: many set its time only then, and another time would be another picture."""
+_SUSPECT, _OTHER = 0, 1
+"""Order of delivery: what the process died over comes first."""
+
+
+class Finder:
+    """Knows the files of the folder that are not read yet, in the order in which they are to be read.
+
+    All methods but `close` run on the reader's thread.
+
+    Args:
+        values: The section `[source]`.
+        clock: Time.
+        work: What is in work or finished.
+        finished: What becomes of finished files.
+        changed: Guards the hints, and is notified when one comes.
+    """
+
+    def __init__(
+        self, values: Source, clock: Clock, work: FilesInWork, finished: FinishedFiles, changed: threading.Condition
+    ) -> None:
+        self._values = values
+        self._clock = clock
+        self._work = work
+        self._finished = finished
+        self._folder = WatchedFolder(values.path)
+        self._walk = Walk(values, finished.folders)
+        self._hints = Hints(values.recursive, values.rescan_s, changed)
+        self._waiting: dict[str, FoundFile] = {}
+        self._ready: list[tuple[int, int, str]] = []
+        self._settling: list[tuple[float, str]] = []
+        self._known_done: set[int] = set()
+        self._scan: Iterator[None] | None = None
+        self._scan_due_s = self._scan_spent_s = 0.0
+        self._scanned_once = self._more = False
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether the folder was looked through to its end and every file found was delivered."""
+        return self._scanned_once and not (self._waiting or self._ready or self._settling or self._more or self._scan)
+
+    def has_news(self) -> bool:
+        """Say whether `look` and `next_ready` would find something now; under the lock."""
+        return bool(self._hints) or self._may_begin_next()
+
+    def pause_s(self) -> float:
+        """Return how long there is nothing to look at unless a hint comes; `READ_TIMEOUT_S` at most."""
+        now_s = self._clock.monotonic()
+        next_s = self._scan_due_s if self._scan is None else now_s
+        if self._settling:
+            next_s = min(next_s, self._settling[0][0])
+        return min(READ_TIMEOUT_S, max(0.0, next_s - now_s))
+
+    # The folder itself
+
+    def check(self) -> tuple[int, int] | None:
+        """Look whether the folder is there.
+
+        Returns:
+            None if it is the one that was opened; else what to `open`.
+
+        Raises:
+            SourceError: It is not there (any more); all that was found in it is forgotten.
+        """
+        try:
+            folder_id = self._folder.look()
+        except SourceError:
+            self._forget()
+            raise
+        return None if self._folder.is_open else folder_id
+
+    def open(self, folder_id: tuple[int, int]) -> None:
+        """Begin to find the files of the folder that `check` saw."""
+        self._folder.open(folder_id)
+        self._scan_due_s = self._clock.monotonic()
+        self._hints.start(self._folder.root)  # before the first scan, so that no file falls between the two
+
+    def close(self) -> None:
+        """Watch no more; may come from any thread."""
+        self._hints.close()
+
+    def _forget(self) -> None:
+        self._hints.stop()
+        self._folder.forget()
+        self._scan = None
+        self._scanned_once = False
+        self._waiting.clear()
+        self._ready.clear()
+        self._settling.clear()
+        self._known_done.clear()
+
+    # Files, one at a time
+
+    def look(self) -> None:
+        """Take hints, note which files have settled, and scan for a while if it is time.
+
+        Raises:
+            SourceError: The folder cannot be read any more.
+        """
+        hints = self._hints.take()
+        now_s = self._clock.monotonic()
+        for path in hints:
+            self._take_hint(path)
+        while self._settling and self._settling[0][0] <= now_s:
+            _, key = heapq.heappop(self._settling)
+            file = self._waiting.get(key)
+            if file is not None and file.ready_s <= now_s:
+                self._push_ready(file)
+        if self._scan is None and (now_s >= self._scan_due_s or (self._more and not self._waiting)):
+            self._scan, self._scan_spent_s = self._scan_in_steps(), 0.0
+            self._scan_due_s = now_s + self._values.rescan_s
+        if self._scan is not None:
+            self._go_on_scanning(self._scan, now_s)
+
+    def next_ready(self) -> FoundFile | None:
+        """Return the next finished file that may be begun now, and let go of it; `put_back` takes it again."""
+        while self._may_begin_next():
+            _, mtime_ns, key = heapq.heappop(self._ready)
+            file = self._waiting.get(key)
+            if file is not None and file.stamp.mtime_ns == mtime_ns:  # else it has another place in the list
+                del self._waiting[key]
+                return file
+        return None
+
+    def put_back(self, file: FoundFile, stamp: FileStamp, *, closed: bool = False) -> None:
+        """Look at the file again when it has had time to change."""
+        settle_s = min(CLOSED_SETTLE_S, self._values.settle_s) if closed else self._values.settle_s
+        file.stamp, file.closed, file.ready_s = stamp, closed, self._clock.monotonic() + settle_s
+        self._waiting[file.key] = file
+        heapq.heappush(self._settling, (file.ready_s, file.key))
+
+    def _may_begin_next(self) -> bool:
+        if not self._ready or not self._scanned_once:
+            return False
+        return self._work.may_begin(suspect=self._ready[0][0] == _SUSPECT)
+
+    def _push_ready(self, file: FoundFile) -> None:
+        rank = _SUSPECT if self._work.is_suspect(file.key) else _OTHER
+        heapq.heappush(self._ready, (rank, file.stamp.mtime_ns, file.key))
+
+    def _take_hint(self, path: str) -> None:
+        relative = os.path.relpath(path, self._folder.root)
+        if not self._walk.takes(path, relative) or (stamp := stamp_of(path)) is None:
+            return
+        key = key_of(relative)
+        if self._work.is_taken(key, stamp):
+            return
+        known = self._waiting.get(key)
+        if known is None and len(self._waiting) >= 2 * MAX_WAITING:
+            self._more = True
+            return
+        tries = known.tries if known else 0
+        self.put_back(FoundFile(self._folder.root, relative, key, stamp, 0.0, tries=tries), stamp, closed=True)
+
+    # Scans
+
+    def _go_on_scanning(self, scan: Iterator[None], started_s: float) -> None:
+        try:
+            ended = all(self._clock.monotonic() < started_s + SCAN_SLICE_S for _ in scan)
+        except OSError as exc:
+            self._forget()
+            raise SourceError(f"folder cannot be read: {self._values.path}: {exc.strerror}") from exc
+        now_s = self._clock.monotonic()
+        self._scan_spent_s += now_s - started_s
+        if ended:
+            self._scan = None
+            self._scan_due_s = max(self._scan_due_s, now_s + self._scan_spent_s * (1 / SCAN_SHARE - 1))
+
+    def _scan_in_steps(self) -> Iterator[None]:
+        """Go through the folder, pausing after each file; at the end replace the list of waiting files."""
+        root = self._folder.root
+        found: list[tuple[int, str, str, int]] = []
+        known_done: set[int] = set()
+        truncated = False
+        for path, relative in self._walk.files(root):
+            if (stamp := stamp_of(path)) is not None:
+                key = key_of(relative)
+                mark = hash((key, stamp))  # 64 bits: enough to tell files from each other, small for very many
+                if mark in self._known_done or self._work.is_taken(key, stamp):
+                    if not self._work.is_begun(key, stamp):
+                        if mark not in self._known_done:  # finished by a process that died before it put it away
+                            self._finished.put_away(root, relative, stamp, refused=self._work.was_refused(key))
+                        known_done.add(mark)
+                else:
+                    found.append((stamp.mtime_ns, key, relative, stamp.size_bytes))
+                    if len(found) >= 2 * MAX_WAITING:
+                        found.sort()
+                        del found[MAX_WAITING:]
+                        truncated = True
+            yield
+        found.sort()
+        truncated = truncated or len(found) > MAX_WAITING
+        self._adopt(found[:MAX_WAITING])
+        self._known_done, self._more, self._scanned_once = known_done, truncated, True
+
+    def _adopt(self, found: list[tuple[int, str, str, int]]) -> None:
+        now_s = self._clock.monotonic()
+        waiting: dict[str, FoundFile] = {}
+        for mtime_ns, key, relative, size_bytes in found:
+            stamp = FileStamp(size_bytes, mtime_ns)
+            if self._work.is_taken(key, stamp):  # read since it was seen
+                continue
+            known = self._waiting.get(key)
+            if known is None or known.stamp != stamp:
+                # What the process died over was finished before: it comes first, without waiting again.
+                settle_s = 0.0 if self._work.is_suspect(key) else self._values.settle_s
+                tries = known.tries if known else 0
+                known = FoundFile(self._folder.root, relative, key, stamp, now_s + settle_s, tries=tries)
+            waiting[key] = known
+        for key, file in self._waiting.items():  # closed after the scan had passed them
+            if file.closed and len(waiting) < 2 * MAX_WAITING:
+                waiting.setdefault(key, file)
+        self._waiting = waiting
+        self._ready = []
+        self._settling = []
+        for file in waiting.values():
+            if file.ready_s <= now_s:
+                self._push_ready(file)
+            else:
+                heapq.heappush(self._settling, (file.ready_s, file.key))
