@@ -20,7 +20,8 @@ import pytest
 from fakes import FakeClock, entry
 
 from inspector.errors import StoreError
-from inspector.store.store import APPLICATION_ID, SCHEMA_VERSION, Store
+from inspector.store.database import APPLICATION_ID, SCHEMA_VERSION
+from inspector.store.store import Store
 from systemd import packages
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -166,7 +167,7 @@ def test_the_version_before_opens_what_this_one_has_written(tmp_path: Path, cloc
     """
     store = Store(tmp_path, clock)
     store.commit([entry(0, "crack")])
-    waiting = store.pending(0, 10)
+    waiting = store.outbox.pending(0, 10)
     store.close()
     with sqlite3.connect(tmp_path / "inspector.sqlite3") as newer:
         tables = [row[0] for row in newer.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -177,12 +178,12 @@ def test_the_version_before_opens_what_this_one_has_written(tmp_path: Path, cloc
     newer.close()
 
     store = Store(tmp_path, clock)
-    assert store.pending(0, 10) == waiting
+    assert store.outbox.pending(0, 10) == waiting
     store.commit([entry(1, "crack")])
-    store.heartbeat()
-    store.remember("bundle", "f" * 64, "{}")
-    store.acknowledge("mqtt", waiting[-1].seq)
-    assert len(store.pending(waiting[-1].seq, 10)) == len(waiting)
+    store.notes.heartbeat()
+    store.notes.remember("bundle", "f" * 64, "{}")
+    store.outbox.acknowledge("mqtt", waiting[-1].seq)
+    assert len(store.outbox.pending(waiting[-1].seq, 10)) == len(waiting)
     store.close()
 
 

@@ -10,8 +10,10 @@ from inspector.clock import SystemClock, to_rfc3339, to_timestamp_ms
 from inspector.errors import ConfigError, StoreError
 from inspector.settings.loading import load_settings
 from inspector.settings.places import state_folder
+from inspector.store.database import DATABASE
 from inspector.store.evidence import EvidenceFolder
-from inspector.store.store import DATABASE, Store
+from inspector.store.forget import forget
+from inspector.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def forget_period(config: Path, since: datetime, until: datetime) -> Forgotten:
         raise StoreError(f"nothing was ever stored in {folder}: $STATE_DIRECTORY or store.path says where the store is")
     store = Store(folder, clock, kept.outbox_limit_bytes)
     try:
-        records, defects = store.forget(to_timestamp_ms(since), to_timestamp_ms(until))
+        records, defects = forget(store.database, to_timestamp_ms(since), to_timestamp_ms(until))
     finally:
         store.close()
     pictures = EvidenceFolder(

@@ -28,7 +28,7 @@ from inspector.http.pace import PaceMeter
 from inspector.http.page import SHOWN_DEFECTS, PageView, Readings, render_page
 from inspector.http.upload import MakeRow, UploadClassifier
 from inspector.store.evidence import EvidenceFolder
-from inspector.store.store import Store
+from inspector.store.records import Records
 from inspector.telemetry.health import HealthBoard
 from inspector.telemetry.metrics import Metrics
 
@@ -50,7 +50,7 @@ class Shown:
 
     Attributes:
         metrics: What `/metrics` and the page count.
-        store: Where defects are read.
+        records: Where defects are read.
         evidence: Pictures of defects; None where none are kept.
         health: What `/healthz` answers.
         facts: What runs here.
@@ -59,7 +59,7 @@ class Shown:
     """
 
     metrics: Metrics
-    store: Store
+    records: Records
     evidence: EvidenceFolder | None
     health: HealthBoard
     facts: Facts
@@ -108,7 +108,7 @@ class _Pages:
 
     def page(self, refresh: Annotated[int | None, Query(ge=0, le=3600)] = None) -> Response:
         try:
-            defects: list[dict[str, Any]] | None = self._shown.store.recent_defects(10 * SHOWN_DEFECTS)
+            defects: list[dict[str, Any]] | None = self._shown.records.recent_defects(10 * SHOWN_DEFECTS)
         except sqlite3.Error as exc:
             _log.warning("store_unreadable", reason=str(exc))
             defects = None
@@ -133,10 +133,10 @@ class _Pages:
         The last moment is always whole, so that a reader who goes on with `before_ms` = its `timestamp_ms` misses
         nothing; the list may be longer than `limit` for it.
         """
-        rows = self._shown.store.recent_defects(limit, before_ms)
+        rows = self._shown.records.recent_defects(limit, before_ms)
         if len(rows) == limit:
             last_ms = rows[-1]["timestamp_ms"]
-            same = self._shown.store.recent_defects(MAX_SAME_MOMENT, last_ms + 1, last_ms)
+            same = self._shown.records.recent_defects(MAX_SAME_MOMENT, last_ms + 1, last_ms)
             rows = [row for row in rows if row["timestamp_ms"] != last_ms] + same
         return JSONResponse(rows)
 

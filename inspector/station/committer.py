@@ -89,7 +89,7 @@ class Committer:
         self._clock = clock
         self._metrics = metrics
         self._committed = committed
-        self._state = TrackState(coil_id=store.coil()[0])
+        self._state = TrackState(coil_id=store.notes.coil()[0])
         self._coils: deque[str | None] = deque()
         self._open_evidence: dict[str, Evidence] = {}
         self._extra: deque[Draft] = deque()

@@ -130,7 +130,7 @@ class Station:
                 kept.free_floor_bytes, kept.evidence_px,
             )  # fmt: skip
         context = SourceContext(clock, self._next_epoch, self.store.store_id)
-        self.source: FrameSource = open_source(settings.source, context, self.store)
+        self.source: FrameSource = open_source(settings.source, context, self.store.ledger)
         live = self.source.policy is Policy.LIVE
         self._items: ItemQueue = Mailbox() if live else FrameQueue(2 * brain.pool.workers)
         self.reader = Reader(self.source, self._items, clock, self.metrics)
@@ -144,7 +144,7 @@ class Station:
         self.publisher: MqttPublisher | None = None
         if settings.mqtt.enabled:
             self.publisher = MqttPublisher(
-                options, self.store, clock, self.metrics, self._retained, self._on_lost, self._obey,
+                options, self.store.outbox, clock, self.metrics, self._retained, self._on_lost, self._obey,
                 settings.mqtt.commands,
             )  # fmt: skip
         self.http = self._make_http() if settings.http.enabled else None
@@ -154,7 +154,7 @@ class Station:
 
     def _next_epoch(self) -> int:
         try:
-            return self.store.next_epoch()
+            return self.store.notes.next_epoch()
         except sqlite3.OperationalError as exc:
             raise SourceError(f"the store in {self.store.folder} refuses: {exc}") from exc
 
@@ -163,7 +163,7 @@ class Station:
         rules, pool = self.brain.rules, self.brain.pool
         shown = Shown(
             metrics=self.metrics,
-            store=self.store,
+            records=self.store.records,
             evidence=self.evidence,
             health=self.health,
             facts=self.facts,
@@ -206,8 +206,8 @@ class Station:
         metrics.selftest.set(self._clock.now().timestamp())
         card_text = (brain.bundle.root / "card.json").read_text("utf-8")
         try:
-            self.store.remember("configuration", settings.fingerprint(), settings.model_dump_json())
-            self.store.remember("bundle", brain.bundle.fingerprint, card_text)
+            self.store.notes.remember("configuration", settings.fingerprint(), settings.model_dump_json())
+            self.store.notes.remember("bundle", brain.bundle.fingerprint, card_text)
         except sqlite3.OperationalError as exc:
             _log.warning("housekeeping_failed", reason=str(exc))
 
@@ -377,8 +377,9 @@ class Station:
         try:
             self._note_alive()
             if self.publisher is None:  # nobody waits for them: the records stay
-                self.store.acknowledge(SINK, self.store.outbox_state(SINK).last_seq)
-            lost = self.store.prune(SINK, self.settings.mqtt.resend_horizon_s)
+                self.store.outbox.acknowledge(SINK, self.store.outbox.outbox_state(SINK).last_seq)
+            self.store.candidates.trim()
+            lost = self.store.outbox.prune(SINK, self.settings.mqtt.resend_horizon_s)
         except sqlite3.OperationalError as exc:
             _log.warning("housekeeping_failed", reason=str(exc))
             return
@@ -392,11 +393,11 @@ class Station:
     def _note_alive(self) -> None:
         """Note that somebody looks, if so: an outage is told when it ends, and the process may end before."""
         if self.reader.reason is None and self.committer.missed_cause != Cause.FROZEN:
-            self.store.heartbeat()
+            self.store.notes.heartbeat()
 
     def refresh_outbox(self) -> None:
         """Set the outbox metrics as of now."""
-        state = self.store.outbox_state(SINK)
+        state = self.store.outbox.outbox_state(SINK)
         self._outbox_share = state.bytes / self.settings.store.outbox_limit_bytes
         self.metrics.outbox_messages.set(state.messages)
         self.metrics.outbox_bytes.set(state.bytes)
@@ -411,10 +412,10 @@ class Station:
 
     def _tell_of_absence(self) -> None:
         """Publish how long nobody looked, where frames did not wait for us."""
-        alive_ms = self.store.last_alive_ms()
+        alive_ms = self.store.notes.last_alive_ms()
         try:
             if alive_ms is None:
-                self.store.heartbeat()  # from here on somebody is to look, whether or not the source is there
+                self.store.notes.heartbeat()  # from here on somebody is to look, whether or not the source is there
         except sqlite3.OperationalError as exc:
             _log.warning("housekeeping_failed", reason=str(exc))
         waits = self.settings.source.kind in ("folder", "demo") or (
@@ -443,10 +444,10 @@ class Station:
         if self.http is not None:
             self.http.stop(2.0)
         self.brain.pool.close()
-        self.delivered = self.store.cursor(SINK)
+        self.delivered = self.store.outbox.cursor(SINK)
         try:
             if clean and told and self.committer.missed_cause != Cause.FROZEN:  # else the next start tells of it
-                self.store.heartbeat(closed_at)
+                self.store.notes.heartbeat(closed_at)
         except sqlite3.OperationalError as exc:
             _log.warning("last_heartbeat_not_stored", reason=str(exc))
         self.store.close(clean and not failed)
@@ -468,7 +469,7 @@ class Station:
         self.committer.report_gap(Gap(Cause.DROPPED, now, now, 0, count, detail=reason), (first, last))
 
     def _retained(self) -> Mapping[str, bytes]:
-        coil_id, since_ms = self.store.coil()
+        coil_id, since_ms = self.store.notes.coil()
         since = datetime.fromtimestamp(since_ms / 1000, tz=UTC)
         coil = CoilMessage(station=self.settings.station.text, coil_id=coil_id, since=to_rfc3339(since), report=None)
         return {"about": encode(self.about()), "health": encode(self.health.message()), "coil": encode(coil)}
@@ -481,9 +482,9 @@ class Station:
             detail = f"not understood: {exc.errors(include_url=False, include_input=False)[0]['msg']}"
             _log.warning("command_refused", command=command, detail=detail)
             return ReplyMessage(command=command, ok=False, error="invalid", accepted=False, detail=detail)
-        if wanted.coil_id != self.store.coil()[0]:
+        if wanted.coil_id != self.store.notes.coil()[0]:
             try:
-                self.store.set_coil(wanted.coil_id)
+                self.store.notes.set_coil(wanted.coil_id)
             except sqlite3.OperationalError as exc:
                 return ReplyMessage(
                     command=command, ok=False, error="store", accepted=True, detail=f"the store refuses: {exc}"

@@ -37,7 +37,7 @@ def config(tmp_path: Path, clock: FakeClock) -> Path:
             if isinstance(body, DefectMessage):
                 pictures.keep(body.defect_id, Picture(np.full((40, 40), 128, np.uint8), defect.box, defect.tiles_box))
         if hour < 2:
-            store.acknowledge("mqtt", store.outbox_state("mqtt").last_seq)
+            store.outbox.acknowledge("mqtt", store.outbox.outbox_state("mqtt").last_seq)
     store.close()
     path = tmp_path / "station.toml"
     path.write_text(
@@ -50,7 +50,8 @@ def config(tmp_path: Path, clock: FakeClock) -> Path:
 def hours(config: Path, clock: FakeClock) -> list[int]:
     store = Store(config.parent / "state", clock)
     found = sorted(
-        (message["timestamp_ms"] - int(NOON.timestamp() * 1000)) // 3_600_000 for message in store.recent_defects(9)
+        (message["timestamp_ms"] - int(NOON.timestamp() * 1000)) // 3_600_000
+        for message in store.records.recent_defects(9)
     )
     store.close()
     return found

@@ -72,7 +72,7 @@ def test_healthz_answers_head(bench: Bench) -> None:
 def test_evidence_is_the_stored_picture(bench: Bench) -> None:
     """A defect's picture is served as it was written; the address with its hash may be kept for ever, the plain not."""
     [defect_id] = bench.find(still(), "crack")
-    app, [message] = bench.app(), bench.store.recent_defects(1)
+    app, [message] = bench.app(), bench.store.records.recent_defects(1)
 
     plain, lasting = (
         ask(app, f"/evidence/{defect_id}.jpg{end}") for end in ("", f"?v={message['evidence']['sha256']}")
@@ -153,7 +153,7 @@ def test_defects_are_the_stored_messages(bench: Bench) -> None:
 
     rows = ask(bench.app(), "/api/defects").json()
 
-    assert rows == bench.store.recent_defects(10)
+    assert rows == bench.store.records.recent_defects(10)
     assert [row["frame"]["source_key"] for row in rows] == ["2.png", "1.png", "0.png"]
 
 
@@ -190,7 +190,7 @@ def test_paging_loses_nothing(bench: Bench, limit: int) -> None:
         seen += [row["id"] for row in rows]
         before = rows[-1]["timestamp_ms"]
 
-    assert seen == [row["id"] for row in bench.store.recent_defects(100)]
+    assert seen == [row["id"] for row in bench.store.records.recent_defects(100)]
 
 
 def test_paging_shows_all_of_one_moment(bench: Bench) -> None:

@@ -72,7 +72,7 @@ def alive_at(folder: Path) -> float:
     copy = folder.with_name("copy")
     shutil.copytree(folder, copy)
     store = Store(copy, FakeClock())
-    alive_ms = store.last_alive_ms()
+    alive_ms = store.notes.last_alive_ms()
     store.close()
     shutil.rmtree(copy)
     assert alive_ms is not None

@@ -1,0 +1,182 @@
+"""One SQLite file, opened, locked to this process, and written in whole transactions.
+
+It knows the tables and no more: what stands in them is the business of the parts beside it, each of which is built on
+a `Database`. WAL and `synchronous=FULL`: what a transaction has written survives the machine. Columns are named in
+every statement: the next version may have added some, and this one must still work with its file (a downgrade).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from inspector.errors import StoreError
+
+DATABASE = "inspector.sqlite3"
+APPLICATION_ID = 0x1A5BEC70
+SCHEMA_VERSION = 1
+"""Which programs can work with the file. A release may add tables, columns and indexes without touching it; it grows
+only when the release before knows the new number already, so that going back by one version always opens the store."""
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE records (
+  id BLOB PRIMARY KEY, seq INTEGER NOT NULL, kind TEXT NOT NULL, captured_ms INTEGER NOT NULL, defect_id BLOB,
+  label TEXT, severity TEXT, score REAL, phase TEXT, alarm INTEGER, payload BLOB
+) WITHOUT ROWID;
+CREATE INDEX records_by_time ON records (kind, captured_ms);
+CREATE TABLE outbox (
+  seq INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL, class TEXT NOT NULL, stored_ms INTEGER NOT NULL
+);
+CREATE INDEX outbox_frames ON outbox (seq) WHERE class = 'frame';
+CREATE TABLE cursors (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE ledger (
+  source_key TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, outcome TEXT NOT NULL,
+  done_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE deaths (source_key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE candidates (
+  captured_ms INTEGER NOT NULL, epoch INTEGER NOT NULL, frame_id INTEGER NOT NULL, source_key TEXT, label TEXT NOT NULL,
+  score REAL NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+  bundle TEXT NOT NULL
+);
+CREATE TABLE configurations (
+  fingerprint TEXT PRIMARY KEY, kind TEXT NOT NULL, first_ms INTEGER NOT NULL, text TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+_PUT_META = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+
+
+class Database:
+    """Opens, or creates, the file in `folder`; safe to use from several threads.
+
+    Attributes:
+        folder: Where it lies, with its lock.
+        store_id: Names this store, from its creation on.
+        guard: Held by whoever needs several statements to be one step for the other threads; may be taken again.
+        connection: For statements outside a transaction, with `guard` held.
+
+    Raises:
+        StoreError: Another process has it, it is no store of ours, or a newer program wrote it.
+        sqlite3.OperationalError: The disk is full or broken.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.guard = threading.RLock()
+        self._lock_fd = _lock(folder)
+        try:
+            self.connection = _open(folder / DATABASE)
+            self.store_id = str(self.meta("store_id") or self.set_meta("store_id", str(uuid.uuid4())))
+        except BaseException:
+            os.close(self._lock_fd)
+            raise
+
+    def close(self) -> None:
+        """Close the file and leave it to the next process; to be called once."""
+        with self.guard:
+            self.connection.close()
+            os.close(self._lock_fd)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write all that the block writes, or nothing of it."""
+        with self.guard:
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def one(self, statement: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """Return the first row, or None."""
+        with self.guard:
+            row: tuple[Any, ...] | None = self.connection.execute(statement, values).fetchone()
+        return row
+
+    def all(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return all rows, each a tuple."""
+        with self.guard:
+            return self.connection.execute(statement, values).fetchall()
+
+    def meta(self, key: str) -> Any:
+        """Return one of the single values that the file keeps by name, or None."""
+        row = self.one("SELECT value FROM meta WHERE key = ?", (key,))
+        return row[0] if row else None
+
+    def set_meta(self, key: str, value: Any) -> Any:
+        """Keep a single value in a transaction of its own, and return it."""
+        with self.transaction() as db:
+            put_meta(db, key, value)
+        return value
+
+    def shrink(self) -> None:
+        """Write the file anew without what was deleted: nothing of it is left to be read on the disk."""
+        with self.guard:
+            self.connection.execute("VACUUM")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def put_meta(db: sqlite3.Connection, key: str, value: Any) -> None:
+    """Keep a single value, inside a transaction."""
+    db.execute(_PUT_META, (key, value))
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+    except sqlite3.DatabaseError as exc:
+        raise StoreError(f"{path}: cannot be opened: {exc}") from exc
+    try:
+        application, version = (db.execute(f"PRAGMA {p}").fetchone()[0] for p in ("application_id", "user_version"))
+        tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and application != APPLICATION_ID:
+            raise StoreError(f"{path}: not a store of inspector (application id {application:#x})")
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{path}: written by a newer inspector, schema {version} (this one knows {SCHEMA_VERSION})"
+            )
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        if not tables:
+            db.executescript(
+                f"BEGIN;{_SCHEMA}PRAGMA application_id = {APPLICATION_ID};"
+                f"PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
+            )
+    except BaseException as exc:
+        db.close()
+        if isinstance(exc, sqlite3.DatabaseError) and not isinstance(exc, sqlite3.OperationalError):
+            raise StoreError(f"{path}: cannot be opened: {exc}") from exc
+        raise
+    return db
+
+
+def _lock(folder: Path) -> int:
+    path = folder / "lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as exc:
+        raise StoreError(f"store.path: {folder} cannot be used: {exc.strerror}") from exc
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(fd)
+        raise StoreError(f"store.path: {folder} is in use by another inspector, process {holder}") from exc
+    except OSError as exc:
+        os.close(fd)
+        raise StoreError(f"store.path: {folder} cannot be locked: {exc.strerror}") from exc
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, str(os.getpid()).encode(), 0)
+    return fd

@@ -1,0 +1,26 @@
+"""Deletes what was stored of a time, so that it is readable in no file any more. What waits for a sink stays."""
+
+from __future__ import annotations
+
+import uuid
+
+from inspector.store.database import Database
+
+
+def forget(database: Database, from_ms: int, to_ms: int) -> tuple[int, list[str]]:
+    """Delete records, delivered messages and candidates captured in [from_ms, to_ms); what waits for a sink stays.
+
+    Returns:
+        How many records went, and the defects whose pictures are to go with them.
+    """
+    with database.transaction() as db:
+        waiting_from = db.execute("SELECT coalesce(min(seq), 0) FROM cursors").fetchone()[0]
+        chosen = "captured_ms >= ? AND captured_ms < ? AND seq <= ?"
+        span = (from_ms, to_ms, waiting_from)
+        defects = db.execute(f"SELECT DISTINCT defect_id FROM records WHERE kind = 'defect' AND {chosen}", span)  # noqa: S608
+        names = [str(uuid.UUID(bytes=row[0])) for row in defects.fetchall()]
+        db.execute(f"DELETE FROM outbox WHERE seq IN (SELECT seq FROM records WHERE {chosen})", span)  # noqa: S608
+        count = db.execute(f"DELETE FROM records WHERE {chosen}", span).rowcount  # noqa: S608
+        db.execute("DELETE FROM candidates WHERE captured_ms >= ? AND captured_ms < ?", (from_ms, to_ms))
+    database.shrink()
+    return count, names

@@ -1,0 +1,86 @@
+"""Which files are finished, and which the process died over; `sources.base.Ledger`.
+
+A file is finished in the transaction that stores its messages. What is in work is only on the work list: it need not
+survive the machine.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from inspector.clock import Clock, to_timestamp_ms
+from inspector.store.database import Database
+from inspector.store.entries import REFUSED_OUTCOMES, DoneMark
+from inspector.store.work_list import WorkList
+
+_COUNT_DEATH = (
+    "INSERT INTO deaths (source_key, times) VALUES (?, 1) ON CONFLICT (source_key) DO UPDATE SET times = times + 1"
+)
+_REPLACE = "INSERT OR REPLACE INTO ledger (source_key, size_bytes, mtime_ns, outcome, done_ms) VALUES (?, ?, ?, ?, ?)"
+
+
+class FileLedger:
+    """The files that came and what became of them.
+
+    What a process that died has left in work is counted against those files when the ledger is made.
+
+    Args:
+        database: Holds the finished ones; its folder holds the work list.
+        clock: Time.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._work = WorkList(database.folder / "in-work")
+        try:
+            self._blame_files_in_work()
+        except BaseException:
+            self._work.close()
+            raise
+
+    def is_done(self, source_key: str, size_bytes: int, mtime_ns: int) -> bool:
+        """Say whether this very file, at this size and time, has been committed before."""
+        row = self._database.one("SELECT size_bytes, mtime_ns FROM ledger WHERE source_key = ?", (source_key,))
+        return row == (size_bytes, mtime_ns)
+
+    def was_refused(self, source_key: str) -> bool:
+        """Say whether the finished file of this name could not be inspected."""
+        row = self._database.one("SELECT outcome FROM ledger WHERE source_key = ?", (source_key,))
+        return row is not None and row[0] in REFUSED_OUTCOMES
+
+    def suspects(self) -> dict[str, int]:
+        """Return the files that were in work when the process died, and how often that happened."""
+        return dict(self._database.all("SELECT source_key, times FROM deaths ORDER BY source_key"))
+
+    def starting(self, source_key: str) -> None:
+        """Note that work on a file begins; survives the death of the process (not of the machine)."""
+        with self._database.guard:
+            self._work.started(source_key, to_timestamp_ms(self._clock.now()))
+
+    def finish(self, db: sqlite3.Connection, done: DoneMark, now_ms: int) -> None:
+        """Mark a file as done, inside the transaction that stores its messages."""
+        stamp = done.stamp
+        db.execute(_REPLACE, (done.source_key, stamp.size_bytes, stamp.mtime_ns, done.outcome, now_ms))
+        db.execute("DELETE FROM deaths WHERE source_key = ?", (done.source_key,))
+
+    def strike_off(self, source_keys: Sequence[str]) -> None:
+        """Take finished files off the work list, after their commit."""
+        with self._database.guard:
+            self._work.finished(source_keys)
+
+    def close(self, clean: bool) -> None:
+        """Close the work list; `clean` says that the process ends on purpose, so no file in work is to blame."""
+        if clean:
+            self._work.clear()
+        self._work.close()
+
+    def _blame_files_in_work(self) -> None:
+        with self._database.transaction() as db:
+            for key, started_ms in self._work.left_over.items():
+                done = db.execute("SELECT done_ms FROM ledger WHERE source_key = ?", (key,)).fetchone()
+                if done is not None and done[0] >= started_ms:
+                    continue  # committed; the process died before it could strike the file off the list
+                db.execute(_COUNT_DEATH, (key,))
+        self._work.clear()

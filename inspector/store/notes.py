@@ -1,0 +1,53 @@
+"""What a station notes for its next start: the epoch, its last sign of life, the coil, and what it ran with."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from inspector.clock import Clock, to_timestamp_ms
+from inspector.store.database import Database
+
+
+class StationNotes:
+    """Small facts that outlive the process.
+
+    Args:
+        database: Holds them.
+        clock: Time.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def next_epoch(self) -> int:
+        """Allocate the next epoch, durably."""
+        with self._database.guard:
+            return int(self._database.set_meta("epoch", int(self._database.meta("epoch") or 0) + 1))
+
+    def heartbeat(self, moment: datetime | None = None) -> None:
+        """Note that somebody looked at `moment` (unset: now), so that the next start knows how long nobody did."""
+        self._database.set_meta("alive_ms", to_timestamp_ms(moment or self._clock.now()))
+
+    def last_alive_ms(self) -> int | None:
+        """Return when a process last noted that it was alive, ms since 1970, or None on a new store."""
+        value = self._database.meta("alive_ms")
+        return None if value is None else int(value)
+
+    def coil(self) -> tuple[str | None, int]:
+        """Return the coil that runs, or None, and since when (ms since 1970; 0: never said)."""
+        coil_id, since_ms = json.loads(self._database.meta("coil") or "[null, 0]")
+        return coil_id, int(since_ms)
+
+    def set_coil(self, coil_id: str | None) -> None:
+        """Remember the coil that runs, over restarts."""
+        self._database.set_meta("coil", json.dumps([coil_id, to_timestamp_ms(self._clock.now())]))
+
+    def remember(self, kind: str, fingerprint: str, text: str) -> None:
+        """Keep a configuration or bundle card by its fingerprint: what messages name must be readable years later."""
+        with self._database.transaction() as db:
+            row = (fingerprint, kind, to_timestamp_ms(self._clock.now()), text)
+            db.execute(
+                "INSERT OR IGNORE INTO configurations (fingerprint, kind, first_ms, text) VALUES (?, ?, ?, ?)", row
+            )

@@ -1,0 +1,173 @@
+"""The messages in their order, kept until they have arrived; `sinks.base.Outbox`.
+
+Each sink has a cursor of its own. What was delivered stays for a while, to be sent again; what was not is lost only
+when the outbox is over its limit, and then it is told.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from inspector.clock import Clock, to_timestamp_ms
+from inspector.messages import Body, FrameMessage
+from inspector.store.database import Database
+from inspector.store.entries import OutboxRow, OutboxState
+
+PRUNE_ROWS = 2000
+"""Delivered rows removed at once, so that tidying never holds up a commit for long ..."""
+PRUNE_TIMES = 5
+"""... and how often in one call: called every 5 s, it keeps up with 2,000 messages a second."""
+
+_INSERT = "INSERT INTO outbox (seq, topic, payload, class, stored_ms) VALUES (?, ?, ?, ?, ?)"
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What waits for one sink: kept up to date, because a scan reads up to the outbox limit from disk."""
+
+    cursor: int
+    messages: int
+    bytes: int
+
+
+class StoredOutbox:
+    """The outbox in the store's file.
+
+    Args:
+        database: Holds it.
+        clock: Time.
+        limit_bytes: Undelivered payload bytes beyond which the oldest messages are lost.
+    """
+
+    def __init__(self, database: Database, clock: Clock, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self._database = database
+        self._clock = clock
+        self._waiting: dict[str, _Waiting] = {}
+
+    @property
+    def store_id(self) -> str:
+        """Of the store that numbers the messages."""
+        return self._database.store_id
+
+    def cursor(self, sink: str) -> int:
+        """Return the last `seq` up to which `sink` has delivered everything, 0 at first."""
+        row = self._database.one("SELECT seq FROM cursors WHERE sink = ?", (sink,))
+        return int(row[0]) if row else 0
+
+    def pending(self, after_seq: int, limit: int) -> list[OutboxRow]:
+        """Return the next messages after `after_seq`, at most `limit`, in order."""
+        rows = self._database.all(
+            "SELECT seq, topic, payload, stored_ms FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit)
+        )
+        return [OutboxRow(*row) for row in rows]
+
+    def insert(self, db: sqlite3.Connection, body: Body, topic: str, payload: bytes, now_ms: int) -> None:
+        """Keep a numbered message for delivery, inside the transaction that stores it."""
+        db.execute(_INSERT, (body.seq, topic, payload, "frame" if isinstance(body, FrameMessage) else "event", now_ms))
+
+    def note_stored(self, first_seq: int, messages: int, size: int) -> None:
+        """Take note of what a commit has stored: how many messages from `first_seq` on, with `size` payload bytes."""
+        with self._database.guard:
+            for sink, waiting in list(self._waiting.items()):
+                if first_seq <= waiting.cursor:
+                    del self._waiting[sink]  # a cursor ahead of the messages: counted when somebody asks
+                waiting.messages += messages
+                waiting.bytes += size
+
+    def acknowledge(self, sink: str, seq: int) -> None:
+        """Move the sink's cursor to `seq`: everything up to it has arrived."""
+        with self._database.guard:
+            waiting = self._waiting.pop(sink, None)
+            with self._database.transaction() as db:
+                db.execute(
+                    "INSERT INTO cursors (sink, seq) VALUES (?, ?) ON CONFLICT (sink) DO UPDATE SET seq = excluded.seq",
+                    (sink, seq),
+                )
+                if waiting is not None and seq >= waiting.cursor:
+                    count, size = db.execute(
+                        "SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox WHERE seq > ? AND seq <= ?",
+                        (waiting.cursor, seq),
+                    ).fetchone()
+                    arrived = _Waiting(seq, waiting.messages - count, waiting.bytes - size)
+                else:
+                    return  # nobody asked yet, or the cursor went back: counted when somebody asks
+            self._waiting[sink] = arrived
+
+    def outbox_state(self, sink: str) -> OutboxState:
+        """Return how much waits for `sink`; cheap, whatever waits."""
+        with self._database.guard:
+            waiting = self._waiting_for(sink)
+            oldest = self._database.one(
+                "SELECT stored_ms FROM outbox WHERE seq > ? ORDER BY seq LIMIT 1", (waiting.cursor,)
+            )
+            return OutboxState(
+                waiting.messages, waiting.bytes, oldest[0] if oldest else None, int(self._database.meta("seq") or 0)
+            )
+
+    def _waiting_for(self, sink: str) -> _Waiting:
+        if sink not in self._waiting:
+            cursor = self.cursor(sink)
+            [(count, size)] = self._database.all(
+                "SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox WHERE seq > ?", (cursor,)
+            )
+            self._waiting[sink] = _Waiting(cursor, int(count), int(size))
+        return self._waiting[sink]
+
+    def first_kept_seq(self) -> int | None:
+        """Return the oldest message that can still be sent again."""
+        [(seq,)] = self._database.all("SELECT min(seq) FROM outbox")
+        return seq if seq is None else int(seq)
+
+    def prune(self, sink: str, horizon_s: float) -> tuple[int, int, int] | None:
+        """Forget what was delivered longer than `horizon_s` ago, and shrink an outbox that is over its limit.
+
+        Frame messages go before events, the oldest first. Of much that was delivered a part is left to the next call.
+
+        Returns:
+            What was lost although it was never delivered: how many messages, the first and the last `seq`; or None.
+        """
+        for _ in range(PRUNE_TIMES):
+            if self._prune_delivered(sink, int(horizon_s * 1000)) < PRUNE_ROWS:
+                break
+        with self._database.guard:
+            waiting = self._waiting_for(sink)
+            lost: list[tuple[int, int]] = []
+            with self._database.transaction() as db:
+                excess = waiting.bytes - self.limit_bytes
+                for kind in ("class = 'frame'", "class <> 'frame'"):
+                    if excess <= 0:
+                        break  # not even the first row is looked for: among frame messages that is a scan
+                    rows = db.execute(
+                        f"SELECT seq, length(payload) FROM outbox WHERE seq > ? AND {kind} ORDER BY seq",  # noqa: S608
+                        (waiting.cursor,),
+                    )
+                    while excess > 0 and (row := rows.fetchone()) is not None:
+                        lost.append(row)
+                        excess -= row[1]
+                    rows.close()
+                db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq, _ in lost])
+            self._waiting = {}  # of other sinks, too: counted again when somebody asks
+            if not lost:
+                self._waiting[sink] = waiting
+                return None
+            size = sum(size for _, size in lost)
+            self._waiting[sink] = _Waiting(waiting.cursor, waiting.messages - len(lost), waiting.bytes - size)
+        return len(lost), min(lost)[0], max(lost)[0]
+
+    def _prune_delivered(self, sink: str, horizon_ms: int) -> int:
+        """Remove the oldest delivered rows up to the first that is young enough, and return how many went."""
+        now_ms = to_timestamp_ms(self._clock.now())
+        last, count = 0, 0
+        with self._database.transaction() as db:
+            rows = db.execute(
+                "SELECT seq, stored_ms FROM outbox WHERE seq <= ? ORDER BY seq LIMIT ?", (self.cursor(sink), PRUNE_ROWS)
+            )
+            for seq, stored_ms in rows:
+                if abs(now_ms - stored_ms) <= horizon_ms:  # either way: a clock set back must not keep all that follow
+                    break
+                last, count = seq, count + 1
+            rows.close()
+            db.execute("DELETE FROM outbox WHERE seq <= ?", (last,))
+        return count
