@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from lines_rig import Peer
 
 from inspector.sources.base import FrameSource
 
@@ -24,3 +25,11 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "frames"
     path.mkdir()
     return path
+
+
+@pytest.fixture(params=["fifo", "tcp", "unix"])
+def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Peer]:
+    """Yield a writer over each way that can be opened again."""
+    peer = Peer(request.param, tmp_path)
+    yield peer
+    peer.close()
