@@ -187,6 +187,15 @@ def test_importing_everything_loads_no_training() -> None:
     assert (done.stderr, done.stdout) == ("", "[]\n")
 
 
+def test_commands_load_no_station() -> None:
+    """The command line, every command and the demo can be imported without the composition root."""
+    modules = [f"inspector.{name}" for name in FILES if name.partition(".")[0] in {"cli", "commands", "demo"}]
+    script = f"import sys, {', '.join(modules)}\nprint('inspector.station.station' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=True)
+
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_nothing_sleeps(name: str) -> None:
     """Whoever waits waits for something that can end the wait: no module sleeps."""

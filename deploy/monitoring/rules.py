@@ -14,8 +14,8 @@ from typing import Literal
 
 from deploy.monitoring.series import BY, JOB, make_metrics, process, select, up
 from inspector.settings.sections import Events
-from inspector.station.station import SELFTEST_S
-from inspector.telemetry.health import IDLE_AFTER_S, OUTBOX_SHARE
+from inspector.station.supervision import SELFTEST_S
+from inspector.telemetry.health import HealthLimits
 from inspector.telemetry.metrics import HEALTH_STATES
 
 Level = Literal["critical", "warning", "info"]
@@ -25,6 +25,8 @@ STATE_CODES = {"down": 0, "blind": 1, "degraded": 2, "paused": 3, "starting": 4,
 """Health as a number, so that one row of a timeline shows it; the worse, the smaller."""
 assert set(STATE_CODES) == {"down", *HEALTH_STATES}  # noqa: S101 - a new state needs a code
 
+HEALTH = HealthLimits()
+"""What a station judges itself by."""
 SHARE_LOW = 0.95
 MISSED_FRAMES = 5
 SHARE_DROPPED = 0.01
@@ -238,9 +240,9 @@ ALERTS = (
         "OutboxFilling", "warning", "5m",
         f"(\n  predict_linear({select(M.outbox_bytes)}[30m], 4 * 3600) > {select(M.outbox_limit)}\nand\n"
         f"  {select(M.outbox_bytes)} > 0.01 * {select(M.outbox_limit)}\n)\nor\n"
-        f"{select(M.outbox_bytes)} > {OUTBOX_SHARE} * {select(M.outbox_limit)}",
+        f"{select(M.outbox_bytes)} > {HEALTH.outbox_share} * {select(M.outbox_limit)}",
         "{{ $labels.station }} will have to give up messages",
-        f"At the present pace the outbox is full within four hours, or it is over {OUTBOX_SHARE:.0%} already.",
+        f"At the present pace the outbox is full within four hours, or it is over {HEALTH.outbox_share:.0%} already.",
         "Bring the broker back, or make room: store.outbox_limit_bytes can be raised with a reload.",
     ),
     Alert(
@@ -325,7 +327,7 @@ ALERTS = (
     ),
 )  # fmt: skip
 
-assert IDLE_AFTER_S < 60  # noqa: S101 - NotProgressing must not speak before health does
+assert HEALTH.idle_after_s < 60  # noqa: S101 - NotProgressing must not speak before health does
 
 
 def render_records(records: Sequence[Record] = RECORDS) -> str:

@@ -99,12 +99,12 @@ def _show_values(report: Report, loaded: Loaded) -> None:
 
 def _check_bundle(report: Report, settings: Settings) -> None:
     try:
-        brain = open_bundle(settings)
+        model = open_bundle(settings)
     except RefusedError as exc:
         report.refused.append(str(exc))
         return
-    brain.pool.close()
-    report.good.append(f"model: {brain.bundle.short}, golden tiles score {brain.golden.agreement} on this machine")
+    model.pool.close()
+    report.good.append(f"model: {model.bundle.short}, golden tiles score {model.golden.agreement} on this machine")
 
 
 def _check_store(report: Report, folder: Path) -> None:

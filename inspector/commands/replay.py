@@ -60,19 +60,19 @@ def replay_path(path: Path, config: Path, output: Path) -> int:
     settings = load_settings(config).settings
     if not path.exists():
         raise SourceError(f"nothing to replay: no such file or folder: {path}")
-    brain = open_bundle(settings)
-    rules = track_rules(settings, brain.bundle, brain.rules)
+    model = open_bundle(settings)
+    rules = track_rules(settings, model.bundle, model.rules)
     store_id = rules.ids.of("replay")
     partial = output.with_name(output.name + ".partial")
     try:
         with partial.open("wb") as file:
             seq = 0
-            for draft in _drafts(_some(_items(path, settings), path), brain.pool, brain.rules, rules):
+            for draft in _drafts(_some(_items(path, settings), path), model.pool, model.rules, rules):
                 seq += 1
                 file.write(encode(numbered(draft, store_id, seq)) + b"\n")
         partial.replace(output)
     finally:
-        brain.pool.close()
+        model.pool.close()
         partial.unlink(missing_ok=True)
     return seq
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,12 +22,11 @@ from rich.live import Live
 from inspector.clock import SystemClock
 from inspector.demo.broker import some_broker
 from inspector.demo.score import DemoTally, Score, score
-from inspector.demo.screen import draw_screen, tile_count, value_of
+from inspector.demo.screen import Shown, draw_screen, tile_count, value_of
 from inspector.errors import EXIT_FAILURE, EXIT_OK, ConfigError
 from inspector.settings.loading import load_settings
 from inspector.settings.sections import Settings
 from inspector.sources.drawn import DemoSource
-from inspector.station.station import Station
 from inspector.station.wiring import open_bundle
 from inspector.telemetry.notify import Notifier
 
@@ -61,12 +61,14 @@ def run_demo(seconds: float | None, headless: bool, broker: str | None, images: 
 
 
 def _run(settings: Settings, seconds: float | None, headless: bool) -> int:
+    from inspector.station.station import Station  # the composition root is what a demo runs, not what it knows
+
     clock, ledger = SystemClock(), DemoTally()
     station = Station(settings, open_bundle(settings), clock, Notifier({}), ledger.take)
-    source = station.source
+    source = station.pipeline.source
     if not isinstance(source, DemoSource):
         raise ConfigError(f"source.kind: the demo needs its own source: {settings.source.kind}")
-    _stop_on_signals(station)
+    _on_signals(lambda: station.request("stop"))
     started = clock.monotonic()
 
     def is_over() -> bool:
@@ -80,10 +82,12 @@ def _run(settings: Settings, seconds: float | None, headless: bool) -> int:
     if headless:
         station.run(until=is_over)
     else:
+        page = station.http.url if station.http is not None else None
+        shown = Shown(settings, station.registry, station.health, page)
         with Live(console=Console(), refresh_per_second=4) as screen:
 
             def show() -> bool:
-                screen.update(draw_screen(station, ledger, look(), clock.monotonic() - started))
+                screen.update(draw_screen(shown, ledger, look(), clock.monotonic() - started))
                 return is_over()
 
             station.run(until=show)
@@ -93,9 +97,9 @@ def _run(settings: Settings, seconds: float | None, headless: bool) -> int:
         "found": final.found,
         "right_label": final.right_label,
         "false_alarms": final.false_alarms,
-        "frames": int(value_of(station, "inspector_frames_total", {"outcome": "inspected"})),
-        "tiles": tile_count(station),
-        "tiles_per_s": round(tile_count(station) / took_s, 1),
+        "frames": int(value_of(station.registry, "inspector_frames_total", {"outcome": "inspected"})),
+        "tiles": tile_count(station.registry),
+        "tiles_per_s": round(tile_count(station.registry) / took_s, 1),
         "delivered": station.delivered,
     }
     typer.echo(json.dumps(report))
@@ -105,9 +109,9 @@ def _run(settings: Settings, seconds: float | None, headless: bool) -> int:
     return EXIT_OK if final.passed and not undelivered else EXIT_FAILURE
 
 
-def _stop_on_signals(station: Station) -> None:
+def _on_signals(stop: Callable[[], None]) -> None:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        station.request("stop")
+        stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)

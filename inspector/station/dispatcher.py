@@ -44,7 +44,7 @@ class Dispatcher:
 
     Attributes:
         idle: Nothing is in work and nothing waits.
-        owes: The next answer is its to give, not the committer's to take.
+        has_unfinished_head: The head of the queue is still being inspected.
         progress_mono_s: When an item was last taken, scored or finished.
         failure: What ended the dispatcher against its will.
     """
@@ -83,8 +83,8 @@ class Dispatcher:
         return not self._results and len(self._items) == 0
 
     @property
-    def owes(self) -> bool:
-        """Whether a frame is in work, or waits with nothing before it: finished ones that nobody takes do not count."""
+    def has_unfinished_head(self) -> bool:
+        """Whether a frame is in work, or waits with nothing before it; finished ones wait for the committer."""
         with self._changed:
             return not self._results[0].ready if self._results else len(self._items) > 0
 

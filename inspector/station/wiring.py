@@ -1,10 +1,15 @@
-"""From the configuration to the rules and options of each part. Starts nothing but the model's workers."""
+"""From the configuration to the rules and options of each part; opens the bundle.
+
+Starts no thread but the model's workers and knows no part that runs, so that commands can share it with the station.
+"""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
+from inspector.clock import Clock
 from inspector.http.options import HttpOptions, read_token
 from inspector.ids import Ids
 from inspector.inspection.one_frame import InspectRules
@@ -16,7 +21,10 @@ from inspector.model.golden import GoldenResult
 from inspector.model.pool import WorkerPool, open_model
 from inspector.model.rules import decision_rules
 from inspector.settings.sections import Decision, Settings, Tiling
+from inspector.settings.sections import Store as StoreSection
 from inspector.sinks.mqtt.options import MqttOptions
+from inspector.store.evidence import EvidenceFolder
+from inspector.telemetry.health import HealthLimits
 from inspector.track.rules import TrackRules
 
 
@@ -75,6 +83,11 @@ def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> Trac
     )
 
 
+def health_limits(settings: Settings) -> HealthLimits:
+    """Return what the station's health is judged by."""
+    return HealthLimits(off_domain_share=settings.events.off_domain_share)
+
+
 def mqtt_options(settings: Settings) -> MqttOptions:
     """Return how to reach the broker."""
     mqtt = settings.mqtt
@@ -93,6 +106,20 @@ def mqtt_options(settings: Settings) -> MqttOptions:
         keepalive_s=mqtt.keepalive_s,
         window=mqtt.window,
         subscriber_grace_s=mqtt.subscriber_grace_s,
+    )
+
+
+def open_evidence(kept: StoreSection, folder: Path, clock: Clock) -> EvidenceFolder | None:
+    """Return where pictures of defects are kept, or None where none are."""
+    if kept.evidence != "on":
+        return None
+    return EvidenceFolder(
+        folder,
+        clock,
+        limit_bytes=kept.evidence_limit_bytes,
+        max_age_s=kept.evidence_max_age_days * 86400,
+        free_floor_bytes=kept.free_floor_bytes,
+        longest_px=kept.evidence_px,
     )
 
 

@@ -20,12 +20,27 @@ State = Literal["starting", "ok", "degraded", "blind", "idle", "paused"]
 
 VALID_FOR = timedelta(seconds=15)
 """Health that was not renewed for this long is worth nothing: three periods of renewal."""
-BLIND_FRAMES = 5
-"""So many frames in a row that could not be inspected make a stream blind."""
-IDLE_AFTER_S = 10.0
-OUTBOX_SHARE = 0.8
-MIN_TILES = 50
-"""Fewer recent tiles say nothing about the domain."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthLimits:
+    """From where on a fact counts.
+
+    Attributes:
+        blind_frames: This many frames in a row that could not be inspected make a stream blind.
+        idle_after_s: Without a frame for longer, a live source is blind and any other idle.
+        outbox_share: A fuller outbox is reported.
+        min_tiles: Fewer recent tiles say nothing about the domain.
+        off_domain_share: With more unknown tiles than this the surface is foreign to the model.
+        dropped_share: With more dropped frames than this the station falls behind.
+    """
+
+    blind_frames: int = 5
+    idle_after_s: float = 10.0
+    outbox_share: float = 0.8
+    min_tiles: int = 50
+    off_domain_share: float = 0.5
+    dropped_share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +59,6 @@ class Facts:
         outbox_share: Filling of the outbox, 0 to 1.
         unknown_share: Unknown among the recent tiles.
         recent_tiles: How many those are.
-        off_domain_share: Limit for `unknown_share`.
         dropped_share: Frames of a live source dropped for lack of time, among the recent ones.
         live: Whether the source is live.
     """
@@ -60,12 +74,11 @@ class Facts:
     outbox_share: float = 0.0
     unknown_share: float = 0.0
     recent_tiles: int = 0
-    off_domain_share: float = 1.0
     dropped_share: float = 0.0
     live: bool = False
 
 
-def judge_health(facts: Facts) -> tuple[State, str | None]:
+def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]:
     """Return the state and, unless it is `ok`, the reason: a word, and after a colon what a person should know."""
     if facts.store_reason:
         return "blind", f"store: {facts.store_reason}"
@@ -75,21 +88,21 @@ def judge_health(facts: Facts) -> tuple[State, str | None]:
         return "starting", None
     if facts.missed_cause == Cause.FROZEN:
         return "blind", "frozen: the camera repeats one picture"
-    if facts.missed_frames >= BLIND_FRAMES:
+    if facts.missed_frames >= limits.blind_frames:
         return "blind", f"{facts.missed_cause}: {facts.missed_frames} frames in a row"
-    if facts.live and not facts.source_ended and facts.idle_s > IDLE_AFTER_S:
+    if facts.live and not facts.source_ended and facts.idle_s > limits.idle_after_s:
         return "blind", "no_frames: the camera is open and delivers nothing"
-    if facts.outbox_share > OUTBOX_SHARE:
+    if facts.outbox_share > limits.outbox_share:
         return "degraded", f"outbox_filling: {facts.outbox_share:.0%} of its limit"
     if facts.broker_reason:
         return "degraded", f"broker: {facts.broker_reason}"
-    if facts.recent_tiles >= MIN_TILES and facts.unknown_share > facts.off_domain_share:
+    if facts.recent_tiles >= limits.min_tiles and facts.unknown_share > limits.off_domain_share:
         return "degraded", f"off_domain: {facts.unknown_share:.0%} of the tiles are unknown to the model"
-    if facts.dropped_share > 0.5:
+    if facts.dropped_share > limits.dropped_share:
         return "degraded", f"falling_behind: {facts.dropped_share:.0%} of the frames dropped"
     if facts.source_ended:
         return "idle", "ended: the source has delivered everything"
-    if facts.idle_s > IDLE_AFTER_S:
+    if facts.idle_s > limits.idle_after_s:
         return "idle", "no_frames: nothing to inspect"
     return "ok", None
 

@@ -87,7 +87,7 @@ def test_an_outage_in_which_the_process_dies_is_not_forgotten(
     seen: list[float] = []
 
     def until() -> bool:
-        if station.reader.reason is None:
+        if station.pipeline.reader.reason is None:
             return False
         clock.advance(6.0)
         if clock.now() > NOON.replace(minute=1):
@@ -104,15 +104,15 @@ def test_the_time_of_stopping_is_told_at_the_next_start(
     """Nobody looks once the source is closed; however long the rest takes, `process_down` begins there."""
     told: list[Body] = []
     first = make_station("lines", AWAY)
-    stop = first.reader.stop
+    stop = first.pipeline.reader.stop
 
     def slow_stop() -> bool:
         ended = stop()
         clock.advance(40.0)
         return ended
 
-    monkeypatch.setattr(first.reader, "stop", slow_stop)
-    first.run(lambda: first.reader.reason is not None)
+    monkeypatch.setattr(first.pipeline.reader, "stop", slow_stop)
+    first.run(lambda: first.pipeline.reader.reason is not None)
     second = make_station("lines", AWAY, committed=told.extend)
     second.run(lambda: bool(told))
 
@@ -126,15 +126,15 @@ def test_an_outage_that_a_stop_cannot_tell_is_told_at_the_next_start(
 ) -> None:
     """A frozen camera, or one whose opening outlives the stop: no sign of life is left that would hide it."""
     station = make_station("lines", AWAY)
-    stop = station.reader.stop
+    stop = station.pipeline.reader.stop
     if untold == "reader":
-        monkeypatch.setattr(station.reader, "stop", lambda: stop() and False)
+        monkeypatch.setattr(station.pipeline.reader, "stop", lambda: stop() and False)
 
     def until() -> bool:
-        if station.reader.reason is None:
+        if station.pipeline.reader.reason is None:
             return False
         if untold == "frozen":
-            station.committer.missed_cause = Cause.FROZEN
+            station.pipeline.committer.missed_cause = Cause.FROZEN
         clock.advance(40.0)
         return True
 
@@ -166,7 +166,11 @@ def test_a_full_disk_is_no_stuck_part(
 
     def until() -> bool:
         nonlocal full_s
-        if station.committer.store_reason is not None and full_s < 100 and not station.dispatcher.owes:
+        if (
+            station.pipeline.committer.store_reason is not None
+            and full_s < 100
+            and not station.pipeline.dispatcher.has_unfinished_head
+        ):
             clock.advance(5.0)
             full_s += 5.0
             missed.append(notifier.fed)

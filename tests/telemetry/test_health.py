@@ -12,7 +12,7 @@ from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.telemetry.health import Facts, HealthBoard, judge_health
+from inspector.telemetry.health import Facts, HealthBoard, HealthLimits, judge_health
 from inspector.telemetry.notify import Notifier
 
 GOOD = Facts(started=True)
@@ -53,15 +53,15 @@ GOOD = Facts(started=True)
             id="an outbox that fills comes before its reason",
         ),
         pytest.param(
-            replace(GOOD, unknown_share=0.6, recent_tiles=50, off_domain_share=0.5), "degraded",
+            replace(GOOD, unknown_share=0.6, recent_tiles=50), "degraded",
             "off_domain: 60% of the tiles are unknown to the model", id="foreign surface",
         ),
         pytest.param(
-            replace(GOOD, unknown_share=0.6, recent_tiles=49, off_domain_share=0.5), "ok", None,
+            replace(GOOD, unknown_share=0.6, recent_tiles=49), "ok", None,
             id="too few tiles say nothing",
         ),
         pytest.param(
-            replace(GOOD, unknown_share=0.5, recent_tiles=500, off_domain_share=0.5), "ok", None, id="at the limit"
+            replace(GOOD, unknown_share=0.5, recent_tiles=500), "ok", None, id="at the limit"
         ),
         pytest.param(
             replace(GOOD, live=True, dropped_share=0.51), "degraded", "falling_behind: 51% of the frames dropped",
@@ -79,7 +79,7 @@ GOOD = Facts(started=True)
 )  # fmt: skip
 def test_judgement(facts: Facts, state: str, reason: str | None) -> None:
     """Whatever keeps the surface from being inspected is blind; what endangers delivery or trust is degraded."""
-    assert (state, reason) == judge_health(facts)
+    assert (state, reason) == judge_health(facts, HealthLimits())
 
 
 @given(
@@ -97,7 +97,7 @@ def test_judgement(facts: Facts, state: str, reason: str | None) -> None:
 )
 def test_blind_is_never_clean(facts: Facts) -> None:
     """Without source or store, or after five missed frames, no state but `blind` (or `starting`) is ever shown."""
-    state, reason = judge_health(facts)
+    state, reason = judge_health(facts, HealthLimits())
 
     assert facts.source_reason is None or state == "blind"
     assert facts.store_reason is None or state == "blind"

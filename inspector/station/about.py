@@ -1,0 +1,118 @@
+"""What runs here, as the station says it: the `about` message, the facts of the status page, the constant metrics.
+
+Nothing here changes while the station runs, but the state of the broker and the coil, which are read when asked for.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+import inspector
+from inspector.clock import to_rfc3339
+from inspector.messages import MESSAGE_TYPES, AboutMessage, CoilMessage, encode, schema_name
+from inspector.settings.sections import Settings
+from inspector.sinks.mqtt.options import BrokerStatus
+from inspector.station.wiring import OpenModel
+from inspector.store.notes import StationNotes
+from inspector.telemetry.health import HealthBoard
+from inspector.telemetry.metrics import Metrics
+
+_log = structlog.get_logger("daemon")
+
+
+class About:
+    """What runs here.
+
+    Args:
+        settings: The configuration.
+        model: The bundle and where it runs.
+        source: Description of the source.
+        store_id: Of the store that numbers the messages.
+        started_at: When the station was built.
+    """
+
+    def __init__(self, settings: Settings, model: OpenModel, source: str, store_id: str, started_at: datetime) -> None:
+        self._settings = settings
+        self._model = model
+        self._source = source
+        self._store_id = store_id
+        self._started_at = started_at
+
+    def message(self) -> AboutMessage:
+        """Return it as a message."""
+        bundle = self._model.bundle
+        return AboutMessage(
+            station=self._settings.station.text,
+            version=inspector.__version__,
+            runtime=self._model.runtime,
+            golden=self._model.golden.agreement,
+            bundle=bundle.short,
+            bundle_sha256=bundle.fingerprint,
+            config=self._settings.fingerprint()[:12],
+            source=self._source,
+            store_id=self._store_id,
+            started_at=to_rfc3339(self._started_at),
+            clock="synchronized" if Path("/run/systemd/timesync/synchronized").exists() else "unknown",
+            schemas=" ".join(schema_name(topic) for topic in sorted(MESSAGE_TYPES)),
+        )
+
+    def page_facts(self, broker: BrokerStatus | None) -> Mapping[str, str | int | float | None]:
+        """Return what the status page shows of the station.
+
+        Args:
+            broker: What is known of it; None where delivery is switched off.
+        """
+        about = self.message()
+        shown = "switched off"
+        if broker is not None:
+            shown = (
+                f"connected, MQTT {broker.protocol}" if broker.connected else f"away: {broker.reason or 'connecting'}"
+            )
+        return {
+            "station": about.station,
+            "source": about.source,
+            "bundle": about.bundle,
+            "golden tiles": about.golden,
+            "config": about.config,
+            "version": about.version,
+            "started": about.started_at,
+            "topics": self._settings.root,
+            "broker": shown,
+            "simulated": "yes" if self._settings.source.kind == "demo" else None,
+        }
+
+    def retained(self, health: HealthBoard, notes: StationNotes) -> Mapping[str, bytes]:
+        """Return the payloads of the retained topics as of now, by topic below the root."""
+        coil_id, since_ms = notes.coil()
+        since = datetime.fromtimestamp(since_ms / 1000, tz=UTC)
+        coil = CoilMessage(station=self._settings.station.text, coil_id=coil_id, since=to_rfc3339(since), report=None)
+        return {"about": encode(self.message()), "health": encode(health.message()), "coil": encode(coil)}
+
+
+def show_constants(metrics: Metrics, settings: Settings, model: OpenModel, now: datetime) -> None:
+    """Set the metrics that stay as they are: versions, names, limits; and that the model has just been proven."""
+    card = model.bundle.card
+    metrics.build.info({"version": inspector.__version__, "python": sys.version.split()[0]})
+    metrics.bundle.info({"name": card.name, "version": card.version, "fingerprint": model.bundle.fingerprint[:12]})
+    metrics.config.info({"fingerprint": settings.fingerprint()[:12]})
+    station = settings.station
+    metrics.station.info({"site": station.site, "line": station.line, "name": station.name})
+    metrics.workers.set(model.pool.workers)
+    metrics.outbox_limit.set(settings.store.outbox_limit_bytes)
+    metrics.selftest.set(now.timestamp())
+
+
+def remember_versions(notes: StationNotes, settings: Settings, model: OpenModel) -> None:
+    """Store configuration and card under the fingerprints that messages carry."""
+    card_text = (model.bundle.root / "card.json").read_text("utf-8")
+    try:
+        notes.remember("configuration", settings.fingerprint(), settings.model_dump_json())
+        notes.remember("bundle", model.bundle.fingerprint, card_text)
+    except sqlite3.OperationalError as exc:
+        _log.warning("housekeeping_failed", reason=str(exc))

@@ -1,0 +1,102 @@
+"""The way of a frame through the station: source, queue, dispatcher, committer, each with a thread of its own.
+
+Started from the end and stopped from the head, so that what was read is also committed. Delivery is not part of it:
+a frame is done when its messages are in the store.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from inspector.clock import Clock
+from inspector.errors import SourceError
+from inspector.messages import Body
+from inspector.settings.sections import Source
+from inspector.sources.base import FrameSource, Policy, SourceContext
+from inspector.sources.opening import open_source
+from inspector.sources.queues import FrameQueue, ItemQueue, Mailbox
+from inspector.sources.reader import Reader
+from inspector.station.committer import Committer, CommitterOptions
+from inspector.station.dispatcher import Dispatcher
+from inspector.station.wiring import OpenModel
+from inspector.store.evidence import EvidenceFolder
+from inspector.store.store import Store
+from inspector.telemetry.metrics import Metrics
+from inspector.track.rules import TrackRules
+
+COMMIT_AT_STOP_S = 30.0
+"""How long a stop waits for what was read to be inspected and committed."""
+
+
+class Pipeline:
+    """Frames in, committed messages out.
+
+    Args:
+        source: Which source, and how to read it.
+        model: The proven bundle; its pool is not closed here.
+        rules: How inspections become messages.
+        store: Where they are committed.
+        evidence: Where pictures of defects are kept, or None.
+        clock: Time.
+        metrics: Where everything is counted.
+        committed: Given every committed message, on the committer's thread.
+
+    Attributes:
+        live: Frames that are not taken in time are dropped.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        model: OpenModel,
+        rules: TrackRules,
+        *,
+        store: Store,
+        evidence: EvidenceFolder | None,
+        clock: Clock,
+        metrics: Metrics,
+        committed: Callable[[Sequence[Body]], None],
+    ) -> None:
+        self._store = store
+        depth = model.pool.workers
+        self.source: FrameSource = open_source(
+            source, SourceContext(clock, self._next_epoch, store.store_id), store.ledger
+        )
+        self.live = self.source.policy is Policy.LIVE
+        items: ItemQueue = Mailbox() if self.live else FrameQueue(2 * depth)
+        self.reader = Reader(self.source, items, clock, metrics)
+        self.dispatcher = Dispatcher(items, model.pool, model.rules, depth=depth, clock=clock, metrics=metrics)
+        self.committer = Committer(
+            self.dispatcher,
+            self.source,
+            store,
+            evidence=evidence,
+            rules=rules,
+            options=CommitterOptions(rules.mm_per_px, model.bundle.short),
+            clock=clock,
+            metrics=metrics,
+            committed=committed,
+        )
+
+    def _next_epoch(self) -> int:
+        try:
+            return self._store.notes.next_epoch()
+        except sqlite3.OperationalError as exc:
+            raise SourceError(f"the store in {self._store.folder} refuses: {exc}") from exc
+
+    def start(self) -> None:
+        """Begin to read, inspect and commit."""
+        self.committer.start()
+        self.dispatcher.start()
+        self.reader.start()
+
+    def stop(self) -> tuple[bool, bool]:
+        """Close the source and commit what was read.
+
+        Returns:
+            Whether the source has told all that it missed, and whether all is committed.
+        """
+        read = self.reader.stop()
+        self.dispatcher.drain()
+        return read, self.committer.join(COMMIT_AT_STOP_S)

@@ -1,0 +1,49 @@
+"""A new configuration for a daemon that runs: checked whole, while the present station goes on inspecting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+
+from inspector.errors import InspectorError
+from inspector.http.server import require_listener
+from inspector.settings.loading import Loaded, load_settings
+from inspector.settings.sections import Settings
+from inspector.sinks.mqtt.options import require_files
+from inspector.station.signals import PendingSignals
+from inspector.station.station import Station
+from inspector.station.wiring import OpenModel, http_options, mqtt_options, open_bundle
+from inspector.telemetry.notify import Notifier
+
+_log = structlog.get_logger("daemon")
+
+
+def check_reload(
+    config: Path, station: Station, notifier: Notifier, signals: PendingSignals
+) -> tuple[Loaded, OpenModel] | None:
+    """Return the new configuration and its proven bundle, or None when the old ones must stay."""
+    signals.begin_reload()
+    notifier.reloading()
+    try:
+        loaded = load_settings(config)
+        _require_peers(loaded.settings, station.settings)
+        return loaded, open_bundle(loaded.settings)
+    except InspectorError as exc:
+        _log.error("reload_refused", reason=str(exc), still="the previous configuration")
+        station.metrics.reload_ok.set(0)
+        notifier.ready("reload refused, still running as before")
+        return None
+
+
+def _require_peers(settings: Settings, running: Settings) -> None:
+    """Refuse what the next station would stumble over while the present one still runs.
+
+    Raises:
+        ConfigError: A file that is named cannot be used, or another program has the new port.
+    """
+    require_files(mqtt_options(settings))
+    if settings.http.enabled:
+        # Its own port is free once the old station stops.
+        same_port = running.http.enabled and settings.http.port == running.http.port
+        require_listener(http_options(settings), bind=not same_port)

@@ -1,0 +1,235 @@
+"""Whether the station still works: a dead or stuck part, its health as of now, and the hourly proof of its model.
+
+The parts stand in a table, one row each; a part more is a row more. Nothing is stopped or repaired here: what has died
+is raised, what is stuck is no longer hidden from systemd's watchdog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from inspector.clock import Clock
+from inspector.errors import BundleError, InspectorError, WorkerError
+from inspector.http.server import HttpServer
+from inspector.model.bundle import Bundle
+from inspector.model.classifier import Classifier
+from inspector.model.golden import check_golden
+from inspector.model.pool import WorkerPool
+from inspector.settings.sections import Source
+from inspector.sinks.mqtt.publisher import MqttPublisher
+from inspector.sources.reader import Reader
+from inspector.station.pipeline import Pipeline
+from inspector.telemetry.health import Facts, HealthBoard, HealthLimits, judge_health
+from inspector.telemetry.metrics import Metrics
+from inspector.telemetry.notify import Notifier
+
+SELFTEST_S = 3600.0
+STUCK_AFTER_S = 30.0
+"""A part without progress for this long, and with something to do, is stuck: the watchdog is not fed any more."""
+LOOKUP_S = 60.0
+"""Added where a host's name has to be resolved first: name servers that do not answer are no stuck part."""
+RENEW_S = 10.0
+"""Health that has not changed is shown again after this time."""
+
+
+_log = structlog.get_logger("daemon")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What the main thread reads of one part.
+
+    Attributes:
+        name: As logs and errors call it.
+        failure: Gives what ended its thread against its will, or None.
+        progress_mono_s: Gives when it last went round; None: it only waits for others and cannot be stuck.
+        busy: Gives whether it has something to do.
+        patience_s: A busy part without progress for longer is stuck.
+    """
+
+    name: str
+    failure: Callable[[], BaseException | None]
+    progress_mono_s: Callable[[], float] | None = None
+    busy: Callable[[], bool] = lambda: True
+    patience_s: float = STUCK_AFTER_S
+
+
+def list_parts(
+    source: Source, pipeline: Pipeline, publisher: MqttPublisher | None, http: HttpServer | None
+) -> tuple[Part, ...]:
+    """Return the table of the parts that run.
+
+    Args:
+        source: How long the source may take to open and to read.
+        pipeline: A reader that waits for room in the queue is not stuck, nor a dispatcher that waits for the committer;
+            the committer always goes round.
+        publisher: None without a broker.
+        http: None without a listener.
+    """
+    reader, dispatcher, committer = pipeline.reader, pipeline.dispatcher, pipeline.committer
+    reading_s = STUCK_AFTER_S + source.open_timeout_s + source.read_timeout_s
+    reading_s += LOOKUP_S if "://" in source.path else 0
+    parts = [
+        Part("source", lambda: reader.failure, lambda: reader.progress_mono_s,
+             lambda: not (reader.waiting_to_put or reader.ended), reading_s),
+        Part("inspection", lambda: dispatcher.failure, lambda: dispatcher.progress_mono_s,
+             lambda: dispatcher.has_unfinished_head),
+        Part("committer", lambda: committer.failure, lambda: committer.progress_mono_s),
+    ]  # fmt: skip
+    if publisher is not None:
+        parts.append(
+            Part("publisher", lambda: publisher.failure, lambda: publisher.progress_mono_s,
+                 patience_s=STUCK_AFTER_S + LOOKUP_S)
+        )  # fmt: skip
+    if http is not None:
+        parts.append(Part("HTTP listener", lambda: http.failure))
+    return tuple(parts)
+
+
+def raise_failures(parts: Sequence[Part]) -> None:
+    """Pass on what ended a part.
+
+    Raises:
+        InspectorError: As the part raised it.
+        WorkerError: A part has died of anything else.
+    """
+    for part in parts:
+        failure = part.failure()
+        if isinstance(failure, InspectorError):
+            raise failure
+        if failure is not None:
+            raise WorkerError(f"the {part.name} has died: {failure!r}") from failure
+
+
+def find_stuck(parts: Sequence[Part], now_mono_s: float) -> list[str]:
+    """Return the names of the parts that have something to do and have not gone round for too long."""
+    return [
+        part.name
+        for part in parts
+        if part.progress_mono_s is not None and part.busy() and now_mono_s - part.progress_mono_s() > part.patience_s
+    ]
+
+
+def health_facts(
+    pipeline: Pipeline, now_mono_s: float, *, broker_reason: str | None, outbox_share: float, dropped_share: float
+) -> Facts:
+    """Return what health is judged by, as of now; the last three are as in `Facts`."""
+    reader, committer = pipeline.reader, pipeline.committer
+    recent = list(committer.recent_unknown)
+    busy = not pipeline.dispatcher.idle
+    return Facts(
+        started=reader.started,
+        source_reason=reader.reason,
+        source_ended=reader.ended and not busy,
+        idle_s=0.0 if busy else now_mono_s - reader.item_mono_s,
+        missed_frames=committer.missed_frames,
+        missed_cause=committer.missed_cause,
+        store_reason=committer.store_reason,
+        broker_reason=broker_reason,
+        outbox_share=outbox_share,
+        unknown_share=sum(recent) / len(recent) if recent else 0.0,
+        recent_tiles=len(recent),
+        dropped_share=dropped_share,
+        live=pipeline.live,
+    )
+
+
+class Supervision:
+    """Looks at all parts, a few times a second, on the main thread.
+
+    Args:
+        parts: The table.
+        facts: Gives what health is judged by; its argument is the monotonic time.
+        limits: From where on a fact makes the station degraded or blind.
+        board: Where the state is kept.
+        clock: Time.
+        metrics: Where the state is shown.
+        notifier: systemd: the watchdog, and a line of status.
+        changed: Called when the state should be published again.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        facts: Callable[[float], Facts],
+        limits: HealthLimits,
+        board: HealthBoard,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        notifier: Notifier,
+        changed: Callable[[], None],
+    ) -> None:
+        self._parts = parts
+        self._facts = facts
+        self._limits = limits
+        self._board = board
+        self._clock = clock
+        self._metrics = metrics
+        self._notifier = notifier
+        self._changed = changed
+        self._shown_mono_s: float | None = None
+
+    def begin(self) -> None:
+        """Show health at the next look, whether or not it has changed."""
+        self._shown_mono_s = None
+
+    def look(self) -> None:
+        """Raise what has died, show health, and feed the watchdog unless a part is stuck.
+
+        Raises:
+            InspectorError: A part has died.
+        """
+        raise_failures(self._parts)
+        now = self._clock.monotonic()
+        self._show_health(now)
+        if stuck := find_stuck(self._parts, now):
+            _log.error("stuck", parts=", ".join(stuck))
+        else:
+            self._notifier.alive()
+
+    def _show_health(self, now: float) -> None:
+        changed = self._board.update(*judge_health(self._facts(now), self._limits))
+        first = self._shown_mono_s is None
+        due = self._shown_mono_s is None or now - self._shown_mono_s > RENEW_S
+        if not changed and not due:
+            return
+        message = self._board.message()
+        if first or not due:
+            _log.info("health", state=message.state, reason=message.reason)
+        self._shown_mono_s = now
+        self._metrics.show_health(message.state)
+        self._notifier.status(f"{message.state}{': ' + message.reason if message.reason else ''}")
+        self._changed()
+
+
+class WorkMeter:
+    """Counts how long the workers were busy, and how long the source waited for them."""
+
+    def __init__(self, pool: WorkerPool, reader: Reader, metrics: Metrics) -> None:
+        self._pool = pool
+        self._reader = reader
+        self._metrics = metrics
+        self._busy_s = self._waited_s = 0.0
+
+    def count(self) -> None:
+        """Add what has come since the last call."""
+        busy_s, waited_s = sum(self._pool.busy_s), self._reader.waited_s
+        self._metrics.worker_busy.inc(busy_s - self._busy_s)
+        self._metrics.source_wait.inc(waited_s - self._waited_s)
+        self._busy_s, self._waited_s = busy_s, waited_s
+
+
+def prove_model(bundle: Bundle, runtime: str | None) -> None:
+    """Score the golden tiles on an interpreter of its own.
+
+    Raises:
+        WorkerError: They score otherwise than in training: memory or processor cannot be trusted.
+    """
+    try:
+        check_golden(Classifier(bundle, runtime))
+    except BundleError as exc:
+        raise WorkerError(f"the self-test fails: {exc}") from exc
