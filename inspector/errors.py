@@ -7,6 +7,7 @@
     │   ├── ConfigError         a key, file or variable of the configuration
     │   ├── BundleError         a model bundle that does not hold what its card says
     │   └── StoreError          a store that is in use, foreign, or newer than this program
+    ├── StoreBusyError          a store that cannot be written or read now (a full disk); the daemon tries again
     ├── PictureError            a picture that cannot be inspected; `reason` is one word of `frame.Cause`
     ├── SourceError             a camera, stream or folder that is not there now; the daemon waits and retries
     ├── BrokerError             a broker that is absent or refuses; the daemon waits and retries
@@ -44,6 +45,10 @@ class BundleError(RefusedError):
 
 class StoreError(RefusedError):
     """The store is locked by another process, foreign, damaged, or written by a newer program."""
+
+
+class StoreBusyError(InspectorError):
+    """The store cannot be written or read now: the disk is full or broken. Waiting may fix it."""
 
 
 class PictureError(InspectorError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -21,6 +20,7 @@ from prometheus_client.exposition import choose_encoder
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from inspector.clock import Clock
+from inspector.errors import StoreBusyError
 from inspector.http.answers import JSONResponse, answer_http_error, answer_invalid_query, answer_store_error
 from inspector.http.guard import SECURITY_HEADERS, Guard
 from inspector.http.options import HttpOptions
@@ -28,7 +28,7 @@ from inspector.http.pace import PaceMeter
 from inspector.http.page import SHOWN_DEFECTS, PageView, Readings, render_page
 from inspector.http.upload import MakeRow, UploadClassifier
 from inspector.store.evidence import EvidenceFolder
-from inspector.store.records import Records
+from inspector.store.reader import StoreReader
 from inspector.telemetry.health import HealthBoard
 from inspector.telemetry.metrics import Metrics
 
@@ -59,7 +59,7 @@ class Shown:
     """
 
     metrics: Metrics
-    records: Records
+    records: StoreReader
     evidence: EvidenceFolder | None
     health: HealthBoard
     facts: Facts
@@ -83,7 +83,7 @@ def make_app(options: HttpOptions, shown: Shown) -> FastAPI:
     app.add_api_route("/api/classify", classifier.answer, methods=["POST"], response_model=None)
     app.add_exception_handler(StarletteHTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, answer_invalid_query)
-    app.add_exception_handler(sqlite3.Error, answer_store_error)
+    app.add_exception_handler(StoreBusyError, answer_store_error)
     app.add_exception_handler(Exception, _answer_fault)
     app.add_middleware(Guard, token=options.token, address=options.address)
     return app
@@ -109,7 +109,7 @@ class _Pages:
     def page(self, refresh: Annotated[int | None, Query(ge=0, le=3600)] = None) -> Response:
         try:
             defects: list[dict[str, Any]] | None = self._shown.records.recent_defects(10 * SHOWN_DEFECTS)
-        except sqlite3.Error as exc:
+        except StoreBusyError as exc:
             _log.warning("store_unreadable", reason=str(exc))
             defects = None
         readings = Readings(self._shown.metrics.registry.collect())

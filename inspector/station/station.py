@@ -142,7 +142,7 @@ class Station:
         rules, pool = self.model.rules, self.model.pool
         shown = Shown(
             metrics=self.metrics,
-            records=self.store.records,
+            records=self.store.reader,
             evidence=self.evidence,
             health=self.health,
             facts=lambda: about.page_facts(self._broker),

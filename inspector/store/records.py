@@ -5,7 +5,6 @@ A record is written once and never changes. The payload of a frame message is no
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import uuid
 from typing import Any
@@ -20,7 +19,7 @@ _INSERT = (
 
 
 class Records:
-    """What was stored, to be read back.
+    """What was stored; `StoreReader` reads it back.
 
     Args:
         database: Holds them.
@@ -36,22 +35,6 @@ class Records:
     def insert(self, db: sqlite3.Connection, body: Body, payload: bytes) -> None:
         """Keep a numbered message, inside the transaction that stores it."""
         db.execute(_INSERT, _row(body, payload))
-
-    def recent_defects(
-        self, limit: int, before_ms: int | None = None, from_ms: int | None = None
-    ) -> list[dict[str, Any]]:
-        """Return the newest defect messages captured in [from_ms, before_ms), newest first, as parsed JSON."""
-        first_ms, end_ms = -1 << 62 if from_ms is None else from_ms, 1 << 62 if before_ms is None else before_ms
-        rows = self._database.all(
-            "SELECT payload FROM records WHERE kind = 'defect' AND captured_ms >= ? AND captured_ms < ? "
-            "ORDER BY captured_ms DESC, seq DESC LIMIT ?",
-            (first_ms, end_ms, limit),
-        )
-        return [json.loads(row[0]) for row in rows]
-
-    def counts(self) -> dict[str, int]:
-        """Return how many messages of each kind were ever stored."""
-        return dict(self._database.all("SELECT kind, count(*) FROM records GROUP BY kind"))
 
 
 def _row(body: Body, payload: bytes) -> tuple[Any, ...]:

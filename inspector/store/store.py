@@ -18,11 +18,12 @@ from inspector.faults import crash_point
 from inspector.messages import Body
 from inspector.messages import encode as encode_message
 from inspector.store.candidates import Candidates
-from inspector.store.database import Database, put_meta
+from inspector.store.database import DATABASE, Database, put_meta
 from inspector.store.entries import Entry
 from inspector.store.ledger import FileLedger
 from inspector.store.notes import StationNotes
 from inspector.store.outbox import StoredOutbox
+from inspector.store.reader import StoreReader
 from inspector.store.records import Records
 
 
@@ -35,6 +36,7 @@ class Store:
         outbox_limit_bytes: Undelivered payload bytes beyond which the oldest messages are lost.
 
     Attributes:
+        reader: Reads what is stored without waiting for it to be written.
         records: Every message that was ever made.
         outbox: Those that are to be delivered.
         ledger: The files that are finished.
@@ -60,6 +62,7 @@ class Store:
         except (sqlite3.OperationalError, OSError) as exc:  # no room, or a broken disk: waiting may mend it
             raise WorkerError(f"store.path: {folder} cannot be written: {exc}") from exc
         self.store_id = self.database.store_id
+        self.reader = StoreReader(folder / DATABASE)
         self.records = Records(self.database)
         self.outbox = StoredOutbox(self.database, clock, outbox_limit_bytes)
         self.candidates = Candidates(self.database)
@@ -72,6 +75,7 @@ class Store:
                 return
             self._closed = True
             self.ledger.close(clean)
+            self.reader.close()
             self.database.close()
 
     def commit(self, entries: Sequence[Entry]) -> list[Body]:

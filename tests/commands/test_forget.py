@@ -51,7 +51,7 @@ def hours(config: Path, clock: FakeClock) -> list[int]:
     store = Store(config.parent / "state", clock)
     found = sorted(
         (message["timestamp_ms"] - int(NOON.timestamp() * 1000)) // 3_600_000
-        for message in store.records.recent_defects(9)
+        for message in store.reader.recent_defects(9)
     )
     store.close()
     return found

@@ -54,7 +54,7 @@ class Bench:
 
     def shown(self, **changes: Any) -> Shown:
         values: dict[str, Any] = {
-            "metrics": self.metrics, "records": self.store.records, "evidence": self.evidence, "health": self.health,
+            "metrics": self.metrics, "records": self.store.reader, "evidence": self.evidence, "health": self.health,
             "facts": lambda: self.facts, "classify": self.classify, "clock": self.clock,
         }  # fmt: skip
         return Shown(**{**values, **changes})

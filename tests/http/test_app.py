@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import unquote
@@ -72,7 +74,7 @@ def test_healthz_answers_head(bench: Bench) -> None:
 def test_evidence_is_the_stored_picture(bench: Bench) -> None:
     """A defect's picture is served as it was written; the address with its hash may be kept for ever, the plain not."""
     [defect_id] = bench.find(still(), "crack")
-    app, [message] = bench.app(), bench.store.records.recent_defects(1)
+    app, [message] = bench.app(), bench.store.reader.recent_defects(1)
 
     plain, lasting = (
         ask(app, f"/evidence/{defect_id}.jpg{end}") for end in ("", f"?v={message['evidence']['sha256']}")
@@ -153,7 +155,7 @@ def test_defects_are_the_stored_messages(bench: Bench) -> None:
 
     rows = ask(bench.app(), "/api/defects").json()
 
-    assert rows == bench.store.records.recent_defects(10)
+    assert rows == bench.store.reader.recent_defects(10)
     assert [row["frame"]["source_key"] for row in rows] == ["2.png", "1.png", "0.png"]
 
 
@@ -190,7 +192,7 @@ def test_paging_loses_nothing(bench: Bench, limit: int) -> None:
         seen += [row["id"] for row in rows]
         before = rows[-1]["timestamp_ms"]
 
-    assert seen == [row["id"] for row in bench.store.records.recent_defects(100)]
+    assert seen == [row["id"] for row in bench.store.reader.recent_defects(100)]
 
 
 def test_paging_shows_all_of_one_moment(bench: Bench) -> None:
@@ -207,6 +209,28 @@ def test_paging_shows_all_of_one_moment(bench: Bench) -> None:
     assert len({row["id"] for row in rows}) == MAX_DEFECTS + 1
     older = ask(app, f"/api/defects?before_ms={rows[-1]['timestamp_ms']}").json()
     assert [row["label"] for row in older] == ["hole"]
+
+
+def test_a_page_waits_for_no_commit(bench: Bench) -> None:
+    """While the station is inside a transaction, for however long, page and defects are answered."""
+    bench.find(still(), "rust")
+    app, inside, leave = bench.app(), threading.Event(), threading.Event()
+
+    def write() -> None:
+        with bench.store.database.transaction():
+            inside.set()
+            leave.wait(60)
+
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(write)
+        inside.wait(60)
+        try:
+            page, defects = (threads.submit(ask, app, path).result(timeout=20) for path in ("/", "/api/defects"))
+        finally:
+            leave.set()
+        writing.result(timeout=60)
+
+    assert (page.status_code, [row["label"] for row in defects.json()]) == (200, ["rust"])
 
 
 def test_a_store_that_cannot_be_read_is_said(bench: Bench) -> None:

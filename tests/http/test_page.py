@@ -106,7 +106,7 @@ def test_the_page_shows_twenty_defects_once_each(bench: Bench) -> None:
 
     text = ask(bench.app(), "/").text
 
-    assert {"opened", "closed"} == {row["phase"] for row in bench.store.records.recent_defects(2)}
+    assert {"opened", "closed"} == {row["phase"] for row in bench.store.reader.recent_defects(2)}
     assert text.count('<li class="defect') == 20
     assert text.count("<span>hole</span>") == 1
     assert text.count(f'href="{kept.url}"') == 1

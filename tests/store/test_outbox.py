@@ -153,7 +153,7 @@ def test_an_outbox_over_its_limit_loses_frame_messages_first(tmp_path: Path, clo
 
 def reopened_counts(folder: Path) -> dict[str, int]:
     store = Store(folder, FakeClock())
-    counts = store.records.counts()
+    counts = store.reader.counts()
     store.close()
     return counts
 

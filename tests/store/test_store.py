@@ -35,7 +35,7 @@ def test_a_commit_leaves_messages_outbox_and_ledger(store: Store) -> None:
     assert {store.store_id} == {body.store_id for body in bodies}
     assert [json.loads(row.payload) for row in rows] == [body.model_dump(mode="json", by_alias=True) for body in bodies]
     assert store.ledger.is_done("0.jpg", *STAMP)
-    assert store.records.counts() == {"defect": 1, "alarm": 1, "frame": 2}
+    assert store.reader.counts() == {"defect": 1, "alarm": 1, "frame": 2}
 
 
 def test_a_message_is_stored_once(store: Store) -> None:
@@ -44,7 +44,7 @@ def test_a_message_is_stored_once(store: Store) -> None:
     again = store.commit([entry(0, "crack"), entry(1)])
 
     assert ([body.seq for body in first], [body.seq for body in again]) == ([1, 2, 3], [4])
-    assert store.records.counts() == {"defect": 1, "alarm": 1, "frame": 2}
+    assert store.reader.counts() == {"defect": 1, "alarm": 1, "frame": 2}
 
 
 def test_evidence_is_written_into_the_message(store: Store) -> None:
@@ -68,7 +68,7 @@ def test_a_fault_in_the_middle_leaves_nothing(store: Store) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         store.commit([good, Entry([bad], {}, DoneMark("1.jpg", STAMP, "clean"))])
 
-    assert (store.outbox.pending(0, 9), store.records.counts(), store.ledger.is_done("0.jpg", *STAMP)) == (
+    assert (store.outbox.pending(0, 9), store.reader.counts(), store.ledger.is_done("0.jpg", *STAMP)) == (
         [],
         {},
         False,
@@ -112,7 +112,7 @@ def test_candidates_are_kept(store: Store) -> None:
     store.commit([entry(0, candidates=[Candidate(1, 1, 0, "0.jpg", "crack", 0.4, 0, 0, 9, 9, "b")])])
 
     assert store.database.connection.execute("SELECT label, score FROM candidates").fetchall() == [("crack", 0.4)]
-    assert store.records.counts() == {"frame": 1}
+    assert store.reader.counts() == {"frame": 1}
 
 
 def test_closing_twice_is_closing_once(store: Store) -> None:

@@ -1,0 +1,78 @@
+"""Reads what is stored, on a connection of its own: a page never waits for a commit, and a commit never for a page.
+
+WAL gives each question the file as it was when it was asked. This connection cannot write, and takes no lock that the
+station's own connection needs; a question that takes long only keeps the WAL file from shrinking meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from inspector.errors import StoreBusyError
+
+_WAIT_S = 5.0
+"""Longest wait for the file: only its first opening and its closing lock it against readers."""
+
+
+class StoreReader:
+    """What pages and reports ask; safe to use from several threads, which wait for each other.
+
+    Args:
+        path: The file of a store that is open in this process or another.
+
+    Raises:
+        StoreBusyError: The file cannot be read now; so does every question.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._guard = threading.Lock()
+        try:
+            uri = f"{path.absolute().as_uri()}?mode=ro"
+            self._db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=_WAIT_S)
+        except sqlite3.Error as exc:
+            raise StoreBusyError(str(exc)) from exc
+
+    def close(self) -> None:
+        """Close the connection; what is asked afterwards is refused."""
+        with self._guard:
+            self._db.close()
+
+    def recent_defects(
+        self,
+        limit: int,
+        before_ms: int | None = None,
+        from_ms: int | None = None,
+        label: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return the newest defect messages captured in [from_ms, before_ms), newest first, as parsed JSON.
+
+        Args:
+            limit: How many at most.
+            before_ms: End of the time, ms since 1970; None: no end.
+            from_ms: Its begin; None: no begin.
+            label: Of this label only.
+        """
+        wanted = {"captured_ms >= ?": from_ms, "captured_ms < ?": before_ms, "label = ?": label}
+        chosen = {text: value for text, value in wanted.items() if value is not None}
+        where = " AND ".join(["kind = 'defect'", *chosen])
+        rows = self._all(
+            f"SELECT payload FROM records WHERE {where} ORDER BY captured_ms DESC, seq DESC LIMIT ?",  # noqa: S608
+            (*chosen.values(), limit),
+        )
+        return [json.loads(row[0]) for row in rows]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many messages of each kind were ever stored."""
+        return dict(self._all("SELECT kind, count(*) FROM records GROUP BY kind"))
+
+    def _all(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        try:
+            with self._guard:
+                return self._db.execute(statement, values).fetchall()
+        except sqlite3.Error as exc:
+            raise StoreBusyError(str(exc)) from exc

@@ -1,0 +1,80 @@
+"""`inspector.store.reader`: what was stored can be read back, and reading waits for nobody."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from fakes import entry
+
+from inspector.errors import StoreBusyError
+from inspector.store.store import Store
+
+
+def test_recent_defects_come_newest_first(store: Store) -> None:
+    """The newest defect messages come first, as many as asked for, older than asked for."""
+    store.commit([entry(number, "crack") for number in range(5)])
+    moments = [row["timestamp_ms"] for row in store.reader.recent_defects(3)]
+
+    assert sorted(moments, reverse=True) == moments
+    assert len(moments) == 3
+    assert all(row["timestamp_ms"] < moments[-1] for row in store.reader.recent_defects(9, before_ms=moments[-1]))
+
+
+def test_the_runbook_can_say_what_was_lost(store: Store) -> None:
+    """The runbook's command for lost messages names each of the range by kind, time, label and verdict."""
+    store.commit([entry(0, "crack"), entry(1)])
+    runbook = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text("utf-8")
+    [query] = re.findall(r'"(SELECT .* FROM records .*)"', runbook)
+    with closing(sqlite3.connect(store.folder / "inspector.sqlite3")) as db:
+        rows = db.execute(query.replace("BETWEEN 100 AND 200", "BETWEEN 2 AND 4")).fetchall()
+
+    assert rows == [
+        (2, "alarm", "2026-03-01 12:00:00", "crack", 0.9, "defect"),
+        (3, "frame", "2026-03-01 12:00:00", "crack", 0.9, "fail"),
+        (4, "frame", "2026-03-01 12:00:00", None, None, "pass"),
+    ]
+
+
+def test_reading_waits_for_no_commit(store: Store) -> None:
+    """While another thread is inside a transaction, what was stored before is read; what it writes is not there yet."""
+    store.commit([entry(0, "crack")])
+    inside, leave = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with store.database.transaction() as db:
+            db.execute("DELETE FROM records")
+            inside.set()
+            leave.wait(60)
+
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(write)
+        inside.wait(60)
+        try:
+            found = threads.submit(store.reader.recent_defects, 9).result(timeout=10)
+        finally:
+            leave.set()
+        writing.result(timeout=60)
+
+    assert [row["label"] for row in found] == ["crack"]
+    assert store.reader.recent_defects(9) == []
+
+
+def test_the_reader_cannot_write(store: Store) -> None:
+    """Whatever a page asks, the store stays as it is."""
+    with pytest.raises(StoreBusyError, match="readonly"):
+        store.reader._all("DELETE FROM records")
+
+
+def test_defects_can_be_asked_for_by_label(store: Store) -> None:
+    """Only those of the label come, newest first, as many as asked for."""
+    store.commit([entry(number, "crack", "hole") for number in range(4)])
+    found = store.reader.recent_defects(3, label="hole")
+
+    assert [row["label"] for row in found] == ["hole"] * 3
+    assert [row["timestamp_ms"] for row in found] == sorted((row["timestamp_ms"] for row in found), reverse=True)
