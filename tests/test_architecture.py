@@ -167,6 +167,13 @@ def test_what_decides_reads_no_clock(folder: str) -> None:
     assert {name: bad for name, bad in found.items() if bad and name.partition(".")[0] == folder} == {}
 
 
+def test_sqlite_stays_in_the_store() -> None:
+    """No other folder imports SQLite, so none has to know its errors."""
+    found = {name.partition(".")[0] for name in FILES if "sqlite3" in IMPORTS[name]}
+
+    assert found == {"store"}
+
+
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_the_daemon_is_free_of_training(name: str) -> None:
     """No module of the package imports `training`, TensorFlow, Keras, or a test."""

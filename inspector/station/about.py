@@ -5,7 +5,6 @@ Nothing here changes while the station runs, but the state of the broker and the
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import structlog
 
 import inspector
 from inspector.clock import to_rfc3339
+from inspector.errors import StoreBusyError
 from inspector.messages import MESSAGE_TYPES, AboutMessage, CoilMessage, encode, schema_name
 from inspector.settings.sections import Settings
 from inspector.sinks.mqtt.options import BrokerStatus
@@ -114,5 +114,5 @@ def remember_versions(notes: StationNotes, settings: Settings, model: OpenModel)
     try:
         notes.remember("configuration", settings.fingerprint(), settings.model_dump_json())
         notes.remember("bundle", model.bundle.fingerprint, card_text)
-    except sqlite3.OperationalError as exc:
+    except StoreBusyError as exc:
         _log.warning("housekeeping_failed", reason=str(exc))

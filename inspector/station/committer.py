@@ -6,7 +6,6 @@ the next gathers. What cannot be committed is tried again until it can; nothing 
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ import structlog
 
 from inspector.clock import Clock, to_timestamp_ms
 from inspector.drafts import Draft
+from inspector.errors import StoreBusyError
 from inspector.faults import crash_point
 from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import Inspection
@@ -204,7 +204,7 @@ class Committer:
                 with self._metrics.stage_seconds.labels("commit").time():
                     bodies = self._store.commit(entries)
                 break
-            except sqlite3.OperationalError as exc:
+            except StoreBusyError as exc:
                 if self.store_reason is None:
                     _log.error("store_refuses", folder=str(self._store.folder), reason=str(exc))
                 self.store_reason = str(exc)

@@ -6,12 +6,12 @@ which the surface was not watched.
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import datetime, timedelta
 
 import structlog
 
 from inspector.clock import Clock
+from inspector.errors import StoreBusyError
 from inspector.frame import Cause, Gap
 from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.sinks.mqtt.publisher import SINK
@@ -106,7 +106,7 @@ class OutboxCare:
         """Delete what is no longer needed, and what no longer fits.
 
         Raises:
-            sqlite3.OperationalError: The store refuses.
+            StoreBusyError: The store refuses.
         """
         if not self._delivers:  # the records stay
             self._outbox.acknowledge(SINK, self._outbox.outbox_state(SINK).last_seq)
@@ -144,7 +144,7 @@ class Heartbeat:
         try:
             if alive_ms is None:
                 self._notes.heartbeat()  # the source should be watched from here on, whether or not it is there
-        except sqlite3.OperationalError as exc:
+        except StoreBusyError as exc:
             _log.warning("housekeeping_failed", reason=str(exc))
         if alive_ms is not None and not frames_wait:
             now = self._clock.now()
@@ -158,7 +158,7 @@ class Heartbeat:
         During an outage none is stored, so that the next start reports the whole blind time.
 
         Raises:
-            sqlite3.OperationalError: The store refuses.
+            StoreBusyError: The store refuses.
         """
         if self._reader.reason is None and not self._frozen:
             self._notes.heartbeat()
@@ -173,7 +173,7 @@ class Heartbeat:
         try:
             if reported and not self._frozen:
                 self._notes.heartbeat(closed_at)
-        except sqlite3.OperationalError as exc:
+        except StoreBusyError as exc:
             _log.warning("last_heartbeat_not_stored", reason=str(exc))
 
     @property
@@ -240,7 +240,7 @@ class Housekeeping:
             self._heartbeat.beat()
             self._candidates.trim()
             self.outbox.prune()
-        except sqlite3.OperationalError as exc:
+        except StoreBusyError as exc:
             _log.warning("housekeeping_failed", reason=str(exc))
             return
         self.outbox.refresh()

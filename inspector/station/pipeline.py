@@ -6,11 +6,10 @@ a frame is done when its messages are in the store.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 
 from inspector.clock import Clock
-from inspector.errors import SourceError
+from inspector.errors import SourceError, StoreBusyError
 from inspector.messages import Body
 from inspector.settings.sections import Source
 from inspector.sources.base import FrameSource, Policy, SourceContext
@@ -82,7 +81,7 @@ class Pipeline:
     def _next_epoch(self) -> int:
         try:
             return self._store.notes.next_epoch()
-        except sqlite3.OperationalError as exc:
+        except StoreBusyError as exc:
             raise SourceError(f"the store in {self._store.folder} refuses: {exc}") from exc
 
     def start(self) -> None:

@@ -5,12 +5,12 @@ A command changes what is stored and what later messages carry; it never touches
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 
 import structlog
 from pydantic import ValidationError
 
+from inspector.errors import StoreBusyError
 from inspector.messages import CoilCommand, ReplyMessage
 from inspector.store.notes import StationNotes
 
@@ -45,7 +45,7 @@ class Plant:
         if wanted.coil_id != self._notes.coil()[0]:
             try:
                 self._notes.set_coil(wanted.coil_id)
-            except sqlite3.OperationalError as exc:
+            except StoreBusyError as exc:
                 return ReplyMessage(
                     command=command, ok=False, error="store", accepted=True, detail=f"the store refuses: {exc}"
                 )

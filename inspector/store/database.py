@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from inspector.errors import StoreError
+from inspector.errors import StoreBusyError, StoreError, WorkerError
 
 DATABASE = "inspector.sqlite3"
 APPLICATION_ID = 0x1A5BEC70
@@ -65,7 +65,7 @@ class Database:
 
     Raises:
         StoreError: Another process has it, it is no store of ours, or a newer program wrote it.
-        sqlite3.OperationalError: The disk is full or broken.
+        StoreBusyError: The disk is full or broken.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -73,7 +73,8 @@ class Database:
         self.guard = threading.RLock()
         self._lock_fd = _lock(folder)
         try:
-            self.connection = _open(folder / DATABASE)
+            with _translated():
+                self.connection = _open(folder / DATABASE)
             self.store_id = str(self.meta("store_id") or self.set_meta("store_id", str(uuid.uuid4())))
         except BaseException:
             os.close(self._lock_fd)
@@ -87,8 +88,13 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Write all that the block writes, or nothing of it."""
-        with self.guard:
+        """Write all that the block writes, or nothing of it.
+
+        Raises:
+            StoreBusyError: The disk is full or broken; nothing is written.
+            WorkerError: The file is damaged.
+        """
+        with self.guard, _translated():
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self.connection
@@ -100,13 +106,13 @@ class Database:
 
     def one(self, statement: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Return the first row, or None."""
-        with self.guard:
+        with self.guard, _translated():
             row: tuple[Any, ...] | None = self.connection.execute(statement, values).fetchone()
         return row
 
     def all(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return all rows, each a tuple."""
-        with self.guard:
+        with self.guard, _translated():
             return self.connection.execute(statement, values).fetchall()
 
     def meta(self, key: str) -> Any:
@@ -122,9 +128,20 @@ class Database:
 
     def shrink(self) -> None:
         """Write the file anew without what was deleted: nothing of it is left to be read on the disk."""
-        with self.guard:
+        with self.guard, _translated():
             self.connection.execute("VACUUM")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Let no error of SQLite out: a disk may be full for a while, a damaged file stays damaged."""
+    try:
+        yield
+    except sqlite3.OperationalError as exc:
+        raise StoreBusyError(str(exc)) from exc
+    except sqlite3.Error as exc:
+        raise WorkerError(f"the store fails: {exc}") from exc
 
 
 def put_meta(db: sqlite3.Connection, key: str, value: Any) -> None:

@@ -7,13 +7,12 @@ does. Stored payloads never change. What can be asked of a part is asked of the 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 from inspector.clock import Clock, to_timestamp_ms
 from inspector.drafts import numbered
-from inspector.errors import WorkerError
+from inspector.errors import StoreBusyError, WorkerError
 from inspector.faults import crash_point
 from inspector.messages import Body
 from inspector.messages import encode as encode_message
@@ -59,7 +58,7 @@ class Store:
             except BaseException:
                 self.database.close()
                 raise
-        except (sqlite3.OperationalError, OSError) as exc:  # no room, or a broken disk: waiting may mend it
+        except (StoreBusyError, OSError) as exc:  # no room, or a broken disk: waiting may mend it
             raise WorkerError(f"store.path: {folder} cannot be written: {exc}") from exc
         self.store_id = self.database.store_id
         self.reader = StoreReader(folder / DATABASE)
@@ -84,7 +83,7 @@ class Store:
         A message whose id is stored already is left out: it was sent under that id before.
 
         Raises:
-            sqlite3.OperationalError: The disk is full or broken; nothing of the entries is stored.
+            StoreBusyError: The disk is full or broken; nothing of the entries is stored.
         """
         with self.database.guard:
             bodies, size = self._insert(entries)

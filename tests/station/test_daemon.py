@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from fakes import NOON, FakeClock
 
 from inspector.clock import to_timestamp_ms
 from inspector.drawn.tiles import draw_tile
+from inspector.errors import StoreBusyError
 from inspector.frame import Cause
 from inspector.messages import Body, CoverageMessage
 from inspector.settings.sections import Settings
@@ -158,7 +158,7 @@ def test_a_full_disk_is_no_stuck_part(
 
     def refuse(entries: Sequence[Entry]) -> list[Body]:
         if full_s < 100:
-            raise sqlite3.OperationalError("database or disk is full")
+            raise StoreBusyError("database or disk is full")
         return commit(entries)
 
     monkeypatch.setattr(station.store, "commit", refuse)

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from stores import reopened
 
 import inspector
 from inspector.drafts import Draft
+from inspector.errors import StoreBusyError
 from inspector.faults import CRASH_POINTS
 from inspector.messages import Evidence
 from inspector.store.entries import Candidate, DoneMark, Entry
@@ -78,11 +78,11 @@ def test_a_fault_in_the_middle_leaves_nothing(store: Store) -> None:
 
 
 def test_a_full_disk_leaves_nothing_and_passes(store: Store) -> None:
-    """A disk that is full refuses the whole commit with OperationalError; with room again, the same commit works."""
+    """A disk that is full refuses the whole commit with StoreBusyError; with room again, the same commit works."""
     pages = store.database.connection.execute("PRAGMA page_count").fetchone()[0]
     store.database.connection.execute(f"PRAGMA max_page_count = {pages}")
     many = [entry(number, "crack", "hole", "rust") for number in range(40)]
-    with pytest.raises(sqlite3.OperationalError, match="full"):
+    with pytest.raises(StoreBusyError, match="full"):
         store.commit(many)
     empty = (store.outbox.pending(0, 9), store.outbox.outbox_state(SINK).messages)
     store.database.connection.execute("PRAGMA max_page_count = 100000")
@@ -128,6 +128,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from fakes import FakeClock, entry
+from inspector.errors import StoreBusyError
 from inspector.faults import crash_point
 from inspector.store.store import Store
 from inspector.store.work_list import WorkList

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import queue
 import random
-import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from typing import Any, Literal
 import structlog
 
 from inspector.clock import Clock, to_timestamp_ms
-from inspector.errors import BrokerError
+from inspector.errors import BrokerError, StoreBusyError
 from inspector.faults import crash_point
 from inspector.messages import ReplyMessage, encode
 from inspector.sinks.base import Outbox
@@ -278,7 +277,7 @@ class MqttPublisher:
                 crash_point("cursor.before")
                 try:
                     self._outbox.acknowledge(SINK, reached)
-                except sqlite3.OperationalError as exc:  # the disk is full: sent again after a restart, at worst
+                except StoreBusyError as exc:  # the disk is full: sent again after a restart, at worst
                     _log.warning("cursor_not_stored", seq=reached, reason=str(exc))
         state.leave_mark(reached, last)
 
