@@ -141,18 +141,17 @@ def classify(
     from inspector.model.bundle import find_bundle, load_bundle
     from inspector.model.pool import open_model
     from inspector.pictures.files import expand_paths
-    from inspector.settings.sections import Decision, Source, Tiling
+    from inspector.settings.sections import Decision, Tiling
     from inspector.station.wiring import inspect_rules, worker_count
 
     bundle = load_bundle(find_bundle(model))
     rules = inspect_rules(Tiling(), Decision(), bundle)
-    limits = Source(kind="demo")
     pool, _ = open_model(bundle, worker_count(0))
     refused = 0
     seen = 0
     try:
         for name in expand_paths(paths):
-            row = classify_file(name, pool, rules, limits.max_file_bytes, limits.max_frame_px)
+            row = classify_file(name, pool, rules)
             seen += 1
             refused += "error" in row
             _say(json.dumps(row, ensure_ascii=False))

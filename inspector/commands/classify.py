@@ -10,10 +10,17 @@ from inspector.inspection.picture import Row, classify_pixels
 from inspector.inspection.predictions import Classify
 from inspector.pictures.decode import decode_picture
 from inspector.pictures.files import read_picture_file
+from inspector.pictures.limits import MAX_FILE_BYTES, MAX_FRAME_PX
 
 
 def classify_file(
-    name: str, classify: Classify, rules: InspectRules, max_bytes: int, max_px: int, full_scale: int | None = None
+    name: str,
+    classify: Classify,
+    rules: InspectRules,
+    *,
+    max_bytes: int = MAX_FILE_BYTES,
+    max_px: int = MAX_FRAME_PX,
+    full_scale: int | None = None,
 ) -> Row:
     """Return the row of a file, or `path`, `error` and `reason` of one that is refused."""
     try:

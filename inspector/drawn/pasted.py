@@ -12,6 +12,7 @@ from inspector.inspection.preprocess import resize_tile, to_grey
 from inspector.labels import CLEAN
 from inspector.pictures.decode import decode_picture
 from inspector.pictures.files import read_picture_file
+from inspector.pictures.limits import MAX_FILE_BYTES, MAX_FRAME_PX
 
 
 def open_strip(seed: int, mm_per_px: float | None, images: Path | None) -> Strip:
@@ -42,7 +43,9 @@ def read_tiles(folder: Path) -> dict[str, list[Pixels]]:
     for path in sorted(folder.glob("*/*")):
         if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"} and path.parent.name != CLEAN:
             try:
-                pixels = to_grey(decode_picture(read_picture_file(path, 64 << 20), name=str(path), max_px=10**8))
+                pixels = to_grey(
+                    decode_picture(read_picture_file(path, MAX_FILE_BYTES), name=str(path), max_px=MAX_FRAME_PX)
+                )
             except PictureError as exc:
                 raise ConfigError(f"source.images: {exc}") from exc
             if max(pixels.shape) > MAX_DEFECT_TILES * 200:

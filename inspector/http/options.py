@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inspector.errors import ConfigError
+from inspector.pictures.limits import MAX_FRAME_PX
 
 MIN_TOKEN_CHARACTERS = 16
 
@@ -35,7 +36,7 @@ class HttpOptions:
     key_file: Path | None = None
     token: str | None = field(default=None, repr=False)
     max_upload_bytes: int = 16 << 20
-    max_frame_px: int = 100_000_000
+    max_frame_px: int = MAX_FRAME_PX
     full_scale: int | None = None
     upload_timeout_s: float = 30.0
     refresh_s: int = 5

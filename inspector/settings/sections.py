@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from inspector.labels import Severity
 from inspector.model.bundle import DEFAULT_BUNDLE
+from inspector.pictures.limits import MAX_FILE_BYTES, MAX_FRAME_PX
 
 TopicLevel = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^+#/\x00\s]+$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -59,8 +60,8 @@ class Source(_Section):
         description="folder: directory; camera: index, device path, URL or video file;"
         " lines: path, tcp://HOST:PORT, unix://PATH or '-'; demo: unused.",
     )
-    max_file_bytes: int = Field(default=64 << 20, ge=1024, description="Larger picture files are refused.")
-    max_frame_px: int = Field(default=100_000_000, ge=1024, description="Frames with more pixels are refused.")
+    max_file_bytes: int = Field(default=MAX_FILE_BYTES, ge=1024, description="Larger picture files are refused.")
+    max_frame_px: int = Field(default=MAX_FRAME_PX, ge=1024, description="Frames with more pixels are refused.")
     full_scale: int | None = Field(
         default=None, ge=256, le=65535, description="Value that is white in 16-bit pictures; unset: the upper 8 bits."
     )

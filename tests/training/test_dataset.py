@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inspector.drawn.tiles import draw_tile
-from inspector.settings.sections import Source
+from inspector.pictures.limits import MAX_FRAME_PX
 from training.__main__ import open_data
 from training.dataset import MAX_PX, Picture, Store, decode, find_pictures, load_pixels
 from training.errors import DataError
@@ -316,7 +316,7 @@ def test_what_the_daemon_refuses_is_not_learned_from(how: str, told: str) -> Non
 
 
 def test_pictures_may_be_as_large_as_the_daemon_takes_them() -> None:
-    assert Source.model_fields["max_frame_px"].default == MAX_PX
+    assert MAX_FRAME_PX == MAX_PX
 
 
 @pytest.mark.parametrize("label", ["unknown", "Unknown", "Clean", "CLEAN"])
