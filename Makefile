@@ -1,5 +1,5 @@
 # Short names for what contributors and packagers do. The scripts work without make.
-.PHONY: demo test check format lock schemas docs digests
+.PHONY: demo test check format lock schemas docs catalogs digests
 
 demo: ; scripts/demo
 test: ; scripts/test
@@ -17,6 +17,9 @@ docs:  ## write the README's generated parts from the code: every key, the metri
 
 digests:  ## write tests/digests.json anew: the messages of recorded surfaces, to be reviewed as behaviour
 	.venv/bin/python tests/test_digests.py
+
+catalogs:  ## write the catalogues of the pages' texts, and compile them
+	.venv/bin/python scripts/write_catalogs.py
 
 lock:  ## resolve requirements/*.txt anew: hashes, no index addresses
 	scripts/lock

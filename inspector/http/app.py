@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -23,19 +23,19 @@ from inspector.clock import Clock
 from inspector.errors import StoreBusyError
 from inspector.http.answers import JSONResponse, answer_http_error, answer_invalid_query, answer_store_error
 from inspector.http.guard import SECURITY_HEADERS, Guard
+from inspector.http.language import choose_code
 from inspector.http.options import HttpOptions
 from inspector.http.pace import PaceMeter
-from inspector.http.page import SHOWN_DEFECTS, PageView, Readings, render_page
+from inspector.http.page import SHOWN_DEFECTS, PageFacts, PageView, render_page
 from inspector.http.upload import MakeRow, UploadClassifier
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.reader import StoreReader
+from inspector.telemetry.counts import Counts
 from inspector.telemetry.health import HealthBoard
 from inspector.telemetry.metrics import Metrics
 
 _log = structlog.get_logger("http")
 
-Facts = Callable[[], Mapping[str, str | int | float | None]]
-"""What runs here, for the status page: shown as it is, but `simulated` as a banner and `broker` beside the outbox."""
 MAX_DEFECTS = 1000
 MAX_SAME_MOMENT = 10_000
 """Defects of one millisecond that are answered whole: copies of an archive may all have one time."""
@@ -53,7 +53,7 @@ class Shown:
         records: Where defects are read.
         evidence: Pictures of defects; None where none are kept.
         health: What `/healthz` answers.
-        facts: What runs here.
+        facts: What runs here, for the status page.
         classify: Makes the row of an uploaded picture.
         clock: The station's.
     """
@@ -62,7 +62,7 @@ class Shown:
     records: StoreReader
     evidence: EvidenceFolder | None
     health: HealthBoard
-    facts: Facts
+    facts: Callable[[], PageFacts]
     classify: MakeRow
     clock: Clock
 
@@ -106,22 +106,26 @@ class _Pages:
         status = 503 if message.state == "blind" else 200
         return JSONResponse(message.model_dump(mode="json", by_alias=True), status)
 
-    def page(self, refresh: Annotated[int | None, Query(ge=0, le=3600)] = None) -> Response:
+    def page(self, request: Request, refresh: Annotated[int | None, Query(ge=0, le=3600)] = None) -> Response:
+        shown = self._shown
         try:
-            defects: list[dict[str, Any]] | None = self._shown.records.recent_defects(10 * SHOWN_DEFECTS)
+            defects: list[dict[str, Any]] | None = shown.records.recent_defects(10 * SHOWN_DEFECTS)
         except StoreBusyError as exc:
             _log.warning("store_unreadable", reason=str(exc))
             defects = None
-        readings = Readings(self._shown.metrics.registry.collect())
-        pace = self._pace.note(
-            self._shown.clock.monotonic(),
-            readings.total("inspector_frames_total", outcome="inspected"),
-            readings.total("inspector_tiles_total"),
+        counts = Counts.of(shown.metrics)
+        view = PageView(
+            health=shown.health.message(),
+            now=shown.clock.now(),
+            defects=defects,
+            counts=counts,
+            facts=shown.facts(),
+            pace=self._pace.note(shown.clock.monotonic(), counts.inspected, counts.all_tiles),
+            refresh_s=self._options.refresh_s if refresh is None else refresh,
         )
-        refresh_s = self._options.refresh_s if refresh is None else refresh
-        health, now = self._shown.health.message(), self._shown.clock.now()
-        text = render_page(PageView(health, now, defects, readings, self._shown.facts(), pace, refresh_s))
-        return HTMLResponse(text.encode(errors="replace"))
+        code = choose_code(request.headers.get("Accept-Language", ""))
+        headers = {"Content-Language": code, "Vary": "Accept-Language"}
+        return HTMLResponse(render_page(view, code).encode(errors="replace"), headers=headers)
 
     def defects(
         self,

@@ -1,32 +1,47 @@
-"""Builds HTML in which every text is escaped unless it is markup already."""
+"""How a page is made: a template of Jinja2, in which every value is text unless a template says otherwise.
+
+Templates lie in `templates/` beside the module that fills them, their catalogues in `locale/`. A value that a template
+names and does not get is an error.
+"""
 
 from __future__ import annotations
 
-from html import escape
+from datetime import UTC, datetime
+from functools import cache, partial
+from pathlib import Path
 
-_VOID = frozenset({"img", "link", "meta"})
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-
-class Html(str):
-    """Markup that may be sent as it is; any other `str` is text."""
-
-    __slots__ = ()
+from inspector.http.language import open_language, utc
 
 
-def el(tag: str, /, *children: str | None, **attributes: str | float | None) -> Html:
-    """Return an element.
+@cache
+def templates(folder: Path, domain: str, code: str) -> Environment:
+    """Return the templates of a folder in one language.
 
     Args:
-        tag: Name of the element.
-        children: `Html` stays, other text is escaped, None is left out.
-        attributes: `class_` means `class`, `http_equiv` means `http-equiv`; None is left out.
+        folder: Holds `templates/` and `locale/`.
+        domain: Name of the catalogue.
+        code: One of `language.CODES`.
     """
-    written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
-        for key, value in attributes.items()
-        if value is not None
+    language = open_language(code, folder, domain)
+    environment = Environment(
+        loader=FileSystemLoader(folder / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
     )
-    if tag in _VOID:
-        return Html(f"<{tag}{written}>")
-    inner = "".join(child if isinstance(child, Html) else escape(child) for child in children if child is not None)
-    return Html(f"<{tag}{written}>{inner}</{tag}>")
+    environment.install_gettext_translations(language.texts, newstyle=True)  # type: ignore[attr-defined]  # from i18n
+    environment.globals["language"] = language
+    environment.filters.update(
+        ago=language.ago,
+        at=partial(datetime.fromtimestamp, tz=UTC),
+        moment=datetime.fromisoformat,
+        number=language.number,
+        size=language.size,
+        utc=utc,
+        word=language.word,
+    )
+    return environment

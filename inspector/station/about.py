@@ -15,6 +15,7 @@ import structlog
 import inspector
 from inspector.clock import to_rfc3339
 from inspector.errors import StoreBusyError
+from inspector.http.page import PageFacts
 from inspector.messages import MESSAGE_TYPES, AboutMessage, CoilMessage, encode, schema_name
 from inspector.settings.sections import Settings
 from inspector.sinks.mqtt.options import BrokerStatus
@@ -62,19 +63,14 @@ class About:
             schemas=" ".join(schema_name(topic) for topic in sorted(MESSAGE_TYPES)),
         )
 
-    def page_facts(self, broker: BrokerStatus | None) -> Mapping[str, str | int | float | None]:
+    def page_facts(self, broker: BrokerStatus | None) -> PageFacts:
         """Return what the status page shows of the station.
 
         Args:
             broker: What is known of it; None where delivery is switched off.
         """
         about = self.message()
-        shown = "switched off"
-        if broker is not None:
-            shown = (
-                f"connected, MQTT {broker.protocol}" if broker.connected else f"away: {broker.reason or 'connecting'}"
-            )
-        return {
+        rows = {
             "station": about.station,
             "source": about.source,
             "bundle": about.bundle,
@@ -83,9 +79,8 @@ class About:
             "version": about.version,
             "started": about.started_at,
             "topics": self._settings.root,
-            "broker": shown,
-            "simulated": "yes" if self._settings.source.kind == "demo" else None,
         }
+        return PageFacts(rows, broker, simulated=self._settings.source.kind == "demo")
 
     def retained(self, health: HealthBoard, notes: StationNotes) -> Mapping[str, bytes]:
         """Return the payloads of the retained topics as of now, by topic below the root."""

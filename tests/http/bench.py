@@ -18,7 +18,9 @@ from inspector.box import Box
 from inspector.frame import Frame, Pixels
 from inspector.http.app import Shown, make_app
 from inspector.http.options import HttpOptions
+from inspector.http.page import PageFacts
 from inspector.messages import DefectMessage
+from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.store.entries import Entry
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.store import Store
@@ -40,7 +42,7 @@ class Bench:
     evidence: EvidenceFolder | None
     clock: FakeClock
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    facts: dict[str, str | int | float | None] = field(default_factory=lambda: {"version": "1.2.3"})
+    facts: PageFacts = field(default_factory=lambda: PageFacts({"version": "1.2.3"}, BrokerStatus()))
     classify: Callable[[Pixels, str], dict[str, Any]] = lambda pixels, name: {"path": name, "shape": [*pixels.shape]}
     options: HttpOptions = field(default_factory=lambda: HttpOptions(port=0))
 

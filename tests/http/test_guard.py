@@ -9,6 +9,7 @@ from bench import NO_SUCH_ID, TOKEN, Bench, ask, still
 
 from inspector.http.app import make_app
 from inspector.http.guard import SECURITY_HEADERS
+from inspector.http.page import PageFacts
 
 
 def basic(user: str, password: str) -> str:
@@ -93,7 +94,7 @@ def test_every_answer_is_guarded(bench: Bench, path: str, method: str, status: i
 def test_a_fault_tells_nothing(bench: Bench) -> None:
     """A fault answers 500 with the security headers and without a word of what it was."""
 
-    def burst() -> dict[str, str]:
+    def burst() -> PageFacts:
         raise RuntimeError("inner secret")
 
     answer = ask(make_app(bench.options, bench.shown(facts=burst)), "/")

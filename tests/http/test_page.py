@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import Any, get_args
 
 import pytest
@@ -12,17 +13,57 @@ from bench import Bench, Seen, ask, still
 from fakes import inspected, make_defect, make_frame, track_rules
 
 from inspector.frame import Cause
-from inspector.http.page import BROKER_OFF, CAUSE_TEXT, STATE_TEXT
+from inspector.http import words
+from inspector.http.page import PageFacts
+from inspector.labels import Severity
+from inspector.messages import DefectMessage
+from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.store.entries import Entry
-from inspector.telemetry.health import State
+from inspector.telemetry.health import Facts, HealthLimits, State, judge_health
+from inspector.telemetry.metrics import LOST, REJECTED, SUPPRESSED
 from inspector.track.state import TrackState
 from inspector.track.track import track
 
 
-def test_the_page_has_words_for_every_state_and_cause() -> None:
-    """No state of health and no cause of a gap is shown by its code name."""
-    assert set(STATE_TEXT) == set(get_args(State))
-    assert set(CAUSE_TEXT) == {cause.value for cause in Cause}
+@pytest.mark.parametrize(
+    ("table", "codes"),
+    [
+        pytest.param(words.STATE_NAME, get_args(State), id="states"),
+        pytest.param(words.STATE_TEXT, get_args(State), id="states in a sentence"),
+        pytest.param(words.CAUSE_TEXT, [cause.value for cause in Cause], id="causes of a gap"),
+        pytest.param(words.SEVERITY_TEXT, get_args(Severity), id="severities"),
+        pytest.param(words.PHASE_TEXT, get_args(DefectMessage.model_fields["phase"].annotation), id="phases"),
+        pytest.param(words.SUPPRESSED_TEXT, SUPPRESSED, id="rules of alarms"),
+        pytest.param(words.NO_ALARM_TEXT, SUPPRESSED, id="rules of alarms in a sentence"),
+        pytest.param(words.LOST_TEXT, LOST, id="lost messages"),
+        pytest.param(words.REJECTED_TEXT, REJECTED, id="refusals"),
+    ],
+)
+def test_the_page_has_words_for_every_code_name(table: dict[str, str], codes: Iterable[str]) -> None:
+    """No state of health, cause of a gap, severity, phase or reason is shown by its code name."""
+    assert set(table) == set(codes)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        pytest.param(Facts(store_reason="x"), id="store"),
+        pytest.param(Facts(source_reason="x"), id="source"),
+        pytest.param(Facts(True, missed_cause=Cause.FROZEN), id="frozen"),
+        *[pytest.param(Facts(True, missed_frames=99, missed_cause=cause), id=cause.value)
+          for cause in Cause if cause.looked],
+        pytest.param(Facts(True, live=True, idle_s=99), id="no frames"),
+        pytest.param(Facts(True, outbox_share=1), id="outbox"),
+        pytest.param(Facts(True, broker_reason="x"), id="broker"),
+        pytest.param(Facts(True, unknown_share=1, recent_tiles=99), id="off domain"),
+        pytest.param(Facts(True, dropped_share=1), id="falling behind"),
+        pytest.param(Facts(True, source_ended=True), id="ended"),
+        pytest.param(Facts(True, idle_s=99), id="idle"),
+    ],
+)  # fmt: skip
+def test_the_page_has_a_word_for_every_reason(facts: Facts) -> None:
+    """The first word of each reason of health has a text, so that it can be read in every language."""
+    assert str(judge_health(facts, HealthLimits(off_domain_share=0.5))[1]).partition(":")[0] in words.REASON_TEXT
 
 
 def test_the_page_needs_nothing_else(bench: Bench) -> None:
@@ -66,10 +107,10 @@ def test_each_defect_says_why(bench: Bench, rules: dict[str, Any], alarm: bool, 
 
 def test_what_comes_from_outside_is_text(bench: Bench) -> None:
     """File names, reasons, facts and queries cannot become markup."""
-    evil = "<img src=x onerror=alert(1)>\"'&"
+    evil = "<img src=x onerror=alert(1)>\"'& 7%(x)s"
     bench.find(still(source_key=evil), "crack")
     bench.health.update("blind", f"source_down: {evil}")
-    bench.facts = {evil: evil, "broker": evil}
+    bench.facts = PageFacts({evil: evil}, BrokerStatus(reason=evil))
 
     page = ask(bench.app(), "/")
 
@@ -82,7 +123,7 @@ def test_what_comes_from_outside_is_text(bench: Bench) -> None:
 
 def test_names_that_are_no_text_do_not_break_the_page(bench: Bench) -> None:
     """A path that is not UTF-8 shows with question marks instead of ending in an error."""
-    bench.facts = {"source": "folder /srv/\udcff"}
+    bench.facts = PageFacts({"source": "folder /srv/\udcff"})
     bench.health.update("degraded", "source: /srv/\udcff")
 
     assert ask(bench.app(), "/").status_code == 200
@@ -126,7 +167,7 @@ def test_simulated_pictures_are_never_taken_for_real(
     bench: Bench, fact: bool, simulated: bool, banner: str | None
 ) -> None:
     """A banner says that pictures were generated, be it all of them or some."""
-    bench.facts["simulated"] = fact
+    bench.facts = PageFacts({}, simulated=fact)
     bench.find(still(simulated=simulated), "crack")
 
     text = Seen(ask(bench.app(), "/").text).text
@@ -149,23 +190,22 @@ def test_the_page_shows_what_the_metrics_count(bench: Bench) -> None:
     text = Seen(ask(bench.app(), "/").text).text
 
     for part in ("99.99 %", "999,999 frames", "too fast for this machine", "5,000", "31 messages waiting",
-                 "Broker: NOT connected", "0 bytes of 1.0 MiB", "lost, rejected", "5 min ago"):  # fmt: skip
+                 "0 bytes of 1.0 MiB", "lost, rejected", "5 min ago"):  # fmt: skip
         assert part in text
 
 
 @pytest.mark.parametrize(
-    ("fact", "connected", "shown"),
+    ("broker", "shown"),
     [
-        pytest.param(None, 0, '<p class="bad">Broker: NOT connected</p>', id="away"),
-        pytest.param("away: refused", 0, '<p class="bad">Broker: away: refused</p>', id="away, with a reason"),
-        pytest.param("connected, MQTT 5", 1, "<p>Broker: connected, MQTT 5</p>", id="connected"),
-        pytest.param(BROKER_OFF, 0, f"<p>Broker: {BROKER_OFF}</p>", id="switched off"),
+        pytest.param(BrokerStatus(), '<p class="bad">Broker: away: connecting</p>', id="not yet there"),
+        pytest.param(BrokerStatus(reason="refused"), '<p class="bad">Broker: away: refused</p>', id="away"),
+        pytest.param(BrokerStatus(True, protocol="5"), "<p>Broker: connected, MQTT 5</p>", id="connected"),
+        pytest.param(None, "<p>Broker: switched off</p>", id="switched off"),
     ],
 )
-def test_an_absent_broker_stands_out(bench: Bench, fact: str | None, connected: int, shown: str) -> None:
+def test_an_absent_broker_stands_out(bench: Bench, broker: BrokerStatus | None, shown: str) -> None:
     """A broker that is away is marked; one that is switched off is not."""
-    bench.facts["broker"] = fact
-    bench.metrics.mqtt_connected.set(connected)
+    bench.facts = PageFacts({}, broker)
 
     assert shown in ask(bench.app(), "/").text
 

@@ -1,0 +1,144 @@
+"""The present values of the metrics, read from the metric objects, for whatever shows them to a person.
+
+A metric that is renamed, or gets another label, is an error here and not a 0 on a page. Prometheus reads the registry.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from prometheus_client import Counter, Gauge, Histogram, Metric
+
+from inspector.telemetry.metrics import Metrics
+
+INSPECTED = "inspected"
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a stage has taken so far.
+
+    Attributes:
+        runs: How often it ran.
+        seconds: Of all runs together.
+    """
+
+    runs: float
+    seconds: float
+
+    @property
+    def mean_s(self) -> float | None:
+        """Seconds of one run; None before the first."""
+        return self.seconds / self.runs if self.runs else None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the metrics stand at. Mappings hold only what is above 0, the largest first.
+
+    Attributes:
+        captured: Frames that the source delivered.
+        frames: By outcome.
+        strip_meters: By outcome.
+        tiles: By verdict.
+        defects: By label.
+        alarms: Of all labels.
+        alarms_suppressed: By reason.
+        classify: Scoring the tiles of a frame.
+        commit: Storing what a frame leaves.
+        last_frame_s: Unix time; 0: none yet.
+        last_puback_s: Unix time; 0: none yet.
+        outbox_messages: Waiting.
+        outbox_bytes: Of their payloads.
+        outbox_limit_bytes: Beyond it the oldest are lost.
+        outbox_oldest_s: Unix time at which the oldest was stored; 0: none waits.
+        outbox_lost: By reason.
+        mqtt_rejected: By reason.
+    """
+
+    captured: float
+    frames: Mapping[str, float]
+    strip_meters: Mapping[str, float]
+    tiles: Mapping[str, float]
+    defects: Mapping[str, float]
+    alarms: float
+    alarms_suppressed: Mapping[str, float]
+    classify: Spent
+    commit: Spent
+    last_frame_s: float
+    last_puback_s: float
+    outbox_messages: float
+    outbox_bytes: float
+    outbox_limit_bytes: float
+    outbox_oldest_s: float
+    outbox_lost: Mapping[str, float]
+    mqtt_rejected: Mapping[str, float]
+
+    @classmethod
+    def of(cls, metrics: Metrics) -> Self:
+        """Return the values of now."""
+        return cls(
+            captured=total(metrics.frames_captured),
+            frames=split(metrics.frames, "outcome"),
+            strip_meters=split(metrics.strip_meters, "outcome"),
+            tiles=split(metrics.tiles, "verdict"),
+            defects=split(metrics.defects, "label"),
+            alarms=total(metrics.alarms),
+            alarms_suppressed=split(metrics.alarms_suppressed, "reason"),
+            classify=spent(metrics.stage_seconds, stage="classify"),
+            commit=spent(metrics.stage_seconds, stage="commit"),
+            last_frame_s=total(metrics.last_frame),
+            last_puback_s=total(metrics.last_puback),
+            outbox_messages=total(metrics.outbox_messages),
+            outbox_bytes=total(metrics.outbox_bytes),
+            outbox_limit_bytes=total(metrics.outbox_limit),
+            outbox_oldest_s=total(metrics.outbox_oldest),
+            outbox_lost=split(metrics.outbox_lost, "reason"),
+            mqtt_rejected=split(metrics.mqtt_rejected, "reason"),
+        )
+
+    @property
+    def inspected(self) -> float:
+        """Frames that were inspected."""
+        return self.frames.get(INSPECTED, 0.0)
+
+    @property
+    def missed(self) -> Mapping[str, float]:
+        """Frames that were not inspected, by cause."""
+        return {outcome: count for outcome, count in self.frames.items() if outcome != INSPECTED}
+
+    @property
+    def all_tiles(self) -> float:
+        """Tiles of any verdict."""
+        return sum(self.tiles.values())
+
+
+def total(metric: Counter | Gauge) -> float:
+    """Return the sum over all series of a metric."""
+    return sum(value for _, value in _series(metric.collect()))
+
+
+def split(metric: Counter | Gauge, label: str) -> dict[str, float]:
+    """Return the values above 0 by `label`, the largest first."""
+    parts: dict[str, float] = defaultdict(float)
+    for labels, value in _series(metric.collect()):
+        parts[labels[label]] += value
+    return {key: value for key, value in sorted(parts.items(), key=lambda item: (-item[1], item[0])) if value}
+
+
+def spent(metric: Histogram, **labels: str) -> Spent:
+    """Return count and sum of the series with these labels."""
+    values = {"_count": 0.0, "_sum": 0.0}
+    for family in metric.collect():
+        for sample in family.samples:
+            part = sample.name.removeprefix(family.name)
+            if part in values and sample.labels == labels:
+                values[part] = sample.value
+    return Spent(values["_count"], values["_sum"])
+
+
+def _series(families: Iterable[Metric]) -> list[tuple[Mapping[str, str], float]]:
+    return [(sample.labels, sample.value) for family in families for sample in family.samples]
