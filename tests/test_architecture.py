@@ -225,6 +225,16 @@ def test_metrics_are_the_table() -> None:
     assert {f"inspector_{name}" for name in METRICS} == names
 
 
+@pytest.mark.parametrize("name", sorted(set(FILES) - {"telemetry.metrics"}))
+def test_metrics_are_read_by_object(name: str) -> None:
+    """A metric's exposed name stands where it is declared and nowhere else: a renamed one is an error, not a 0."""
+    metric = re.compile(rf"inspector_({'|'.join(METRICS)})\b")
+    texts = [node.value for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8")))
+             if isinstance(node, ast.Constant) and isinstance(node.value, str)]  # fmt: skip
+
+    assert [text for text in texts if metric.search(text)] == []
+
+
 def test_label_values_are_there_from_the_start() -> None:
     """A counter that never counted shows 0, so that a rate over it is 0 and not nothing."""
     registry = CollectorRegistry()

@@ -22,12 +22,13 @@ from rich.live import Live
 from inspector.clock import SystemClock
 from inspector.demo.broker import some_broker
 from inspector.demo.score import DemoTally, Score, score
-from inspector.demo.screen import Shown, draw_screen, tile_count, value_of
+from inspector.demo.screen import ScreenView, draw_screen
 from inspector.errors import EXIT_FAILURE, EXIT_OK, ConfigError
 from inspector.settings.loading import load_settings
 from inspector.settings.sections import Settings
 from inspector.sources.drawn import DemoSource
 from inspector.station.wiring import open_bundle
+from inspector.telemetry.counts import Counts
 from inspector.telemetry.notify import Notifier
 
 
@@ -83,23 +84,24 @@ def _run(settings: Settings, seconds: float | None, headless: bool) -> int:
         station.run(until=is_over)
     else:
         page = station.http.url if station.http is not None else None
-        shown = Shown(settings, station.registry, station.health, page)
+        view = ScreenView(settings, station.metrics, station.health, page)
         with Live(console=Console(), refresh_per_second=4) as screen:
 
             def show() -> bool:
-                screen.update(draw_screen(shown, ledger, look(), clock.monotonic() - started))
+                screen.update(draw_screen(view, ledger, look(), clock.monotonic() - started))
                 return is_over()
 
             station.run(until=show)
     final, took_s = look(), clock.monotonic() - started
+    counts = Counts.of(station.metrics)
     report = {
         "drawn": final.drawn,
         "found": final.found,
         "right_label": final.right_label,
         "false_alarms": final.false_alarms,
-        "frames": int(value_of(station.registry, "inspector_frames_total", {"outcome": "inspected"})),
-        "tiles": tile_count(station.registry),
-        "tiles_per_s": round(tile_count(station.registry) / took_s, 1),
+        "frames": int(counts.inspected),
+        "tiles": int(counts.all_tiles),
+        "tiles_per_s": round(counts.all_tiles / took_s, 1),
         "delivered": station.delivered,
     }
     typer.echo(json.dumps(report))

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry
 from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
 
 from inspector.demo.score import DemoTally, Score
 from inspector.settings.sections import Settings
+from inspector.telemetry.counts import INSPECTED, Counts
 from inspector.telemetry.health import HealthBoard
-
-
-def value_of(registry: CollectorRegistry, name: str, labels: dict[str, str]) -> float:
-    """Return a metric's value, 0 where it has none yet."""
-    return registry.get_sample_value(name, labels) or 0.0
-
-
-def tile_count(registry: CollectorRegistry) -> int:
-    """Return how many tiles were inspected."""
-    samples = (sample for metric in registry.collect() for sample in metric.samples)
-    return int(sum(sample.value for sample in samples if sample.name == "inspector_tiles_total"))
+from inspector.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class ScreenView:
     """What the screen reads of the station.
 
     Attributes:
@@ -34,23 +24,23 @@ class Shown:
     """
 
     settings: Settings
-    registry: CollectorRegistry
+    metrics: Metrics
     health: HealthBoard
     page: str | None
 
 
-def draw_screen(shown: Shown, ledger: DemoTally, now: Score, passed_s: float) -> Group:
+def draw_screen(view: ScreenView, ledger: DemoTally, now: Score, passed_s: float) -> Group:
     """Return the demo's screen as it is now."""
-    settings, health = shown.settings, shown.health.message()
+    settings, health = view.settings, view.health.message()
     facts = Table.grid(padding=(0, 2))
-    tiles = tile_count(shown.registry)
-    metres = value_of(shown.registry, "inspector_strip_meters_total", {"outcome": "inspected"})
+    counts = Counts.of(view.metrics)
+    tiles, metres = counts.all_tiles, counts.strip_meters.get(INSPECTED, 0.0)
     for name, text in (
         ("health", health.state + (f" ({health.reason})" if health.reason else "")),
         ("strip", f"{settings.source.speed_m_s:g} m/s, {metres:.1f} m inspected"),
-        ("throughput", f"{tiles / max(passed_s, 0.1):.0f} tiles/s, {tiles} tiles"),
+        ("throughput", f"{tiles / max(passed_s, 0.1):.0f} tiles/s, {tiles:.0f} tiles"),
         ("drawn, found", f"{now.drawn}, {now.found}, {now.right_label} named right, {now.false_alarms} false alarms"),
-        ("status page", shown.page or "off"),
+        ("status page", view.page or "off"),
         ("alerts", f"mosquitto_sub -h {settings.mqtt.host} -p {settings.mqtt.port} -v -t '{settings.root}/#'"),
     ):  # fmt: skip
         facts.add_row(f"[bold]{name}", text)
