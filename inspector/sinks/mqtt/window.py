@@ -131,8 +131,8 @@ class Window:
 
     def ack(self, packet_id: int, code: int, now_s: float) -> Answer | None:
         """Take the answer to a packet; None when it is no message under way."""
-        seq = self._seq_of.pop(packet_id, None)
-        if seq is None or (row := self._in_flight.pop(seq, None)) is None:
+        row = self._in_flight.get(self._seq_of.pop(packet_id, 0))
+        if row is None:
             return None
         if code >= FAILURE:
             return self._refuse(row, code, now_s)
@@ -144,29 +144,32 @@ class Window:
         elif code == 0:
             self._matched.add(row.topic)
         self._denied.discard(row.topic)
-        self._arrived.add(seq)
+        self._settle(row)
         return Answer(row, Fate.ARRIVED)
 
     def _refuse(self, row: OutboxRow, code: int, now_s: float) -> Answer:
         if code == QUOTA_EXCEEDED or not self._accepted:
-            self._in_flight[row.seq] = row
-            self.advance()  # what came before it has arrived, and is not sent again
             self.rewind(now_s + REFUSED_PAUSE_S)
             return Answer(row, Fate.HELD)
         tries = self._refusals[row.seq] = self._refusals.get(row.seq, 0) + 1
         if tries < MAX_REFUSALS and row.topic not in self._denied:
             self.rewind(now_s + 0.2 * 2**tries)
             return Answer(row, Fate.REFUSED, tries)
-        del self._refusals[row.seq]
         self._denied.add(row.topic)  # what follows on this topic is tried once: alarms must not wait behind it
-        self._arrived.add(row.seq)
+        self._settle(row)
         return Answer(row, Fate.SET_ASIDE, tries)
+
+    def _settle(self, row: OutboxRow) -> None:
+        self._refusals.pop(row.seq, None)
+        del self._in_flight[row.seq]
+        self._arrived.add(row.seq)
 
     def rewind(self, hold_until_s: float) -> None:
         """Send everything that is not acknowledged again, in order, from `hold_until_s` on."""
+        self.advance()  # what has arrived without a hole is not sent again
         self._seq_of.clear()
         self._in_flight.clear()
-        self._arrived = {seq for seq in self._arrived if seq <= self.acknowledged}
+        self._arrived.clear()
         self.position = self.acknowledged
         self._hold_until_s = hold_until_s
 

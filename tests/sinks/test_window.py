@@ -1,0 +1,289 @@
+"""`inspector.sinks.mqtt.window`: answers of a broker in any order, and what they mean. No socket, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspector.sinks.mqtt.window import (
+    MAX_REFUSALS,
+    NO_SUBSCRIBERS,
+    QUOTA_EXCEEDED,
+    REFUSED_PAUSE_S,
+    UNMATCHED_PAUSE_S,
+    Fate,
+    Window,
+    first_position,
+)
+from inspector.store.entries import OutboxRow
+
+OK, DENIED = 0, 0x87
+GRACE_S = 60.0
+
+
+def row(seq: int, topic: str = "defect") -> OutboxRow:
+    return OutboxRow(seq, topic, b"{}", 0)
+
+
+def opened(size: int = 20, accepted: bool = True) -> Window:
+    """A window at the start of a connection, at 1000 s; the broker has accepted something, unless said otherwise."""
+    window = Window(size, GRACE_S)
+    window.open(0, 1000.0)
+    if accepted:
+        window.hear(OK, 1000.0)
+    return window
+
+
+def send(window: Window, seqs: Iterable[int], now_s: float = 1000.0, topic: str = "defect", packets: int = 0) -> None:
+    """Send messages, each as the packet of its own number, moved by `packets`."""
+    for seq in seqs:
+        window.send(packets + seq, row(seq, topic), now_s)
+
+
+def answer(window: Window, packet: int, code: int, now_s: float = 1000.0) -> Fate | None:
+    """Take an answer as the publisher does."""
+    window.hear(code, now_s)
+    found = window.ack(packet, code, now_s)
+    window.advance()
+    return None if found is None else found.fate
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered", "reached"),
+    [
+        pytest.param([1, 2, 3], [1, 2, 3], [1, 2, 3], id="in order"),
+        pytest.param([1, 2, 3], [3, 2, 1], [0, 0, 3], id="in reverse"),
+        pytest.param([1, 2, 3, 4], [2, 4, 1], [0, 0, 2], id="a hole stays"),
+        pytest.param([2, 5, 9], [5, 2, 9], [0, 5, 9], id="numbers that the store has dropped"),
+        pytest.param([1, 2], [1, 1, 2], [1, 1, 2], id="answered twice"),
+        pytest.param([1, 2], [7, 1], [0, 1], id="a packet of something else"),
+    ],
+)
+def test_the_cursor_moves_over_what_arrived_without_a_hole(
+    sent: list[int], answered: list[int], reached: list[int]
+) -> None:
+    """Whatever the order of the answers, nothing that has not arrived lies behind the cursor."""
+    window, seen = opened(), []
+    send(window, sent)
+    for packet in answered:
+        answer(window, packet, OK)
+        seen.append(window.acknowledged)
+
+    assert reached == seen
+
+
+def test_no_more_are_under_way_than_the_window_holds() -> None:
+    """There is room for what is not under way; an answer makes room for one more."""
+    window = opened(size=3)
+    rooms = [window.room(1000)]
+    send(window, [1, 2, 3])
+    rooms.append(window.room(1000))
+    answer(window, 2, OK)
+
+    assert [*rooms, window.room(1000)] == [3, 0, 1]
+
+
+def test_a_message_that_alone_is_refused_is_set_aside_after_five_tries() -> None:
+    """Each try comes later than the one before; at the fifth the delivery goes on without the message."""
+    window, now_s, seen = opened(), 1000.0, list[tuple[Fate | None, int]]()
+    for number in range(MAX_REFUSALS):
+        send(window, [1], now_s, packets=10 * number)
+        fate = answer(window, 10 * number + 1, DENIED, now_s)
+        seen.append((fate, window.acknowledged))
+        if fate is Fate.REFUSED:
+            pause_s = 0.4 * 2**number
+            assert (window.room(now_s + 0.99 * pause_s), window.room(now_s + pause_s)) == (0, 20)
+            now_s += pause_s
+
+    assert seen == [(Fate.REFUSED, 0)] * 4 + [(Fate.SET_ASIDE, 1)]
+
+
+@pytest.mark.parametrize(
+    ("topic", "between", "fate"),
+    [
+        pytest.param("defect", None, Fate.SET_ASIDE, id="the same topic: one try"),
+        pytest.param("alarm", None, Fate.REFUSED, id="another topic: five tries"),
+        pytest.param("defect", OK, Fate.REFUSED, id="the topic was accepted since: five tries"),
+    ],
+)
+def test_what_follows_on_a_refused_topic_is_tried_once(topic: str, between: int | None, fate: Fate) -> None:
+    """A topic that the broker denies holds up the others once, and not for each of its messages."""
+    window = opened()
+    for number in range(MAX_REFUSALS):
+        send(window, [1], packets=number)
+        answer(window, 1 + number, DENIED)
+    if between is not None:
+        send(window, [2], packets=100)
+        answer(window, 102, between)
+    send(window, [3], topic=topic, packets=200)
+
+    assert fate is answer(window, 203, DENIED)
+
+
+def test_a_refused_topic_is_remembered_over_connections() -> None:
+    """A new connection does not give a denied topic five tries again, nor a message that had four of them."""
+    window = opened()
+    for _ in range(MAX_REFUSALS):
+        window.open(0, 1000.0)
+        window.hear(OK, 1000.0)
+        send(window, [1])
+        last = answer(window, 1, DENIED)
+    window.open(1, 1000.0)
+    window.hear(OK, 1000.0)
+    send(window, [2])
+
+    assert (last, answer(window, 2, DENIED)) == (Fate.SET_ASIDE, Fate.SET_ASIDE)
+
+
+def test_an_acceptance_forgets_the_refusals_before_it() -> None:
+    """A message that a broker took at the fifth try, and lost, has five tries again."""
+    window = opened()
+    for number in range(MAX_REFUSALS):
+        send(window, [1], packets=number)
+        answer(window, 1 + number, OK if number == MAX_REFUSALS - 1 else DENIED)
+    window.open(0, 1000.0)
+    window.hear(OK, 1000.0)
+    send(window, [1])
+
+    assert answer(window, 1, DENIED) is Fate.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("code", "now_s", "fate", "pause_s"),
+    [
+        pytest.param(DENIED, 1000.0, Fate.REFUSED, 0.4, id="refused"),
+        pytest.param(QUOTA_EXCEEDED, 1000.0, Fate.HELD, REFUSED_PAUSE_S, id="over the quota"),
+        pytest.param(NO_SUBSCRIBERS, 1000.0, Fate.UNMATCHED, UNMATCHED_PAUSE_S, id="no subscriber yet"),
+    ],
+)
+def test_all_that_has_not_arrived_is_sent_again(code: int, now_s: float, fate: Fate, pause_s: float) -> None:
+    """What came before the refused message stays delivered; the rest goes back, and late answers count for nothing."""
+    window = opened()
+    send(window, range(1, 7))
+    window.ack(1, OK, now_s)  # all answers come at once: the cursor follows when they are taken
+    window.ack(2, OK, now_s)
+    window.ack(5, OK, now_s)
+    refused = window.ack(3, code, now_s)
+    late = window.ack(4, OK, now_s)
+
+    assert refused is not None
+    assert (fate, None) == (refused.fate, late)
+    assert (window.acknowledged, window.position, window.in_flight) == (2, 2, 0)
+    assert (window.room(now_s + pause_s - 0.01), window.room(now_s + pause_s)) == (0, 20)
+
+
+@pytest.mark.parametrize("code", [DENIED, QUOTA_EXCEEDED])
+def test_where_everything_is_refused_nothing_is_set_aside(code: int) -> None:
+    """A broker that has accepted nothing yet, or asks to wait, makes all messages wait, for as long as it does so."""
+    window = opened(accepted=code == QUOTA_EXCEEDED)
+    fates = set()
+    for number in range(3 * MAX_REFUSALS):
+        send(window, [1, 2], packets=10 * number)
+        fates.add(answer(window, 10 * number + 1, code))
+
+    assert ({Fate.HELD}, 0) == (fates, window.acknowledged)
+
+
+@pytest.mark.parametrize(
+    ("matched", "after_s", "fate"),
+    [
+        pytest.param(True, 0.0, Fate.UNMATCHED, id="at once after the reconnect"),
+        pytest.param(True, GRACE_S - 0.1, Fate.UNMATCHED, id="just within the grace"),
+        pytest.param(True, GRACE_S, Fate.ARRIVED, id="after the grace"),
+        pytest.param(False, 0.0, Fate.ARRIVED, id="nobody ever subscribed"),
+    ],
+)
+def test_no_matching_subscribers_waits_for_those_that_were_there(matched: bool, after_s: float, fate: Fate) -> None:
+    """After a reconnect, and only for a while, a message waits for the subscribers that its topic had before."""
+    window = opened()
+    send(window, [1])
+    answer(window, 1, OK if matched else NO_SUBSCRIBERS)
+    window.open(1, 2000.0)
+    send(window, [2], 2000.0)
+
+    assert answer(window, 2, NO_SUBSCRIBERS, 2000.0 + after_s) is fate
+    assert (1 if fate is Fate.UNMATCHED else 2) == window.acknowledged
+
+
+def test_subscribers_that_stay_away_are_waited_for_once() -> None:
+    """A topic whose grace has passed counts as one without subscribers, also after the next reconnect."""
+    window = opened()
+    send(window, [1])
+    answer(window, 1, OK)
+    window.open(1, 2000.0)
+    send(window, [2], 2000.0)
+    answer(window, 2, NO_SUBSCRIBERS, 2000.0 + GRACE_S)
+    window.open(2, 3000.0)
+    send(window, [3], 3000.0)
+
+    assert answer(window, 3, NO_SUBSCRIBERS, 3000.0) is Fate.ARRIVED
+
+
+def test_it_knows_since_when_an_answer_is_owed() -> None:
+    """The wait counts from the first message under way, or from the last word of the broker."""
+    window = opened()
+    seen = [window.unanswered_since()]
+    send(window, [1], 1010.0)
+    send(window, [2], 1020.0)
+    seen.append(window.unanswered_since())
+    answer(window, 99, OK, 1030.0)  # the mark, say
+    seen.append(window.unanswered_since())
+    answer(window, 1, OK, 1040.0)
+    answer(window, 2, OK, 1040.0)
+
+    assert [*seen, window.unanswered_since()] == [None, 1010.0, 1030.0, None]
+
+
+@pytest.mark.parametrize(
+    ("cursor", "mark", "first_kept", "start"),
+    [
+        pytest.param(100, 100, 1, 100, id="the broker has everything"),
+        pytest.param(100, 120, 1, 100, id="a mark ahead: the store was put back"),
+        pytest.param(100, None, 1, 100, id="the mark says nothing"),
+        pytest.param(100, 40, 1, 40, id="the broker lost some"),
+        pytest.param(100, 0, 1, 0, id="the broker lost all"),
+        pytest.param(100, 10, 51, 50, id="more than is still kept"),
+        pytest.param(100, 10, 101, 100, id="nothing of it is kept: only what waits"),
+        pytest.param(100, 10, 130, 100, id="not even all that waits is kept"),
+        pytest.param(100, 10, None, 100, id="nothing is kept"),
+        pytest.param(0, None, 7, 0, id="nothing was ever sent"),
+    ],
+)
+def test_a_connection_begins_after_what_the_broker_still_has(
+    cursor: int, mark: int | None, first_kept: int | None, start: int
+) -> None:
+    """From the mark on is sent again what is still kept; never is it begun behind the kept messages."""
+    assert start == first_position(cursor, mark, first_kept)
+
+
+CODES = st.sampled_from([OK, OK, OK, NO_SUBSCRIBERS, DENIED, QUOTA_EXCEEDED])
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), CODES, st.booleans()), max_size=80), st.integers(1, 6))
+def test_nothing_is_ever_passed_over(script: list[tuple[int, int, bool]], size: int) -> None:
+    """With answers in any order, refusals and reconnects: all behind the cursor has arrived or is set aside."""
+    window, settled, under_way, packet, now_s = opened(size), set[int](), dict[int, int](), 0, 1000.0
+    rows = {seq: row(seq, "defect" if seq % 3 else "alarm") for seq in range(1, 30)}
+    for choice, code, reconnect in script:
+        now_s += 7.0
+        if reconnect and choice == 0:
+            window.open(window.acknowledged, now_s)
+            under_way.clear()
+        for _ in range(window.room(now_s)):
+            if window.position + 1 in rows:
+                packet += 1
+                under_way[packet] = window.position + 1
+                window.send(packet, rows[window.position + 1], now_s)
+        assert window.in_flight <= size
+        if under_way:
+            chosen = sorted(under_way)[choice % len(under_way)]
+            seq = under_way.pop(chosen)
+            window.hear(code, now_s)
+            found = window.ack(chosen, code, now_s)
+            if found is not None and found.fate in (Fate.ARRIVED, Fate.SET_ASIDE):
+                settled.add(seq)
+        window.advance()
+        assert set(range(1, window.acknowledged + 1)) <= settled
