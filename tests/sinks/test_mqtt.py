@@ -5,26 +5,66 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import pytest
+import structlog
 from fakes import LABELS, FakeClock
 from prometheus_client import CollectorRegistry
-from structlog.testing import capture_logs
+from structlog.testing import LogCapture
 
-from inspector.clock import SystemClock, to_timestamp_ms
+from inspector.clock import Clock, SystemClock, to_timestamp_ms
 from inspector.messages import MarkMessage, encode
-from inspector.sinks.mqtt import publisher as mqtt
 from inspector.sinks.mqtt import window
 from inspector.sinks.mqtt.options import MqttOptions
-from inspector.sinks.mqtt.publisher import MqttPublisher
+from inspector.sinks.mqtt.publisher import HISTORICAL_AFTER_S, MUTE_AFTER_S, MqttPublisher
 from inspector.store.entries import OutboxRow, OutboxState
 from inspector.telemetry.metrics import Metrics
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 SUBSCRIBE, PUBLISH, CONNECT = 8, 3, 1
+DEADLINE_S = 20.0
+"""Longest wait for anything that happens on another thread."""
 Answer = Callable[[int, bytes], bytes]
+Answered = Callable[[bytes, bytes], bytes]
+
+
+class Changes:
+    """What other threads do is announced here, so that a test waits for it and for nothing else."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+
+    def announce(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: bool(condition()), DEADLINE_S), f"not within {DEADLINE_S:g} s: {what}"
+
+
+class AnnouncedLog(LogCapture):
+    """Keeps log entries, and announces each."""
+
+    def __init__(self, changes: Changes) -> None:
+        super().__init__()
+        self._changes = changes
+
+    def __call__(self, logger: Any, name: str, entry: MutableMapping[str, Any]) -> NoReturn:
+        try:
+            super().__call__(logger, name, entry)
+        finally:
+            self._changes.announce()
+
+    def named(self, event: str) -> list[Mapping[str, Any]]:
+        return [entry for entry in self.entries if entry["event"] == event]
+
+    def warnings(self) -> list[str]:
+        return [entry["event"] for entry in self.entries if entry["log_level"] == "warning"]
 
 
 def packet(kind: int, body: bytes) -> bytes:
@@ -34,13 +74,36 @@ def packet(kind: int, body: bytes) -> bytes:
     return bytes([kind]) + size + body
 
 
-class ScriptedBroker:
-    """Speaks just enough MQTT 5: CONNACK, and for SUBSCRIBE and PUBLISH (unset: PUBACK) what the test gives it."""
+def puback(packet_id: bytes, code: int = 0) -> bytes:
+    return packet(0x40, packet_id + bytes([code, 0]) if code else packet_id)
 
-    def __init__(self, subscribed: Answer, published: Callable[[bytes, bytes], bytes] | None = None) -> None:
-        self._subscribed = subscribed
-        self._published = published or (lambda _topic, packet_id: packet(0x40, packet_id))
+
+def suback(packet_id: int, code: int = 0) -> bytes:
+    return packet(0x90, packet_id.to_bytes(2, "big") + b"\x00" + bytes([code]))
+
+
+def retained_mark(store_id: str, seq: int) -> bytes:
+    return packet(0x31, b"\x00\x09root/mark\x00" + encode(MarkMessage(store_id=store_id, seq=seq)))
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A PUBLISH as the broker took it."""
+
+    topic: str
+    properties: bytes
+    payload: bytes
+
+
+class ScriptedBroker:
+    """Speaks just enough MQTT 5: CONNACK, and for SUBSCRIBE and PUBLISH what the test gives it, else consent."""
+
+    def __init__(self, changes: Changes, subscribed: Answer | None, published: Answered | None) -> None:
+        self._changes = changes
+        self._subscribed = subscribed or (lambda packet_id, _: suback(packet_id))
+        self._published = published or (lambda _topic, packet_id: puback(packet_id))
         self._server = socket.create_server(("127.0.0.1", 0))
+        self.taken: list[Taken] = []
         self.port = int(self._server.getsockname()[1])
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -48,15 +111,15 @@ class ScriptedBroker:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._server.accept()
-                with connection, connection.makefile("rb") as stream:
-                    while head := stream.read(1):
+                with contextlib.suppress(OSError), connection, connection.makefile("rb") as stream:
+                    while head := stream.read(1):  # a client that leaves at any moment ends this connection only
                         self._answer(connection, head[0], stream.read(self._length(stream.read)))
 
     @staticmethod
     def _length(read: Callable[[int], bytes]) -> int:
         length = shift = 0
         while True:
-            byte = read(1)[0]
+            byte = (read(1) or b"\0")[0]
             length |= (byte & 127) << shift
             shift += 7
             if byte < 128:
@@ -67,16 +130,19 @@ class ScriptedBroker:
             connection.sendall(packet(0x20, b"\x00\x00\x00"))
         elif head >> 4 == PUBLISH and head & 6:
             end = 2 + int.from_bytes(body[:2], "big")
+            properties = end + 3 + body[end + 2]  # less than 128 bytes of them
+            self.taken.append(Taken(body[2:end].decode(), body[end + 3 : properties], body[properties:]))
             connection.sendall(self._published(body[2:end], body[end : end + 2]))
+            self._changes.announce()
         elif head >> 4 == SUBSCRIBE:
             connection.sendall(self._subscribed(int.from_bytes(body[:2], "big"), body))
 
+    def on(self, topic: str) -> list[Taken]:
+        """Return what was published on a topic below the root."""
+        return [taken for taken in self.taken if taken.topic == f"root/{topic}"]
+
     def close(self) -> None:
         self._server.close()
-
-
-def suback(packet_id: int, code: int) -> bytes:
-    return packet(0x90, packet_id.to_bytes(2, "big") + b"\x00" + bytes([code]))
 
 
 class Outbox:
@@ -84,83 +150,175 @@ class Outbox:
 
     store_id = "store"
 
-    def __init__(self, delivered: int, waiting: int = 0) -> None:
+    def __init__(
+        self, changes: Changes, delivered: int = 0, waiting: Sequence[OutboxRow] = (), first_kept: int | None = 1
+    ) -> None:
+        self._changes = changes
+        self._first_kept = first_kept
+        self._rows = waiting
         self.delivered = delivered
-        self.last = delivered + waiting
 
     def cursor(self, sink: str) -> int:
         return self.delivered
 
     def pending(self, after_seq: int, limit: int) -> list[OutboxRow]:
-        now_ms = to_timestamp_ms(SystemClock().now())
-        return [
-            OutboxRow(seq, "defect", b"{}", now_ms)
-            for seq in range(after_seq + 1, min(self.last, after_seq + limit) + 1)
-        ]
+        return [row for row in self._rows if row.seq > after_seq][:limit]
 
     def acknowledge(self, sink: str, seq: int) -> None:
         self.delivered = seq
+        self._changes.announce()
 
     def outbox_state(self, sink: str) -> OutboxState:
-        return OutboxState(0, 0, None, self.last)
+        return OutboxState(0, 0, None, self._rows[-1].seq if self._rows else self.delivered)
 
     def first_kept_seq(self) -> int | None:
-        return 1
+        return self._first_kept
+
+
+def rows(first: int, last: int, topic: str = "defect", stored_ms: int | None = None) -> list[OutboxRow]:
+    """Messages that were stored now, or at another time."""
+    stored_ms = to_timestamp_ms(SystemClock().now()) if stored_ms is None else stored_ms
+    return [OutboxRow(seq, topic, b"{}", stored_ms) for seq in range(first, last + 1)]
+
+
+class Line:
+    """A publisher between an outbox and a scripted broker.
+
+    Attributes:
+        looked_s: When the publisher last looked at the retained payloads, the last thing that each of its rounds does.
+        lost: What it reported as lost.
+    """
+
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        subscribed: Answer | None = None,
+        published: Answered | None = None,
+        commands: Sequence[str] = (),
+        **outbox: Any,
+    ) -> None:
+        self.changes = Changes()
+        self.log = AnnouncedLog(self.changes)
+        self.lost: list[tuple[int, str]] = []
+        self.looked_s = 0.0
+        self._clock = clock or SystemClock()
+        self.broker = ScriptedBroker(self.changes, subscribed, published)
+        self.outbox = Outbox(self.changes, **outbox)
+        self.publisher = MqttPublisher(
+            MqttOptions("127.0.0.1", self.broker.port, "root", "id", protocol="5"),
+            self.outbox,
+            self._clock,
+            Metrics(CollectorRegistry(), LABELS[:1], {LABELS[0]: "minor"}),
+            self._retained,
+            lambda seq, reason: self.lost.append((seq, reason)),
+            commands=commands,
+        )
+
+    def _retained(self) -> dict[str, bytes]:
+        self.looked_s = self._clock.monotonic()
+        self.changes.announce()
+        return {"health": b"{}"}
+
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+        self.changes.wait_for(condition, what)
+
+    def wait_for_number(self, things: Callable[[], Sequence[object]], number: int, what: str) -> None:
+        self.changes.wait_for(lambda: len(things()) >= number, f"{number} {what}")
+
+    def let_pass(self, clock: FakeClock, seconds: float) -> None:
+        """Move the clock, and wait until the publisher has looked around at that time."""
+        clock.advance(seconds)
+        self.publisher.wake()
+        self.wait_for(lambda: self.looked_s >= clock.monotonic(), "a round of the publisher")
+
+
+MakeLine = Callable[..., contextlib.AbstractContextManager[Line]]
 
 
 @pytest.fixture
-def deliver() -> Iterator[Callable[[Answer, str], list[dict[str, object]]]]:
-    """Run a publisher against a scripted broker until it has logged an event; returns the log."""
-    brokers: list[ScriptedBroker] = []
+def line() -> MakeLine:
+    """Return what runs a `Line` for the length of a `with` block."""
 
-    def run(subscribed: Answer, event: str) -> list[dict[str, object]]:
-        brokers.append(ScriptedBroker(subscribed))
-        metrics = Metrics(CollectorRegistry(), LABELS[:1], {LABELS[0]: "minor"})
-        options = MqttOptions("127.0.0.1", brokers[-1].port, "root", "id", protocol="5")
-        with capture_logs() as logs:
-            publisher = MqttPublisher(
-                options,
-                Outbox(100),
-                SystemClock(),
-                metrics,
-                lambda: {"health": b"{}"},
-                lambda *_: None,
-                None,
-                ("coil",),
-            )
-            publisher.start()
-            pause = threading.Event()
-            while not any(log["event"] == event for log in logs):
-                pause.wait(0.02)
-            publisher.stop(1.0)
-        return [dict(log) for log in logs]
+    @contextlib.contextmanager
+    def run(**parts: Any) -> Iterator[Line]:
+        made = Line(**parts)
+        before = structlog.get_config()["processors"].copy()
+        configured = structlog.get_config()["processors"]
+        configured[:] = [made.log]  # in place, as structlog's own capture_logs does: loggers keep the list
+        structlog.configure(processors=configured)
+        made.publisher.start()
+        try:
+            yield made
+        finally:
+            made.publisher.stop(1.0)
+            made.broker.close()
+            configured[:] = before
+            structlog.configure(processors=configured)
 
-    yield run
-    for broker in brokers:
-        broker.close()
+    return run
 
 
-def test_commands_that_the_broker_denies_are_told(deliver: Callable[..., list[dict[str, object]]]) -> None:
-    """A station that may not read `cmd/` says so in its log, with what mends it."""
-    logs = deliver(lambda packet_id, body: suback(packet_id, 0x87 if b"/cmd/" in body else 0), "commands_not_readable")
+def test_commands_that_the_broker_denies_are_reported(line: MakeLine) -> None:
+    """A station that may not read `cmd/` says so in its log, with what fixes it."""
+    with line(
+        subscribed=lambda packet_id, body: suback(packet_id, 0x87 if b"/cmd/" in body else 0), commands=("coil",)
+    ) as made:
+        made.wait_for(lambda: made.log.named("commands_not_readable"), "the log")
 
-    assert [log["topic"] for log in logs if log["event"] == "commands_not_readable"] == ["root/cmd"]
+    assert [entry["topic"] for entry in made.log.named("commands_not_readable")] == ["root/cmd"]
 
 
-def test_a_mark_that_comes_before_the_answer_counts(deliver: Callable[..., list[dict[str, object]]]) -> None:
-    """A broker may send the retained mark first: nothing is taken for lost, and nothing is sent again."""
-    mark = encode(MarkMessage(store_id="store", seq=100))
-    retained = packet(0x31, b"\x00\x09root/mark\x00" + mark)
+@pytest.mark.parametrize(
+    ("mark", "before", "first_kept", "from_seq", "lost"),
+    [
+        pytest.param(retained_mark("store", 100), True, 1, 101, False, id="all there, the mark before the answer"),
+        pytest.param(retained_mark("store", 100), False, 1, 101, False, id="all there, the mark after the answer"),
+        pytest.param(retained_mark("store", 40), True, 1, 41, True, id="some lost"),
+        pytest.param(retained_mark("store", 10), True, 51, 51, True, id="more lost than is kept"),
+        pytest.param(retained_mark("store", 10), True, None, 101, True, id="lost, and nothing is kept"),
+        pytest.param(b"", True, 31, 31, True, id="no mark"),
+        pytest.param(retained_mark("other", 10), True, 1, 101, False, id="the mark of another store"),
+        pytest.param(packet(0x31, b"\x00\x09root/mark\x00{"), True, 1, 1, True, id="a mark that is none"),
+    ],
+)
+def test_the_mark_says_where_to_begin(
+    line: MakeLine, mark: bytes, before: bool, first_kept: int | None, from_seq: int, lost: bool
+) -> None:
+    """After a connect comes what the broker lost and is still kept, or what waits; the mark may come at any time."""
 
     def subscribed(packet_id: int, body: bytes) -> bytes:
-        return (retained if b"/mark" in body else b"") + suback(packet_id, 0)
+        parts = (mark, suback(packet_id)) if before else (suback(packet_id), mark)
+        return b"".join(parts)
 
-    logs = deliver(subscribed, "broker_connected")
-    assert [log.get("from_seq") for log in logs if log["event"] == "broker_connected"] == [101]
-    assert not [log for log in logs if log["event"] == "broker_lost_messages"]
+    with line(subscribed=subscribed, delivered=100, first_kept=first_kept) as made:
+        made.wait_for(lambda: made.log.named("broker_connected"), "the connection")
+
+    assert [entry["from_seq"] for entry in made.log.named("broker_connected")] == [from_seq]
+    assert [entry["resend_from"] for entry in made.log.named("broker_lost_messages")] == [from_seq] * lost
 
 
-def test_what_came_before_a_quota_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("age_s", "properties"),
+    [
+        pytest.param(0.0, [], id="fresh"),
+        pytest.param(HISTORICAL_AFTER_S, [], id="a minute old"),
+        pytest.param(HISTORICAL_AFTER_S + 0.001, [b"&\x00\x0ahistorical\x00\x011"], id="more than a minute old"),
+    ],
+)
+def test_an_old_message_is_marked_as_historical(
+    line: MakeLine, clock: FakeClock, age_s: float, properties: list[bytes]
+) -> None:
+    """On MQTT 5 a message older than a minute has the user property `historical=1`; its bytes stay."""
+    stored_ms = to_timestamp_ms(clock.now()) - round(age_s * 1000)
+    with line(clock=clock, waiting=rows(1, 1, stored_ms=stored_ms)) as made:
+        made.wait_for(lambda: made.outbox.delivered == 1, "the delivery")
+
+    assert HISTORICAL_AFTER_S == 60.0
+    content_type = b"\x03\x00\x10application/json"
+    assert made.broker.on("defect") == [Taken("root/defect", content_type + b"".join(properties), b"{}")]
+
+
+def test_what_came_before_a_quota_is_not_sent_again(line: MakeLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker takes 10 of 20 messages and has enough for now: the rest follows later, nothing is lost or repeated."""
     monkeypatch.setattr(window, "REFUSED_PAUSE_S", 0.05)
     answers: list[bytes] = []
@@ -169,67 +327,67 @@ def test_what_came_before_a_quota_is_not_sent_again(monkeypatch: pytest.MonkeyPa
     def published(topic: bytes, packet_id: bytes) -> bytes:
         nonlocal sent
         if topic != b"root/defect":
-            return packet(0x40, packet_id)
+            return puback(packet_id)
         sent += 1
-        answers.append(packet(0x40, packet_id if sent <= 10 or sent > 20 else packet_id + b"\x97\x00"))
+        answers.append(puback(packet_id, 0 if sent <= 10 or sent > 20 else 0x97))
         if sent < 20:
             return b""  # all 20 answers come at once
         return b"".join(answers) if sent == 20 else answers[-1]
 
-    broker, outbox, lost = ScriptedBroker(lambda packet_id, _: suback(packet_id, 0), published), Outbox(0, 20), []
-    metrics = Metrics(CollectorRegistry(), LABELS[:1], {LABELS[0]: "minor"})
-    options = MqttOptions("127.0.0.1", broker.port, "root", "id", protocol="5")
-    with capture_logs() as logs:
-        publisher = MqttPublisher(
-            options, outbox, SystemClock(), metrics, lambda: {"health": b"{}"}, lambda seq, _: lost.append(seq)
-        )
-        publisher.start()
-        pause = threading.Event()
-        while outbox.delivered < 20:
-            pause.wait(0.02)
-        publisher.stop(1.0)
-    broker.close()
+    with line(published=published, waiting=rows(1, 20)) as made:
+        made.wait_for(lambda: made.outbox.delivered == 20, "the delivery")
 
-    assert (sent, lost) == (30, [])
-    assert [log["event"] for log in logs if log["log_level"] == "warning"] == ["quota_exceeded"]
-    assert publisher.status.trouble is None
+    assert (sent, made.lost) == (30, [])
+    assert made.log.warnings() == ["quota_exceeded"]
+    assert made.publisher.status.trouble is None
 
 
-def test_a_broker_that_acknowledges_nothing_is_told_and_left(clock: FakeClock) -> None:
+@pytest.mark.parametrize(
+    ("topic", "lost"),
+    [
+        pytest.param("defect", [(1, "refused by the broker: Not authorized")], id="a defect"),
+        pytest.param("coverage", [], id="the report of a loss"),
+    ],
+)
+def test_a_message_that_is_refused_for_good_is_reported_once(
+    line: MakeLine, clock: FakeClock, topic: str, lost: list[tuple[int, str]]
+) -> None:
+    """It is a loss, reported in a `coverage` message; where that is refused, no further one follows, without end."""
+
+    def published(name: bytes, packet_id: bytes) -> bytes:
+        return puback(packet_id, 0x87 if name == f"root/{topic}".encode() else 0)
+
+    with line(clock=clock, published=published, waiting=[*rows(1, 1, topic), *rows(2, 3, "alarm")]) as made:
+        for tries in range(1, window.MAX_REFUSALS):
+            made.wait_for_number(lambda: made.log.named("message_refused"), tries, "refusals")
+            clock.advance(4)
+            made.publisher.wake()
+        made.wait_for(lambda: made.outbox.delivered == 3, "the delivery of the rest")
+
+    assert (len(made.broker.on(topic)), made.lost) == (window.MAX_REFUSALS, lost)
+    assert made.publisher.status.trouble == f"the broker refuses the topic {topic}: Not authorized"
+
+
+def test_a_broker_that_acknowledges_nothing_is_reported_and_left(line: MakeLine, clock: FakeClock) -> None:
     """After a minute without a PUBACK health says so, once in the log; a new connection sends the same messages."""
-    sent: list[bytes] = []
-    mute = True
+    connections, troubles = 0, list[str | None]()
 
     def published(topic: bytes, packet_id: bytes) -> bytes:
-        if topic == b"root/defect":
-            sent.append(packet_id)
-        return b"" if mute else packet(0x40, packet_id)
+        nonlocal connections
+        connections += topic == b"root/status"
+        return puback(packet_id) if connections > 2 else b""
 
-    broker, outbox = ScriptedBroker(lambda packet_id, _: suback(packet_id, 0), published), Outbox(0, 3)
-    metrics = Metrics(CollectorRegistry(), LABELS[:1], {LABELS[0]: "minor"})
-    options = MqttOptions("127.0.0.1", broker.port, "root", "id", protocol="5")
-    pause, troubles = threading.Event(), list[str | None]()
-    with capture_logs() as logs:
-        publisher = MqttPublisher(options, outbox, clock, metrics, lambda: {"health": b"{}"}, lambda *_: None)
-        publisher.start()
+    with line(clock=clock, published=published, waiting=rows(1, 3)) as made:
         for tries in (1, 2):
-            while len(sent) < 3 * tries:
-                pause.wait(0.02)
-            troubles.append(publisher.status.trouble)
-            for seconds in (mqtt.MUTE_AFTER_S - 1, 0.5):  # nobody is left a moment too early
-                clock.advance(seconds)
-                while publisher.progress_mono_s < clock.monotonic():
-                    pause.wait(0.02)
-            assert len(sent) == 3 * tries
+            made.wait_for_number(lambda: made.broker.on("defect"), 3 * tries, "messages sent")
+            troubles.append(made.publisher.status.trouble)
+            for seconds in (MUTE_AFTER_S - 1, 0.5):  # not a moment too early
+                made.let_pass(clock, seconds)
+            assert len(made.broker.on("defect")) == 3 * tries
             clock.advance(1)
-        mute = False
-        while outbox.delivered < 3:
-            pause.wait(0.02)
-        publisher.stop(1.0)
-    broker.close()
+        made.wait_for(lambda: made.outbox.delivered == 3, "the delivery")
 
-    told = "the broker is connected and acknowledges nothing for 60 s"
-    assert troubles == [None, told]
-    assert [log["reason"] for log in logs if log["log_level"] == "warning"] == [told]
-    assert publisher.status.trouble is None
-    assert outbox.delivered == 3
+    reported = "the broker is connected and acknowledges nothing for 60 s"
+    assert troubles == [None, reported]
+    assert [entry["reason"] for entry in made.log.entries if entry["log_level"] == "warning"] == [reported]
+    assert made.publisher.status.trouble is None

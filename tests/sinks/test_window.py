@@ -175,6 +175,18 @@ def test_all_that_has_not_arrived_is_sent_again(code: int, now_s: float, fate: F
     assert (window.room(now_s + pause_s - 0.01), window.room(now_s + pause_s)) == (0, 20)
 
 
+@pytest.mark.parametrize("code", [OK, DENIED])
+def test_an_answer_to_an_earlier_sending_counts_for_nothing(code: int) -> None:
+    """Sent again after a pause, a message is answered by the answer to its new packet alone."""
+    window = opened()
+    send(window, [1, 2])
+    answer(window, 1, QUOTA_EXCEEDED)
+    send(window, [1, 2], packets=10)
+    late = answer(window, 2, code)
+
+    assert (late, answer(window, 11, OK), answer(window, 12, OK)) == (None, Fate.ARRIVED, Fate.ARRIVED)
+
+
 @pytest.mark.parametrize("code", [DENIED, QUOTA_EXCEEDED])
 def test_where_everything_is_refused_nothing_is_set_aside(code: int) -> None:
     """A broker that has accepted nothing yet, or asks to wait, makes all messages wait, for as long as it does so."""
