@@ -72,7 +72,10 @@ def forget_period(config: Path, since: datetime, until: datetime) -> Forgotten:
         raise StoreError(f"nothing was ever stored in {folder}: $STATE_DIRECTORY or store.path says where the store is")
     store = Store(folder, clock, kept.outbox_limit_bytes)
     try:
-        records, defects = forget(store.database, to_timestamp_ms(since), to_timestamp_ms(until))
+        store.outbox.enable(settings.sinks)
+        records, defects = forget(
+            store.database, to_timestamp_ms(since), to_timestamp_ms(until), store.outbox.delivered_seq()
+        )
     finally:
         store.close()
     pictures = EvidenceFolder(

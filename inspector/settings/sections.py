@@ -326,6 +326,11 @@ class Settings(BaseSettings):
         """The MQTT topic root."""
         return self.mqtt.root or f"inspector/{self.station.text}"
 
+    @property
+    def sinks(self) -> tuple[str, ...]:
+        """Names of the sinks that are switched on, as the store keeps their cursors."""
+        return ("mqtt",) if self.mqtt.enabled else ()
+
     def fingerprint(self) -> str:
         """Return sha256 over the settings' canonical JSON; secrets are in files, so none is in here."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))

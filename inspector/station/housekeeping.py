@@ -78,7 +78,6 @@ class OutboxCare:
         metrics: Where fill and losses are shown.
         limit_bytes: Size of a full outbox.
         horizon_s: How long delivered messages are kept, for a broker that loses them.
-        delivers: Whether a sink is waiting for them; without one, messages count as delivered.
 
     Attributes:
         share: Fill, 0 to 1, as of the last `refresh`.
@@ -92,14 +91,12 @@ class OutboxCare:
         *,
         limit_bytes: int,
         horizon_s: float,
-        delivers: bool,
     ) -> None:
         self._outbox = outbox
         self._losses = losses
         self._metrics = metrics
         self._limit_bytes = limit_bytes
         self._horizon_s = horizon_s
-        self._delivers = delivers
         self.share = 0.0
 
     def prune(self) -> None:
@@ -108,11 +105,8 @@ class OutboxCare:
         Raises:
             StoreBusyError: The store refuses.
         """
-        if not self._delivers:  # the records stay
-            self._outbox.acknowledge(SINK, self._outbox.outbox_state(SINK).last_seq)
-        lost = self._outbox.prune(SINK, self._horizon_s)
-        if lost is not None:
-            count, first, last = lost
+        for loss in self._outbox.prune(self._horizon_s):
+            count, first, last = loss.messages, loss.first_seq, loss.last_seq
             self._metrics.outbox_lost.labels("outbox_full").inc(count)
             _log.error("messages_lost", count=count, first_seq=first, last_seq=last, reason="outbox full")
             self._losses.report(first, last, count, "the outbox was full")

@@ -123,6 +123,7 @@ class Station:
         self.health = HealthBoard(settings.station.text, clock)
         self._losses = Losses(self.pipeline.committer, clock)
         about = About(settings, self.model, self.pipeline.source.description, self.store.store_id, clock.now())
+        self.store.outbox.enable(settings.sinks)
         self.publisher: MqttPublisher | None = None
         if settings.mqtt.enabled:
             self.publisher = MqttPublisher(
@@ -161,7 +162,6 @@ class Station:
             self.metrics,
             limit_bytes=settings.store.outbox_limit_bytes,
             horizon_s=settings.mqtt.resend_horizon_s,
-            delivers=self.publisher is not None,
         )
         self._housekeeping = Housekeeping(
             self.evidence, self._heartbeat, self.store.candidates, outbox, Drops(pipeline.reader)

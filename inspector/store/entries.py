@@ -67,6 +67,16 @@ class OutboxRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """Messages that a sink will never deliver: they had to go before it did."""
+
+    sink: str
+    messages: int
+    first_seq: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxState:
     """How full the outbox is for one sink."""
 

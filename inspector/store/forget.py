@@ -7,16 +7,21 @@ import uuid
 from inspector.store.database import Database
 
 
-def forget(database: Database, from_ms: int, to_ms: int) -> tuple[int, list[str]]:
-    """Delete records, delivered messages and candidates captured in [from_ms, to_ms); what waits for a sink stays.
+def forget(database: Database, from_ms: int, to_ms: int, delivered_seq: int) -> tuple[int, list[str]]:
+    """Delete records, delivered messages and candidates captured in [from_ms, to_ms).
+
+    Args:
+        database: The store's.
+        from_ms: Begin of the time, ms since 1970.
+        to_ms: Its end, which is not in it.
+        delivered_seq: `StoredOutbox.delivered_seq`: what comes after it waits for a sink and stays.
 
     Returns:
         How many records went, and the defects whose pictures are to go with them.
     """
     with database.transaction() as db:
-        waiting_from = db.execute("SELECT coalesce(min(seq), 0) FROM cursors").fetchone()[0]
         chosen = "captured_ms >= ? AND captured_ms < ? AND seq <= ?"
-        span = (from_ms, to_ms, waiting_from)
+        span = (from_ms, to_ms, delivered_seq)
         defects = db.execute(f"SELECT DISTINCT defect_id FROM records WHERE kind = 'defect' AND {chosen}", span)  # noqa: S608
         names = [str(uuid.UUID(bytes=row[0])) for row in defects.fetchall()]
         db.execute(f"DELETE FROM outbox WHERE seq IN (SELECT seq FROM records WHERE {chosen})", span)  # noqa: S608

@@ -1,23 +1,27 @@
 """The messages in their order, kept until they have arrived; `sinks.base.Outbox`.
 
-Each sink has a cursor of its own. What was delivered stays for a while, to be sent again; what was not is lost only
-when the outbox is over its limit, and then it is told.
+Each sink has a cursor of its own, and what the slowest has not delivered is kept. What all have delivered stays for a
+while, to be sent again; what was not is lost only when more waits for a sink than the limit, and then it is reported.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from inspector.clock import Clock, to_timestamp_ms
 from inspector.messages import Body, FrameMessage
 from inspector.store.database import Database
-from inspector.store.entries import OutboxRow, OutboxState
+from inspector.store.entries import Loss, OutboxRow, OutboxState
 
 PRUNE_ROWS = 2000
 """Delivered rows removed at once, so that tidying never holds up a commit for long ..."""
 PRUNE_TIMES = 5
 """... and how often in one call: called every 5 s, it keeps up with 2,000 messages a second."""
+
+NO_END = (1 << 63) - 1
+"""Beyond every `seq`."""
 
 _INSERT = "INSERT INTO outbox (seq, topic, payload, class, stored_ms) VALUES (?, ?, ?, ?, ?)"
 
@@ -37,7 +41,7 @@ class StoredOutbox:
     Args:
         database: Holds it.
         clock: Time.
-        limit_bytes: Undelivered payload bytes beyond which the oldest messages are lost.
+        limit_bytes: Payload bytes that may wait for one sink; beyond it the oldest messages are lost.
     """
 
     def __init__(self, database: Database, clock: Clock, limit_bytes: int) -> None:
@@ -45,16 +49,39 @@ class StoredOutbox:
         self._database = database
         self._clock = clock
         self._waiting: dict[str, _Waiting] = {}
+        self._enabled: tuple[str, ...] | None = None
+        self._floor = 0  # the last message that was gone when the sinks were enabled
 
     @property
     def store_id(self) -> str:
         """Of the store that numbers the messages."""
         return self._database.store_id
 
+    def enable(self, sinks: Iterable[str]) -> None:
+        """Say which sinks deliver from now on; the others hold nothing back, and nothing waits for them.
+
+        A sink that is new, or was switched off for a while, begins at the oldest kept message that it does not have.
+        Until this is called, every sink that ever delivered anything counts.
+        """
+        with self._database.guard:
+            first_kept = self.first_kept_seq()
+            self._floor = self._last_seq() if first_kept is None else first_kept - 1
+            self._enabled = tuple(sinks)
+            self._waiting = {}
+
+    def delivered_seq(self) -> int:
+        """Return up to which `seq` nothing waits for any sink; far beyond the last where no sink is enabled."""
+        return min((self.cursor(sink) for sink in self._sinks()), default=0 if self._enabled is None else NO_END)
+
+    def _sinks(self) -> tuple[str, ...]:
+        if self._enabled is not None:
+            return self._enabled
+        return tuple(row[0] for row in self._database.all("SELECT sink FROM cursors"))
+
     def cursor(self, sink: str) -> int:
-        """Return the last `seq` up to which `sink` has delivered everything, 0 at first."""
+        """Return the last `seq` up to which `sink` has delivered everything that it ever will, 0 at first."""
         row = self._database.one("SELECT seq FROM cursors WHERE sink = ?", (sink,))
-        return int(row[0]) if row else 0
+        return max(self._floor, int(row[0]) if row else 0)
 
     def pending(self, after_seq: int, limit: int) -> list[OutboxRow]:
         """Return the next messages after `after_seq`, at most `limit`, in order."""
@@ -96,15 +123,18 @@ class StoredOutbox:
             self._waiting[sink] = arrived
 
     def outbox_state(self, sink: str) -> OutboxState:
-        """Return how much waits for `sink`; cheap, whatever waits."""
+        """Return how much waits for `sink`: nothing where it is not enabled. Cheap, whatever waits."""
         with self._database.guard:
+            if self._enabled is not None and sink not in self._enabled:
+                return OutboxState(0, 0, None, self._last_seq())
             waiting = self._waiting_for(sink)
             oldest = self._database.one(
                 "SELECT stored_ms FROM outbox WHERE seq > ? ORDER BY seq LIMIT 1", (waiting.cursor,)
             )
-            return OutboxState(
-                waiting.messages, waiting.bytes, oldest[0] if oldest else None, int(self._database.meta("seq") or 0)
-            )
+            return OutboxState(waiting.messages, waiting.bytes, oldest[0] if oldest else None, self._last_seq())
+
+    def _last_seq(self) -> int:
+        return int(self._database.meta("seq") or 0)
 
     def _waiting_for(self, sink: str) -> _Waiting:
         if sink not in self._waiting:
@@ -120,49 +150,64 @@ class StoredOutbox:
         [(seq,)] = self._database.all("SELECT min(seq) FROM outbox")
         return seq if seq is None else int(seq)
 
-    def prune(self, sink: str, horizon_s: float) -> tuple[int, int, int] | None:
-        """Forget what was delivered longer than `horizon_s` ago, and shrink an outbox that is over its limit.
+    def prune(self, horizon_s: float) -> list[Loss]:
+        """Forget what every sink delivered longer than `horizon_s` ago, and shrink what is over the limit for one.
 
-        Frame messages go before events, the oldest first. Of much that was delivered a part is left to the next call.
+        What only slow sinks wait for goes first, so that no sink loses a message for the sake of a slower one; of it
+        frame messages before events, the oldest first. Of much that was delivered a part is left to the next call.
 
         Returns:
-            What was lost although it was never delivered: how many messages, the first and the last `seq`; or None.
+            What was lost although it was never delivered, for each sink that lost anything.
         """
         for _ in range(PRUNE_TIMES):
-            if self._prune_delivered(sink, int(horizon_s * 1000)) < PRUNE_ROWS:
+            if self._prune_delivered(int(horizon_s * 1000)) < PRUNE_ROWS:
                 break
         with self._database.guard:
-            waiting = self._waiting_for(sink)
+            waiting = {sink: self._waiting_for(sink) for sink in self._sinks()}
             lost: list[tuple[int, int]] = []
             with self._database.transaction() as db:
-                excess = waiting.bytes - self.limit_bytes
-                for kind in ("class = 'frame'", "class <> 'frame'"):
-                    if excess <= 0:
-                        break  # not even the first row is looked for: among frame messages that is a scan
-                    rows = db.execute(
-                        f"SELECT seq, length(payload) FROM outbox WHERE seq > ? AND {kind} ORDER BY seq",  # noqa: S608
-                        (waiting.cursor,),
-                    )
-                    while excess > 0 and (row := rows.fetchone()) is not None:
-                        lost.append(row)
-                        excess -= row[1]
-                    rows.close()
+                end = NO_END
+                for one in sorted(waiting.values(), key=lambda one: one.cursor, reverse=True):
+                    excess = one.bytes - sum(size for _, size in lost) - self.limit_bytes
+                    lost += self._oldest(db, one.cursor, end, excess)
+                    end = one.cursor
                 db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq, _ in lost])
-            self._waiting = {}  # of other sinks, too: counted again when somebody asks
-            if not lost:
-                self._waiting[sink] = waiting
-                return None
-            size = sum(size for _, size in lost)
-            self._waiting[sink] = _Waiting(waiting.cursor, waiting.messages - len(lost), waiting.bytes - size)
-        return len(lost), min(lost)[0], max(lost)[0]
+            self._waiting = waiting
+            return [loss for sink, one in waiting.items() if (loss := self._take_off(sink, one, lost))]
 
-    def _prune_delivered(self, sink: str, horizon_ms: int) -> int:
+    def _oldest(self, db: sqlite3.Connection, after_seq: int, end_seq: int, excess: int) -> list[tuple[int, int]]:
+        """Return `seq` and size of the messages in (after_seq, end_seq] that go for `excess` bytes."""
+        chosen: list[tuple[int, int]] = []
+        for kind in ("class = 'frame'", "class <> 'frame'"):
+            if excess <= 0:
+                break  # not even the first row is looked for: among frame messages that is a scan
+            rows = db.execute(
+                f"SELECT seq, length(payload) FROM outbox WHERE seq > ? AND seq <= ? AND {kind} ORDER BY seq",  # noqa: S608
+                (after_seq, end_seq),
+            )
+            while excess > 0 and (row := rows.fetchone()) is not None:
+                chosen.append(row)
+                excess -= row[1]
+            rows.close()
+        return chosen
+
+    def _take_off(self, sink: str, waiting: _Waiting, lost: list[tuple[int, int]]) -> Loss | None:
+        """Count what is gone as no longer waiting for a sink, and return its loss; None: it had all of it already."""
+        mine = [(seq, size) for seq, size in lost if seq > waiting.cursor]
+        if not mine:
+            return None
+        waiting.messages -= len(mine)
+        waiting.bytes -= sum(size for _, size in mine)
+        return Loss(sink, len(mine), min(mine)[0], max(mine)[0])
+
+    def _prune_delivered(self, horizon_ms: int) -> int:
         """Remove the oldest delivered rows up to the first that is young enough, and return how many went."""
         now_ms = to_timestamp_ms(self._clock.now())
         last, count = 0, 0
         with self._database.transaction() as db:
             rows = db.execute(
-                "SELECT seq, stored_ms FROM outbox WHERE seq <= ? ORDER BY seq LIMIT ?", (self.cursor(sink), PRUNE_ROWS)
+                "SELECT seq, stored_ms FROM outbox WHERE seq <= ? ORDER BY seq LIMIT ?",
+                (self.delivered_seq(), PRUNE_ROWS),
             )
             for seq, stored_ms in rows:
                 if abs(now_ms - stored_ms) <= horizon_ms:  # either way: a clock set back must not keep all that follow

@@ -75,6 +75,16 @@ def test_what_waits_for_the_broker_stays(config: Path, clock: FakeClock) -> None
     assert hours(config, clock) == [2]
 
 
+def test_a_sink_that_is_switched_off_keeps_nothing(config: Path, clock: FakeClock) -> None:
+    """What only a sink waits for that the configuration does not have any more is forgotten with the rest."""
+    store = Store(config.parent / "state", clock)
+    store.outbox.acknowledge("jsonl", 1)
+    store.close()
+    forget_period(config, NOON - timedelta(days=1), NOON + timedelta(days=1))
+
+    assert hours(config, clock) == [2]
+
+
 def test_a_running_station_and_an_empty_time_are_refused(config: Path, clock: FakeClock) -> None:
     """The store of a running station is locked; a time that ends before it begins is no time."""
     running = Store(config.parent / "state", clock)

@@ -17,11 +17,17 @@ from stores import reopened
 
 from inspector.messages import CoverageMessage
 from inspector.store import outbox
-from inspector.store.entries import Entry, OutboxState
+from inspector.store.entries import Entry, Loss, OutboxState
 from inspector.store.store import Store
 from inspector.track.bodies import coverage_body
 
-SINK = "mqtt"
+SINK, OTHER = "mqtt", "jsonl"
+
+
+@pytest.fixture
+def store(store: Store) -> Store:
+    store.outbox.enable([SINK])
+    return store
 
 
 def scanned(store: Store, sink: str = SINK) -> OutboxState:
@@ -38,8 +44,9 @@ def test_the_cursor_moves_over_what_has_arrived(store: Store) -> None:
     store.commit([entry(number) for number in range(5)])
     store.outbox.acknowledge(SINK, 3)
     again = reopened(store, clean=False)
-    cursors = again.outbox.cursor(SINK), again.outbox.cursor("other")
-    waiting = again.outbox.outbox_state(SINK).messages, again.outbox.outbox_state("other").messages
+    again.outbox.enable([SINK, OTHER])
+    cursors = again.outbox.cursor(SINK), again.outbox.cursor(OTHER)
+    waiting = again.outbox.outbox_state(SINK).messages, again.outbox.outbox_state(OTHER).messages
     again.close()
 
     assert (cursors, waiting) == ((3, 0), (2, 5))
@@ -62,11 +69,11 @@ def test_prune_forgets_what_was_delivered_long_ago(store: Store, clock: FakeCloc
     clock.advance(100)
     store.commit([entry(5001)])
     store.outbox.acknowledge(SINK, delivered + 1)
-    early = store.outbox.prune(SINK, 1000.0), store.outbox.first_kept_seq()
-    late = store.outbox.prune(SINK, 150.0), store.outbox.first_kept_seq()
-    all_delivered = store.outbox.prune(SINK, 0.0), store.outbox.first_kept_seq()
+    early = store.outbox.prune(1000.0), store.outbox.first_kept_seq()
+    late = store.outbox.prune(150.0), store.outbox.first_kept_seq()
+    all_delivered = store.outbox.prune(0.0), store.outbox.first_kept_seq()
 
-    assert ((None, 1), (None, delivered + 1), (None, delivered + 2)) == (early, late, all_delivered)
+    assert (([], 1), ([], delivered + 1), ([], delivered + 2)) == (early, late, all_delivered)
 
 
 def test_prune_leaves_much_to_later_calls(store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +84,7 @@ def test_prune_leaves_much_to_later_calls(store: Store, clock: FakeClock, monkey
     clock.advance(100)
     kept = []
     for _ in range(4):
-        store.outbox.prune(SINK, 50.0)
+        store.outbox.prune(50.0)
         kept.append(len(store.outbox.pending(0, 99)))
 
     assert kept == [11, 1, 0, 0]
@@ -101,7 +108,7 @@ def test_a_clock_set_back_does_not_stop_pruning(
     store.commit([entry(1)])
     store.outbox.acknowledge(SINK, 2)
     clock.advance(60)
-    store.outbox.prune(SINK, 50.0)
+    store.outbox.prune(50.0)
 
     assert seqs == [row.seq for row in store.outbox.pending(0, 9)]
 
@@ -111,12 +118,11 @@ def test_pruning_nothing_costs_little_however_much_is_there(store: Store, delive
     """Housekeeping runs every 5 s: with 4,000 messages waiting or kept, none of them old, it does not read them all."""
     store.commit([entry(number) for number in range(4000)])
     store.outbox.acknowledge(SINK, delivered)
-    store.outbox.prune(SINK, 3600.0)
+    store.outbox.prune(3600.0)
     steps: list[None] = []
-    store.database.connection.set_progress_handler(
-        lambda: steps.append(None), 1
-    )  # one call per instruction of SQLite's machine
-    store.outbox.prune(SINK, 3600.0)
+    # One call per instruction of SQLite's machine.
+    store.database.connection.set_progress_handler(lambda: steps.append(None), 1)
+    store.outbox.prune(3600.0)
 
     assert len(steps) < 400
 
@@ -132,7 +138,8 @@ def test_an_outbox_over_its_limit_loses_frame_messages_first(tmp_path: Path, clo
 
     def shrunk(limit: int) -> tuple[Any, list[int]]:
         store = Store(tmp_path, clock, outbox_limit_bytes=limit)
-        lost = store.outbox.prune(SINK, 3600)
+        store.outbox.enable([SINK])
+        lost = store.outbox.prune(3600)
         kept = [row.seq for row in store.outbox.pending(0, 99)]
         assert scanned(store) == store.outbox.outbox_state(SINK)
         store.close()
@@ -144,10 +151,10 @@ def test_an_outbox_over_its_limit_loses_frame_messages_first(tmp_path: Path, clo
     all_frames = shrunk(sum(sizes[seq] for seq in events))
     events_too = shrunk(sum(sizes[seq] for seq in events[2:]))
 
-    assert (None, list(sizes)) == nothing
-    assert ((2, frames[0], frames[1]), sorted(set(sizes) - set(frames[:2]))) == some_frames
-    assert ((8, frames[2], frames[9]), events) == all_frames
-    assert ((2, events[0], events[1]), events[2:]) == events_too
+    assert ([], list(sizes)) == nothing
+    assert ([Loss(SINK, 2, frames[0], frames[1])], sorted(set(sizes) - set(frames[:2]))) == some_frames
+    assert ([Loss(SINK, 8, frames[2], frames[9])], events) == all_frames
+    assert ([Loss(SINK, 2, events[0], events[1])], events[2:]) == events_too
     assert reopened_counts(tmp_path) == {"defect": 10, "alarm": 10, "frame": 10}
 
 
@@ -162,12 +169,13 @@ def test_what_was_delivered_is_never_lost(tmp_path: Path, clock: FakeClock) -> N
     """Only messages that wait count towards the limit: with everything delivered, nothing is lost."""
     store = Store(tmp_path, clock, outbox_limit_bytes=1)
     store.commit([entry(number, "crack") for number in range(3)])
+    store.outbox.enable([SINK])
     store.outbox.acknowledge(SINK, 9)
-    lost = store.outbox.prune(SINK, 3600)
+    lost = store.outbox.prune(3600)
     kept = len(store.outbox.pending(0, 99))
     store.close()
 
-    assert (lost, kept) == (None, 9)
+    assert (lost, kept) == ([], 9)
 
 
 operations = st.one_of(
@@ -187,23 +195,150 @@ def test_the_counters_are_what_a_scan_finds(
     """After any commits, failures, acknowledgements (backwards, too), prunes and losses, for either of two sinks."""
     clock = FakeClock()
     with closing(Store(tmp_path_factory.mktemp("store"), clock)) as store:
+        store.outbox.enable([SINK, OTHER])
         for step, number in script:
             clock.advance(1)
             if step == "commit":
                 store.commit([entry(number, "crack")])
             elif step == "acknowledge":
-                store.outbox.acknowledge(SINK, number)
+                store.outbox.acknowledge(SINK if number % 3 else OTHER, number)
             elif step == "prune":
-                store.outbox.prune(SINK, float(number))
+                store.outbox.prune(float(number))
             elif step == "limit":
                 store.outbox.limit_bytes = number
-                store.outbox.prune(SINK, 1000.0)
+                store.outbox.prune(1000.0)
             else:
                 with pytest.raises(AttributeError):
                     store.commit([entry(99, "crack"), Entry([None], {})])  # type: ignore[list-item]
-            assert [scanned(store, sink) for sink in (SINK, "other")] == [
-                store.outbox.outbox_state(sink) for sink in (SINK, "other")
+            assert [scanned(store, sink) for sink in (SINK, OTHER)] == [
+                store.outbox.outbox_state(sink) for sink in (SINK, OTHER)
             ]
+
+
+def test_what_the_slowest_sink_has_not_delivered_is_kept(store: Store, clock: FakeClock) -> None:
+    """One sink delivers everything, the other nothing: all of it is kept for the other, however old it grows."""
+    store.outbox.enable([SINK, OTHER])
+    store.commit([entry(number) for number in range(30)])
+    store.outbox.acknowledge(SINK, 30)
+    clock.advance(1e6)
+    before = store.outbox.prune(60.0), len(store.outbox.pending(0, 99))
+    store.outbox.acknowledge(OTHER, 29)
+    after = store.outbox.prune(60.0), len(store.outbox.pending(0, 99))
+
+    assert (before, after) == (([], 30), ([], 1))
+
+
+@pytest.mark.parametrize("order", [(SINK, OTHER), (OTHER, SINK)], ids=" ".join)
+def test_a_slow_sink_loses_its_own_messages_only(store: Store, order: tuple[str, str]) -> None:
+    """Over the limit for one sink: what the other still waits for is kept, and the loss names the sink."""
+    store.outbox.enable(order)
+    store.commit([entry(number, "crack") for number in range(10)])
+    rows = store.outbox.pending(0, 99)
+    store.outbox.acknowledge(SINK, 24)
+    store.outbox.limit_bytes = sum(len(row.payload) for row in rows if row.seq > 24)
+    lost = store.outbox.prune(1e6)
+    kept = [row.seq for row in store.outbox.pending(0, 99)]
+
+    assert lost == [Loss(OTHER, 24, 1, 24)]
+    assert kept == list(range(25, 31))
+    assert [scanned(store, sink) for sink in order] == [store.outbox.outbox_state(sink) for sink in order]
+
+
+def test_what_all_sinks_lose_is_reported_for_each(store: Store) -> None:
+    """Over the limit for both: each is told what it will not deliver, which is more for the slower one."""
+    store.outbox.enable([SINK, OTHER])
+    store.commit([entry(number) for number in range(10)])
+    store.outbox.acknowledge(SINK, 4)
+    store.outbox.limit_bytes = 0
+
+    assert store.outbox.prune(1e6) == [Loss(SINK, 6, 5, 10), Loss(OTHER, 10, 1, 10)]
+
+
+def test_a_sink_that_is_switched_off_holds_nothing_back(store: Store, clock: FakeClock) -> None:
+    """Nothing waits for it: it has no loss and no fill, and what the others have delivered goes."""
+    store.outbox.enable([SINK, OTHER])
+    store.commit([entry(number) for number in range(5)])
+    store.outbox.acknowledge(OTHER, 1)
+    again = reopened(store)
+    again.outbox.enable([SINK])
+    again.outbox.acknowledge(SINK, 4)
+    waiting = again.outbox.outbox_state(OTHER)
+    lost = again.outbox.prune(-1.0)
+    kept = [row.seq for row in again.outbox.pending(0, 9)]
+    again.close()
+
+    assert (waiting.messages, waiting.bytes, waiting.oldest_ms, waiting.last_seq) == (0, 0, None, 5)
+    assert (lost, kept) == ([], [5])
+
+
+@pytest.mark.parametrize(
+    ("delivered", "expected"),
+    [
+        pytest.param(None, 3, id="new: at the oldest that is kept"),
+        pytest.param(1, 3, id="switched on again: the oldest that is kept"),
+        pytest.param(5, 5, id="switched on again: after what it delivered"),
+    ],
+)
+def test_where_a_sink_begins(store: Store, delivered: int | None, expected: int) -> None:
+    """A new sink, and one that was switched off, begins at the oldest kept message that it does not have."""
+    store.commit([entry(number) for number in range(3)])
+    store.outbox.acknowledge(SINK, 3)
+    store.outbox.prune(-1.0)
+    store.commit([entry(number) for number in range(3, 6)])
+    if delivered is not None:
+        store.outbox.acknowledge(OTHER, delivered)
+    store.outbox.enable([SINK, OTHER])
+
+    assert store.outbox.cursor(OTHER) == expected
+    assert scanned(store, OTHER) == store.outbox.outbox_state(OTHER)
+    assert store.outbox.outbox_state(OTHER).messages == 6 - expected
+
+
+def test_without_a_sink_messages_go_when_they_are_old(store: Store, clock: FakeClock) -> None:
+    """A station that delivers nowhere keeps its outbox as long as one that delivers at once, and loses nothing."""
+    store.outbox.limit_bytes = 1
+    store.outbox.enable([])
+    store.commit([entry(0)])
+    clock.advance(100)
+    store.commit([entry(1)])
+
+    assert (store.outbox.prune(60.0), [row.seq for row in store.outbox.pending(0, 9)]) == ([], [2])
+
+
+steps = st.one_of(
+    st.tuples(st.just("commit"), st.integers(0, 40)),
+    st.tuples(st.just("deliver"), st.integers(0, 9)),
+    st.tuples(st.just("limit"), st.integers(0, 9000)),
+)
+
+
+@settings(max_examples=40)
+@given(script=st.lists(steps, max_size=20))
+def test_no_sink_loses_anything_unreported(
+    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[str, int]]
+) -> None:
+    """After any commits, deliveries and prunes: what is gone and was not delivered was reported, for each sink."""
+    clock = FakeClock()
+    reported = {SINK: 0, OTHER: 0}
+    with closing(Store(tmp_path_factory.mktemp("store"), clock)) as store:
+        outbox = store.outbox
+        outbox.enable(reported)
+        for step, number in script:
+            clock.advance(1)
+            if step == "commit":
+                store.commit([entry(number, "crack")])
+            elif step == "deliver":
+                sink = SINK if number % 2 else OTHER
+                for row in outbox.pending(outbox.cursor(sink), number):
+                    outbox.acknowledge(sink, row.seq)
+            else:
+                outbox.limit_bytes = number
+                for loss in outbox.prune(0.0):
+                    reported[loss.sink] += loss.messages
+        kept = {row.seq for row in outbox.pending(0, 999)}
+        last = outbox.outbox_state(SINK).last_seq
+        for sink, count in reported.items():
+            assert len(set(range(outbox.cursor(sink) + 1, last + 1)) - kept) <= count
 
 
 def test_counting_costs_little_however_much_waits(store: Store) -> None:
@@ -238,7 +373,7 @@ def test_several_threads_share_a_store(store: Store) -> None:
                 rows = store.outbox.pending(store.outbox.cursor(SINK), 7)
                 if rows:
                     store.outbox.acknowledge(SINK, rows[-1].seq)
-                store.outbox.prune(SINK, 3600.0)
+                store.outbox.prune(3600.0)
         except Exception as exc:  # noqa: BLE001 - a thread's outermost function
             failures.append(exc)
 
