@@ -172,6 +172,22 @@ def test_a_missed_file_is_coverage_at_once(item: Inspection | Gap, cause: str) -
             [("opened", "d0"), ("closed", "d0")], id="an outage closes",
         ),
         pytest.param(
+            [strip(0, make_defect(box=Box(0, 300, 100, 100))), make_gap(Cause.PROCESS_DOWN, 0.1, 5)],
+            [("opened", "d0"), ("closed", "d0")], id="so does the time of a dead process",
+        ),
+        pytest.param(
+            [strip(0, make_defect(box=Box(0, 300, 100, 100))), make_gap(Cause.DROPPED, 0.1, 5)],
+            [("opened", "d0")], id="a dropped frame does not",
+        ),
+        pytest.param(
+            [camera(0, make_defect(score=0.8)), camera(1, make_defect(score=0.89))],
+            [("opened", "d0")], id="a little surer is no news",
+        ),
+        pytest.param(
+            [camera(0, make_defect(score=0.8)), camera(1, make_defect(score=0.91))],
+            [("opened", "d0"), ("updated", "d0")], id="surer by a tenth is told",
+        ),
+        pytest.param(
             [strip(0, make_defect(box=Box(0, 300, 100, 100))), Tick(seconds(1), final=True)],
             [("opened", "d0"), ("closed", "d0")], id="the end closes",
         ),
@@ -317,6 +333,10 @@ def test_frame_messages_on_a_stream_are_a_choice() -> None:
         pytest.param(
             [make_gap(frames=1), make_gap(since_s=1, frames=2), make_gap(since_s=2.5, frames=4), Tick(seconds(5))],
             [("dropped", 0, 2.5, 7)], id="close ones are one",
+        ),
+        pytest.param(
+            [make_gap(since_s=1, frames=1), make_gap(since_s=0.5, until_s=0.7, frames=2), Tick(seconds(5))],
+            [("dropped", 0.5, 1, 3)], id="one that began before the one before it",
         ),
         pytest.param(
             [make_gap(frames=1), make_gap(since_s=2.1, frames=1), Tick(seconds(5))],
