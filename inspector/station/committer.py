@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import structlog
 
@@ -22,7 +23,7 @@ from inspector.inspection.one_frame import Inspection
 from inspector.labels import UNKNOWN
 from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage, Evidence
 from inspector.sources.base import FrameSource
-from inspector.station.dispatcher import Dispatcher, Result
+from inspector.station.dispatcher import Result
 from inspector.store.entries import REFUSED_OUTCOMES, Candidate, DoneMark, Entry
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.store import Store
@@ -57,8 +58,38 @@ class CommitterOptions:
     bundle: str
 
 
+class Results(Protocol):
+    """Finished results in the order in which their frames came; the dispatcher has them."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether no more results will come than those that wait."""
+        ...
+
+    @property
+    def idle(self) -> bool:
+        """Whether none waits."""
+        ...
+
+    def take(self, limit: int, timeout_s: float) -> list[Result]:
+        """Return at most `limit` results, waiting up to `timeout_s` for the first."""
+        ...
+
+
 class Committer:
     """Tracks and commits on a thread of its own.
+
+    Args:
+        results: What to commit.
+        source: Told of every item that is done.
+        store: Where messages are committed.
+        evidence: Where pictures of defects are kept, or None.
+        rules: How inspections become messages.
+        options: What is counted and kept besides.
+        clock: Time.
+        metrics: Where everything is counted.
+        committed: Given every committed message, on this thread.
+        retry_s: Pause between two tries at a store that refuses.
 
     Attributes:
         store_reason: Why nothing can be committed now, or None.
@@ -70,7 +101,7 @@ class Committer:
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        results: Results,
         source: FrameSource,
         store: Store,
         evidence: EvidenceFolder | None,
@@ -79,8 +110,9 @@ class Committer:
         clock: Clock,
         metrics: Metrics,
         committed: Listener,
+        retry_s: float = RETRY_S,
     ) -> None:
-        self._dispatcher = dispatcher
+        self._results = results
         self._source = source
         self._store = store
         self._evidence = evidence
@@ -89,6 +121,7 @@ class Committer:
         self._clock = clock
         self._metrics = metrics
         self._committed = committed
+        self._retry_s = retry_s
         self._state = TrackState(coil_id=store.notes.coil()[0])
         self._coils: deque[str | None] = deque()
         self._open_evidence: dict[str, Evidence] = {}
@@ -127,12 +160,12 @@ class Committer:
         try:
             while True:
                 self.progress_mono_s = self._clock.monotonic()
-                results = self._dispatcher.take(MAX_ENTRIES, TICK_S)
+                results = self._results.take(MAX_ENTRIES, TICK_S)
                 while self._coils:
                     self._state = replace(self._state, coil_id=self._coils.popleft())
                 if results:
                     self._commit([self._enter(result) for result in results], results)
-                elif self._dispatcher.finished and self._dispatcher.idle:
+                elif self._results.finished and self._results.idle:
                     self._commit([self._tick(final=True)], [])
                     return
                 if not results or self._extra:
@@ -209,7 +242,7 @@ class Committer:
                     _log.error("store_refuses", folder=str(self._store.folder), reason=str(exc))
                 self.store_reason = str(exc)
                 self.progress_mono_s = self._clock.monotonic()
-                if self._abandon.wait(RETRY_S):
+                if self._abandon.wait(self._retry_s):
                     raise
         if self.store_reason is not None:
             _log.info("store_back", folder=str(self._store.folder))
