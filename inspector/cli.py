@@ -112,6 +112,24 @@ def check(
 
 
 @app.command()
+def do(
+    name: Annotated[str, typer.Argument(help="Command: coil, resend.")],
+    config: ConfigOption,
+    pairs: Annotated[list[str] | None, typer.Argument(metavar="key=value ...", help="What it is given.")] = None,
+) -> None:
+    """Send a command to the running station and show its reply; exit 1 if it does not answer or refuses."""
+    from inspector.commands.do import ask_station, read_pairs
+
+    try:
+        payload = read_pairs(name, pairs or [])
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    reply = ask_station(config, name, payload)
+    _say(json.dumps(reply, sort_keys=True))
+    raise typer.Exit(EXIT_OK if reply.get("ok") else EXIT_FAILURE)
+
+
+@app.command()
 def probe(
     config: ConfigOption,
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="How long to look.")] = 5.0,

@@ -38,6 +38,11 @@ def to_rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def from_timestamp_ms(timestamp_ms: int) -> datetime:
+    """Return the moment, UTC, of whole milliseconds since 1970-01-01 UTC."""
+    return _EPOCH + timedelta(milliseconds=timestamp_ms)
+
+
 def to_timestamp_ms(moment: datetime) -> int:
     """Return `moment` as whole milliseconds since 1970-01-01 UTC, cut off like `to_rfc3339` cuts."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)  # whole numbers: a float of today is 0.2 µs off

@@ -21,8 +21,9 @@ CRASH_POINTS = (
     "publish.sent",
     "cursor.before",
     "mark.sent",
+    "command.obeyed",
 )
-"""All points, in the order in which a frame passes them."""
+"""All points, in the order in which a frame passes them; the last lies on the way of a command."""
 
 _armed: dict[str, int] = {}
 if _wanted := os.environ.get("INSPECTOR_CRASH_AT"):

@@ -60,6 +60,7 @@ class Frame:
             after a crash has the same identity, whatever its `epoch` and `frame_id`.
         source_key: Path relative to the watched folder, else None.
         file_stamp: Of the file at `source_key`.
+        found_mono_s: When that file was noticed, as `captured_mono_s`: it may be much older.
         block_id: The device's own frame number, where there is one.
         first_line: 64-bit absolute line number of row 0 for a line stream, else None.
         overlap_lines: Leading rows that the frame before showed already.
@@ -76,6 +77,7 @@ class Frame:
     identity: str
     source_key: str | None = None
     file_stamp: FileStamp | None = None
+    found_mono_s: float | None = None
     block_id: int | None = None
     first_line: int | None = None
     overlap_lines: int = 0
@@ -89,6 +91,11 @@ class Frame:
             raise ValueError(f"pixels must be (H, W) or (H, W, 3) uint8: {shape} {dtype}")
         if self.captured_at.tzinfo is None:
             raise ValueError(f"captured_at needs a time zone: {self.captured_at}")
+
+    @property
+    def placed_mono_s(self) -> float:
+        """Its place among what is said on other ways: when it was captured or, for a file, came to be here."""
+        return self.captured_mono_s if self.found_mono_s is None else max(self.captured_mono_s, self.found_mono_s)
 
     @property
     def height_px(self) -> int:

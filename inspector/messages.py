@@ -278,14 +278,6 @@ class ReplyMessage(_Flat):
     detail: str = Field(description="The same for a person.")
 
 
-class CoilCommand(BaseModel):
-    """What the plant sends on `cmd/coil`: the coil that begins, or null at its end."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    coil_id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")] | None
-
-
 Body = DefectMessage | FrameMessage | AlarmMessage | CoverageMessage
 State = HealthMessage | AboutMessage | MarkMessage | CoilMessage | ReplyMessage
 

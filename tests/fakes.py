@@ -23,10 +23,11 @@ from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.inspection.predictions import Predictions
 from inspector.inspection.preprocess import to_input
+from inspector.items import Tick
 from inspector.sources.base import EndOfSource, Policy
 from inspector.store.entries import DoneMark, Entry
 from inspector.track.rules import TrackRules
-from inspector.track.state import Tick, TrackState
+from inspector.track.state import TrackState
 from inspector.track.track import track
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

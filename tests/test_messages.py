@@ -24,6 +24,7 @@ from inspector.clock import SystemClock, to_rfc3339, to_timestamp_ms
 from inspector.drafts import Draft, numbered
 from inspector.frame import Cause
 from inspector.ids import Ids
+from inspector.items import Lost
 from inspector.messages import (
     MESSAGE_TYPES,
     AboutMessage,
@@ -40,7 +41,8 @@ from inspector.messages import (
     topic_of,
     write_schemas,
 )
-from inspector.track.bodies import coverage_body
+from inspector.track.bodies import coverage_body, lost_body
+from inspector.track.state import TrackState
 
 SHIPPED = Path(inspector.messages.__file__).parent / "schemas"
 
@@ -64,8 +66,10 @@ def examples() -> dict[str, list[Any]]:
     rules = track_rules(alarm_limit=1, mm_per_px=0.5, scale_source="card")
     items = [still(0, "crack", "hole"), still(1), still(2, "crack"), make_gap(Cause.BLANK, 3, identity="x", frame_id=3)]
     _, bodies = track_all([*items, still(4000, "crack")], rules)
-    bodies.append(coverage_body(make_gap(until_s=3.0, frames=7, detail="too slow"), "coil-7", rules))
-    bodies.append(coverage_body(make_gap(), None, rules, (4, 9), "messages_lost"))
+    bodies.append(
+        coverage_body(make_gap(until_s=3.0, frames=7, detail="too slow"), TrackState(coil_id="coil-7"), rules)
+    )
+    bodies.append(lost_body(Lost(NOON, "mqtt", 4, 9, 6, "the outbox is full"), TrackState(), rules))
     by_topic: dict[str, list[Any]] = {}
     for number, body in enumerate(bodies):
         stored = numbered(Draft(body), str(uuid.uuid4()), number + 1, Evidence(sha256="ab", url="/evidence/x.jpg"))

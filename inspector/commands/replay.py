@@ -14,6 +14,7 @@ from inspector.drafts import Draft, numbered
 from inspector.errors import SourceError
 from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import InspectRules, inspect_frame
+from inspector.items import Tick
 from inspector.messages import encode
 from inspector.model.pool import WorkerPool
 from inspector.settings.loading import load_settings
@@ -23,7 +24,7 @@ from inspector.sources.folder import FolderSource
 from inspector.sources.opening import open_source
 from inspector.station.wiring import open_bundle, track_rules
 from inspector.track.rules import TrackRules
-from inspector.track.state import Tick, TrackState
+from inspector.track.state import TrackState
 from inspector.track.track import track
 
 

@@ -1,7 +1,7 @@
 """The application: metrics, health, the status page, evidence, defects, and a picture to classify.
 
-It reads and shows; nothing about the station can be changed through it. What leaves the event loop: reading the store,
-collecting metrics, and classifying, one picture at a time.
+It reads and shows; what changes something is a command and goes through the one port for them. What leaves the event
+loop: reading the store, collecting metrics, commands, and classifying, one picture at a time.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from inspector.clock import Clock
 from inspector.errors import StoreBusyError
 from inspector.http.answers import JSONResponse, answer_http_error, answer_invalid_query, answer_store_error
+from inspector.http.commands import CommandPort, Execute
 from inspector.http.guard import SECURITY_HEADERS, Guard
 from inspector.http.language import choose_code
 from inspector.http.options import HttpOptions
@@ -55,6 +56,7 @@ class Shown:
         health: What `/healthz` answers.
         facts: What runs here, for the status page.
         classify: Makes the row of an uploaded picture.
+        execute: Carries out a command.
         clock: The station's.
     """
 
@@ -64,6 +66,7 @@ class Shown:
     health: HealthBoard
     facts: Callable[[], PageFacts]
     classify: MakeRow
+    execute: Execute
     clock: Clock
 
 
@@ -81,6 +84,8 @@ def make_app(options: HttpOptions, shown: Shown) -> FastAPI:
     ):
         app.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_model=None)
     app.add_api_route("/api/classify", classifier.answer, methods=["POST"], response_model=None)
+    commands = CommandPort(shown.execute, options.token is not None)
+    app.add_api_route("/api/commands/{name}", commands.answer, methods=["POST"], response_model=None)
     app.add_exception_handler(StarletteHTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, answer_invalid_query)
     app.add_exception_handler(StoreBusyError, answer_store_error)

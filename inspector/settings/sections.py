@@ -1,7 +1,8 @@
 """Every setting, declared once: type, default, range, unit, one sentence.
 
-Unknown keys are refused by name; `loading` reads values and knows where each came from. Constructors get what they
-use; only the station's wiring and the commands see the whole tree.
+Order: command line > environment `INSPECTOR_SECTION__KEY` > secret files > TOML > defaults. Unknown keys and unknown
+`INSPECTOR_*` variables are refused by name. `Loaded.origins` says where each value came from. Constructors get what
+they use; only `daemon` and `check` see the whole tree.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from inspector.command_table import COMMANDS, DEFAULT_COMMANDS
 from inspector.labels import Severity
 from inspector.model.bundle import DEFAULT_BUNDLE
 from inspector.pictures.limits import MAX_FILE_BYTES, MAX_FRAME_PX
@@ -216,8 +218,8 @@ class Mqtt(_Section):
     keepalive_s: int = Field(
         default=10, ge=2, le=3600, description="Silence after which the broker publishes the will."
     )
-    commands: tuple[Literal["coil"], ...] = Field(
-        default=("coil",), description="Topics below cmd/ that the plant may write to; coil: which coil runs."
+    commands: tuple[str, ...] = Field(
+        default=DEFAULT_COMMANDS, description="Topics below cmd/ that the plant may write to; resend is another."
     )
     window: int = Field(default=20, ge=1, le=100, description="Unacknowledged messages on the way.")
     resend_horizon_s: float = Field(
@@ -226,6 +228,13 @@ class Mqtt(_Section):
     subscriber_grace_s: float = Field(
         default=60, ge=0, le=3600, description="After a reconnect, wait this long for the subscribers of before."
     )
+
+    @field_validator("commands")
+    @classmethod
+    def _check_commands(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if strange := sorted(set(value) - set(COMMANDS)):
+            raise ValueError(f"no such command ({', '.join(COMMANDS)}): {strange[0]}")
+        return value
 
     @field_validator("host")
     @classmethod
@@ -296,7 +305,7 @@ class Http(_Section):
 class Settings(BaseSettings):
     """The whole configuration of one station."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, case_sensitive=True)
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
     station: Station
     source: Source
@@ -317,7 +326,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what is given, nothing else: only `load_settings` reads files and the environment."""
+        """Take what `load_settings` has put together, nothing else."""
         return (init_settings,)
 
     @property

@@ -156,6 +156,7 @@ class FolderSource:
             identity=_identity(key, stamp, digest),
             source_key=key,
             file_stamp=stamp,
+            found_mono_s=file.found_s,
             independent=self._values.independent is not False,
         )
 

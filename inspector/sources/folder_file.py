@@ -27,6 +27,7 @@ class FoundFile:
         ready_s: When it counts as finished if it stays as it is, on `Clock.monotonic`.
         closed: Its writer closed it.
         tries: Failed reads.
+        found_s: When it was first noticed, on `Clock.monotonic`.
     """
 
     root: str
@@ -36,6 +37,7 @@ class FoundFile:
     ready_s: float
     closed: bool = False
     tries: int = 0
+    found_s: float = 0.0
 
 
 def stamp_of(path: str | Path) -> FileStamp | None:

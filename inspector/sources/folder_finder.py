@@ -183,8 +183,10 @@ class Finder:
         if known is None and len(self._waiting) >= 2 * MAX_WAITING:
             self._more = True
             return
-        tries = known.tries if known else 0
-        self.put_back(FoundFile(self._folder.root, relative, key, stamp, 0.0, tries=tries), stamp, closed=True)
+        tries, found_s = (known.tries, known.found_s) if known else (0, self._clock.monotonic())
+        self.put_back(
+            FoundFile(self._folder.root, relative, key, stamp, 0.0, tries=tries, found_s=found_s), stamp, closed=True
+        )
 
     # Scans
 
@@ -238,8 +240,10 @@ class Finder:
             if known is None or known.stamp != stamp:
                 # What the process died over was finished before: it comes first, without waiting again.
                 settle_s = 0.0 if self._work.is_suspect(key) else self._values.settle_s
-                tries = known.tries if known else 0
-                known = FoundFile(self._folder.root, relative, key, stamp, now_s + settle_s, tries=tries)
+                tries, found_s = (known.tries, known.found_s) if known else (0, now_s)
+                known = FoundFile(
+                    self._folder.root, relative, key, stamp, now_s + settle_s, tries=tries, found_s=found_s
+                )
             waiting[key] = known
         for key, file in self._waiting.items():  # closed after the scan had passed them
             if file.closed and len(waiting) < 2 * MAX_WAITING:

@@ -6,37 +6,42 @@ the next gathers. What cannot be committed is tried again until it can; nothing 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
-from inspector.clock import Clock, to_timestamp_ms
+from inspector.clock import Clock, from_timestamp_ms, to_timestamp_ms
 from inspector.drafts import Draft
 from inspector.errors import StoreBusyError
 from inspector.faults import crash_point
 from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import Inspection
+from inspector.items import CoilChange, Command, Tick
 from inspector.labels import UNKNOWN
 from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage, Evidence
 from inspector.sources.base import FrameSource
 from inspector.station.dispatcher import Result
+from inspector.station.inbox import Inbox, Word
 from inspector.store.entries import REFUSED_OUTCOMES, Candidate, DoneMark, Entry
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
-from inspector.track.bodies import coverage_body
+from inspector.track.memory import from_text, to_text
 from inspector.track.rules import TrackRules
-from inspector.track.state import Tick, TrackState
+from inspector.track.state import TrackState
 from inspector.track.track import track
 
 MAX_ENTRIES = 32
 TICK_S = 0.5
 RETRY_S = 1.0
 RECENT_TILES = 500
+STATE_S = 1.0
+"""How old the stored state may be in what only places the next frame."""
 
 
 _log = structlog.get_logger("commit")
@@ -104,6 +109,7 @@ class Committer:
         results: Results,
         source: FrameSource,
         store: Store,
+        inbox: Inbox,
         evidence: EvidenceFolder | None,
         rules: TrackRules,
         options: CommitterOptions,
@@ -122,10 +128,10 @@ class Committer:
         self._metrics = metrics
         self._committed = committed
         self._retry_s = retry_s
-        self._state = TrackState(coil_id=store.notes.coil()[0])
-        self._coils: deque[str | None] = deque()
+        self._inbox = inbox
+        self._state = self._stored_state = restore_state(store, inbox)
+        self._stored_mono_s = clock.monotonic()
         self._open_evidence: dict[str, Evidence] = {}
-        self._extra: deque[Draft] = deque()
         self._abandon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self.store_reason: str | None = None
@@ -147,28 +153,20 @@ class Committer:
             self._thread.join(RETRY_S * 2)
         return not self._thread.is_alive()
 
-    def change_coil(self, coil_id: str | None) -> None:
-        """Name this coil in messages from the next frame on."""
-        self._coils.append(coil_id)
-
-    def report_gap(self, gap: Gap, lost: tuple[int, int] | None = None) -> None:
-        """Have a gap published that no source delivers: the process was down, or messages were lost."""
-        cause = "messages_lost" if lost else None
-        self._extra.append(Draft(coverage_body(gap, self._state.coil_id, self._rules, lost, cause)))
-
     def _run(self) -> None:
         try:
             while True:
                 self.progress_mono_s = self._clock.monotonic()
                 results = self._results.take(MAX_ENTRIES, TICK_S)
-                while self._coils:
-                    self._state = replace(self._state, coil_id=self._coils.popleft())
                 if results:
-                    self._commit([self._enter(result) for result in results], results)
-                elif self._results.finished and self._results.idle:
-                    self._commit([self._tick(final=True)], [])
-                    return
-                if not results or self._extra:
+                    self.take(results)
+                elif self._results.idle:
+                    final = self._results.finished
+                    words = self._inbox.take(math.inf)
+                    self._commit([*map(self._enter_word, words), self._tick(final)], [])
+                    if final:
+                        return
+                else:
                     self._commit([self._tick()], [])
         except BaseException as exc:  # noqa: BLE001 - the thread's outermost function: the daemon reads it
             self.failure = exc
@@ -176,9 +174,23 @@ class Committer:
 
     # --- One result -----------------------------------------------------------------------------------------------
 
-    def _enter(self, result: Result) -> Entry:
+    def take(self, results: Sequence[Result]) -> None:
+        """Commit these results in one transaction, each with what stands before it."""
+        self._commit([entry for result in results for entry in self._in_place(result)], results)
+
+    def _in_place(self, result: Result) -> Iterator[Entry]:
+        """Yield what stands before the result, and the result."""
         item = result.item
-        outcome = result.outcome if isinstance(result.outcome, Gap) else result.outcome.result()
+        place_s = item.placed_mono_s if isinstance(item, Frame) else self._clock.monotonic()
+        yield from map(self._enter_word, self._inbox.take(place_s))
+        yield self._enter(result)
+
+    def _enter_word(self, word: Word) -> Entry:
+        self._state, drafts = track(self._state, word, self._rules)
+        return Entry(drafts, self._keep_evidence(drafts), commands=(word,) if isinstance(word, Command) else ())
+
+    def _enter(self, result: Result) -> Entry:
+        item, outcome = result.item, result.wait()
         with self._metrics.stage_seconds.labels("track").time():
             self._state, drafts = track(self._state, outcome, self._rules)
         done = None
@@ -189,8 +201,6 @@ class Committer:
 
     def _tick(self, final: bool = False) -> Entry:
         self._state, drafts = track(self._state, Tick(self._clock.now(), final), self._rules)
-        while self._extra:
-            drafts.append(self._extra.popleft())
         return Entry(drafts, self._keep_evidence(drafts))
 
     def _keep_evidence(self, drafts: Sequence[Draft]) -> dict[str, Evidence]:
@@ -229,13 +239,15 @@ class Committer:
     # --- Commit, count, done --------------------------------------------------------------------------------------
 
     def _commit(self, entries: Sequence[Entry], results: Sequence[Result]) -> None:
-        if not any(entry.drafts or entry.done or entry.candidates for entry in entries) and not results:
+        writes = any(entry.drafts or entry.done or entry.candidates or entry.commands for entry in entries)
+        state = self._state_to_store(writes)
+        if not writes and not results and state is None:
             return
         while True:
             try:
                 crash_point("commit.before")
                 with self._metrics.stage_seconds.labels("commit").time():
-                    bodies = self._store.commit(entries)
+                    bodies = self._store.commit(entries, None if state is None else to_text(state))
                 break
             except StoreBusyError as exc:
                 if self.store_reason is None:
@@ -247,6 +259,8 @@ class Committer:
         if self.store_reason is not None:
             _log.info("store_back", folder=str(self._store.folder))
             self.store_reason = None
+        if state is not None:
+            self._stored_state, self._stored_mono_s = state, self._clock.monotonic()
         crash_point("commit.after")
         firsts = {draft.body.id for entry in entries for draft in entry.drafts if draft.picture is not None}
         self._count(bodies, firsts, results)
@@ -255,6 +269,18 @@ class Committer:
             crash_point("done.before")
             self._source.done(_to_put_away(result))
             crash_point("done.after")
+
+    def _state_to_store(self, writes: bool) -> TrackState | None:
+        """Return the state if it must be stored now.
+
+        It goes with whatever is written anyway. By itself it is stored at once when a defect, a gap, a coil or a limit
+        changed, and else once in `STATE_S`: a clean line must not flush the disk for each frame.
+        """
+        state, stored = self._state, self._stored_state
+        if state is stored:
+            return None
+        late = self._clock.monotonic() - self._stored_mono_s >= STATE_S
+        return state if writes or late or what_matters(state) != what_matters(stored) else None
 
     def _count(self, bodies: Sequence[Body], firsts: set[str], results: Sequence[Result]) -> None:
         metrics = self._metrics
@@ -269,7 +295,7 @@ class Committer:
                 _log.info("gap", cause=body.cause, frames=body.frames, detail=body.detail)
         now_mono_s, now = self._clock.monotonic(), self._clock.now()
         for result in results:
-            outcome = result.outcome if isinstance(result.outcome, Gap) else result.outcome.result()
+            outcome = result.wait()
             if isinstance(outcome, Gap):
                 metrics.frames.labels(outcome.cause.value).inc(outcome.frames)
                 if outcome.cause.looked:
@@ -301,10 +327,34 @@ class Committer:
         self.missed_cause = cause
 
 
+def restore_state(store: Store, inbox: Inbox) -> TrackState:
+    """Return the state that the last process stored with its last commit, or an empty one.
+
+    A coil that was named after that commit takes its place before the first frame.
+    """
+    state = TrackState()
+    if (text := store.notes.track_state()) is not None:
+        try:
+            state = from_text(text)
+        except ValueError as exc:
+            _log.warning("state_not_restored", folder=str(store.folder), reason=str(exc))
+    coil_id, since_ms = store.notes.coil()
+    if coil_id != state.coil_id:
+        inbox.put(CoilChange(from_timestamp_ms(since_ms), coil_id))
+    return state
+
+
+def what_matters(state: TrackState) -> tuple[object, ...]:
+    """Return what of a state must not be older than a moment after a crash."""
+    limits = {label: (limit.since, limit.sent, limit.suppressed) for label, limit in state.limits.items()}
+    place = state.place
+    return state.open, state.gaps, limits, state.coil_id, place and (place.epoch, place.head_line)
+
+
 def _to_put_away(result: Result) -> Frame | Gap:
     """Return the item for the source's `done`: a gap is a refused file, and so is a picture of unsupported size."""
     item = result.item
-    outcome = result.outcome if isinstance(result.outcome, Gap) else result.outcome.result()
+    outcome = result.wait()
     if isinstance(item, Frame) and isinstance(outcome, Inspection) and outcome.cause in REFUSED_OUTCOMES:
         return Gap(outcome.cause, item.captured_at, item.captured_at, item.epoch, 1, item.frame_id, item.identity,
                    item.source_key, item.file_stamp, outcome.detail)  # fmt: skip

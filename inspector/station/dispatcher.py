@@ -38,6 +38,10 @@ class Result:
         """Whether taking it would not wait."""
         return isinstance(self.outcome, Gap) or self.outcome.done()
 
+    def wait(self) -> Gap | Inspection:
+        """Return what became of it; raises what the inspection raised."""
+        return self.outcome if isinstance(self.outcome, Gap) else self.outcome.result()
+
 
 class Dispatcher:
     """Keeps up to `depth` frames in flight and gives finished ones back in the order in which they came.

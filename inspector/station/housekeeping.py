@@ -13,10 +13,11 @@ import structlog
 from inspector.clock import Clock
 from inspector.errors import StoreBusyError
 from inspector.frame import Cause, Gap
+from inspector.items import Lost
 from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.sinks.mqtt.publisher import SINK
 from inspector.sources.reader import Reader
-from inspector.station.committer import Committer
+from inspector.station.inbox import Inbox
 from inspector.station.pipeline import Pipeline
 from inspector.store.candidates import Candidates
 from inspector.store.evidence import EvidenceFolder
@@ -59,14 +60,13 @@ class BrokerOutage:
 class Losses:
     """Reports messages that will not be delivered, in the stream of messages itself."""
 
-    def __init__(self, committer: Committer, clock: Clock) -> None:
-        self._committer = committer
+    def __init__(self, inbox: Inbox, clock: Clock) -> None:
+        self._inbox = inbox
         self._clock = clock
 
     def report(self, first_seq: int, last_seq: int, count: int, reason: str) -> None:
         """Have a coverage message say that `count` messages from `first_seq` to `last_seq` are lost."""
-        now = self._clock.now()
-        self._committer.report_gap(Gap(Cause.DROPPED, now, now, 0, count, detail=reason), (first_seq, last_seq))
+        self._inbox.put(Lost(self._clock.now(), SINK, first_seq, last_seq, count, reason))
 
 
 class OutboxCare:
@@ -125,7 +125,7 @@ class Heartbeat:
 
     def __init__(self, notes: StationNotes, pipeline: Pipeline, clock: Clock) -> None:
         self._notes = notes
-        self._reader, self._committer = pipeline.reader, pipeline.committer
+        self._reader, self._committer, self._inbox = pipeline.reader, pipeline.committer, pipeline.inbox
         self._clock = clock
 
     def begin(self, frames_wait: bool) -> None:
@@ -144,7 +144,7 @@ class Heartbeat:
             now = self._clock.now()
             since = min(now, datetime.fromtimestamp(alive_ms / 1000, tz=now.tzinfo))
             if now - since > timedelta(seconds=1):
-                self._committer.report_gap(Gap(Cause.PROCESS_DOWN, since, now, 0))
+                self._inbox.put(Gap(Cause.PROCESS_DOWN, since, now, 0))
 
     def beat(self) -> None:
         """Store a heartbeat while the source is being watched.

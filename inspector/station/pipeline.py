@@ -18,6 +18,7 @@ from inspector.sources.queues import FrameQueue, ItemQueue, Mailbox
 from inspector.sources.reader import Reader
 from inspector.station.committer import Committer, CommitterOptions
 from inspector.station.dispatcher import Dispatcher
+from inspector.station.inbox import Inbox
 from inspector.station.wiring import OpenModel
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.store import Store
@@ -42,6 +43,7 @@ class Pipeline:
         committed: Given every committed message, on the committer's thread.
 
     Attributes:
+        inbox: Takes what is ordered and comes from no source.
         live: Frames that are not taken in time are dropped.
     """
 
@@ -66,10 +68,12 @@ class Pipeline:
         items: ItemQueue = Mailbox() if self.live else FrameQueue(2 * depth)
         self.reader = Reader(self.source, items, clock, metrics)
         self.dispatcher = Dispatcher(items, model.pool, model.rules, depth=depth, clock=clock, metrics=metrics)
+        self.inbox = Inbox(clock)
         self.committer = Committer(
             self.dispatcher,
             self.source,
             store,
+            inbox=self.inbox,
             evidence=evidence,
             rules=rules,
             options=CommitterOptions(rules.mm_per_px, model.bundle.short),

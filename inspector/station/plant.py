@@ -1,54 +1,120 @@
-"""What the plant tells the station: commands, each answered by a reply.
+"""What the plant tells the station: commands, each answered by a reply, whichever way they came.
 
-A command changes what is stored and what later messages carry; it never touches the source or the broker.
+A command is checked against its row of `command_table`, made durable, and put in its place among the frames. Nothing
+here touches the source or waits for a frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
+from inspector.clock import Clock
+from inspector.command_table import COMMANDS, MAX_PAYLOAD_BYTES, Asked, CoilCommand, ResendCommand
 from inspector.errors import StoreBusyError
-from inspector.messages import CoilCommand, ReplyMessage
+from inspector.items import CoilChange, Command
+from inspector.messages import ReplyMessage, canonical_json
+from inspector.station.inbox import Inbox
 from inspector.store.notes import StationNotes
 
 _log = structlog.get_logger("daemon")
 
+Handler = Callable[[Any], str]
+"""Carries a command out and returns a sentence for the reply."""
+
 
 class Plant:
-    """Executes commands.
+    """Executes commands; may be called from several threads.
 
     Args:
         notes: Remember the coil over a restart.
-        change_coil: Names the coil in messages from now on.
+        inbox: Where what is ordered takes its place.
+        clock: Time.
+        resend: Has the broker sent what is kept from this `seq` on; returns a sentence about it.
     """
 
-    def __init__(self, notes: StationNotes, change_coil: Callable[[str | None], None]) -> None:
+    def __init__(self, notes: StationNotes, inbox: Inbox, clock: Clock, resend: Callable[[int], str]) -> None:
         self._notes = notes
-        self._change_coil = change_coil
+        self._inbox = inbox
+        self._clock = clock
+        self._resend = resend
+        self._handlers: Mapping[str, Handler] = {"coil": self._change_coil, "resend": self._send_again}
 
-    def execute_command(self, command: str, payload: bytes) -> ReplyMessage:
-        """Execute a command and return the reply; runs on the publisher's thread.
+    def execute(self, name: str, payload: bytes, retained: bool = False) -> ReplyMessage | None:
+        """Execute a command and return the reply.
 
         Args:
-            command: The last level of its topic.
+            name: The last level of its topic.
             payload: JSON as it arrived.
+            retained: The broker kept it and sends it at each new subscription: the same one again is no command, and
+                has no reply.
         """
+        if name not in COMMANDS:
+            return _refused(name, "unknown", f"no command of this name ({', '.join(COMMANDS)}): {name[:64]!r}")
+        if retained and self._notes.was_obeyed(name, _digest(payload)):
+            return None
         try:
-            wanted = CoilCommand.model_validate_json(payload)
-        except ValidationError as exc:
-            detail = f"not understood: {exc.errors(include_url=False, include_input=False)[0]['msg']}"
-            _log.warning("command_refused", command=command, detail=detail)
-            return ReplyMessage(command=command, ok=False, error="invalid", accepted=False, detail=detail)
-        if wanted.coil_id != self._notes.coil()[0]:
-            try:
-                self._notes.set_coil(wanted.coil_id)
-            except StoreBusyError as exc:
-                return ReplyMessage(
-                    command=command, ok=False, error="store", accepted=True, detail=f"the store refuses: {exc}"
-                )
-            self._change_coil(wanted.coil_id)
-            _log.info("coil", coil_id=wanted.coil_id)
-        return ReplyMessage(command=command, ok=True, accepted=True, detail=f"coil {wanted.coil_id or 'ended'}")
+            asked = _read(name, payload)
+        except ValueError as exc:
+            _log.warning("command_refused", command=name, detail=str(exc))
+            return _refused(name, "invalid", str(exc), _request_id(payload))
+        try:
+            detail = self._handlers[name](asked)
+            self._notes.note_obeyed(name, _digest(payload))
+        except StoreBusyError as exc:
+            detail = f"the store refuses: {exc}"
+            return ReplyMessage(command=name, ok=False, error="store", request_id=asked.request_id, accepted=True,
+                                detail=detail)  # fmt: skip
+        text = canonical_json(asked.model_dump(mode="json")).decode()
+        self._inbox.put(Command(self._clock.now(), name, text))
+        return ReplyMessage(command=name, ok=True, request_id=asked.request_id, accepted=True, detail=detail)
+
+    def _change_coil(self, asked: CoilCommand) -> str:
+        if asked.coil_id != self._notes.coil()[0]:
+            self._notes.set_coil(asked.coil_id)  # first: a death between the two is made up for at the next start
+            self._inbox.put(CoilChange(self._clock.now(), asked.coil_id))
+            _log.info("coil", coil_id=asked.coil_id)
+        return f"coil {asked.coil_id or 'ended'}"
+
+    def _send_again(self, asked: ResendCommand) -> str:
+        _log.info("resend", from_seq=asked.from_seq)
+        return self._resend(asked.from_seq)
+
+
+def _read(name: str, payload: bytes) -> Asked:
+    """Return a command as its model.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"not understood: longer than {MAX_PAYLOAD_BYTES} bytes: {len(payload)}")
+    try:
+        return COMMANDS[name].model.model_validate_json(payload)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"not understood: {key + ': ' if key else ''}{first['msg']}") from exc
+
+
+def _request_id(payload: bytes) -> str | None:
+    """Return what the sender calls a command that is refused, if that much can be read."""
+    try:
+        asked = json.loads(payload) if len(payload) <= MAX_PAYLOAD_BYTES else None
+    except (ValueError, RecursionError):
+        return None
+    name = asked.get("request_id") if isinstance(asked, dict) else None
+    return name if isinstance(name, str) and len(name) <= 64 else None
+
+
+def _refused(name: str, error: str, detail: str, request_id: str | None = None) -> ReplyMessage:
+    return ReplyMessage(command=name[:64], ok=False, error=error, request_id=request_id, accepted=False, detail=detail)
+
+
+def _digest(payload: bytes) -> str:
+    return hashlib.sha256(payload).hexdigest()

@@ -121,9 +121,10 @@ class Station:
         """Build what others meet of the station: publisher, commands, pages."""
         settings, clock = self.settings, self._clock
         self.health = HealthBoard(settings.station.text, clock)
-        self._losses = Losses(self.pipeline.committer, clock)
+        self._losses = Losses(self.pipeline.inbox, clock)
         about = About(settings, self.model, self.pipeline.source.description, self.store.store_id, clock.now())
         self.store.outbox.enable(settings.sinks)
+        self.plant = Plant(self.store.notes, self.pipeline.inbox, clock, self._resend)
         self.publisher: MqttPublisher | None = None
         if settings.mqtt.enabled:
             self.publisher = MqttPublisher(
@@ -133,7 +134,7 @@ class Station:
                 self.metrics,
                 retained=lambda: about.retained(self.health, self.store.notes),
                 on_lost=lambda seq, reason: self._losses.report(seq, seq, 1, reason),
-                on_command=Plant(self.store.notes, self.pipeline.committer.change_coil).execute_command,
+                on_command=self.plant.execute,
                 commands=settings.mqtt.commands,
             )
         self.http = self._make_http(about) if settings.http.enabled else None
@@ -148,6 +149,7 @@ class Station:
             health=self.health,
             facts=lambda: about.page_facts(self._broker),
             classify=lambda pixels, name: classify_pixels(pixels, name, pool, rules),
+            execute=self.plant.execute,
             clock=self._clock,
         )
         return HttpServer(make_app(options, shown), options)
@@ -178,6 +180,11 @@ class Station:
             notifier=self._notifier,
             changed=self._wake_publisher,
         )
+
+    def _resend(self, from_seq: int) -> str:
+        if self.publisher is None:
+            return "there is no broker: mqtt.enabled = false"
+        return self.publisher.resend(from_seq)
 
     @property
     def _broker(self) -> BrokerStatus | None:

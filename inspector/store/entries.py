@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from inspector.drafts import Draft
 from inspector.frame import Cause, FileStamp
+from inspector.items import Command
 from inspector.messages import Evidence
 
 REFUSED_OUTCOMES = frozenset({Cause.UNREADABLE, Cause.UNSUPPORTED, Cause.TOO_LARGE, Cause.DEADLY})
@@ -48,12 +49,14 @@ class Entry:
         evidence: Of drafts, by message id.
         done: The finished file, if it was one.
         candidates: Findings under their thresholds.
+        commands: What was accepted, and took effect here.
     """
 
     drafts: Sequence[Draft]
     evidence: Mapping[str, Evidence]
     done: DoneMark | None = None
     candidates: Sequence[Candidate] = ()
+    commands: Sequence[Command] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,11 @@ from datetime import datetime
 from inspector.clock import Clock, to_timestamp_ms
 from inspector.store.database import Database
 
+OBEYED = 16
+"""Commands of one name whose digests are remembered."""
+TRACK_STATE = "track_state"
+"""Name of the single value that is written with each commit."""
+
 
 class StationNotes:
     """Small facts that outlive the process.
@@ -43,6 +48,22 @@ class StationNotes:
     def set_coil(self, coil_id: str | None) -> None:
         """Remember the coil that runs, over restarts."""
         self._database.set_meta("coil", json.dumps([coil_id, to_timestamp_ms(self._clock.now())]))
+
+    def was_obeyed(self, name: str, digest: str) -> bool:
+        """Say whether one of the last commands of this name had this digest."""
+        return digest in json.loads(self._database.meta(f"obeyed_{name}") or "[]")
+
+    def note_obeyed(self, name: str, digest: str) -> None:
+        """Remember a command, so that one that the broker keeps counts once."""
+        with self._database.guard:
+            known = json.loads(self._database.meta(f"obeyed_{name}") or "[]")
+            if digest not in known[-1:]:
+                self._database.set_meta(f"obeyed_{name}", json.dumps([*known, digest][-OBEYED:]))
+
+    def track_state(self) -> str | None:
+        """Return the text of the state that was stored with the last commit, or None on a new store."""
+        value = self._database.meta(TRACK_STATE)
+        return None if value is None else str(value)
 
     def remember(self, kind: str, fingerprint: str, text: str) -> None:
         """Keep a configuration or bundle card by its fingerprint: what messages name must be readable years later."""

@@ -20,7 +20,7 @@ from inspector.store.candidates import Candidates
 from inspector.store.database import DATABASE, Database, put_meta
 from inspector.store.entries import Entry
 from inspector.store.ledger import FileLedger
-from inspector.store.notes import StationNotes
+from inspector.store.notes import TRACK_STATE, StationNotes
 from inspector.store.outbox import StoredOutbox
 from inspector.store.reader import StoreReader
 from inspector.store.records import Records
@@ -77,8 +77,8 @@ class Store:
             self.reader.close()
             self.database.close()
 
-    def commit(self, entries: Sequence[Entry]) -> list[Body]:
-        """Store the entries in one transaction and return their numbered messages.
+    def commit(self, entries: Sequence[Entry], state: str | None = None) -> list[Body]:
+        """Store the entries, and the state after them, in one transaction and return their numbered messages.
 
         A message whose id is stored already is left out: it was sent under that id before.
 
@@ -86,13 +86,13 @@ class Store:
             StoreBusyError: The disk is full or broken; nothing of the entries is stored.
         """
         with self.database.guard:
-            bodies, size = self._insert(entries)
+            bodies, size = self._insert(entries, state)
             if bodies:
                 self.outbox.note_stored(bodies[0].seq, len(bodies), size)
             self.ledger.strike_off([entry.done.source_key for entry in entries if entry.done])
         return bodies
 
-    def _insert(self, entries: Sequence[Entry]) -> tuple[list[Body], int]:
+    def _insert(self, entries: Sequence[Entry], state: str | None) -> tuple[list[Body], int]:
         bodies: list[Body] = []
         size = 0
         now_ms = to_timestamp_ms(self._clock.now())
@@ -114,5 +114,7 @@ class Store:
                 self.candidates.insert(db, entry.candidates)
             if seq != first:
                 put_meta(db, "seq", seq)
+            if state is not None:
+                put_meta(db, TRACK_STATE, state)
             crash_point("commit.inside")
         return bodies, size

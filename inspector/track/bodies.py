@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from inspector.errors import ConfigError
 from inspector.frame import Frame, Gap
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
+from inspector.items import Lost
 from inspector.labels import UNKNOWN
 from inspector.messages import (
     BoxPx,
@@ -27,12 +29,14 @@ from inspector.messages import (
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
 
+MESSAGES_LOST = "messages_lost"
+"""The cause in `coverage` that is no `frame.Cause`: something was inspected, and not delivered."""
 NO_EVIDENCE = Evidence(sha256=None, url=None)
 
 
 def why_of(why: Why, defect: Defect, rules: TrackRules) -> Why:
     """Return `why` with the figures of `defect`, which need not be the finding that the rule was asked about."""
-    threshold = rules.thresholds[defect.label]
+    threshold = rules.thresholds.get(defect.label, why.threshold)  # of a bundle before, for a defect open at its end
     update: dict[str, Any] = {
         "threshold": threshold,
         "score": defect.score,
@@ -64,43 +68,79 @@ def common_fields(
     }
 
 
-def scale_fields(extent: Box, along: bool, rules: TrackRules) -> dict[str, Any]:
-    """Return where a box lies on the strip and how large it is, in m and mm; None while the scale is unknown."""
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A defect as a frame leaves it: what a message of it says.
+
+    Attributes:
+        defect_id: Its id.
+        phase: What the message is about.
+        revision: Messages before this one.
+        frame: The frame.
+        defect: The finding that stands for it.
+        box: Where it shows in the frame.
+        extent: Where it shows in absolute lines, or None where there are none.
+        tiles, frames: Findings so far.
+        alarm: Whether it asks for a person.
+        why: The reason.
+    """
+
+    defect_id: str
+    phase: Literal["opened", "updated", "closed"]
+    revision: int
+    frame: Frame
+    defect: Defect
+    box: Box
+    extent: Box | None
+    tiles: int
+    frames: int
+    alarm: bool
+    why: Why
+
+
+def scale_fields(extent: Box, head_line: int | None, rules: TrackRules) -> dict[str, Any]:
+    """Return where a box lies on the strip and how large it is, in m and mm; None while the scale is unknown.
+
+    Args:
+        extent: In absolute lines and pixels across.
+        head_line: Line of the coil's head, from which positions count; None: there are no lines.
+        rules: They have the scale.
+    """
     scale = rules.mm_per_px
     if scale is None:
         return {"position_m": None, "across_mm": None, "width_mm": None, "length_mm": None}
     return {
-        "position_m": round(extent.y * scale / 1000, 4) if along else None,
+        "position_m": round((extent.y - head_line) * scale / 1000, 4) if head_line is not None else None,
         "across_mm": round(extent.x * scale, 2),
         "width_mm": round(extent.width * scale, 2),
         "length_mm": round(extent.height * scale, 2),
     }
 
 
-def defect_body(
-    defect_id: str, phase: Literal["opened", "updated", "closed"], revision: int, frame: Frame, defect: Defect,
-    box: Box, extent: Box | None, tiles: int, frames: int, alarm: bool, why: Why, state: TrackState, rules: TrackRules,
-) -> DefectMessage:  # fmt: skip
+def defect_body(sighting: Sighting, state: TrackState, rules: TrackRules) -> DefectMessage:
     """Return the message of one phase of a defect."""
-    on_lines = extent is not None and frame.first_line is not None
+    frame, defect, extent = sighting.frame, sighting.defect, sighting.extent
+    head_line = state.place.head_line if extent is not None and state.place is not None else None
+    message_id = rules.ids.of(sighting.defect_id, sighting.phase, sighting.revision)
     return DefectMessage(
-        **common_fields(rules.ids.of(defect_id, phase, revision), frame.captured_at, frame.simulated, state, rules),
-        defect_id=defect_id,
-        phase=phase,
+        **common_fields(message_id, frame.captured_at, frame.simulated, state, rules),
+        defect_id=sighting.defect_id,
+        phase=sighting.phase,
         frame=FrameRef(epoch=frame.epoch, frame_id=frame.frame_id, source_key=frame.source_key),
-        box_px=BoxPx.of(box),
-        line=extent.y if extent is not None and on_lines else None,
-        lines=extent.height if extent is not None and on_lines else None,
-        **scale_fields(extent if extent is not None and on_lines else box, on_lines, rules),
+        box_px=BoxPx.of(sighting.box),
+        line=None if extent is None else extent.y,
+        lines=None if extent is None else extent.height,
+        **scale_fields(sighting.box if extent is None else extent, head_line, rules),
+        position_source=None if rules.mm_per_px is None or head_line is None else "lines",
         scale_source=rules.scale_source if rules.mm_per_px is not None else None,
         label=defect.label,
         score=defect.score,
         runner_up=RunnerUp(label=defect.runner_up, score=defect.runner_up_score),
         severity=rules.severity[defect.label],
-        alarm=alarm,
-        why=why,
-        tiles=tiles,
-        frames=frames,
+        alarm=sighting.alarm,
+        why=sighting.why,
+        tiles=sighting.tiles,
+        frames=sighting.frames,
         evidence=NO_EVIDENCE,
     )
 
@@ -149,23 +189,41 @@ def missed_body(state: TrackState, gap: Gap, frame: Frame | None, rules: TrackRu
     )
 
 
-def coverage_body(
-    gap: Gap, coil_id: str | None, rules: TrackRules, lost: tuple[int, int] | None = None, cause: str | None = None
-) -> CoverageMessage:
-    """Return the message of a gap, or with `lost` (first and last `seq`) of lost messages."""
-    word = cause or gap.cause.value
+def coverage_body(gap: Gap, state: TrackState, rules: TrackRules) -> CoverageMessage:
+    """Return the message of a gap."""
     since, until = to_rfc3339(gap.since), to_rfc3339(gap.until)
-    message_id = rules.ids.of("coverage", word, gap.epoch, gap.frame_id, gap.source_key, since, until, lost)
+    names = (gap.cause.value, gap.epoch, gap.frame_id, gap.source_key, since, until, None)
     fields: dict[str, Any] = {"from": since}  # `from` cannot be an argument's name
     return CoverageMessage(
-        **common_fields(message_id, gap.until, False, TrackState(coil_id=coil_id), rules),
+        **common_fields(rules.ids.of("coverage", *names), gap.until, False, state, rules),
         **fields,
         to=until,
-        cause=word,
+        cause=gap.cause.value,
         frames=frames_of(gap),
         epoch=gap.epoch,
         source_key=gap.source_key,
         detail=gap.detail or None,
-        first_seq=lost[0] if lost else None,
-        last_seq=lost[1] if lost else None,
+        first_seq=None,
+        last_seq=None,
+    )
+
+
+def lost_body(lost: Lost, state: TrackState, rules: TrackRules) -> CoverageMessage:
+    """Return the message of messages that were lost."""
+    moment = to_rfc3339(lost.at)
+    names = (MESSAGES_LOST, lost.sink, moment, lost.first_seq, lost.last_seq)
+    fields: dict[str, Any] = {"from": moment}
+    return CoverageMessage(
+        **common_fields(rules.ids.of("coverage", *names), lost.at, False, state, rules),
+        **fields,
+        to=moment,
+        cause=MESSAGES_LOST,
+        frames=0,
+        epoch=0,
+        source_key=None,
+        detail=lost.reason,
+        sink=lost.sink,
+        lost=lost.count,
+        first_seq=lost.first_seq,
+        last_seq=lost.last_seq,
     )

@@ -26,7 +26,7 @@ def take_gap(
     if gap.identity is not None and rules.frame_messages is not False:
         return state, [Draft(missed_body(state, gap, frame, rules))]
     if gap.source_key is not None:  # its file is done in this transaction
-        return state, [Draft(coverage_body(gap, state.coil_id, rules))]
+        return state, [Draft(coverage_body(gap, state, rules))]
     if gap.cause in (Cause.SOURCE_DOWN, Cause.PROCESS_DOWN):
         drafts = [closed_draft(known, rules) for known in state.open]
         state = replace(state, open=())
@@ -48,5 +48,5 @@ def flush_gaps(
     ripe = [gap for gap in state.gaps if final or abs(now - gap.until) > GAP_JOIN or abs(now - gap.since) > GAP_MAX]
     if not ripe:
         return state, []
-    drafts = [Draft(coverage_body(gap, state.coil_id, rules)) for gap in ripe]
+    drafts = [Draft(coverage_body(gap, state, rules)) for gap in ripe]
     return replace(state, gaps=tuple(gap for gap in state.gaps if gap not in ripe)), drafts

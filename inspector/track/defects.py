@@ -12,9 +12,9 @@ from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.messages import RunnerUp
 from inspector.track.alarms import judge_alarm
-from inspector.track.bodies import defect_body, frame_body, scale_fields, why_of
+from inspector.track.bodies import Sighting, defect_body, frame_body, scale_fields, why_of
 from inspector.track.rules import TrackRules
-from inspector.track.state import OpenDefect, TrackState
+from inspector.track.state import OpenDefect, Place, TrackState
 
 STREAM_MISSES = 2
 """Frames of a plain camera in which an open defect may be missed before it is closed; 0 on a line stream."""
@@ -28,9 +28,8 @@ def track_still(state: TrackState, inspection: Inspection, rules: TrackRules) ->
     for ordinal, defect in enumerate(inspection.published):
         defect_id = rules.ids.of("defect", frame.identity, ordinal)
         state, alarm, why, alarm_drafts = judge_alarm(state, defect, defect_id, frame, rules)
-        body = defect_body(
-            defect_id, "closed", 0, frame, defect, defect.box, None, defect.tiles, 1, alarm, why, state, rules
-        )
+        sighting = Sighting(defect_id, "closed", 0, frame, defect, defect.box, None, defect.tiles, 1, alarm, why)
+        body = defect_body(sighting, state, rules)
         drafts += [Draft(body, Picture(frame.pixels, defect.box, defect.tiles_box)), *alarm_drafts]
         defect_ids.append(defect_id)
     if rules.frame_messages is not False:
@@ -42,6 +41,8 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
     """Return the messages of a frame of a stream: what continues an open defect, what is new, what has ended."""
     frame, drafts, defect_ids = inspection.frame, list[Draft](), list[str]()
     shift = frame.first_line or 0
+    state = replace(state, place=place_after(state.place, frame))
+    head_line = state.place.head_line if state.place is not None else 0
     waiting, seen = [known for known in state.open if known.last.frame.epoch == frame.epoch], list[OpenDefect]()
     drafts += [closed_draft(known, rules) for known in state.open if known not in waiting]  # lines are counted anew
     for ordinal, defect in enumerate(inspection.published):
@@ -50,10 +51,11 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
         if known is None:
             defect_id = rules.ids.of("defect", frame.identity, ordinal)
             state, alarm, why, more = judge_alarm(state, defect, defect_id, frame, rules)
-            body = defect_body(defect_id, "opened", 0, frame, defect, defect.box, shown, defect.tiles, 1, alarm, why,
-                                state, rules)  # fmt: skip
+            place = shown if frame.first_line is not None else None
+            sighting = Sighting(defect_id, "opened", 0, frame, defect, defect.box, place, defect.tiles, 1, alarm, why)
+            body = defect_body(sighting, state, rules)
             drafts += [Draft(body, Picture(frame.pixels, defect.box, defect.tiles_box)), *more]
-            seen.append(OpenDefect(defect_id, extent, shown, defect, body, defect.tiles, 1))
+            seen.append(OpenDefect(defect_id, extent, shown, defect, body, defect.tiles, 1, head_line=head_line))
         else:
             again = known in seen
             (seen if again else waiting).remove(known)
@@ -70,6 +72,22 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
     if rules.frame_messages:
         drafts.append(Draft(frame_body(state, inspection, defect_ids, rules)))
     return replace(state, open=tuple(seen)), drafts
+
+
+def place_after(place: Place | None, frame: Frame) -> Place | None:
+    """Return where the stream is on its coil after this frame; None where it counts no lines.
+
+    A source that counts its lines anew goes on where the coil was: what ran meanwhile is not in it.
+    """
+    if frame.first_line is None:
+        return place
+    if place is None:
+        head_line = frame.first_line
+    elif place.epoch == frame.epoch:
+        head_line = place.head_line
+    else:
+        head_line = frame.first_line - (place.next_line - place.head_line)
+    return Place(frame.epoch, head_line, frame.first_line + frame.height_px)
 
 
 def _continues(known: OpenDefect, defect: Defect, extent: Box) -> bool:
@@ -100,9 +118,11 @@ def _continue(
     told = last.lines or last.box_px.height
     if alarm != last.alarm or grown.shown.height >= 2 * told or grown.best.score >= last.score + 0.1:
         revision = known.revision + 1
-        body = defect_body(known.defect_id, "updated", revision, frame, grown.best, defect.box,
-                            grown.shown if frame.first_line is not None else None, grown.tiles, grown.frames, alarm,
-                            why_of(why, grown.best, rules), state, rules)  # fmt: skip
+        place = grown.shown if frame.first_line is not None else None
+        why = why_of(why, grown.best, rules)
+        sighting = Sighting(known.defect_id, "updated", revision, frame, grown.best, defect.box, place, grown.tiles,
+                            grown.frames, alarm, why)  # fmt: skip
+        body = defect_body(sighting, state, rules)
         grown = replace(grown, last=body, revision=revision)
         drafts = [Draft(body), *drafts]
     elif why != last.why:
@@ -121,9 +141,13 @@ def closed_draft(known: OpenDefect, rules: TrackRules) -> Draft:
         "label": known.best.label,
         "score": known.best.score,
         "runner_up": RunnerUp(label=known.best.runner_up, score=known.best.runner_up_score),
-        "severity": rules.severity[known.best.label],
+        "severity": rules.severity.get(known.best.label, last.severity),
         "why": why_of(last.why, known.best, rules),
     }
     if last.line is not None:
-        update |= {"line": known.shown.y, "lines": known.shown.height, **scale_fields(known.shown, True, rules)}
+        update |= {
+            "line": known.shown.y,
+            "lines": known.shown.height,
+            **scale_fields(known.shown, known.head_line, rules),
+        }
     return Draft(last.model_copy(update=update))

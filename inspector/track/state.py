@@ -12,14 +12,6 @@ from inspector.inspection.merge import Defect
 from inspector.messages import AlarmMessage, DefectMessage
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed without an item; `final` closes what is open, at the end of a run."""
-
-    now: datetime
-    final: bool = False
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenDefect:
     """A defect that the next frame may continue.
@@ -33,6 +25,7 @@ class OpenDefect:
         tiles, frames: Findings so far.
         misses: Frames since it was last seen.
         revision: Messages so far.
+        head_line: Where the coil's head lies in the lines of its epoch; positions count from it.
     """
 
     defect_id: str
@@ -44,6 +37,7 @@ class OpenDefect:
     frames: int
     misses: int = 0
     revision: int = 0
+    head_line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +59,36 @@ class LimitState:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a line stream is on its coil.
+
+    Attributes:
+        epoch: Whose lines are counted.
+        head_line: Absolute line of the coil's head in them; below 0 when it passed in an earlier epoch.
+        next_line: First line that was not seen yet.
+    """
+
+    epoch: int
+    head_line: int
+    next_line: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrackState:
-    """All memory between frames."""
+    """All memory between items; it is stored with the messages, so that a crash forgets nothing.
+
+    Attributes:
+        open: Defects that the next frame may continue.
+        recent: Labels of the last frames, for N of M.
+        limits: Alarms of the current window, by label.
+        gaps: Stretches that the next gap may extend.
+        coil_id: The coil that runs, or None.
+        place: Where the stream is on it; None until its first frame.
+    """
 
     open: tuple[OpenDefect, ...] = ()
     recent: tuple[frozenset[str], ...] = ()
     limits: Mapping[str, LimitState] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     coil_id: str | None = None
+    place: Place | None = None

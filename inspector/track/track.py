@@ -12,19 +12,35 @@ from dataclasses import replace
 from inspector.drafts import Draft
 from inspector.frame import Gap
 from inspector.inspection.one_frame import Inspection
+from inspector.items import CoilChange, Command, Lost, Tick
 from inspector.track.alarms import flush_limits
+from inspector.track.bodies import lost_body
 from inspector.track.coverage import flush_gaps, take_gap
 from inspector.track.defects import closed_draft, track_still, track_stream
 from inspector.track.rules import TrackRules
-from inspector.track.state import Tick, TrackState
+from inspector.track.state import TrackState
+
+Item = Inspection | Gap | Lost | CoilChange | Command | Tick
+"""What is ordered: all that can happen to a station."""
 
 
-def track(state: TrackState, item: Inspection | Gap | Tick, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
+def track(state: TrackState, item: Item, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
     """Return the next state and the messages that `item` gives, in the order in which they must leave."""
-    if isinstance(item, Tick):
-        return _take_tick(state, item, rules)
-    if isinstance(item, Gap):
-        return take_gap(state, item, rules)
+    match item:
+        case Tick():
+            return _take_tick(state, item, rules)
+        case Gap():
+            return take_gap(state, item, rules)
+        case Lost():
+            return state, [Draft(lost_body(item, state, rules))]
+        case CoilChange():
+            return _change_coil(state, item, rules)
+        case Command():
+            return state, []  # recorded with what is committed here
+    return _take_inspection(state, item, rules)
+
+
+def _take_inspection(state: TrackState, item: Inspection, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
     frame = item.frame
     if item.cause is not None:
         gap = Gap(item.cause, frame.captured_at, frame.captured_at, frame.epoch, 1, frame.frame_id,
@@ -37,6 +53,18 @@ def track(state: TrackState, item: Inspection | Gap | Tick, rules: TrackRules) -
     drafts += more
     state, late = flush_limits(state, frame.captured_at, rules)
     return state, drafts + late
+
+
+def _change_coil(state: TrackState, change: CoilChange, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
+    """Close what belongs to the previous coil, and count positions from the head of the next."""
+    if change.coil_id == state.coil_id:
+        return state, []  # said again, as after a reconnect
+    state, drafts = flush_gaps(state, change.at, rules, final=True)
+    drafts = [closed_draft(known, rules) for known in state.open] + drafts
+    place = state.place
+    if place is not None:
+        place = replace(place, head_line=place.next_line if change.line is None else change.line)
+    return replace(state, open=(), coil_id=change.coil_id, place=place), drafts
 
 
 def _remember(recent: tuple[frozenset[str], ...], inspection: Inspection, window: int) -> tuple[frozenset[str], ...]:

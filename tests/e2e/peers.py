@@ -121,9 +121,9 @@ class Listener:
         """Return how many messages of a topic came, repeats included."""
         return sum(topic.endswith(f"/{kind}") for topic, _ in self.messages)
 
-    def publish(self, topic: str, payload: str) -> None:
+    def publish(self, topic: str, payload: str, retain: bool = False) -> None:
         """Say something, as the plant would."""
-        self._client.publish(topic, payload, qos=1)
+        self._client.publish(topic, payload, qos=1, retain=retain)
 
     def close(self) -> None:
         """Disconnect."""

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from e2e.peers import PROGRAM, Daemon, Listener, free_port, wait_for
 from e2e.test_line import watched, write_pictures
 from inspector.commands.replay import replay_path
-from inspector.messages import MESSAGE_TYPES
+from inspector.messages import MESSAGE_TYPES, schema_file
 from inspector.telemetry.metrics import Metrics
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
@@ -96,7 +96,7 @@ def test_every_message_holds_its_schema(
         if kind == "status":
             assert payload in {b"online", b"stopped"}
         else:
-            schema = json.loads((SCHEMAS / f"{kind}-1.json").read_text())
+            schema = json.loads((SCHEMAS / schema_file(kind)).read_text())
             Draft202012Validator(schema).validate(json.loads(payload))
     assert seen >= {"status", "about", "health", "frame", "defect", "alarm", "mark"}
     assert seen - {"status"} <= set(MESSAGE_TYPES)
@@ -154,6 +154,43 @@ def test_the_coil_that_runs_is_named_in_every_message(
     assert [frame["coil_id"] for frame in listener.of("frame")] == ["C-7", "C-7", None]
     replies = [json.loads(payload)["accepted"] for topic, payload in listener.messages if topic.endswith("/reply")]
     assert replies == [True, False, True]
+
+
+@pytest.mark.data
+def test_a_coil_that_is_named_while_the_station_restarts_is_not_lost(
+    tmp_path: Path, neu_pictures: dict[str, Path], listener: Listener, make_daemon: MakeDaemon
+) -> None:
+    """The broker keeps commands for a station that is away, killed or stopped: they count at its next start, once."""
+    folder, source = watched(tmp_path)
+    pictures = iter(neu_pictures.values())
+    daemon = make_daemon(source)
+    daemon.start()
+    listener.wait(lambda: listener.count("coil") >= 1, "the retained state")
+    root = "inspector/test/line/cam"
+
+    def frame_under(payload: str, retain: bool = False) -> str | None:
+        """Start again after a command; the coil of the next frame."""
+        frames, replies = len(listener.of("frame")), listener.count("reply")
+        listener.publish(f"{root}/cmd/coil", payload, retain)
+        daemon.start()
+        listener.wait(lambda: listener.count("reply") > replies, "the reply")
+        shutil.copyfile(next(pictures), folder / f"{frames}.jpg")
+        listener.wait(lambda: len(listener.of("frame")) > frames, "the frame after it")
+        return str(listener.of("frame")[-1]["coil_id"])
+
+    daemon.kill()
+    assert frame_under('{"coil_id": "C-1"}') == "C-1"
+    assert daemon.stop() == 0
+    assert frame_under('{"coil_id": "C-2"}', retain=True) == "C-2"
+    daemon.kill()
+    assert frame_under('{"coil_id": null}') == "None"
+    assert daemon.stop() == 0
+    daemon.start()
+    shutil.copyfile(next(pictures), folder / "last.jpg")
+    listener.wait(lambda: len(listener.of("frame")) == 4, "the last frame")
+
+    assert listener.of("frame")[-1]["coil_id"] is None  # although the broker still keeps the word of C-2
+    assert daemon.stop() == 0
 
 
 def test_a_picture_is_classified_the_same_on_the_command_line_and_over_http(

@@ -19,7 +19,7 @@ from inspector.frame import Frame, Pixels
 from inspector.http.app import Shown, make_app
 from inspector.http.options import HttpOptions
 from inspector.http.page import PageFacts
-from inspector.messages import DefectMessage
+from inspector.messages import DefectMessage, ReplyMessage
 from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.store.entries import Entry
 from inspector.store.evidence import EvidenceFolder
@@ -44,6 +44,7 @@ class Bench:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     facts: PageFacts = field(default_factory=lambda: PageFacts({"version": "1.2.3"}, BrokerStatus()))
     classify: Callable[[Pixels, str], dict[str, Any]] = lambda pixels, name: {"path": name, "shape": [*pixels.shape]}
+    execute: Callable[[str, bytes], ReplyMessage | None] = lambda name, payload: None
     options: HttpOptions = field(default_factory=lambda: HttpOptions(port=0))
 
     def __post_init__(self) -> None:
@@ -57,7 +58,7 @@ class Bench:
     def shown(self, **changes: Any) -> Shown:
         values: dict[str, Any] = {
             "metrics": self.metrics, "records": self.store.reader, "evidence": self.evidence, "health": self.health,
-            "facts": lambda: self.facts, "classify": self.classify, "clock": self.clock,
+            "facts": lambda: self.facts, "classify": self.classify, "execute": self.execute, "clock": self.clock,
         }  # fmt: skip
         return Shown(**{**values, **changes})
 

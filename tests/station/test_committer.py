@@ -32,9 +32,11 @@ from inspector.errors import StoreBusyError, WorkerError
 from inspector.frame import Cause, Frame, Gap
 from inspector.inspection.decision import Verdict
 from inspector.inspection.one_frame import Inspection
+from inspector.items import CoilChange, Lost
 from inspector.messages import Body, CoverageMessage, DefectMessage, Evidence, FrameMessage
 from inspector.station.committer import MAX_ENTRIES, Committer, CommitterOptions
 from inspector.station.dispatcher import Result
+from inspector.station.inbox import Inbox
 from inspector.store.entries import Entry
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.store import Store
@@ -92,13 +94,13 @@ class WatchedStore(Store):
         self.refusals = 0
         self.refused: Callable[[], object] = lambda: None
 
-    def commit(self, entries: Sequence[Entry]) -> list[Body]:
+    def commit(self, entries: Sequence[Entry], state: str | None = None) -> list[Body]:
         if self.refusals:
             self.refusals -= 1
             self.refused()
             raise StoreBusyError("database or disk is full")
         self.entries += entries
-        return super().commit(entries)
+        return super().commit(entries, state)
 
 
 class TellingSource(ScriptedSource):
@@ -128,6 +130,7 @@ class Bench:
         self.metrics = Metrics(self.registry, LABELS[:3], SEVERITY)
         self.events: list[str] = []
         self.source = TellingSource(self.events)
+        self.inbox = Inbox(clock)
         self.bodies: list[Body] = []
 
     def build(
@@ -143,6 +146,7 @@ class Bench:
             self.results,
             self.source,
             self.store,
+            inbox=self.inbox,
             evidence=evidence,
             rules=rules or track_rules(),
             options=CommitterOptions(mm_per_px, "fake@1.0"),
@@ -215,7 +219,7 @@ def test_what_is_ready_is_one_commit_and_then_done(bench: Bench) -> None:
     frames = [body.frame.source_key for body in bench.bodies if isinstance(body, FrameMessage)]
     assert frames == ["0.jpg", "1.jpg", "2.jpg"]
     assert [body.seq for body in bench.bodies] == list(range(1, len(bench.bodies) + 1))
-    assert bench.events == ["commit", "done", "done", "commit", "done"]
+    assert bench.events == ["commit", "done", "done", "commit", "done", "commit"]  # the last: that no alarm is counted
     assert bench.source.finished == [one.frame for one in stills]
     assert bench.results.limits == {MAX_ENTRIES}
 
@@ -230,7 +234,7 @@ def test_a_file_and_its_messages_are_one_entry(bench: Bench) -> None:
     assert [(mark.source_key, mark.outcome) for mark in marks if mark] == [
         ("0.jpg", "crack"), ("1.jpg", "clean"), ("2.jpg", "blank"), ("3.jpg", "unreadable"),
     ]  # fmt: skip
-    assert all(entry.drafts for entry in bench.store.entries)
+    assert all(entry.drafts for entry in bench.store.entries if entry.done)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +293,7 @@ def test_a_closed_defect_has_no_picture_any_more(bench: Bench, evidence: Filling
 
     bench.run([still(0, "crack")], fill, evidence=evidence)
 
-    assert [len(entry.evidence) for entry in bench.store.entries] == [1, 0]
+    assert [len(entry.evidence) for entry in bench.store.entries if entry.drafts] == [1, 0]
 
 
 def test_no_room_for_a_picture_stops_no_message(bench: Bench, evidence: FillingFolder) -> None:
@@ -309,8 +313,7 @@ def test_messages_name_the_coil_that_runs(bench: Bench) -> None:
     bench.store.notes.set_coil("A")
 
     def change() -> Sequence[Inspection]:
-        bench.committer.change_coil("B")
-        bench.committer.change_coil("C")
+        bench.inbox.put(CoilChange(NOON, "B"), CoilChange(NOON, "C"))
         return [still(1)]
 
     bench.run([still(0)], change, [still(2)])
@@ -324,8 +327,7 @@ def test_a_gap_that_no_source_delivers_is_published_at_once(bench: Bench) -> Non
     told: list[int] = []
 
     def report() -> Sequence[Inspection]:
-        bench.committer.report_gap(make_gap(Cause.PROCESS_DOWN, 0, 60))
-        bench.committer.report_gap(make_gap(frames=4, detail="the outbox was full"), (7, 10))
+        bench.inbox.put(make_gap(Cause.PROCESS_DOWN, 0, 60), Lost(NOON, "mqtt", 7, 10, 4, "the outbox was full"))
         return [still(0)]
 
     def look() -> Sequence[Inspection]:
@@ -337,7 +339,7 @@ def test_a_gap_that_no_source_delivers_is_published_at_once(bench: Bench) -> Non
     gaps = [body for body in bench.bodies if isinstance(body, CoverageMessage)]
     assert told == [2]
     assert [(gap.cause, gap.coil_id, gap.first_seq, gap.last_seq, gap.detail) for gap in gaps] == [
-        ("process_down", "A", None, None, None), ("messages_lost", "A", 7, 10, "the outbox was full"),
+        ("messages_lost", "A", 7, 10, "the outbox was full"), ("process_down", "A", None, None, None),
     ]  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from inspector.inspection.tiling import TilingRules
 from inspector.sources.queues import FrameQueue
 from inspector.station.committer import Committer, CommitterOptions
 from inspector.station.dispatcher import Dispatcher
+from inspector.station.inbox import Inbox
 from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
 
@@ -106,8 +107,9 @@ def test_a_picture_outside_the_region_ends_nothing(tmp_path: Path, clock: FakeCl
     dispatcher = Dispatcher(items, PaintedClassifier(), rules, 1, clock, metrics)
     with closing(Store(tmp_path, clock)) as store:
         committer = Committer(
-            dispatcher, source, store, None, track_rules(), CommitterOptions(None, "b"), clock, metrics, lambda _: None
-        )
+            dispatcher, source, store, Inbox(clock), None, track_rules(), CommitterOptions(None, "b"), clock, metrics,
+            lambda _: None,
+        )  # fmt: skip
         dispatcher.drain()
         dispatcher.start()
         committer.start()

@@ -156,10 +156,10 @@ def test_a_full_disk_is_no_stuck_part(
     commit = station.store.commit
     full_s = 0.0
 
-    def refuse(entries: Sequence[Entry]) -> list[Body]:
+    def refuse(entries: Sequence[Entry], state: str | None = None) -> list[Body]:
         if full_s < 100:
             raise StoreBusyError("database or disk is full")
-        return commit(entries)
+        return commit(entries, state)
 
     monkeypatch.setattr(station.store, "commit", refuse)
     missed: list[float] = []

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import FakeClock, entry, make_gap, track_rules
+from fakes import NOON, FakeClock, entry, track_rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores import reopened
 
-from inspector.messages import CoverageMessage
+from inspector.items import Lost
 from inspector.store import outbox
 from inspector.store.entries import Entry, Loss, OutboxState
 from inspector.store.store import Store
-from inspector.track.bodies import coverage_body
+from inspector.track.bodies import lost_body
+from inspector.track.state import TrackState
 
 SINK, OTHER = "mqtt", "jsonl"
 
@@ -392,7 +393,6 @@ def test_several_threads_share_a_store(store: Store) -> None:
 
 def test_losses_fit_the_message_that_tells_them(store: Store) -> None:
     """What `prune` returns goes into a coverage message as its first and last number."""
-    body = coverage_body(make_gap(), None, track_rules(), (3, 9), "messages_lost")
+    body = lost_body(Lost(NOON, "mqtt", 3, 9, 5, "full"), TrackState(), track_rules())
 
-    assert isinstance(body, CoverageMessage)
-    assert (body.cause, body.first_seq, body.last_seq) == ("messages_lost", 3, 9)
+    assert (body.cause, body.first_seq, body.last_seq, body.lost) == ("messages_lost", 3, 9, 5)

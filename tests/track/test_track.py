@@ -16,8 +16,9 @@ from inspector.box import Box
 from inspector.frame import Cause, Gap
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
+from inspector.items import Tick
 from inspector.messages import AlarmMessage, CoverageMessage, DefectMessage, FrameMessage
-from inspector.track.state import Tick, TrackState
+from inspector.track.state import TrackState
 from inspector.track.track import track
 
 

@@ -1,7 +1,8 @@
 """One connection to a broker: connect, fall back to MQTT 3.1.1, publish, subscribe. It knows no outbox and no window.
 
-Each connection is a new client with a clean start. paho calls back on a thread of its own; what it reports goes as
-events into a queue that the owner reads.
+Each connection is a new client. The broker keeps a session for it, in which commands wait for a station that
+restarts; what the station sends is kept in the outbox and in no session. paho calls back on a thread of its own; what
+it reports goes as events into a queue that the owner reads.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import queue
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -18,12 +19,15 @@ import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from inspector.clock import Clock, SystemClock
 from inspector.errors import BrokerError
 from inspector.sinks.mqtt.options import MqttOptions, read_secret, tls_context
 
 HANDSHAKE_TIMEOUT_S = 10.0
+SESSION_EXPIRY_S = 86400
+"""So long the broker keeps commands for a station that is not connected."""
 RETAINED_TIMEOUT_S = 1.0
 """A retained message comes this soon after the subscription is granted, or there is none."""
 _LOGIN_CODES = {4, 5, 0x86, 0x87, 0x8A, 0x8C}
@@ -31,7 +35,7 @@ _PROTOCOL_CODES = {1, 0x84}
 
 Event = tuple[str, Any, Any]
 """What happened: `connack` (code), `disconnect` (code), `puback` (packet id, code), `suback` (packet id, codes),
-`message` (topic, payload), `wake`, `idle`."""
+`message` (topic, `Arrived`), `wake`, `idle`."""
 Events = queue.SimpleQueue[Event]
 
 _log = structlog.get_logger("mqtt")
@@ -86,12 +90,34 @@ class ProtocolChoice:
             _log.warning("trying_mqtt_3_1_1", broker=self._options.address, why=why)
 
 
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message from the broker.
+
+    Attributes:
+        payload: As it arrived.
+        retained: The broker had kept it.
+        packet_id, qos: What `Connection.take` answers.
+    """
+
+    payload: bytes
+    retained: bool
+    packet_id: int
+    qos: int
+
+    @classmethod
+    def of(cls, message: paho.MQTTMessage) -> Arrived:
+        """Return a message of paho's."""
+        return cls(bytes(message.payload), message.retain, message.mid, message.qos)
+
+
 class Connection:
     """A client, and what it reports; made by `Connector`.
 
     Attributes:
         version: The version it speaks.
         events: Where its events go.
+        early: Messages that came before anybody asked for events: a session delivers them at once.
     """
 
     def __init__(
@@ -102,12 +128,13 @@ class Connection:
         self._clock = clock
         self.version = version
         self.events = events
+        self.early: list[Event] = []
         # paho calls these while it holds its own locks, so they do nothing but hand over.
         client.on_connect = lambda _c, _u, _f, code, _p: events.put(("connack", code, None))
         client.on_disconnect = lambda _c, _u, _f, code, _p: events.put(("disconnect", code, None))
         client.on_publish = lambda _c, _u, mid, code, _p: events.put(("puback", mid, code))
         client.on_subscribe = lambda _c, _u, mid, codes, _p: events.put(("suback", mid, codes))
-        client.on_message = lambda _c, _u, message: events.put(("message", message.topic, bytes(message.payload)))
+        client.on_message = lambda _c, _u, message: events.put(("message", message.topic, Arrived.of(message)))
 
     @property
     def protocol(self) -> str:
@@ -119,7 +146,10 @@ class Connection:
         return BrokerError(f"broker {self._options.address} closed the connection: {code}")
 
     def wait_for(self, kinds: set[str], timeout_s: float) -> tuple[str | None, Any, Any]:
-        """Wait for the first event of these kinds and drop others; nothing after `timeout_s`.
+        """Wait for the first event of these kinds; keep commands that come before, and drop others.
+
+        Returns:
+            The event, or nothing after `timeout_s`.
 
         Raises:
             BrokerError: The broker closed the connection meanwhile.
@@ -134,6 +164,8 @@ class Connection:
                 return event
             if event[0] == "disconnect":
                 raise self.closed(event[1])
+            if event[0] == "message":
+                self.early.append(event)
         return None, None, None
 
     def send(self, topic: str, payload: bytes, historical: bool) -> int:
@@ -162,9 +194,21 @@ class Connection:
         """Publish something that is no message of the outbox, below the root, QoS 1."""
         return self._client.publish(f"{self._options.root}/{topic}", payload, qos=1, retain=retain)
 
+    def take(self, arrived: Arrived) -> None:
+        """Tell the broker that a message is dealt with; without it, the next connection gets it again."""
+        self._client.ack(arrived.packet_id, arrived.qos)
+
     def subscribe(self, topics: Sequence[str]) -> None:
-        """Ask for topics below the root; the answer comes as `suback`."""
-        self._client.subscribe([(f"{self._options.root}/{topic}", 1) for topic in topics])
+        """Ask for topics below the root; the answer comes as `suback`.
+
+        What the broker keeps on them comes once for each session (MQTT 5), or with each connection (3.1.1).
+        """
+        names = [f"{self._options.root}/{topic}" for topic in topics]
+        if self.version is MQTTProtocolVersion.MQTTv5:
+            once = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            self._client.subscribe([(name, once) for name in names])
+        else:
+            self._client.subscribe([(name, 1) for name in names])
 
     def read_retained(self, topic: str) -> bytes | None:
         """Return what the broker keeps on a topic below the root; empty: nothing; None: it may not be read."""
@@ -174,9 +218,13 @@ class Connection:
         codes: Any = None
         while codes is None or payload is None:  # MQTT lets the message come before the answer
             limit_s = HANDSHAKE_TIMEOUT_S if codes is None else RETAINED_TIMEOUT_S
-            kind, _, content = self.wait_for({"suback", "message"}, limit_s)
+            kind, name, content = self.wait_for({"suback", "message"}, limit_s)
             if kind == "message":
-                payload = content
+                if name != full:
+                    self.early.append((kind, name, content))
+                    continue
+                payload = content.payload
+                self.take(content)
             elif kind == "suback":
                 codes = content
             else:
@@ -230,8 +278,9 @@ class Connector:
             CallbackAPIVersion.VERSION2,
             client_id=options.client_id,
             protocol=version,
-            clean_session=True if old else None,
+            clean_session=False if old else None,
             reconnect_on_failure=False,
+            manual_ack=True,
         )
         client.connect_timeout = 5.0
         client.max_inflight_messages_set(options.window + 10)
@@ -269,7 +318,9 @@ class Connector:
         options = self._options
         try:
             if version is MQTTProtocolVersion.MQTTv5:
-                client.connect(options.host, options.port, options.keepalive_s, clean_start=True)
+                session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+                session.SessionExpiryInterval = SESSION_EXPIRY_S
+                client.connect(options.host, options.port, options.keepalive_s, clean_start=False, properties=session)
             else:
                 client.connect(options.host, options.port, options.keepalive_s)
         except ssl.SSLError as exc:

@@ -21,7 +21,7 @@ from inspector.errors import BrokerError, StoreBusyError
 from inspector.faults import crash_point
 from inspector.messages import ReplyMessage, encode
 from inspector.sinks.base import Outbox
-from inspector.sinks.mqtt.connection import HANDSHAKE_TIMEOUT_S, Connection, Connector, Event, Events
+from inspector.sinks.mqtt.connection import HANDSHAKE_TIMEOUT_S, Arrived, Connection, Connector, Event, Events
 from inspector.sinks.mqtt.options import BrokerStatus, MqttOptions
 from inspector.sinks.mqtt.retained import RetainedState, seq_of_mark
 from inspector.sinks.mqtt.trouble import TroubleReport
@@ -49,7 +49,8 @@ class MqttPublisher:
         metrics: Where connects, refusals and acknowledgements are counted.
         retained: Gives the retained payloads (`about`, `health`) by topic below the root, as of now.
         on_lost: Told of a message that the broker refused for good: `seq` and reason.
-        on_command: Given the last level of a `cmd/...` topic and its payload; returns the reply.
+        on_command: Given the last level of a `cmd/...` topic, its payload and whether the broker had kept it; returns
+            the reply, or None where there is nothing to say.
         commands: Which of those topics are subscribed.
     """
 
@@ -61,7 +62,7 @@ class MqttPublisher:
         metrics: Metrics,
         retained: Callable[[], Mapping[str, bytes]],
         on_lost: Callable[[int, str], None],
-        on_command: Callable[[str, bytes], ReplyMessage] | None = None,
+        on_command: Callable[[str, bytes, bool], ReplyMessage | None] | None = None,
         commands: Sequence[str] = (),
     ) -> None:
         self._options = options
@@ -95,6 +96,16 @@ class MqttPublisher:
     def wake(self) -> None:
         """There is something new in the outbox, or in the retained state."""
         self._events.put(("wake", None, None))
+
+    def resend(self, from_seq: int) -> str:
+        """Send what is kept from this `seq` on again, under the same ids; returns a sentence about it."""
+        kept, last = self._outbox.first_kept_seq(), self._outbox.cursor(SINK)
+        first = max(from_seq, kept or last + 1)
+        if first > last:
+            return f"nothing delivered is kept from {from_seq} on; the last one delivered is {last}"
+        self._events.put(("resend", first, None))
+        missing = f", {from_seq} to {first - 1} are not kept any more" if first > from_seq else ""
+        return f"sends {first} to {last} again{missing}"
 
     def stop(self, timeout_s: float, status: Literal["stopped", "offline"] = "stopped") -> None:
         """Deliver what is possible within `timeout_s` seconds, leave `status` behind, and end.
@@ -157,6 +168,8 @@ class MqttPublisher:
             state.publish_all(self._clock.monotonic())
             if self._commands:
                 connection.subscribe([f"cmd/{name}" for name in self._commands])
+            for event in connection.early:
+                self._take_event(connection, state, event)
             self._pump(connection, state)
             if self._stopping.is_set():
                 self._say_goodbye(connection, state)
@@ -225,17 +238,22 @@ class MqttPublisher:
             self._take_puback(state, first, second)
         elif kind == "message":
             self._obey(connection, state, first, second)
+        elif kind == "resend":
+            self._window.begin_again(first)
         elif kind == "suback" and any(code.is_failure for code in second):
             mend = "allow this station to read it, or mqtt.commands = []"
             _log.warning("commands_not_readable", topic=f"{self._options.root}/cmd", mend=mend)
 
-    def _obey(self, connection: Connection, state: RetainedState, topic: str, payload: bytes) -> None:
-        if self._on_command is None or "/cmd/" not in topic:
-            return
-        reply = self._on_command(topic.rpartition("/")[2], payload)
-        connection.publish("reply", encode(reply))
-        if reply.accepted:
-            state.publish_all(self._clock.monotonic())
+    def _obey(self, connection: Connection, state: RetainedState, topic: str, arrived: Arrived) -> None:
+        name = topic.removeprefix(f"{self._options.root}/cmd/")
+        if self._on_command is not None and name in self._commands:
+            reply = self._on_command(name, arrived.payload, arrived.retained)
+            crash_point("command.obeyed")
+            if reply is not None:
+                connection.publish("reply", encode(reply))
+                if reply.accepted:
+                    state.publish_all(self._clock.monotonic())
+        connection.take(arrived)  # only now: a command that a death interrupts comes again
 
     # --- Answers --------------------------------------------------------------------------------------------------
 

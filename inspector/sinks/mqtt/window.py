@@ -173,6 +173,12 @@ class Window:
         self.position = self.acknowledged
         self._hold_until_s = hold_until_s
 
+    def begin_again(self, from_seq: int) -> None:
+        """Send everything from `from_seq` on again, also what has arrived."""
+        self.rewind(self._hold_until_s)
+        self.position = self.acknowledged = min(self.acknowledged, from_seq - 1)
+        self._arrived.clear()
+
     def advance(self) -> bool:
         """Move `acknowledged` over everything that has arrived without a hole; returns whether it moved."""
         waiting = min(self._in_flight, default=self.position + 1)

@@ -1,0 +1,98 @@
+"""Asks a running station for something: `inspector do NAME key=value …`, over its HTTP listener."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from inspector.command_table import COMMANDS
+from inspector.errors import ConfigError, SourceError
+from inspector.http.options import HttpOptions
+from inspector.settings.loading import load_settings
+from inspector.station.wiring import http_options
+
+ANSWER_S = 10.0
+"""How long a station may take to answer."""
+
+
+def read_pairs(name: str, pairs: Sequence[str]) -> dict[str, Any]:
+    """Return `key=value` words as the payload of a command.
+
+    A value stays text where the command expects text (a coil may be called 7731), but for the word `null`; else it is
+    read as JSON where it can be.
+
+    Raises:
+        ValueError: A word without `=`, or a key that stands twice.
+    """
+    payload: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise ValueError(f"key=value is expected: {pair}")
+        if key in payload:
+            raise ValueError(f"{key} stands twice: {pair}")
+        payload[key] = text if key in _texts(name) and text != "null" else _from_json(text)
+    return payload
+
+
+def _texts(name: str) -> set[str]:
+    """Return the keys of a command that hold text."""
+    fields = COMMANDS[name].model.model_fields if name in COMMANDS else {}
+    return {key for key, field in fields.items() if "str" in str(field.annotation)}
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def ask_station(config: Path, name: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Send a command to the station of a configuration and return its reply.
+
+    Raises:
+        ConfigError: It has no listener, no token, or a port that only its log knows.
+        SourceError: The station does not answer.
+    """
+    settings = load_settings(config).settings
+    if not settings.http.enabled or settings.http.port == 0:
+        raise ConfigError(f"{config}: http.port: commands need the listener on a port of its own")
+    options = http_options(settings)
+    if options.token is None:
+        raise ConfigError(f"{config}: http.token_file: commands need a token, also on this machine")
+    request = urllib.request.Request(  # noqa: S310 - http or https, as configured
+        f"{_base(options)}/api/commands/{urllib.parse.quote(name, safe='')}",
+        json.dumps(payload).encode(),
+        {"Authorization": f"Bearer {options.token}", "Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_S, context=_trust(options)) as answer:  # noqa: S310
+            reply = json.loads(answer.read())
+    except urllib.error.HTTPError as exc:
+        reply = json.loads(exc.read())
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "reason", exc)
+        raise SourceError(f"the station does not answer at {_base(options)}: {reason}") from exc
+    return dict(reply)
+
+
+def _base(options: HttpOptions) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.address, options.address)  # noqa: S104 - not to bind
+    scheme = "http" if options.cert_file is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{options.port}"
+
+
+def _trust(options: HttpOptions) -> ssl.SSLContext | None:
+    """Trust the station's own certificate and no other, under whatever name it is asked."""
+    if options.cert_file is None:
+        return None
+    context = ssl.create_default_context(cafile=str(options.cert_file))
+    context.check_hostname = False
+    return context

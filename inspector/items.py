@@ -1,0 +1,68 @@
+"""What happens to a station in order, besides frames and gaps: each has its time, and takes its place among them.
+
+Frames and gaps come from the source; these come from the plant, from a sink, or from the passing of time. `track` takes
+all of them through one inbox, so that a coil changes where it changed and not where the word of it arrived.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed without an item; `final` closes what is open, at the end of a run."""
+
+    now: datetime
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CoilChange:
+    """Another coil begins, or none.
+
+    Attributes:
+        at: UTC, when it was said.
+        coil_id: The coil that begins, or None between coils.
+        line: Absolute line of the coil's head, where it is known; else it begins with the next frame.
+    """
+
+    at: datetime
+    coil_id: str | None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Messages that a sink will never deliver.
+
+    Attributes:
+        at: UTC, when they were given up.
+        sink: Which sink.
+        first_seq, last_seq: Of the lost messages; others between them may have been delivered.
+        count: How many were lost.
+        reason: A sentence for a person.
+    """
+
+    at: datetime
+    sink: str
+    first_seq: int
+    last_seq: int
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command that was accepted: it takes effect, and is recorded, at its place among the frames.
+
+    Attributes:
+        at: UTC, when it was accepted.
+        name: Of the table of commands.
+        payload: Canonical JSON of what was asked.
+    """
+
+    at: datetime
+    name: str
+    payload: str
