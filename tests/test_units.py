@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from inspector.errors import EXIT_REFUSED
-from inspector.settings.loading import _CREDENTIALS, load_settings
+from inspector.settings.loading import CREDENTIALS, load_settings
 from inspector.station.station import PUBLISH_AT_STOP_S
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -114,7 +114,7 @@ def test_every_secret_of_the_settings_is_loaded_as_a_credential() -> None:
     """Each by a relative name: a secret that is not there is left out, where an absolute path would end the start."""
     loaded = dict(value.split(":") for value in service()["LoadCredential"])
 
-    assert loaded == {name: f"inspector.%i.{name}" for name in _CREDENTIALS}
+    assert loaded == {name: f"inspector.%i.{name}" for name in CREDENTIALS}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

@@ -91,10 +91,8 @@ def check_files(paths: Sequence[Path]) -> list[Report]:
 
 
 def _show_values(report: Report, loaded: Loaded) -> None:
-    for section, model in loaded.settings.model_dump(mode="json").items():
-        for key, value in model.items():
-            dotted = f"{section}.{key}"
-            report.values[dotted] = {"value": value, "origin": loaded.origins.get(dotted, "default")}
+    for name, value in loaded.json_values().items():
+        report.values[name] = {"value": value, "origin": loaded.origins[name]}
 
 
 def _check_bundle(report: Report, settings: Settings) -> None:
@@ -220,10 +218,9 @@ def _check_paths(report: Report, loaded: Loaded) -> None:
     settings = loaded.settings
     source = settings.source
     named = {
-        f"{section}.{key}": value
-        for section, model in settings
-        for key, value in model
-        if isinstance(value, Path) and not loaded.origins[f"{section}.{key}"].startswith("credential")
+        name: value
+        for name, value in loaded.items()
+        if isinstance(value, Path) and not loaded.origins[name].startswith("credential")
     }
     camera = source.kind == "camera" and not source.path.isdecimal() and "://" not in source.path
     if source.kind == "folder" or camera:

@@ -1,16 +1,23 @@
-"""Reads a configuration and remembers where each value came from."""
+"""Reads a configuration and remembers where each value came from.
+
+Order: command line > environment `INSPECTOR_SECTION__KEY` > secret files > TOML > defaults. Unknown keys and unknown
+`INSPECTOR_*` variables are refused by name. Each place is a source of pydantic-settings (docs/decisions/0013); a value
+is replaced whole, key by key, never merged: two tables of thresholds are not one.
+"""
 
 from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import EnvSettingsSource
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, TomlConfigSettingsSource
+from pydantic_settings.exceptions import SettingsError
 
 from inspector.errors import ConfigError
 from inspector.settings.places import find_credential
@@ -19,21 +26,43 @@ from inspector.settings.sections import Settings
 ENV_PREFIX = "INSPECTOR_"
 RESERVED_ENV = frozenset({"INSPECTOR_TEST_DATA", "INSPECTOR_TRAINING_DATA", "INSPECTOR_CRASH_AT"})
 """Variables with the prefix that are no configuration: folders of pictures, and where `faults` ends the process."""
+CREDENTIALS = {
+    "mqtt.password": "mqtt.password_file",
+    "mqtt.key": "mqtt.key_file",
+    "http.token": "http.token_file",
+    "source.credentials": "source.credentials_file",
+}
+"""Names of systemd credentials and the key that each one sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings and where each value came from (`file`, `env NAME`, `credential`, `default`), by `section.key`."""
+    """Settings and where each value came from (`file`, `env NAME`, `credential`, `default`), by `section.key`.
+
+    A value in an array of tables has its number in its name: `recipe.0.name`.
+    """
 
     settings: Settings
     origins: Mapping[str, str]
     path: Path | None
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Yield every value by the same names as `origins`."""
+        for section, model in self.settings:
+            rows = {section: model} if isinstance(model, BaseModel) else _numbered(section, model)
+            for name, row in rows.items():
+                yield from ((f"{name}.{key}", value) for key, value in row)
+
+    def json_values(self) -> dict[str, Any]:
+        """Return every value as JSON, by the same names as `origins`."""
+        return dict(_named_values(self.settings.model_dump(mode="json")))
 
 
 def load_settings(
     path: Path | None,
     overrides: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] = os.environ,
+    settings_class: type[Settings] = Settings,
 ) -> Loaded:
     """Read and check a configuration.
 
@@ -43,94 +72,159 @@ def load_settings(
         environ: Environment; `CREDENTIALS_DIRECTORY` may hold `mqtt.password`, `mqtt.key`, `http.token` and
             `source.credentials`. Where it is not set and `path` is a station's file in /etc/inspector, they are looked
             for where the station's unit takes them from, so that a command by hand sees what the unit sees.
+        settings_class: What is read: the sections and their keys.
 
     Raises:
         ConfigError: Names file or variable, key, and what is wrong with it.
     """
-    values: dict[str, dict[str, Any]] = {}
-    origins: dict[str, str] = {}
-
-    def put(section: str, key: str, value: Any, origin: str) -> None:
-        values.setdefault(section, {})[key] = value
-        origins[f"{section}.{key}"] = origin
-
-    if path is not None:
-        for section, table in _read_toml(path).items():
-            if not isinstance(table, dict):
-                raise ConfigError(f"{path}: {section}: unknown key, or a [{section}] table is wanted")
-            values.setdefault(section, {})
-            for key, value in table.items():
-                put(section, key, value, str(path))
-    _apply_credentials(put, path, environ)
-    _apply_environ(put, environ)
-    for dotted, value in (overrides or {}).items():
-        section, _, key = dotted.partition(".")
-        put(section, key, value, "command line")
+    layers = [
+        *_command_line(settings_class, overrides or {}),
+        *_environment(settings_class, environ),
+        *_credentials(settings_class, path, environ),
+        *_file(settings_class, path),
+    ]
     try:
-        settings = Settings(**values)  # type: ignore[arg-type]
+        settings = settings_class(_build_sources=(tuple(layers), {}))  # type: ignore[call-arg]
     except ValidationError as exc:
+        origins = _origins(layers)
         raise ConfigError("\n".join(_explain(error, origins, path) for error in exc.errors(include_url=False))) from exc
-    for section, model in settings:
-        for key in type(model).model_fields:
-            origins.setdefault(f"{section}.{key}", "default")
-    return Loaded(settings, origins, path)
+    origins = _origins(layers)
+    loaded = Loaded(settings, origins, path)
+    for name, _ in loaded.items():
+        origins.setdefault(name, "default")
+    return loaded
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: not TOML: {exc}") from exc
+class Layer(InitSettingsSource):
+    """Values from one place, by section and key; those that a stronger layer has set are left out.
+
+    Args:
+        settings_class: What is read.
+        values: By section, then key; an array of tables is a list.
+        origin: What to call the place.
+
+    Attributes:
+        given: Names of the values that came from here, once it was read.
+    """
+
+    def __init__(self, settings_class: type[BaseSettings], values: dict[str, Any], origin: str) -> None:
+        super().__init__(settings_class, values)
+        self.origin = origin
+        self.given: tuple[str, ...] = ()
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the values; the library calls it, the strongest layer first."""
+        values: dict[str, Any] = {}
+        for section, table in super().__call__().items():
+            stronger = self.current_state.get(section, {})
+            if isinstance(table, dict):
+                values[section] = {key: value for key, value in table.items() if key not in stronger}
+            elif not stronger:
+                values[section] = table
+        self.given = tuple(name for name, _ in _named_values(values))
+        return values
 
 
-_CREDENTIALS = {
-    "mqtt.password": "mqtt.password_file",
-    "mqtt.key": "mqtt.key_file",
-    "http.token": "http.token_file",
-    "source.credentials": "source.credentials_file",
-}
-"""Names of systemd credentials and the key that each one sets."""
+def _named_values(sections: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for section, table in sections.items():
+        if isinstance(table, dict):
+            yield from ((f"{section}.{key}", value) for key, value in table.items())
+        elif isinstance(table, list):
+            yield from _named_values(_numbered(section, table))
 
 
-def _apply_credentials(put: Any, path: Path | None, environ: Mapping[str, str]) -> None:
-    for name, dotted in _CREDENTIALS.items():
-        if file := find_credential(name, path, environ):
-            section, _, key = dotted.partition(".")
-            put(section, key, str(file), f"credential {name}")
+def _numbered(section: str, rows: Sequence[Any]) -> dict[str, Any]:
+    return {f"{section}.{number}": row for number, row in enumerate(rows)}
 
 
-def _apply_environ(put: Any, environ: Mapping[str, str]) -> None:
+def _origins(layers: list[Layer]) -> dict[str, str]:
+    return {name: layer.origin for layer in layers for name in layer.given}
+
+
+def _command_line(settings_class: type[Settings], overrides: Mapping[str, Any]) -> Iterator[Layer]:
+    for dotted, value in overrides.items():
+        section, _, key = dotted.partition(".")
+        yield Layer(settings_class, {section: {key: value}}, "command line")
+
+
+def _environment(settings_class: type[Settings], environ: Mapping[str, str]) -> Iterator[Layer]:
     known = {
-        f"{ENV_PREFIX}{section}__{key}".upper(): (section, key)
-        for section, field in Settings.model_fields.items()
-        for key in _section_class(field.annotation).model_fields
+        f"{ENV_PREFIX}{section}__{key}".upper(): (section, key, field)
+        for section, keys in sections_of(settings_class).items()
+        for key, field in keys.items()
     }
-    for name in sorted(environ):
+    source = EnvSettingsSource(settings_class, case_sensitive=False, env_prefix=ENV_PREFIX, env_nested_delimiter="__")
+    for name in sorted(environ, reverse=True):  # of two spellings of one name the small letters win
         upper = name.upper()
         if not upper.startswith(ENV_PREFIX) or upper in RESERVED_ENV:
             continue
         if upper not in known:
             raise ConfigError(f"environment: unknown variable: {name}")
-        section, key = known[upper]
-        field = _section_class(Settings.model_fields[section].annotation).model_fields[key]
-        source = EnvSettingsSource(Settings)
+        section, key, field = known[upper]
+        no_json = ConfigError(f"environment: {name}: JSON is wanted for {section}.{key}: {environ[name]!r}")
+        if not environ[name] and source.field_is_complex(field):  # the library would take it for text
+            raise no_json
+        source.env_vars = {name.lower(): environ[name]}
         try:
-            value = source.prepare_field_value(key, field, environ[name], source.field_is_complex(field))
-        except ValueError as exc:
-            raise ConfigError(f"environment: {name}: JSON is wanted for {section}.{key}: {environ[name]!r}") from exc
-        put(section, key, value, f"env {name}")
+            values = source()
+        except SettingsError as exc:
+            raise no_json from exc
+        yield Layer(settings_class, values, f"env {name}")
 
 
-def _section_class(annotation: Any) -> type[BaseModel]:
-    return cast(type[BaseModel], annotation)
+def _credentials(settings_class: type[Settings], path: Path | None, environ: Mapping[str, str]) -> Iterator[Layer]:
+    for name, dotted in CREDENTIALS.items():
+        if file := find_credential(name, path, environ):
+            section, _, key = dotted.partition(".")
+            yield Layer(settings_class, {section: {key: str(file)}}, f"credential {name}")
+
+
+class _TomlFile(TomlConfigSettingsSource):
+    """A TOML file that has to be there: the library's own passes over one that is absent, and over a pipe."""
+
+    def _read_files(self, files: Any, deep_merge: bool = False) -> dict[str, Any]:
+        return self._read_file(files)
+
+
+def _file(settings_class: type[Settings], path: Path | None) -> Iterator[Layer]:
+    if path is None:
+        return
+    try:
+        values = _TomlFile(settings_class, path)()
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: not TOML: {exc}") from exc
+    for section, field in settings_class.model_fields.items():
+        if section in values:
+            _require_table(f"{path}: {section}", section, values[section], array=_is_array(field))
+    yield Layer(settings_class, values, str(path))
+
+
+def _require_table(where: str, section: str, value: Any, *, array: bool) -> None:
+    if array and not (isinstance(value, list) and all(isinstance(row, dict) for row in value)):
+        raise ConfigError(f"{where}: tables [[{section}]] are wanted")
+    if not array and not isinstance(value, dict):
+        raise ConfigError(f"{where}: a [{section}] table is wanted")
+
+
+def sections_of(settings_class: type[Settings] = Settings) -> dict[str, Mapping[str, FieldInfo]]:
+    """Return the keys of each section that is one table, with what is declared of them."""
+    return {
+        section: field.annotation.model_fields
+        for section, field in settings_class.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+
+
+def _is_array(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is tuple
 
 
 def _explain(error: Any, origins: Mapping[str, str], path: Path | None) -> str:
-    dotted = ".".join(str(part) for part in error["loc"])
-    parts = dotted.split(".")
-    origin = origins.get(".".join(parts[:2])) or str(path or "configuration")
+    parts = [str(part) for part in error["loc"]]
+    near = (origins.get(".".join(parts[:count])) for count in range(len(parts), 0, -1))
+    origin = next((one for one in near if one), str(path or "configuration"))
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         message = "unknown key"
@@ -138,4 +232,4 @@ def _explain(error: Any, origins: Mapping[str, str], path: Path | None) -> str:
         message = "missing"
     hidden = error["type"] in {"missing", "value_error", "extra_forbidden"}  # an unknown key may hold a secret
     shown = "" if hidden else f": {error['input']!r}"
-    return f"{origin}: {dotted}: {message}{shown}"
+    return f"{origin}: {'.'.join(parts)}: {message}{shown}"

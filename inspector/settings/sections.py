@@ -1,8 +1,7 @@
 """Every setting, declared once: type, default, range, unit, one sentence.
 
-Order: command line > environment `INSPECTOR_SECTION__KEY` > secret files > TOML > defaults. Unknown keys and unknown
-`INSPECTOR_*` variables are refused by name. `Loaded.origins` says where each value came from. Constructors get what
-they use; only `daemon` and `check` see the whole tree.
+Unknown keys are refused by name; `loading` reads values and knows where each came from. Constructors get what they
+use; only the station's wiring and the commands see the whole tree.
 """
 
 from __future__ import annotations
@@ -305,7 +304,7 @@ class Http(_Section):
 class Settings(BaseSettings):
     """The whole configuration of one station."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, case_sensitive=True)
 
     station: Station
     source: Source
@@ -326,7 +325,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what `load_settings` has put together, nothing else."""
+        """Take what is given, nothing else: only `load_settings` reads files and the environment."""
         return (init_settings,)
 
     @property

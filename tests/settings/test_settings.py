@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
 from inspector.errors import EXIT_REFUSED, ConfigError
 from inspector.settings import places
@@ -53,6 +56,9 @@ def test_the_smallest_file_runs(tmp_path: Path) -> None:
         pytest.param("[mqtt]\npassword = 'geheim'", r"mqtt\.password: unknown key$", id="a secret is not repeated"),
         pytest.param("[mqqt]\nhost = 'x'", r"station\.toml: mqqt: unknown key$", id="unknown section"),
         pytest.param("[mqqt]", r"station\.toml: mqqt: unknown key$", id="unknown section without keys"),
+        pytest.param("[MQTT]\nhost = 'x'", r"station\.toml: MQTT: unknown key$", id="section in capitals"),
+        pytest.param("[[recipe]]\nname = 'geheim'", r"station\.toml: recipe: unknown key$",
+                     id="unknown array of tables"),
         pytest.param("[[mqtt]]\nport = 1", r"station\.toml: mqtt: .*a \[mqtt\] table is wanted",
                      id="array of tables"),
         pytest.param("[mqtt]\nport = 'abc'", r"mqtt\.port: .*valid integer.*: 'abc'", id="ill-typed"),
@@ -147,6 +153,62 @@ def test_urls_without_secrets_are_taken(tmp_path: Path, url: str) -> None:
     assert url == load(tmp_path, source__path=url).source.path
 
 
+class Recipe(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    pause_s: float = 1.0
+
+
+class WithRecipes(Settings):
+    recipe: tuple[Recipe, ...] = ()
+
+
+RECIPES = """
+[[recipe]]
+name = "thin"
+[[recipe]]
+name = "thick"
+pause_s = 2.5
+"""
+
+
+def test_a_section_may_be_an_array_of_tables(tmp_path: Path) -> None:
+    """Each table of `[[recipe]]` is one row, and each of its values has a numbered name, a value and an origin."""
+    path = write(tmp_path, RECIPES)
+    loaded = load_settings(path, environ={}, settings_class=WithRecipes)
+    named = {
+        name: (value, loaded.origins[name]) for name, value in loaded.json_values().items() if "recipe" in name
+    }  # fmt: skip
+
+    assert loaded.settings.recipe == (Recipe(name="thin"), Recipe(name="thick", pause_s=2.5))
+    assert named == {
+        "recipe.0.name": ("thin", str(path)), "recipe.0.pause_s": (1.0, "default"),
+        "recipe.1.name": ("thick", str(path)), "recipe.1.pause_s": (2.5, str(path)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("[[recipe]]\nname = 3", r"station\.toml: recipe\.0\.name: .*valid string: 3$", id="ill-typed"),
+        pytest.param(
+            "[[recipe]]\nname = 'a'\n[[recipe]]\nnmae = 'geheim'",
+            r"station\.toml: recipe\.1\.name: missing\n.*station\.toml: recipe\.1\.nmae: unknown key$",
+            id="unknown key",
+        ),
+        pytest.param("[recipe]\nname = 'a'", r"station\.toml: recipe: tables \[\[recipe\]\] are wanted",
+                     id="one table"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_an_array_of_tables(tmp_path: Path, text: str, told: str) -> None:
+    """A mistake in a row is named with the row's number, and no secret is repeated."""
+    with pytest.raises(ConfigError, match=told) as refusal:
+        load_settings(write(tmp_path, "\n" + text), environ={}, settings_class=WithRecipes)
+
+    assert "geheim" not in str(refusal.value)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """A configuration that is not there, and one that is no text, are refused by name."""
     with pytest.raises(ConfigError, match=r"absent\.toml: cannot be read: No such file"):
@@ -154,6 +216,17 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\0")
     with pytest.raises(ConfigError, match=r"binary\.toml: not TOML"):
         load_settings(tmp_path / "binary.toml", environ={})
+
+
+def test_a_configuration_may_come_through_a_pipe(tmp_path: Path) -> None:
+    """What a shell hands over as /dev/fd/63 is read like a file."""
+    os.mkfifo(tmp_path / "pipe.toml")
+    writer = threading.Thread(target=(tmp_path / "pipe.toml").write_text, args=(SMALLEST,))
+    writer.start()
+    loaded = load_settings(tmp_path / "pipe.toml", environ={})
+    writer.join()
+
+    assert loaded.settings.station.name == "cam1"
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
@@ -178,6 +251,8 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         pytest.param(
             "INSPECTOR_DECISION__THRESHOLDS", "crack=1", "INSPECTOR_DECISION__THRESHOLDS: JSON is wanted", id="no JSON"
         ),
+        pytest.param("INSPECTOR_DECISION__THRESHOLDS", "", "JSON is wanted for decision.thresholds: ''", id="empty"),
+        pytest.param("INSPECTOR_DECISION__THRESHOLDS__CRACK", "1", "unknown variable: .*__CRACK$", id="in a table"),
     ],
 )
 def test_mistakes_in_the_environment(tmp_path: Path, name: str, value: str, told: str) -> None:
@@ -208,6 +283,16 @@ def test_environment_values_are_read_by_type(tmp_path: Path) -> None:
 
     assert (settings.mqtt.port, settings.mqtt.enabled, settings.source.mm_per_px) == (1999, False, 0.5)
     assert (settings.decision.thresholds, settings.tiling.roi_xy) == ({"crack": 0.5}, ((0, 0), (9, 0), (9, 9)))
+
+
+def test_a_stronger_table_replaces_a_weaker_one(tmp_path: Path) -> None:
+    """A value is one value, also where it is a table: thresholds of two places are not mixed."""
+    path = write(tmp_path, "\n[decision]\nmode = 'observe'\nthresholds = {crack = 0.5, hole = 0.6}")
+    loaded = load_settings(path, environ={"INSPECTOR_DECISION__THRESHOLDS": '{"dent": 0.7}'})
+
+    assert loaded.settings.decision.thresholds == {"dent": 0.7}
+    assert loaded.origins["decision.thresholds"] == "env INSPECTOR_DECISION__THRESHOLDS"
+    assert loaded.origins["decision.mode"] == str(path)
 
 
 ORIGINS = ["default", "file", "credential", "env", "command line"]
