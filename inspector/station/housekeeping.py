@@ -172,7 +172,7 @@ class Heartbeat:
 
     @property
     def _frozen(self) -> bool:
-        return self._committer.missed_cause == Cause.FROZEN
+        return self._committer.tally.missed_cause == Cause.FROZEN
 
 
 def frames_wait(kind: str, live: bool) -> bool:

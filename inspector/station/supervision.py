@@ -118,15 +118,15 @@ def health_facts(
 ) -> Facts:
     """Return what health is judged by, as of now; the last three are as in `Facts`."""
     reader, committer = pipeline.reader, pipeline.committer
-    recent = list(committer.recent_unknown)
+    recent = list(committer.tally.recent_unknown)
     busy = not pipeline.dispatcher.idle
     return Facts(
         started=reader.started,
         source_reason=reader.reason,
         source_ended=reader.ended and not busy,
         idle_s=0.0 if busy else now_mono_s - reader.item_mono_s,
-        missed_frames=committer.missed_frames,
-        missed_cause=committer.missed_cause,
+        missed_frames=committer.tally.missed_frames,
+        missed_cause=committer.tally.missed_cause,
         store_reason=committer.store_reason,
         broker_reason=broker_reason,
         outbox_share=outbox_share,

@@ -403,7 +403,7 @@ def test_frames_are_counted_by_what_became_of_them(bench: Bench, clock: FakeCloc
     assert [bench.count("frames_total", outcome=outcome) for outcome in outcomes] == [1, 1, 7, 0]
     assert [bench.count("tiles_total", verdict=label) for label in ("crack", "unknown", "clean")] == [1, 1, 0]
     assert [bench.count("tile_score_count", label=label) for label in ("crack", "hole")] == [1, 1]
-    assert list(bench.committer.recent_unknown) == [False, True]
+    assert list(bench.committer.tally.recent_unknown) == [False, True]
     assert bench.count("frame_age_seconds_count") == 2
     assert bench.count("frame_age_seconds_sum") == pytest.approx(2 + 1.9)
     assert bench.count("last_inference_timestamp_seconds") == clock.now().timestamp()
@@ -444,7 +444,7 @@ def test_frames_in_a_row_that_could_not_be_inspected(
     """Pictures that were no good are counted until one is inspected: health calls the station blind by them."""
     committer = bench.run(items)
 
-    assert (committer.missed_frames, committer.missed_cause) == (missed, cause)
+    assert (committer.tally.missed_frames, committer.tally.missed_cause) == (missed, cause)
 
 
 @pytest.mark.parametrize("mm_per_px", [0.5, None])

@@ -134,7 +134,7 @@ def test_an_outage_that_a_stop_cannot_tell_is_told_at_the_next_start(
         if station.pipeline.reader.reason is None:
             return False
         if untold == "frozen":
-            station.pipeline.committer.missed_cause = Cause.FROZEN
+            station.pipeline.committer.tally.missed_cause = Cause.FROZEN
         clock.advance(40.0)
         return True
 

@@ -1,0 +1,93 @@
+"""What is counted of every commit: frames, tiles, defects and alarms, metres of strip, and what was missed in a row."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import structlog
+
+from inspector.clock import Clock
+from inspector.frame import Gap
+from inspector.inspection.one_frame import Inspection
+from inspector.labels import UNKNOWN
+from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage
+from inspector.station.dispatcher import Result
+from inspector.telemetry.metrics import Metrics
+
+RECENT_TILES = 500
+
+_log = structlog.get_logger("commit")
+
+
+class CommitTally:
+    """Counts on the committer's thread; health reads it from another.
+
+    Args:
+        metrics: Where everything is counted.
+        clock: Time.
+        mm_per_px: Scale for the metres of strip, or None.
+
+    Attributes:
+        missed_frames: Frames in a row that could not be inspected; `missed_cause` says why the last could not.
+        recent_unknown: 1 for each unknown tile among the last `RECENT_TILES`.
+    """
+
+    def __init__(self, metrics: Metrics, clock: Clock, mm_per_px: float | None) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._mm_per_px = mm_per_px
+        self.missed_frames = 0
+        self.missed_cause: str | None = None
+        self.recent_unknown: deque[bool] = deque(maxlen=RECENT_TILES)
+
+    def count(self, bodies: Sequence[Body], firsts: set[str], results: Sequence[Result]) -> None:
+        """Count what was committed.
+
+        Args:
+            bodies: The messages.
+            firsts: Ids of those that show a defect for the first time.
+            results: What they came from.
+        """
+        metrics = self._metrics
+        for body in bodies:
+            if isinstance(body, DefectMessage) and body.id in firsts:
+                metrics.defects.labels(body.label, body.severity).inc()
+                if not body.alarm:
+                    metrics.alarms_suppressed.labels(body.why.rule).inc()
+            elif isinstance(body, AlarmMessage) and body.kind == "defect":
+                metrics.alarms.labels(body.label, body.severity).inc()
+            elif isinstance(body, CoverageMessage):
+                _log.info("gap", cause=body.cause, frames=body.frames, detail=body.detail)
+        now_mono_s, now = self._clock.monotonic(), self._clock.now()
+        for result in results:
+            outcome = result.wait()
+            if isinstance(outcome, Gap):
+                metrics.frames.labels(outcome.cause.value).inc(outcome.frames)
+                if outcome.cause.looked:
+                    self._note_missed(outcome.cause.value)
+                continue
+            self._count_frame(outcome)
+            metrics.frame_age.observe(max(0.0, now_mono_s - outcome.frame.captured_mono_s))
+            metrics.last_inference.set(now.timestamp())
+
+    def _count_frame(self, inspection: Inspection) -> None:
+        metrics, frame = self._metrics, inspection.frame
+        outcome = "inspected" if inspection.cause is None else inspection.cause.value
+        metrics.frames.labels(outcome).inc()
+        if frame.first_line is not None and self._mm_per_px is not None:
+            metres = (frame.height_px - frame.overlap_lines) * self._mm_per_px / 1000
+            metrics.strip_meters.labels("inspected" if inspection.cause is None else "missed").inc(metres)
+        if inspection.cause is not None:
+            self._note_missed(inspection.cause.value)
+            return
+        self.missed_frames, self.missed_cause = 0, None
+        for label, count in inspection.verdict_counts().items():
+            metrics.tiles.labels(label).inc(count)
+        for verdict in inspection.verdicts:
+            metrics.tile_score.labels(verdict.top).observe(verdict.score)
+            self.recent_unknown.append(verdict.label == UNKNOWN)
+
+    def _note_missed(self, cause: str) -> None:
+        self.missed_frames += 1
+        self.missed_cause = cause

@@ -1,0 +1,83 @@
+"""The state of `track` on its way through a station: restored at the start, and stored with the messages."""
+
+from __future__ import annotations
+
+import structlog
+
+from inspector.clock import Clock, from_timestamp_ms
+from inspector.drafts import Draft
+from inspector.items import CoilChange
+from inspector.station.inbox import Inbox
+from inspector.store.notes import StationNotes
+from inspector.track.memory import from_text, to_text
+from inspector.track.rules import TrackRules
+from inspector.track.state import TrackState
+from inspector.track.track import Item, track
+
+STATE_S = 1.0
+"""How old the stored state may be in what only places the next frame."""
+
+_log = structlog.get_logger("commit")
+
+
+class Tracker:
+    """Calls `track` for one item after the other, and knows which state is stored.
+
+    Args:
+        rules: How items become messages.
+        notes: Have the state that the last process stored.
+        inbox: Takes the coil that was named after that.
+        clock: Time.
+    """
+
+    def __init__(self, rules: TrackRules, notes: StationNotes, inbox: Inbox, clock: Clock) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._state = self._stored = restore_state(notes, inbox)
+        self._stored_mono_s = clock.monotonic()
+
+    def take(self, item: Item) -> list[Draft]:
+        """Return the messages that an item gives, in the order in which they must leave."""
+        self._state, drafts = track(self._state, item, self._rules)
+        return drafts
+
+    def to_store(self, writes: bool) -> str | None:
+        """Return the state as text if it must be stored now.
+
+        It goes with whatever is written anyway. By itself it is stored at once when a defect, a gap, a coil or a limit
+        changed, and else once in `STATE_S`: a clean line must not flush the disk for each frame.
+        """
+        if self._state is self._stored:
+            return None
+        late = self._clock.monotonic() - self._stored_mono_s >= STATE_S
+        if writes or late or what_matters(self._state) != what_matters(self._stored):
+            return to_text(self._state)
+        return None
+
+    def note_stored(self) -> None:
+        """The state that was returned last is stored."""
+        self._stored, self._stored_mono_s = self._state, self._clock.monotonic()
+
+
+def restore_state(notes: StationNotes, inbox: Inbox) -> TrackState:
+    """Return the state that the last process stored with its last commit, or an empty one.
+
+    A coil that was named after that commit takes its place before the first frame.
+    """
+    state = TrackState()
+    if (text := notes.track_state()) is not None:
+        try:
+            state = from_text(text)
+        except ValueError as exc:
+            _log.warning("state_not_restored", reason=str(exc))
+    coil_id, since_ms = notes.coil()
+    if coil_id != state.coil_id:
+        inbox.put(CoilChange(from_timestamp_ms(since_ms), coil_id))
+    return state
+
+
+def what_matters(state: TrackState) -> tuple[object, ...]:
+    """Return what of a state must not be older than a moment after a crash."""
+    limits = {label: (limit.since, limit.sent, limit.suppressed) for label, limit in state.limits.items()}
+    place = state.place
+    return state.open, state.gaps, limits, state.coil_id, place and (place.epoch, place.head_line)
