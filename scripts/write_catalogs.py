@@ -3,7 +3,7 @@
 .venv/bin/python scripts/write_catalogs.py          # write; then translate what is empty in the .po, and write again
 .venv/bin/python scripts/write_catalogs.py --check   # exit 1 if something is stale or not translated (a test runs this)
 
-A new language is an empty `locale/CODE/LC_MESSAGES/NAME.po` and a code in `inspector/http/language.py`.
+A new language is an empty `locale/CODE/LC_MESSAGES/NAME.po` and a code in `inspector/pages/language.py`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 REPOSITORY = Path(__file__).parents[1]
-PARTS = {"pages": "inspector/http"}
-"""Catalogue, and the folder whose texts are in it."""
+PARTS = {"pages": ("inspector/http", "inspector/pages")}
+"""Catalogue, and the folders whose texts are in it; it lies in the first."""
 METHODS = [("templates/*.html", "jinja2.ext:babel_extract"), ("*.py", "python")]
 OPTIONS = {"templates/*.html": {"trim_blocks": "true", "lstrip_blocks": "true", "silent": "false"}}
 
@@ -40,12 +40,13 @@ class PlainCatalog(Catalog):
 def collect(part: str, code: str | None = None, known: Mapping[str, str] | None = None) -> Catalog:
     """Return the texts of a part as a catalogue, with the translations that are known."""
     catalog = PlainCatalog(
-        code, header_comment=f"# Texts of {PARTS[part]}; written by scripts/write_catalogs.py.", fuzzy=False
+        code, header_comment=f"# Texts of {PARTS[part][0]}; written by scripts/write_catalogs.py.", fuzzy=False
     )
-    for name, _, text, comments, _ in extract_from_dir(REPOSITORY / PARTS[part], METHODS, OPTIONS):
-        if not isinstance(text, str):
-            raise TypeError(f"{name}: plural forms are not used so far: {text}")
-        catalog.add(text, (known or {}).get(text, ""), [(f"{PARTS[part]}/{name}", 0)], auto_comments=comments)
+    for folder in PARTS[part]:
+        for name, _, text, comments, _ in extract_from_dir(REPOSITORY / folder, METHODS, OPTIONS):
+            if not isinstance(text, str):
+                raise TypeError(f"{name}: plural forms are not used so far: {text}")
+            catalog.add(text, (known or {}).get(text, ""), [(f"{folder}/{name}", 0)], auto_comments=comments)
     return catalog
 
 
@@ -69,7 +70,7 @@ def all_files() -> tuple[dict[Path, bytes], list[str]]:
     A translation is plain text with the same places for values as its text: a page takes it for markup.
     """
     files, faults = {}, []
-    for part, folder in PARTS.items():
+    for part, (folder, *_) in PARTS.items():
         files[REPOSITORY / folder / "locale" / f"{part}.pot"] = as_text(collect(part))
         for source in sorted((REPOSITORY / folder / "locale").glob(f"*/LC_MESSAGES/{part}.po")):
             known = {message.id: message.string for message in read_po(BytesIO(source.read_bytes())) if message.id}

@@ -24,11 +24,11 @@ from inspector.errors import StoreBusyError
 from inspector.http.answers import JSONResponse, answer_http_error, answer_invalid_query, answer_store_error
 from inspector.http.commands import CommandPort, Execute
 from inspector.http.guard import SECURITY_HEADERS, Guard
-from inspector.http.language import choose_code
 from inspector.http.options import HttpOptions
 from inspector.http.pace import PaceMeter
 from inspector.http.page import SHOWN_DEFECTS, PageFacts, PageView, render_page
 from inspector.http.upload import MakeRow, UploadClassifier
+from inspector.pages.language import choose_code
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.reader import StoreReader
 from inspector.telemetry.counts import Counts

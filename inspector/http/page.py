@@ -15,10 +15,10 @@ from typing import Any
 from markupsafe import Markup
 
 from inspector.http import words
-from inspector.http.html import templates
-from inspector.http.language import ENGLISH
 from inspector.http.pace import Pace
 from inspector.messages import HealthMessage
+from inspector.pages.language import ENGLISH
+from inspector.pages.templates import templates
 from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.telemetry.counts import Counts
 

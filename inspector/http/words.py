@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inspector.http.language import N_
+from inspector.pages.language import N_
 
 STATE_NAME = {
     "ok": N_("OK"),

@@ -17,6 +17,7 @@ from inspector.http import words
 from inspector.http.page import PageFacts
 from inspector.labels import Severity
 from inspector.messages import DefectMessage
+from inspector.pages.language import CODES
 from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.store.entries import Entry
 from inspector.telemetry.health import Facts, HealthLimits, State, judge_health
@@ -245,3 +246,43 @@ def test_the_page_refreshes_itself(bench: Bench, query: str, meta: str | None) -
 
     assert ("http-equiv" in text) is (meta is not None)
     assert meta is None or meta in text
+
+
+def test_the_page_speaks_german(bench: Bench) -> None:
+    """A German browser gets the page in German, with its numbers; names, labels and what is published stay."""
+    bench.find(still(), "crack")
+    bench.metrics.frames.labels("inspected").inc(999_999)
+    bench.metrics.frames.labels("dropped").inc(1)
+    bench.health.update("blind", "source_down: camera gone")
+    bench.facts = PageFacts({"golden tiles": "exact"}, simulated=True)
+
+    answer = ask(bench.app(), "/", headers={"Accept-Language": "de-DE,de;q=0.9,en;q=0.5"})
+
+    assert (answer.headers["content-language"], answer.headers["vary"]) == ("de", "Accept-Language")
+    assert '<html lang="de">' in answer.text
+    text = Seen(answer.text).text
+    for part in ("Die Oberfläche wird NICHT geprüft.", "99,99 %", "999.999 Bilder", "Quelle ausgefallen: camera gone",
+                 "verworfen: zu schnell für diesen Rechner", "Score 0,90 liegt 0,10 über der Schwelle 0,80.",
+                 "Einstellbar mit: decision.thresholds.crack.", "SIMULIERT", "Referenzkacheln", "Broker: abgeschaltet",
+                 "2026-03-01 12:00:00 UTC", "vor 0 s"):  # fmt: skip
+        assert part in text
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_machines_read_the_same_in_every_language(bench: Bench, code: str) -> None:
+    """The values of meters and moments are for the browser: they keep their point in every language."""
+    bench.metrics.frames.labels("inspected").inc(3)
+    bench.metrics.frames.labels("dropped").inc(1)
+
+    text = ask(bench.app(), "/", headers={"Accept-Language": code}).text
+
+    assert '<meter min="0" max="1" value="0.7500"' in text
+    assert '<time datetime="2026-03-01T12:00:00+00:00">' in text
+
+
+def test_without_a_wish_the_page_is_english(bench: Bench) -> None:
+    """A program that names no language gets the English page."""
+    answer = ask(bench.app(), "/")
+
+    assert answer.headers["content-language"] == "en"
+    assert "Coverage since the start" in answer.text

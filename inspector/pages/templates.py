@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from inspector.http.language import open_language, utc
+from inspector.pages.language import open_language, utc
 
 
 @cache

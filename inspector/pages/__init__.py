@@ -1,0 +1,1 @@
+"""How a page is made: from a template, in the language of who reads it."""
