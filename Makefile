@@ -12,7 +12,7 @@ format: ; .venv/bin/ruff format . && .venv/bin/ruff check --fix .
 schemas:  ## write inspector/schemas from inspector/messages.py
 	.venv/bin/python -m inspector.messages
 
-docs:  ## write the README's generated parts from the code: every key, the metrics, an example message
+docs:  ## write docs/reference from the code: every key, metric, message and command
 	.venv/bin/python scripts/write_docs.py
 
 digests:  ## write tests/digests.json anew: the messages of recorded surfaces, to be reviewed as behaviour

@@ -1,7 +1,9 @@
-"""Write the generated parts of the README: every key with its default, the metric table, an example message.
+"""Write the generated parts of `docs/reference/`: every key, metric, message and command, from the code.
 
 .venv/bin/python scripts/write_docs.py          # write
 .venv/bin/python scripts/write_docs.py --check   # exit 1 if something is stale (a test runs this)
+
+The prose of a page is written by hand; what stands between `<!-- generated: NAME -->` and `<!-- end -->` is made here.
 """
 
 from __future__ import annotations
@@ -9,30 +11,47 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
+from typer.main import get_command
 
 from inspector.box import Box
+from inspector.cli import app
+from inspector.command_table import COMMANDS
 from inspector.drafts import numbered
 from inspector.frame import FileStamp, Frame
 from inspector.ids import Ids
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.labels import CLEAN
-from inspector.messages import Evidence, encode
+from inspector.messages import MESSAGE_TYPES, Body, Evidence, Moment, Uuid, encode, schema_file
+from inspector.model.bundle import DEFAULT_BUNDLE, find_bundle, load_bundle
 from inspector.settings.sections import Settings
 from inspector.telemetry.metrics import Metrics
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
 from inspector.track.track import track
 
-README = Path(__file__).parents[1] / "README.md"
+PAGES = Path(__file__).parents[1] / "docs" / "reference"
 REQUIRED = {"station.site": '"site"', "station.line": '"line"', "station.name": '"cam1"', "source.kind": '"folder"',
             "source.path": '"/srv/frames"'}  # fmt: skip
+HELP_COLUMNS = 110
+_BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def section_models() -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield each section of the configuration with its class."""
+    for section, field in Settings.model_fields.items():
+        kind = field.annotation
+        assert isinstance(kind, type)  # noqa: S101 - Settings is ours
+        assert issubclass(kind, BaseModel)  # noqa: S101
+        yield section, kind
 
 
 def toml_value(value: object) -> str:
@@ -44,14 +63,11 @@ def toml_value(value: object) -> str:
     return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
-def configuration() -> str:
+def annotated_toml() -> str:
     """Return the annotated TOML with every key; keys without a default are commented out."""
     lines = ["```toml"]
-    for section, field in Settings.model_fields.items():
-        kind = field.annotation
-        assert isinstance(kind, type)  # noqa: S101 - Settings is ours
-        assert issubclass(kind, BaseModel)  # noqa: S101
-        lines += ["", f"[{section}]  # {(kind.__doc__ or '').splitlines()[0]}"] if len(lines) > 1 else [f"[{section}]"]
+    for section, kind in section_models():
+        lines += ["", f"[{section}]  # {first_line(kind)}"] if len(lines) > 1 else [f"[{section}]"]
         for key, entry in kind.model_fields.items():
             text = f"  # {entry.description}"
             dotted = f"{section}.{key}"
@@ -64,15 +80,120 @@ def configuration() -> str:
     return "\n".join([*lines, "```"])
 
 
-def metrics() -> str:
-    """Return the metric table."""
-    found = Metrics(CollectorRegistry(), ("scratches",), {"scratches": "minor"}).registry.collect()
-    rows = ["| metric | type | what |", "| --- | --- | --- |"]
-    for metric in found:
+def key_table() -> str:
+    """Return what each key accepts, section by section."""
+    rows = ["| key | accepts | default |", "| --- | --- | --- |"]
+    for section, kind in section_models():
+        schema = kind.model_json_schema()
+        for key, entry in kind.model_fields.items():
+            if entry.is_required():
+                default = "required"
+            else:
+                default = "unset" if entry.default is None else f"`{toml_value(entry.default)}`"
+            values = accepted(schema["properties"][key], schema).removesuffix(" or null")  # TOML has no null
+            rows.append(f"| `{section}.{key}` | {values} | {default} |")
+    return "\n".join(rows)
+
+
+def accepted(part: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """Return in words what a part of a JSON Schema accepts: type, range, values."""
+    if "$ref" in part:
+        return accepted(schema["$defs"][part["$ref"].rpartition("/")[2]], schema)
+    if "anyOf" in part:
+        return " or ".join(accepted(choice, schema) for choice in part["anyOf"])
+    if "const" in part or "enum" in part:
+        return ", ".join(f"`{value}`" for value in part.get("enum", [part.get("const")]))
+    if part["type"] == "array":
+        if "prefixItems" in part:
+            return f"[{', '.join(accepted(item, schema) for item in part['prefixItems'])}]"
+        return f"list of {accepted(part['items'], schema)}"
+    if isinstance(values := part.get("additionalProperties"), dict):
+        return f"table of {accepted(values, schema)}"
+    form = part.get("format", part.get("pattern"))
+    return FORMS.get(form, "") or TYPES.get(part["type"], part["type"]) + limits(part)
+
+
+def limits(part: Mapping[str, Any]) -> str:
+    """Return the bounds of a number, or of the length of a text, as words."""
+    if part["type"] == "string":
+        low, high = part.get("minLength"), part.get("maxLength")
+        span = f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}" if high else ""
+        return f" of {span} character{'' if span.endswith(' 1') else 's'}" if span else ""
+    low, above, high = (_figure(part.get(bound)) for bound in ("minimum", "exclusiveMinimum", "maximum"))
+    if above:
+        return f" over {above}" + (f", at most {high}" if high else "")
+    if low:
+        return f" {low} to {high}" if high else f" from {low}"
+    return f" up to {high}" if high else ""
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else str(int(value) if value == int(value) else value)
+
+
+def _pattern(annotated: Any) -> str:
+    return str(annotated.__metadata__[0].metadata[0].pattern)
+
+
+TYPES = {"integer": "whole number", "boolean": "true or false", "string": "text", "object": "table"}
+FORMS = {_pattern(Uuid): "UUID", _pattern(Moment): "time", "path": "path"}
+"""Words for texts of a fixed form, by format or pattern."""
+
+
+def first_line(kind: type) -> str:
+    """Return the first line of a docstring."""
+    return (kind.__doc__ or "").splitlines()[0]
+
+
+def metric_table() -> str:
+    """Return every metric with its labels, their values, and the buckets of histograms."""
+    card = load_bundle(find_bundle(DEFAULT_BUNDLE)).card
+    rows = ["| metric | type | labels | what |", "| --- | --- | --- | --- |"]
+    for metric in Metrics(CollectorRegistry(), card.defect_labels, card.severity).registry.collect():
         suffix = {"counter": "_total", "info": "_info"}.get(metric.type, "")
         kind = "gauge" if metric.type == "info" else metric.type
-        rows.append(f"| `{metric.name}{suffix}` | {kind} | {metric.documentation} |")
+        values: dict[str, list[str]] = {}
+        for sample in metric.samples:
+            for label, value in sample.labels.items():
+                if value not in values.setdefault(label, []):
+                    values[label].append(value)
+        buckets = values.pop("le", [])
+        labels = "; ".join(f"`{label}`: {', '.join(sorted(found))}" for label, found in values.items())
+        edges = f" Buckets: {', '.join(f'{float(edge):g}' for edge in buckets if edge != '+Inf')}." if buckets else ""
+        rows.append(f"| `{metric.name}{suffix}` | {kind} | {labels} | {metric.documentation}{edges} |")
     return "\n".join(rows)
+
+
+def message_tables() -> str:
+    """Return every message: what it is, its schema file, and its keys; what all numbered ones have stands once."""
+    keys = {topic: list(message_keys(kind)) for topic, kind in MESSAGE_TYPES.items()}
+    numbered_topics = [topic for topic, kind in MESSAGE_TYPES.items() if kind in get_args(Body)]
+    common = [row for row in keys[numbered_topics[0]] if all(row in keys[topic] for topic in numbered_topics)]
+    parts = [_message_section(", ".join(numbered_topics), "These keys stand in each of them.", common)]
+    for topic, kind in MESSAGE_TYPES.items():
+        text = f"{first_line(kind)} `inspector/schemas/{schema_file(topic)}`"
+        own = [row for row in keys[topic] if topic not in numbered_topics or row not in common]
+        parts.append(_message_section(topic, text, own))
+    return "\n".join(parts)
+
+
+def _message_section(title: str, text: str, keys: Iterable[tuple[str, str, str]]) -> str:
+    rows = [f"| `{name}` | {values} | {what} |" for name, values, what in keys]
+    return "\n".join([f"### {title}", "", text, "", "| key | value | what |", "| --- | --- | --- |", *rows, ""])
+
+
+def message_keys(kind: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+    """Yield the keys of a message in order: name, accepted values, description; nested ones as `frame.epoch`."""
+    schema = kind.model_json_schema(by_alias=True, mode="serialization")
+    for key, entry in schema["properties"].items():
+        inner = schema["$defs"][entry["$ref"].rpartition("/")[2]] if "$ref" in entry else {}
+        yield (
+            key,
+            "object" if inner else accepted(entry, schema),
+            entry.get("description", inner.get("description", "")),
+        )
+        for name, part in inner.get("properties", {}).items():
+            yield f"{key}.{name}", accepted(part, schema), part.get("description", "")
 
 
 def example_defect() -> str:
@@ -92,21 +213,66 @@ def example_defect() -> str:
     return "```json\n" + json.dumps(json.loads(encode(body)), indent=1, sort_keys=True) + "\n```"
 
 
+def command_help() -> str:
+    """Return what `--help` says of each command, as plain text."""
+    group: Any = get_command(app)
+    parts = []
+    for name, command in group.commands.items():
+        command.rich_markup_mode = None  # else a box as wide as the terminal
+        context = command.context_class(command, info_name=f"inspector {name}", terminal_width=HELP_COLUMNS)
+        parts.append(f"### inspector {name}\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+def plant_commands() -> str:
+    """Return the table of commands that a running station takes."""
+    rows = [
+        "| command | keys | over MQTT unless configured | token over HTTP | does |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, kind in COMMANDS.items():
+        schema = kind.model.model_json_schema()
+        keys = "; ".join(f"`{key}`: {accepted(part, schema)}" for key, part in schema["properties"].items())
+        words = ("yes" if kind.default else "no", "yes" if kind.needs_token else "no")
+        rows.append(f"| `{name}` | {keys} | {' | '.join(words)} | {kind.summary} |")
+    return "\n".join(rows)
+
+
+PARTS = {
+    "configuration": annotated_toml,
+    "keys": key_table,
+    "metrics": metric_table,
+    "messages": message_tables,
+    "example-defect": example_defect,
+    "command-help": command_help,
+    "plant-commands": plant_commands,
+}
+"""What stands in a block of this name."""
+
+
 def written(text: str) -> str:
-    """Return the README with its generated parts as they are now."""
-    for name, part in (
-        ("configuration", configuration()),
-        ("example:defect", example_defect()),
-        ("metrics", metrics()),
-    ):
-        pattern = re.compile(rf"(<!-- {name} -->).*?(<!-- /{name} -->)", re.DOTALL)
-        text = pattern.sub(lambda match, part=part: f"{match[1]}\n{part}\n{match[2]}", text)  # type: ignore[misc]
-    return text
+    """Return a page with its generated blocks as they are now.
+
+    Raises:
+        KeyError: A block that nothing generates.
+    """
+    return _BLOCK.sub(lambda match: f"{match[1]}{PARTS[match[2]]()}\n{match[3]}", text)
+
+
+def main() -> int:
+    """Write the pages, or name those that are stale."""
+    check = "--check" in sys.argv
+    stale = 0
+    for page in sorted(PAGES.glob("*.md")):
+        before = page.read_text("utf-8")
+        after = written(before)
+        if before != after:
+            stale += 1
+            sys.stderr.write(f"{'stale' if check else 'written'}: {page.name}\n")
+            if not check:
+                page.write_text(after, "utf-8")
+    return int(check and stale > 0)
 
 
 if __name__ == "__main__":
-    before = README.read_text("utf-8")
-    after = written(before)
-    if "--check" in sys.argv:
-        sys.exit(before != after)
-    README.write_text(after, "utf-8")
+    sys.exit(main())

@@ -93,7 +93,7 @@ def test_the_package_holds_the_daemon_and_nothing_that_a_line_pc_never_runs(deb:
     for wanted in (
         "./usr/bin/inspector", "./usr/lib/systemd/system/inspector@.service", "./usr/lib/sysusers.d/inspector.conf",
         "./usr/lib/tmpfiles.d/inspector.conf", "./etc/inspector/demo.toml", "./usr/share/doc/inspector/operations.md",
-        "./usr/share/inspector/monitoring/targets.py",
+        "./usr/share/inspector/monitoring/targets.py", "./usr/share/doc/inspector/reference/configuration.md",
         "./opt/inspector/venv/bin/inspector", f"{site}/ai_edge_litert/", f"{site}/cv2/",
     ):  # fmt: skip
         assert wanted in files

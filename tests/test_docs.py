@@ -1,4 +1,4 @@
-"""The README says what the code does: its generated parts are current, its TOML loads, its example holds the schema."""
+"""The documents say what the code does: generated parts are current, TOML loads, the example holds the schema."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from jsonschema import Draft202012Validator
 
+from inspector.messages import MESSAGE_TYPES
 from inspector.settings.loading import load_settings
 from inspector.settings.sections import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+CONFIGURATION = (ROOT / "docs/reference/configuration.md").read_text("utf-8")
+MESSAGES = (ROOT / "docs/reference/messages.md").read_text("utf-8")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
 
 
-def fenced(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
+def fenced(kind: str, text: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
 
 
 def test_the_generated_parts_are_current() -> None:
@@ -31,7 +36,7 @@ def test_the_generated_parts_are_current() -> None:
 def test_every_toml_block_is_a_configuration_that_loads(tmp_path: Path) -> None:
     """The smallest and the annotated file are both taken, and mean the same: the annotated values are the defaults."""
     loaded = []
-    for number, block in enumerate(fenced("toml")):
+    for number, block in enumerate([*fenced("toml", README), *fenced("toml", CONFIGURATION)]):
         path = tmp_path / f"{number}.toml"
         path.write_text(block)
         loaded.append(load_settings(path, environ={}).settings)
@@ -41,17 +46,38 @@ def test_every_toml_block_is_a_configuration_that_loads(tmp_path: Path) -> None:
 
 
 def test_the_annotated_toml_names_every_key() -> None:
-    """No key of the settings is missing from the README."""
-    annotated = fenced("toml")[1]
+    """No key of the settings is missing from the reference, neither from the file nor from the table."""
+    (annotated,) = fenced("toml", CONFIGURATION)
     for section, field in Settings.model_fields.items():
         part = annotated.partition(f"[{section}]")[2].partition("\n[")[0]
         for key in field.annotation.model_fields:  # type: ignore[union-attr]
             assert re.search(rf"^(# )?{key} =", part, re.MULTILINE), f"{section}.{key}"
+            assert f"\n| `{section}.{key}` | " in CONFIGURATION
 
 
 def test_the_example_message_holds_its_schema() -> None:
-    """The defect of the README validates against the shipped schema."""
-    message = json.loads(fenced("json")[0])
+    """The defect of the reference validates against the shipped schema."""
+    (example,) = fenced("json", MESSAGES)
     schema = json.loads((ROOT / "inspector" / "schemas" / "defect-2.json").read_text())
 
-    Draft202012Validator(schema).validate(message)
+    Draft202012Validator(schema).validate(json.loads(example))
+
+
+def test_the_reference_explains_every_topic() -> None:
+    """Each message type has its row in the table of topics and its list of keys."""
+    for topic in MESSAGE_TYPES:
+        assert re.search(rf"^\| [^|]*`{topic}`", MESSAGES, re.MULTILINE), topic
+        assert f"\n### {topic}\n" in MESSAGES, topic
+
+
+def test_the_readme_is_short() -> None:
+    """The README is read in one sitting; what is longer stands in `docs/`."""
+    assert len(README.splitlines()) <= 170
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
+    """Relative links name files of the repository."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\((?![a-z]+:)([^)#\s]+)", text):
+        assert (page.parent / target).exists(), target

@@ -44,6 +44,7 @@ for file in "$source"/deploy/install/examples/*.toml; do put "$file" "$doc/examp
 for file in install operations security supply-chain monitoring runbook; do
   [ ! -f "$source/docs/$file.md" ] || put "$source/docs/$file.md" "$doc/$file.md"
 done
+for file in "$source"/docs/reference/*.md; do put "$file" "$doc/reference/$(basename "$file")"; done
 put "$source/CHANGELOG.md" "$doc/CHANGELOG.md"
 (cd "$source/deploy/monitoring" && find grafana prometheus alertmanager -type f | sort) | while read -r file; do
   put "$source/deploy/monitoring/$file" "usr/share/inspector/monitoring/$file"

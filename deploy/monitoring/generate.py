@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deploy.monitoring import dashboards, rules, targets
-from deploy.monitoring.series import exposed_name, families, label_values, make_metrics
 from inspector.settings.sections import Settings
 
 HERE = Path(__file__).resolve().parent
@@ -46,7 +45,6 @@ def fill(document: str) -> str:
         KeyError: A block that nothing generates.
     """
     tables: Mapping[str, str] = {
-        "metrics": "\n".join(_metric_rows()),
         "records": "\n".join(_record_rows()),
         "alerts": "\n".join(_alert_rows()),
         "panels": "\n".join(_panel_rows()),
@@ -63,17 +61,6 @@ def _example_stations() -> Iterator[Settings]:
                 "http": {"port": FIRST_PORT + number},
             }
         )
-
-
-def _metric_rows() -> Iterator[str]:
-    yield "| metric | kind | labels | what it tells |"
-    yield "| --- | --- | --- | --- |"
-    for metric in families(make_metrics()).values():
-        (family,) = metric.collect()
-        name = family.name if family.type == "histogram" else exposed_name(metric)
-        labels = {label: values for label, values in label_values(metric).items() if label != "le"}
-        shown = "; ".join(f"`{label}`: {', '.join(sorted(values))}" for label, values in labels.items())
-        yield f"| `{name}` | {family.type} | {shown} | {family.documentation} |"
 
 
 def _record_rows() -> Iterator[str]:

@@ -7,7 +7,6 @@ rule or a panel. What comes from the scrape instead of the program (`up`, `stati
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Histogram, Info, ProcessCollector
 from prometheus_client.metrics import MetricWrapperBase
@@ -28,11 +27,6 @@ def make_metrics() -> Metrics:
     """Return the metric table of a station with the shipped bundle, on a registry of its own."""
     card = load_bundle(find_bundle(DEFAULT_BUNDLE)).card
     return Metrics(CollectorRegistry(), card.defect_labels, card.severity)
-
-
-def families(metrics: Metrics) -> Mapping[str, MetricWrapperBase]:
-    """Return the metrics of the table by their name in the program, in the order of declaration."""
-    return {name: value for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)}
 
 
 def exposed_name(metric: MetricWrapperBase, part: str = "") -> str:

@@ -1,7 +1,7 @@
 """Every metric, in one place, on a registry that is handed in.
 
 Base units, `_total` for counters, label values from fixed sets and there from the start with 0, no ids in labels,
-timestamps rather than ages. They show progress, not liveness. `docs/monitoring.md` is tested against this module.
+timestamps rather than ages. They show progress, not liveness. `docs/reference/metrics.md` is generated from them.
 """
 
 from __future__ import annotations

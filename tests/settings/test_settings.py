@@ -27,7 +27,8 @@ name = "cam1"
 kind = "folder"
 path = "/srv/frames"
 """
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = (ROOT / "README.md", ROOT / "docs/reference/configuration.md")
 
 
 def write(folder: Path, text: str = "", base: str = SMALLEST) -> Path:
@@ -484,23 +485,21 @@ def test_the_state_of_a_unit(tmp_path: Path, file: str, environ: dict[str, str],
     assert expected == str(state_folder(load(tmp_path, ""), environ, Path(file)))
 
 
-def readme_blocks() -> list[str]:
-    return re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL) if README.exists() else []
+def documented_blocks() -> list[str]:
+    return [block for page in PAGES for block in re.findall(r"```toml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
 
 
-@pytest.mark.parametrize("number", range(len(readme_blocks())))
-def test_every_configuration_in_the_readme_loads(tmp_path: Path, number: int) -> None:
-    """What the README shows is taken as it stands."""
-    block = readme_blocks()[number]
+@pytest.mark.parametrize("number", range(len(documented_blocks())))
+def test_every_documented_configuration_loads(tmp_path: Path, number: int) -> None:
+    """What README and reference show is taken as it stands."""
+    block = documented_blocks()[number]
 
     assert load_settings(write(tmp_path, base=block), environ={}).settings.station.name
 
 
 def test_the_annotated_configuration_is_complete() -> None:
-    """The README's annotated file names every key in order, with its default and its description."""
-    annotated = max(readme_blocks(), key=len, default="")
-    if "# Plant." not in annotated:
-        pytest.skip("the README has no annotated configuration yet")
+    """The reference's annotated file names every key in order, with its default and its description."""
+    annotated = max(documented_blocks(), key=len)
     shown = re.findall(r"^(?:# )?([a-z_0-9]+) =.*?  # (.*)$|^\[([a-z]+)\]", annotated, re.MULTILINE)
     expected: list[tuple[str, str, str]] = []
     for section, table in Settings.model_fields.items():
