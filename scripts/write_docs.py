@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -33,6 +33,7 @@ from inspector.labels import CLEAN
 from inspector.messages import MESSAGE_TYPES, Body, Evidence, Moment, Uuid, encode, schema_file
 from inspector.model.bundle import DEFAULT_BUNDLE, find_bundle, load_bundle
 from inspector.settings.sections import Settings
+from inspector.settings.source import SOURCE_KINDS, SourceOptions
 from inspector.telemetry.metrics import Metrics
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
@@ -45,13 +46,15 @@ HELP_COLUMNS = 110
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def section_models() -> Iterator[tuple[str, type[BaseModel]]]:
-    """Yield each section of the configuration with its class."""
+def section_models() -> Iterator[tuple[str, list[type[BaseModel]]]]:
+    """Yield each section of the configuration with its class, `source` with one for each kind."""
     for section, field in Settings.model_fields.items():
-        kind = field.annotation
-        assert isinstance(kind, type)  # noqa: S101 - Settings is ours
-        assert issubclass(kind, BaseModel)  # noqa: S101
-        yield section, kind
+        if section == "source":
+            yield section, list(SOURCE_KINDS.values())
+            continue
+        assert isinstance(field.annotation, type)  # noqa: S101 - Settings is ours
+        assert issubclass(field.annotation, BaseModel)  # noqa: S101
+        yield section, [field.annotation]
 
 
 def toml_value(value: object) -> str:
@@ -64,33 +67,50 @@ def toml_value(value: object) -> str:
 
 
 def annotated_toml() -> str:
-    """Return the annotated TOML with every key; keys without a default are commented out."""
+    """Return the annotated TOML with every key; keys without a default are commented out, and so are other kinds'."""
     lines = ["```toml"]
-    for section, kind in section_models():
-        lines += ["", f"[{section}]  # {first_line(kind)}"] if len(lines) > 1 else [f"[{section}]"]
-        for key, entry in kind.model_fields.items():
-            text = f"  # {entry.description}"
-            dotted = f"{section}.{key}"
-            if dotted in REQUIRED:
-                lines.append(f"{key} = {REQUIRED[dotted]}{text}")
-            elif entry.default is None:
-                lines.append(f"# {key} ={text}")
-            else:
-                lines.append(f"{key} = {toml_value(entry.default)}{text}")
+    for section, (model, *others) in section_models():
+        says = first_line(SourceOptions if others else model)
+        lines += ["", f"[{section}]  # {says}"] if len(lines) > 1 else [f"[{section}]"]
+        lines += key_lines(section, model)
+        for other in others:
+            lines += ["#", *(f"# {line.removeprefix('# ')}" for line in key_lines("", other, COMMON_KEYS))]
     return "\n".join([*lines, "```"])
 
 
+COMMON_KEYS = set(SourceOptions.model_fields) - {"kind"}
+"""Keys of every kind of source: shown once."""
+
+
+def key_lines(section: str, model: type[BaseModel], shown: Set[str] = frozenset()) -> Iterator[str]:
+    """Yield a line for each key that is not shown yet, what is read first."""
+    keys = {key: entry for key, entry in model.model_fields.items() if key not in shown}
+    for key in sorted(keys, key=lambda key: key not in ("kind", "path")):
+        entry, dotted = keys[key], f"{section}.{key}"
+        if dotted in REQUIRED:
+            yield f"{key} = {REQUIRED[dotted]}  # {entry.description}"
+        elif entry.default is None:
+            yield f"# {key} =  # {entry.description}"
+        else:
+            yield f"{key} = {toml_value(entry.default)}  # {entry.description}"
+
+
 def key_table() -> str:
-    """Return what each key accepts, section by section."""
+    """Return what each key accepts, section by section, and which kinds of source use it where not all do."""
     rows = ["| key | accepts | default |", "| --- | --- | --- |"]
-    for section, kind in section_models():
-        schema = kind.model_json_schema()
-        for key, entry in kind.model_fields.items():
-            if entry.is_required():
+    for section, models in section_models():
+        for key in dict.fromkeys(key for model in models for key in model.model_fields):
+            users = [model for model in models if key in model.model_fields]
+            entry, schema = users[0].model_fields[key], users[0].model_json_schema()
+            if entry.is_required() or f"{section}.{key}" == "source.kind":
                 default = "required"
             else:
                 default = "unset" if entry.default is None else f"`{toml_value(entry.default)}`"
             values = accepted(schema["properties"][key], schema).removesuffix(" or null")  # TOML has no null
+            if f"{section}.{key}" == "source.kind":
+                values = ", ".join(f"`{kind}`" for kind in SOURCE_KINDS)
+            elif len(users) < len(models):
+                values += f" ({', '.join(kind for kind, model in SOURCE_KINDS.items() if model in users)})"
             rows.append(f"| `{section}.{key}` | {values} | {default} |")
     return "\n".join(rows)
 

@@ -122,6 +122,7 @@ def test_every_example_is_a_good_configuration(example: Path) -> None:
     loaded = load_settings(example, environ={})
 
     assert loaded.settings.http.port
+    assert loaded.warnings == ()
 
 
 def test_examples_and_demo_may_run_side_by_side() -> None:
@@ -130,7 +131,7 @@ def test_examples_and_demo_may_run_side_by_side() -> None:
     for values in (
         [one.http.port for one in all_settings],
         [one.root for one in all_settings],
-        [one.source.path for one in all_settings],
+        [getattr(one.source, "path", one.source.kind) for one in all_settings],
     ):
         assert len(set(values)) == len(EXAMPLES)
 

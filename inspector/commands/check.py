@@ -25,6 +25,7 @@ from inspector.http.server import require_listener
 from inspector.settings.loading import Loaded, load_settings
 from inspector.settings.places import STATION_STATE, is_station_file, state_folder
 from inspector.settings.sections import Settings
+from inspector.settings.source import CameraOptions, FolderOptions, LinesOptions
 from inspector.sinks.mqtt.connection import probe_broker
 from inspector.sinks.mqtt.options import require_files
 from inspector.sources.base import EndOfSource, NoLedger, SourceContext
@@ -80,6 +81,7 @@ def check_files(paths: Sequence[Path]) -> list[Report]:
             continue
         loaded.append((report, one))
         _show_values(report, one)
+        report.notes += one.warnings
         _check_bundle(report, one.settings)
         _check_store(report, state_folder(one.settings, unit_file=path))
         _check_http(report, one.settings, is_station_file(path))
@@ -165,7 +167,7 @@ def _station_at(options: HttpOptions, tls: bool) -> str | None:
 
 
 def _check_source(report: Report, settings: Settings) -> None:
-    if settings.source.kind == "lines" and settings.source.path == "-":
+    if isinstance(settings.source, LinesOptions) and settings.source.path == "-":
         report.good.append("source: standard input, not read by a check")
         return
     try:
@@ -222,8 +224,9 @@ def _check_paths(report: Report, loaded: Loaded) -> None:
         for name, value in loaded.items()
         if isinstance(value, Path) and not loaded.origins[name].startswith("credential")
     }
-    camera = source.kind == "camera" and not source.path.isdecimal() and "://" not in source.path
-    if source.kind == "folder" or camera:
+    if isinstance(source, FolderOptions) or (
+        isinstance(source, CameraOptions) and not source.path.isdecimal() and not source.remote
+    ):
         named["source.path"] = Path(source.path)
     if "/" in settings.model.path:
         named["model.path"] = Path(settings.model.path)
@@ -246,7 +249,8 @@ def _check_as_unit(report: Report, key: str, path: Path, settings: Settings) -> 
     wanted = {"-r": "read"}
     if path.is_dir():
         wanted["-x"] = "enter"
-    changes = {settings.source.finished, settings.source.refused} - {"keep"}
+    source = settings.source
+    changes = isinstance(source, FolderOptions) and {source.finished, source.refused} != {"keep"}
     if key in {"source.finished_dir", "source.refused_dir"} or (key == "source.path" and changes and path.is_dir()):
         wanted["-w"] = "write"
     if not path.exists():

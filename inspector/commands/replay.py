@@ -18,7 +18,8 @@ from inspector.items import Tick
 from inspector.messages import encode
 from inspector.model.pool import WorkerPool
 from inspector.settings.loading import load_settings
-from inspector.settings.sections import Settings, Source
+from inspector.settings.sections import Settings
+from inspector.settings.source import AnySource, CameraOptions, FolderOptions, LinesOptions, as_kind
 from inspector.sources.base import EndOfSource, FrameSource, NoLedger, SourceContext
 from inspector.sources.folder import FolderSource
 from inspector.sources.opening import open_source
@@ -82,13 +83,13 @@ def _items(path: Path, settings: Settings) -> Iterator[Frame | Gap]:
     moment = datetime.fromtimestamp(int(path.stat().st_mtime), tz=UTC)
     context, ledger = SourceContext(StillClock(moment), lambda: 1, "replay"), NoLedger()
     if path.is_dir():
-        changes = {"kind": "folder", "path": str(path), "settle_s": 0.0, "finished": "keep", "refused": "keep"}
-        folder = FolderSource(Source.model_validate({**settings.source.model_dump(), **changes}), context, ledger)
+        stills = as_kind(settings.source, FolderOptions, path=str(path), settle_s=0.0, finished="keep", refused="keep")
+        folder = FolderSource(stills, context, ledger)
         yield from _until_end(folder, lambda: folder.is_caught_up)
         return
-    kind = "lines" if settings.source.kind == "lines" else "camera"
-    values = Source.model_validate({**settings.source.model_dump(), "kind": kind, "path": str(path.absolute())})
-    yield from _until_end(open_source(values, context, ledger), lambda: False)
+    kind: type[AnySource] = LinesOptions if isinstance(settings.source, LinesOptions) else CameraOptions
+    options = as_kind(settings.source, kind, path=str(path.absolute()))
+    yield from _until_end(open_source(options, context, ledger), lambda: False)
 
 
 def _some(items: Iterator[Frame | Gap], path: Path) -> Iterator[Frame | Gap]:

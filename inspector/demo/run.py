@@ -78,13 +78,13 @@ def _run(settings: Settings, seconds: float | None, headless: bool) -> int:
     def look() -> Score:
         done = source.committed_lines
         near = source.strip.defects(0, done) if done else []
-        return score(ledger, [one for one in near if one.box.bottom <= done - settings.source.overlap_lines], near)
+        return score(ledger, [one for one in near if one.box.bottom <= done - source.options.overlap_lines], near)
 
     if headless:
         station.run(until=is_over)
     else:
         page = station.http.url if station.http is not None else None
-        view = ScreenView(settings, station.metrics, station.health, page)
+        view = ScreenView(settings, source.options.speed_m_s, station.metrics, station.health, page)
         with Live(console=Console(), refresh_per_second=4) as screen:
 
             def show() -> bool:

@@ -20,10 +20,12 @@ class ScreenView:
     """What the screen reads of the station.
 
     Attributes:
+        speed_m_s: Of the drawn strip.
         page: Address of the status page, or None.
     """
 
     settings: Settings
+    speed_m_s: float
     metrics: Metrics
     health: HealthBoard
     page: str | None
@@ -37,7 +39,7 @@ def draw_screen(view: ScreenView, ledger: DemoTally, now: Score, passed_s: float
     tiles, metres = counts.all_tiles, counts.strip_meters.get(INSPECTED, 0.0)
     for name, text in (
         ("health", health.state + (f" ({health.reason})" if health.reason else "")),
-        ("strip", f"{settings.source.speed_m_s:g} m/s, {metres:.1f} m inspected"),
+        ("strip", f"{view.speed_m_s:g} m/s, {metres:.1f} m inspected"),
         ("throughput", f"{tiles / max(passed_s, 0.1):.0f} tiles/s, {tiles:.0f} tiles"),
         ("drawn, found", f"{now.drawn}, {now.found}, {now.right_label} named right, {now.false_alarms} false alarms"),
         ("status page", view.page or "off"),

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -22,6 +22,7 @@ from pydantic_settings.exceptions import SettingsError
 from inspector.errors import ConfigError
 from inspector.settings.places import find_credential
 from inspector.settings.sections import Settings
+from inspector.settings.source import SOURCE_KINDS
 
 ENV_PREFIX = "INSPECTOR_"
 RESERVED_ENV = frozenset({"INSPECTOR_TEST_DATA", "INSPECTOR_TRAINING_DATA", "INSPECTOR_CRASH_AT"})
@@ -37,14 +38,30 @@ CREDENTIALS = {
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings and where each value came from (`file`, `env NAME`, `credential`, `default`), by `section.key`.
+    """Settings and where each value came from, by `section.key`.
 
     A value in an array of tables has its number in its name: `recipe.0.name`.
+
+    Attributes:
+        settings: What is configured.
+        origins: The file, `env NAME`, `credential NAME`, `command line` or `default`.
+        path: The file.
+        unused: Names of values that were given and that no part of the station looks at.
     """
 
     settings: Settings
     origins: Mapping[str, str]
     path: Path | None
+    unused: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for people: what is passed over now and will be refused by the next release."""
+        return tuple(
+            f"{self.origins[name]}: {name}: kind = {self.settings.source.kind!r} does not use this key,"
+            " and the next release refuses it"
+            for name in self.unused
+        )
 
     def items(self) -> Iterator[tuple[str, Any]]:
         """Yield every value by the same names as `origins`."""
@@ -89,10 +106,9 @@ def load_settings(
         origins = _origins(layers)
         raise ConfigError("\n".join(_explain(error, origins, path) for error in exc.errors(include_url=False))) from exc
     origins = _origins(layers)
-    loaded = Loaded(settings, origins, path)
-    for name, _ in loaded.items():
-        origins.setdefault(name, "default")
-    return loaded
+    used = dict(Loaded(settings, origins, path).items())
+    unused = tuple(sorted(origins.keys() - used.keys()))
+    return Loaded(settings, dict.fromkeys(used, "default") | origins, path, unused)
 
 
 class Layer(InitSettingsSource):
@@ -208,13 +224,14 @@ def _require_table(where: str, section: str, value: Any, *, array: bool) -> None
         raise ConfigError(f"{where}: a [{section}] table is wanted")
 
 
-def sections_of(settings_class: type[Settings] = Settings) -> dict[str, Mapping[str, FieldInfo]]:
-    """Return the keys of each section that is one table, with what is declared of them."""
-    return {
-        section: field.annotation.model_fields
-        for section, field in settings_class.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    }
+def sections_of(settings_class: type[Settings] = Settings) -> dict[str, dict[str, FieldInfo]]:
+    """Return the keys of each section that is one table, with what is declared of them; of `source`, of all kinds."""
+    found: dict[str, dict[str, FieldInfo]] = {}
+    for section, field in settings_class.model_fields.items():
+        for model in get_args(field.annotation) or (field.annotation,):
+            if isinstance(model, type) and issubclass(model, BaseModel) and not _is_array(field):
+                found[section] = dict(model.model_fields) | found.get(section, {})
+    return found
 
 
 def _is_array(field: FieldInfo) -> bool:
@@ -222,14 +239,25 @@ def _is_array(field: FieldInfo) -> bool:
 
 
 def _explain(error: Any, origins: Mapping[str, str], path: Path | None) -> str:
-    parts = [str(part) for part in error["loc"]]
+    parts, message, value = _plain_parts(error["loc"]), str(error["msg"]).removeprefix("Value error, "), error["input"]
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):  # the kind, not the whole table, is wrong
+        parts, kinds = [*parts, "kind"], [repr(kind) for kind in SOURCE_KINDS]
+        message = f"Input should be {', '.join(kinds[:-1])} or {kinds[-1]}"
+        value = value.get("kind")
     near = (origins.get(".".join(parts[:count])) for count in range(len(parts), 0, -1))
     origin = next((one for one in near if one), str(path or "configuration"))
-    message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         message = "unknown key"
-    elif error["type"] == "missing":
+    elif error["type"] in ("missing", "union_tag_not_found"):
         message = "missing"
-    hidden = error["type"] in {"missing", "value_error", "extra_forbidden"}  # an unknown key may hold a secret
-    shown = "" if hidden else f": {error['input']!r}"
+    # An unknown key may hold a secret.
+    hidden = error["type"] in {"missing", "union_tag_not_found", "value_error", "extra_forbidden"}
+    shown = "" if hidden else f": {value!r}"
     return f"{origin}: {'.'.join(parts)}: {message}{shown}"
+
+
+def _plain_parts(loc: Sequence[str | int]) -> list[str]:
+    """Return where a value is as it is written in the file: `source.path`, without the kind between the two."""
+    return [
+        str(part) for place, part in enumerate(loc) if not (place == 1 and loc[0] == "source" and part in SOURCE_KINDS)
+    ]

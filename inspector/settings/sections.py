@@ -1,7 +1,8 @@
 """Every setting, declared once: type, default, range, unit, one sentence.
 
-Unknown keys are refused by name; `loading` reads values and knows where each came from. Constructors get what they
-use; only the station's wiring and the commands see the whole tree.
+Unknown keys are refused by name. `[source]` is declared in `source`, a class for each kind; `loading` reads values and
+knows where each came from. Constructors get their section, or what they use of it; only the station's wiring and the
+commands see the whole tree.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ import ipaddress
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from inspector.command_table import COMMANDS, DEFAULT_COMMANDS
 from inspector.labels import Severity
 from inspector.model.bundle import DEFAULT_BUNDLE
-from inspector.pictures.limits import MAX_FILE_BYTES, MAX_FRAME_PX
+from inspector.settings.section import Section
+from inspector.settings.source import AnySource, find_unused
 
 TopicLevel = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^+#/\x00\s]+$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -34,11 +35,7 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"  # 127.example.com is a name like any other
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Station(_Section):
+class Station(Section):
     """Which camera this is; each name is one level of the MQTT topics."""
 
     site: TopicLevel = Field(description="Plant.")
@@ -51,94 +48,7 @@ class Station(_Section):
         return f"{self.site}/{self.line}/{self.name}"
 
 
-class Source(_Section):
-    """Where frames come from."""
-
-    kind: Literal["folder", "camera", "lines", "demo"] = Field(description="What is read.")
-    path: str = Field(
-        default="",
-        description="folder: directory; camera: index, device path, URL or video file;"
-        " lines: path, tcp://HOST:PORT, unix://PATH or '-'; demo: unused.",
-    )
-    max_file_bytes: int = Field(default=MAX_FILE_BYTES, ge=1024, description="Larger picture files are refused.")
-    max_frame_px: int = Field(default=MAX_FRAME_PX, ge=1024, description="Frames with more pixels are refused.")
-    full_scale: int | None = Field(
-        default=None, ge=256, le=65535, description="Value that is white in 16-bit pictures; unset: the upper 8 bits."
-    )
-    rescan_s: float = Field(default=2.0, gt=0, le=3600, description="Pause between two scans of the folder.")
-    settle_s: float = Field(
-        default=1.0, ge=0, le=3600, description="A file found by a scan must have stayed unchanged this long."
-    )
-    patterns: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        default=("*.jpg", "*.jpeg", "*.png", "*.bmp", "*.tif", "*.tiff"),
-        min_length=1,
-        description="File names to take, compared without regard to case.",
-    )
-    recursive: bool = Field(default=True, description="Watch the folders below, too.")
-    finished: Literal["keep", "move", "delete"] = Field(default="keep", description="What becomes of inspected files.")
-    refused: Literal["keep", "move", "delete"] = Field(default="keep", description="What becomes of refused files.")
-    finished_dir: Path | None = Field(default=None, description="Where finished files go; needed by finished = 'move'.")
-    refused_dir: Path | None = Field(default=None, description="Where refused files go; needed by refused = 'move'.")
-    mm_per_px: float | None = Field(
-        default=None, gt=0, le=100, description="Scale; unset: the card's, if it knows one."
-    )
-    open_timeout_s: float = Field(default=5.0, gt=0, le=120, description="Longest wait for a camera to open.")
-    read_timeout_s: float = Field(default=2.0, gt=0, le=60, description="Longest wait for the next frame.")
-    frozen_frames: int = Field(
-        default=50,
-        ge=0,
-        le=100_000,
-        description="This many identical live frames in a row, 2 or more, are a frozen camera; 0: never.",
-    )
-    independent: bool | None = Field(
-        default=None, description="Each frame shows another piece; unset: true for folders, false for streams."
-    )
-    rtsp_transport: Literal["tcp", "udp"] = Field(default="tcp", description="How RTSP carries pictures.")
-    format: Literal["mono8", "pgm", "y4m"] = Field(default="mono8", description="lines: framing of the stream.")
-    width_px: int | None = Field(default=None, ge=16, le=65536, description="lines: pixels of one line (mono8).")
-    frame_lines: int = Field(default=400, ge=16, le=65536, description="lines: lines of one frame.")
-    overlap_lines: int = Field(default=100, ge=0, le=32768, description="lines: lines shared with the frame before.")
-    speed_m_s: float = Field(default=2.0, gt=0, le=50, description="demo: speed of the drawn strip.")
-    seed: int = Field(default=0, ge=0, description="demo: what is drawn.")
-    images: Path | None = Field(default=None, description="demo: compose the strip from pictures in DIR/<label>/.")
-
-    @field_validator("path")
-    @classmethod
-    def _no_user_info(cls, value: str) -> str:
-        if "://" in value:
-            url = urlsplit(value)
-            try:
-                whole = url.port is None or url.port > 0
-            except ValueError:  # `user:pa/ss@host` splits at the slash; the text would show the password
-                whole = False
-            if "@" in url.netloc or not whole:
-                raise ValueError("a URL without user and password is wanted: use source.credentials_file")
-        return value
-
-    @field_validator("frozen_frames")
-    @classmethod
-    def _no_single_frame(cls, value: int) -> int:
-        if value == 1:
-            raise ValueError("0 or at least 2 is wanted, as one frame is like no other: 1")
-        return value
-
-    credentials_file: Path | None = Field(default=None, description="camera: file with `user:password` for the URL.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.kind != "demo" and not self.path:
-            raise ValueError(f"path is needed by kind = {self.kind!r}")
-        for key in ("finished", "refused"):
-            if getattr(self, key) == "move" and getattr(self, f"{key}_dir") is None:
-                raise ValueError(f"{key}_dir is needed by {key} = 'move'")
-        if self.kind == "lines" and self.format == "mono8" and self.width_px is None:
-            raise ValueError("width_px is needed by kind = 'lines' with format = 'mono8'")
-        if self.overlap_lines >= self.frame_lines:
-            raise ValueError(f"overlap_lines must be under frame_lines ({self.frame_lines}): {self.overlap_lines}")
-        return self
-
-
-class Tiling(_Section):
+class Tiling(Section):
     """How frames are cut; the tile's side comes from the bundle."""
 
     overlap_px: int = Field(
@@ -149,7 +59,7 @@ class Tiling(_Section):
     )
 
 
-class Model(_Section):
+class Model(Section):
     """Which bundle decides."""
 
     path: str = Field(default=DEFAULT_BUNDLE, description="Bundle folder, or the name of a shipped bundle.")
@@ -159,7 +69,7 @@ class Model(_Section):
     )
 
 
-class Decision(_Section):
+class Decision(Section):
     """When a tile is a defect, and when a defect is an alarm."""
 
     mode: Literal["observe", "alarm"] = Field(default="alarm", description="observe: record and publish, never alarm.")
@@ -177,7 +87,7 @@ class Decision(_Section):
     underexposed_share: Fraction = Field(default=0.98, description="Frames with more black (<= 5) are not inspected.")
 
 
-class Events(_Section):
+class Events(Section):
     """Which messages leave, and how alarms are held back."""
 
     frame_messages: bool | None = Field(default=None, description="One message per frame; unset: for stills only.")
@@ -197,7 +107,7 @@ class Events(_Section):
         return self
 
 
-class Mqtt(_Section):
+class Mqtt(Section):
     """The broker."""
 
     enabled: bool = Field(default=True, description="false: messages stay in the store.")
@@ -267,7 +177,7 @@ class Mqtt(_Section):
         return self
 
 
-class Store(_Section):
+class Store(Section):
     """The SQLite file with messages, outbox and ledger, and the evidence pictures."""
 
     path: Path | None = Field(
@@ -281,7 +191,7 @@ class Store(_Section):
     evidence_px: int = Field(default=640, ge=64, le=4096, description="Longest side of an evidence picture.")
 
 
-class Http(_Section):
+class Http(Section):
     """Metrics, health and the status page."""
 
     enabled: bool = Field(default=True, description="false: no listener at all.")
@@ -307,7 +217,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, case_sensitive=True)
 
     station: Station
-    source: Source
+    source: AnySource = Field(discriminator="kind", description="Where frames come from.")
     tiling: Tiling = Tiling()
     model: Model = Model()
     decision: Decision = Decision()
@@ -315,6 +225,15 @@ class Settings(BaseSettings):
     mqtt: Mqtt = Mqtt()
     store: Store = Store()
     http: Http = Http()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_unused(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Pass over keys that only other kinds of source use; `loading` warns of them, the next release refuses."""
+        source = values.get("source")
+        if not isinstance(source, dict) or not (unused := find_unused(source)):
+            return values
+        return {**values, "source": {key: value for key, value in source.items() if key not in unused}}
 
     @classmethod
     def settings_customise_sources(

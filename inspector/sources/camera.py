@@ -19,7 +19,7 @@ import numpy as np
 
 from inspector.errors import ConfigError, PictureError, SourceError
 from inspector.frame import Cause, Frame, Gap, Pixels
-from inspector.settings.sections import Source
+from inspector.settings.source import CameraOptions
 from inspector.sources.base import FrameSource, Policy, SourceContext
 from inspector.sources.capture import open_device, open_rtsp
 from inspector.sources.mjpeg import open_http
@@ -27,24 +27,24 @@ from inspector.sources.urls import sent_url, shown_url
 from inspector.sources.video import VideoFile
 
 
-def open_camera(values: Source, context: SourceContext) -> FrameSource:
-    """Return the source for `values.path`: device index or path, URL, or video file.
+def open_camera(options: CameraOptions, context: SourceContext) -> FrameSource:
+    """Return the source for `options.path`: device index or path, URL, or video file.
 
     Raises:
         ConfigError: A URL of another kind than RTSP or HTTP.
     """
-    path = values.path
+    path = options.path
     if "://" in path:
         url = urlsplit(path)
         if url.scheme in ("rtsp", "rtsps"):
-            return LiveCamera(values, context, shown_url(url), lambda: open_rtsp(values, url, context.clock))
+            return LiveCamera(options, context, shown_url(url), lambda: open_rtsp(options, url, context.clock))
         if url.scheme in ("http", "https"):
             sent = sent_url(url)
-            return LiveCamera(values, context, shown_url(url), lambda: open_http(values, sent, context.clock))
+            return LiveCamera(options, context, shown_url(url), lambda: open_http(options, sent, context.clock))
         raise ConfigError(f"source.path: rtsp://, rtsps://, http:// or https:// is wanted: {url.scheme}://")
     if path.isdecimal() or path.startswith("/dev/"):
-        return LiveCamera(values, context, f"camera {path}", lambda: open_device(values, context.clock))
-    return VideoFile(values, context)
+        return LiveCamera(options, context, f"camera {path}", lambda: open_device(options, context.clock))
+    return VideoFile(options, context)
 
 
 class Stream(Protocol):
@@ -74,7 +74,7 @@ class LiveCamera:
     said when it is noticed, and again, with how many frames were missing, when it ends.
 
     Args:
-        values: The section `[source]`.
+        options: The section `[source]`.
         context: Time and epochs.
         description: What to call the camera, without secrets.
         open_stream: Opens it, or raises `SourceError`.
@@ -83,10 +83,10 @@ class LiveCamera:
     policy = Policy.LIVE
 
     def __init__(
-        self, values: Source, context: SourceContext, description: str, open_stream: Callable[[], Stream]
+        self, options: CameraOptions, context: SourceContext, description: str, open_stream: Callable[[], Stream]
     ) -> None:
         self.description = description
-        self._values = values
+        self._options = options
         self._context = context
         self._open_stream = open_stream
         self._stream: Stream | None = None
@@ -154,8 +154,8 @@ class LiveCamera:
         frame_id, self._next_frame_id = self._next_frame_id, self._next_frame_id + 1
         if isinstance(picture, PictureError):
             return self._refuse(frame_id, picture)
-        if (pixel_count := picture.shape[0] * picture.shape[1]) > self._values.max_frame_px:
-            text = f"{self.description}: more than {self._values.max_frame_px} pixels: {pixel_count}"
+        if (pixel_count := picture.shape[0] * picture.shape[1]) > self._options.max_frame_px:
+            text = f"{self.description}: more than {self._options.max_frame_px} pixels: {pixel_count}"
             return self._refuse(frame_id, PictureError(text, Cause.TOO_LARGE))
         return self._note_picture(self._to_frame(frame_id, picture))
 
@@ -167,7 +167,7 @@ class LiveCamera:
             captured_at=self._context.clock.now(),
             captured_mono_s=self._context.clock.monotonic(),
             identity=self._context.stream_identity(self._epoch, frame_id),
-            independent=bool(self._values.independent),
+            independent=bool(self._options.independent),
         )
 
     def _refuse(self, frame_id: int, exc: PictureError) -> Gap:
@@ -179,13 +179,13 @@ class LiveCamera:
             epoch=self._epoch,
             frames=1,
             frame_id=frame_id,
-            identity=self._context.stream_identity(self._epoch, frame_id) if self._values.independent else None,
+            identity=self._context.stream_identity(self._epoch, frame_id) if self._options.independent else None,
             detail=str(exc),
         )
 
     def _note_picture(self, frame: Frame) -> Frame | Gap | None:
         """Pass the frame on unless it is one too many of the same."""
-        limit = self._values.frozen_frames
+        limit = self._options.frozen_frames
         if self._last is None or not _same_pixels(self._last, frame.pixels):
             was_frozen = bool(limit) and self._same >= limit
             gap = self._frozen_gap(frame.captured_at) if was_frozen and self._unsaid else None

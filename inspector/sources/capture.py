@@ -22,7 +22,7 @@ import numpy as np
 from inspector.clock import Clock
 from inspector.errors import PictureError, SourceError
 from inspector.frame import Pixels
-from inspector.settings.sections import Source
+from inspector.settings.source import CameraOptions
 from inspector.sources.diagnosis import find_out_why
 from inspector.sources.login import read_login
 from inspector.sources.urls import shown_url
@@ -39,9 +39,9 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 class CaptureStream:
     """A camera behind `cv2.VideoCapture`; see `camera.Stream`."""
 
-    def __init__(self, capture: cv2.VideoCapture, values: Source, clock: Clock, description: str) -> None:
+    def __init__(self, capture: cv2.VideoCapture, options: CameraOptions, clock: Clock, description: str) -> None:
         self._capture = capture
-        self._values = values
+        self._options = options
         self._clock = clock
         self._description = description
         self._fresh = False
@@ -58,7 +58,7 @@ class CaptureStream:
         started_s = self._clock.monotonic()
         taken, pixels = self._capture.read()
         # From a camera that hangs H.264 still gives the frames it held back, each after a whole time-out.
-        if not taken or self._clock.monotonic() - started_s >= self._values.read_timeout_s:
+        if not taken or self._clock.monotonic() - started_s >= self._options.read_timeout_s:
             raise SourceError(f"camera stopped delivering: {self._description}")
         return np.asarray(pixels, dtype=np.uint8)
 
@@ -82,13 +82,13 @@ class CaptureStream:
         self._capture.release()
 
 
-def open_device(values: Source, clock: Clock) -> CaptureStream:
+def open_device(options: CameraOptions, clock: Clock) -> CaptureStream:
     """Open a V4L2 device by its number or path.
 
     Raises:
         SourceError: It is not there, not ours to use, in use, or sends more pixels than allowed.
     """
-    path = values.path
+    path = options.path
     device = Path(f"/dev/video{path}" if path.isdecimal() else path)
     if not device.exists():
         raise SourceError(f"camera is not there: {device}")
@@ -97,68 +97,68 @@ def open_device(values: Source, clock: Clock) -> CaptureStream:
     capture = cv2.VideoCapture(int(path) if path.isdecimal() else path, cv2.CAP_V4L2)
     if not capture.isOpened():
         raise SourceError(f"camera cannot be opened (in use, or no capture device): {device}")
-    check_size(capture, values, str(device))
-    return CaptureStream(capture, values, clock, str(device))
+    check_size(capture, options.max_frame_px, str(device))
+    return CaptureStream(capture, options, clock, str(device))
 
 
-def open_rtsp(values: Source, url: SplitResult, clock: Clock) -> CaptureStream:
+def open_rtsp(options: CameraOptions, url: SplitResult, clock: Clock) -> CaptureStream:
     """Open an RTSP camera; see `open_url`."""
-    options = {
-        "rtsp_transport": values.rtsp_transport,
+    ffmpeg = {
+        "rtsp_transport": options.rtsp_transport,
         "fflags": "nobuffer+discardcorrupt",
         "flags": "low_delay",
         "analyzeduration": "300000",
         "protocol_whitelist": "rtsp,rtsps,rtp,srtp,tcp,udp,tls,crypto",
         "allowed_media_types": "video",
     }
-    return open_url(values, url, clock, options)
+    return open_url(options, url, clock, ffmpeg)
 
 
-def open_url(values: Source, url: SplitResult, clock: Clock, options: dict[str, str]) -> CaptureStream:
+def open_url(options: CameraOptions, url: SplitResult, clock: Clock, ffmpeg: dict[str, str]) -> CaptureStream:
     """Open a URL with FFmpeg.
 
     Args:
-        values: Limits and time-outs, and where the login is.
+        options: Limits and time-outs, and where the login is.
         url: Without user and password.
         clock: Time.
-        options: FFmpeg's own options, the whitelist of protocols among them.
+        ffmpeg: FFmpeg's own options, the whitelist of protocols among them.
 
     Raises:
         SourceError: It cannot be opened, with the reason that the camera itself gives.
     """
     description = shown_url(url)
-    user = read_login(values)
+    user = read_login(options.credentials_file)
     named = url
     if user is not None:
         login = ":".join(quote(part, safe="") for part in user)
         named = url._replace(netloc=f"{login}@{url.netloc}")
-    capture = open_ffmpeg(named.geturl(), values, options)
+    capture = open_ffmpeg(named.geturl(), options, ffmpeg)
     if not capture.isOpened():
         raise SourceError(f"camera cannot be opened: {description}: {find_out_why(url, user)}")
-    check_size(capture, values, description)
-    return CaptureStream(capture, values, clock, description)
+    check_size(capture, options.max_frame_px, description)
+    return CaptureStream(capture, options, clock, description)
 
 
-def open_ffmpeg(name: str, values: Source, options: dict[str, str]) -> cv2.VideoCapture:
+def open_ffmpeg(name: str, options: CameraOptions, ffmpeg: dict[str, str]) -> cv2.VideoCapture:
     """Let FFmpeg open a file or URL (which may hold a password); whether it did, `isOpened` says."""
     parameters = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-        int(values.open_timeout_s * 1000),
+        int(options.open_timeout_s * 1000),
         cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-        int(values.read_timeout_s * 1000),
+        int(options.read_timeout_s * 1000),
     ]
-    with _ffmpeg_options(options):
+    with _ffmpeg_options(ffmpeg):
         capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, parameters)
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # boxes are in the pixels that the camera sends
     return capture
 
 
 @contextlib.contextmanager
-def _ffmpeg_options(options: dict[str, str]) -> Iterator[None]:
+def _ffmpeg_options(ffmpeg: dict[str, str]) -> Iterator[None]:
     """Set FFmpeg's options for one opening: OpenCV takes them from the environment of the process only."""
     with _options_lock:
         before = os.environ.get(_OPTIONS)
-        os.environ[_OPTIONS] = "|".join(f"{key};{value}" for key, value in options.items())
+        os.environ[_OPTIONS] = "|".join(f"{key};{value}" for key, value in ffmpeg.items())
         try:
             yield
         finally:
@@ -168,12 +168,12 @@ def _ffmpeg_options(options: dict[str, str]) -> Iterator[None]:
                 os.environ[_OPTIONS] = before
 
 
-def check_size(capture: cv2.VideoCapture, values: Source, description: str) -> None:
-    """Release `capture` and raise a SourceError if its pictures have more than `max_frame_px` pixels."""
+def check_size(capture: cv2.VideoCapture, max_px: int, description: str) -> None:
+    """Release `capture` and raise a SourceError if its pictures have more than `max_px` pixels."""
     width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-    if width * height > values.max_frame_px:
+    if width * height > max_px:
         capture.release()
-        raise SourceError(f"{description}: more than {values.max_frame_px} pixels: {width}x{height}")
+        raise SourceError(f"{description}: more than {max_px} pixels: {width}x{height}")
 
 
 def pixel_format(capture: cv2.VideoCapture) -> bytes:

@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 
 from inspector.clock import Clock
 from inspector.errors import ConfigError, SourceError
-from inspector.settings.sections import Source
 from inspector.sources.base import READ_TIMEOUT_S
 
 MAX_HEADER_BYTES = 1024
@@ -191,23 +190,26 @@ def check_address(path: str) -> None:
         raise ConfigError(f"source.path: a path, tcp://HOST:PORT, unix://PATH or '-' is wanted: {path}")
 
 
-def open_channel(values: Source) -> Channel:
-    """Open `source.path`: '-' (standard input), tcp://HOST:PORT, unix://PATH, a FIFO or a file.
+def open_channel(path: str, timeout_s: float) -> Channel:
+    """Open '-' (standard input), tcp://HOST:PORT, unix://PATH, a FIFO or a file.
+
+    Args:
+        path: Which of them.
+        timeout_s: Longest wait for a socket.
 
     Raises:
         SourceError: It is not there, or is nothing that lines can be read from.
     """
-    path = values.path
     try:
         if path == "-":
             return Channel(sys.stdin.fileno(), reconnects=False)
         if path.startswith("tcp://"):
             url = urlsplit(path)
-            return _from_socket(socket.create_connection((url.hostname, url.port), values.open_timeout_s))
+            return _from_socket(socket.create_connection((url.hostname, url.port), timeout_s))
         if path.startswith("unix://"):
             client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                client.settimeout(values.open_timeout_s)
+                client.settimeout(timeout_s)
                 client.connect(path.removeprefix("unix://"))
             except BaseException:
                 client.close()

@@ -7,7 +7,7 @@ import threading
 from inspector.drawn.pasted import open_strip
 from inspector.drawn.strip import Strip
 from inspector.frame import Frame, Gap
-from inspector.settings.sections import Source
+from inspector.settings.source import DemoOptions
 from inspector.sources.base import READ_TIMEOUT_S, Policy, SourceContext
 
 
@@ -15,17 +15,18 @@ class DemoSource:
     """Draws `frame_lines` lines at a time, as fast as the strip would bring them.
 
     Attributes:
+        options: The section `[source]`.
         strip: What is drawn; the demo compares findings with it.
         committed_lines: Absolute line up to which everything was inspected and committed.
     """
 
     policy = Policy.LOSSLESS
 
-    def __init__(self, settings: Source, context: SourceContext) -> None:
-        self._settings = settings
+    def __init__(self, options: DemoOptions, context: SourceContext) -> None:
+        self.options = options
         self._context = context
-        self.strip: Strip = open_strip(settings.seed, settings.mm_per_px, settings.images)
-        self._lines_per_s = settings.speed_m_s * 1000 / self.strip.spec.mm_per_px
+        self.strip: Strip = open_strip(options.seed, options.mm_per_px, options.images)
+        self._lines_per_s = options.speed_m_s * 1000 / self.strip.spec.mm_per_px
         self._closed = threading.Event()
         self._epoch = 0
         self._frame_id = 0
@@ -37,7 +38,7 @@ class DemoSource:
     def description(self) -> str:
         """What is drawn."""
         spec = self.strip.spec
-        return f"demo strip, seed {spec.seed}, {spec.width_px} px wide, {self._settings.speed_m_s:g} m/s"
+        return f"demo strip, seed {spec.seed}, {spec.width_px} px wide, {self.options.speed_m_s:g} m/s"
 
     def read(self) -> Frame | Gap | None:
         """Return the next piece of strip when its last line has passed; see `FrameSource`."""
@@ -45,9 +46,9 @@ class DemoSource:
         if self._epoch == 0:
             self._epoch = self._context.next_epoch()
             self._started_mono_s = clock.monotonic()
-        overlap = self._settings.overlap_lines if self._next_line else 0
+        overlap = self.options.overlap_lines if self._next_line else 0
         first = self._next_line - overlap
-        count = self._settings.frame_lines
+        count = self.options.frame_lines
         due_mono_s = self._started_mono_s + (first + count) / self._lines_per_s
         if (wait_s := due_mono_s - clock.monotonic()) > 0:
             self._closed.wait(min(wait_s, READ_TIMEOUT_S))

@@ -20,7 +20,7 @@ from inspector.faults import crash_point
 from inspector.frame import Cause, FileStamp, Frame, Gap
 from inspector.pictures.decode import decode_picture
 from inspector.pictures.files import read_picture_file
-from inspector.settings.sections import Source
+from inspector.settings.source import FolderOptions
 from inspector.sources.base import Ledger, Policy, SourceContext
 from inspector.sources.folder_file import VANISHED, FoundFile, stamp_of
 from inspector.sources.folder_finder import Finder
@@ -36,7 +36,7 @@ class FolderSource:
     """Reads the pictures in a folder, and puts them away as the settings say once they are committed.
 
     Args:
-        values: The section `[source]`.
+        options: The section `[source]`.
         context: Time and epochs.
         ledger: What is finished already, and what the process died over.
 
@@ -46,21 +46,21 @@ class FolderSource:
 
     policy = Policy.LOSSLESS
 
-    def __init__(self, values: Source, context: SourceContext, ledger: Ledger) -> None:
-        self._values = values
+    def __init__(self, options: FolderOptions, context: SourceContext, ledger: Ledger) -> None:
+        self._options = options
         self._context = context
         self._clock = context.clock
         self._changed = threading.Condition()  # guards what other threads touch: `_closed`, the hints, files in work
         self._closed = False
-        self._finished = FinishedFiles(values)
+        self._finished = FinishedFiles(options)
         self._work = FilesInWork(ledger, self._changed)
-        self._finder = Finder(values, context.clock, self._work, self._finished, self._changed)
+        self._finder = Finder(options, context.clock, self._work, self._finished, self._changed)
         self._epoch = self._next_frame_id = 0
 
     @property
     def description(self) -> str:
         """The folder."""
-        return f"folder {self._values.path}"
+        return f"folder {self._options.path}"
 
     @property
     def is_caught_up(self) -> bool:
@@ -125,7 +125,7 @@ class FolderSource:
             why = PictureError(f"{key}: the process died {deaths} times while it worked on this file", Cause.DEADLY)
             return self._refuse(file, why, None)
         try:
-            data = read_picture_file(path, self._values.max_file_bytes, name=key)
+            data = read_picture_file(path, self._options.max_file_bytes, name=key)
         except PictureError as exc:
             if isinstance(exc.__cause__, OSError) and not self._is_given_up(file, exc.__cause__):
                 return None
@@ -138,7 +138,7 @@ class FolderSource:
         digest = hashlib.sha256(data).hexdigest()
         try:
             pixels = decode_picture(
-                data, name=key, max_px=self._values.max_frame_px, full_scale=self._values.full_scale
+                data, name=key, max_px=self._options.max_frame_px, full_scale=self._options.full_scale
             )
         except PictureError as exc:
             if file.closed and exc.reason == Cause.UNREADABLE:
@@ -157,13 +157,13 @@ class FolderSource:
             source_key=key,
             file_stamp=stamp,
             found_mono_s=file.found_s,
-            independent=self._values.independent is not False,
+            independent=self._options.independent is not False,
         )
 
     def _is_given_up(self, file: FoundFile, exc: OSError) -> bool:
         if exc.errno in _OUT_OF_RESOURCES:
             self._finder.put_back(file, file.stamp)
-            raise SourceError(f"folder cannot be read: {self._values.path}: {exc.strerror}") from exc
+            raise SourceError(f"folder cannot be read: {self._options.path}: {exc.strerror}") from exc
         if exc.errno in VANISHED:
             return False
         file.tries += 1

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from inspector.clock import Clock
 from inspector.errors import SourceError
 from inspector.frame import FileStamp
-from inspector.settings.sections import Source
+from inspector.settings.source import FolderOptions
 from inspector.sources.base import READ_TIMEOUT_S
 from inspector.sources.folder_file import FoundFile, key_of, stamp_of
 from inspector.sources.folder_hints import Hints
@@ -43,7 +43,7 @@ class Finder:
     All methods but `close` run on the reader's thread.
 
     Args:
-        values: The section `[source]`.
+        options: The section `[source]`.
         clock: Time.
         work: What is in work or finished.
         finished: What becomes of finished files.
@@ -51,15 +51,20 @@ class Finder:
     """
 
     def __init__(
-        self, values: Source, clock: Clock, work: FilesInWork, finished: FinishedFiles, changed: threading.Condition
+        self,
+        options: FolderOptions,
+        clock: Clock,
+        work: FilesInWork,
+        finished: FinishedFiles,
+        changed: threading.Condition,
     ) -> None:
-        self._values = values
+        self._options = options
         self._clock = clock
         self._work = work
         self._finished = finished
-        self._folder = WatchedFolder(values.path)
-        self._walk = Walk(values, finished.folders)
-        self._hints = Hints(values.recursive, values.rescan_s, changed)
+        self._folder = WatchedFolder(options.path)
+        self._walk = Walk(options, finished.folders)
+        self._hints = Hints(options.recursive, options.rescan_s, changed)
         self._waiting: dict[str, FoundFile] = {}
         self._ready: list[tuple[int, int, str]] = []
         self._settling: list[tuple[float, str]] = []
@@ -142,7 +147,7 @@ class Finder:
                 self._push_ready(file)
         if self._scan is None and (now_s >= self._scan_due_s or (self._more and not self._waiting)):
             self._scan, self._scan_spent_s = self._scan_in_steps(), 0.0
-            self._scan_due_s = now_s + self._values.rescan_s
+            self._scan_due_s = now_s + self._options.rescan_s
         if self._scan is not None:
             self._go_on_scanning(self._scan, now_s)
 
@@ -158,7 +163,7 @@ class Finder:
 
     def put_back(self, file: FoundFile, stamp: FileStamp, *, closed: bool = False) -> None:
         """Look at the file again when it has had time to change."""
-        settle_s = min(CLOSED_SETTLE_S, self._values.settle_s) if closed else self._values.settle_s
+        settle_s = min(CLOSED_SETTLE_S, self._options.settle_s) if closed else self._options.settle_s
         file.stamp, file.closed, file.ready_s = stamp, closed, self._clock.monotonic() + settle_s
         self._waiting[file.key] = file
         heapq.heappush(self._settling, (file.ready_s, file.key))
@@ -195,7 +200,7 @@ class Finder:
             ended = all(self._clock.monotonic() < started_s + SCAN_SLICE_S for _ in scan)
         except OSError as exc:
             self._forget()
-            raise SourceError(f"folder cannot be read: {self._values.path}: {exc.strerror}") from exc
+            raise SourceError(f"folder cannot be read: {self._options.path}: {exc.strerror}") from exc
         now_s = self._clock.monotonic()
         self._scan_spent_s += now_s - started_s
         if ended:
@@ -239,7 +244,7 @@ class Finder:
             known = self._waiting.get(key)
             if known is None or known.stamp != stamp:
                 # What the process died over was finished before: it comes first, without waiting again.
-                settle_s = 0.0 if self._work.is_suspect(key) else self._values.settle_s
+                settle_s = 0.0 if self._work.is_suspect(key) else self._options.settle_s
                 tries, found_s = (known.tries, known.found_s) if known else (0, now_s)
                 known = FoundFile(
                     self._folder.root, relative, key, stamp, now_s + settle_s, tries=tries, found_s=found_s

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from inspector.settings.sections import Source
+from inspector.settings.source import FolderOptions
 from inspector.sources.folder_file import UNFINISHED, VANISHED
 
 _log = structlog.get_logger("folder")
@@ -24,14 +24,14 @@ class Walk:
     """Goes through a folder, and says of a path whether the walk would come by it.
 
     Args:
-        values: The section `[source]`.
+        options: The section `[source]`.
         away: Folders, without links, whose files are no new pictures.
     """
 
-    def __init__(self, values: Source, away: Set[str]) -> None:
-        self._recursive = values.recursive
+    def __init__(self, options: FolderOptions, away: Set[str]) -> None:
+        self._recursive = options.recursive
         self._away = away
-        self._matches = re.compile("|".join(translate(pattern.lower()) for pattern in values.patterns)).match
+        self._matches = re.compile("|".join(translate(pattern.lower()) for pattern in options.patterns)).match
         self._unreadable_folders: set[str] = set()
 
     def takes(self, path: str, relative: str) -> bool:

@@ -11,7 +11,7 @@ from datetime import datetime
 import numpy as np
 
 from inspector.frame import Frame, Gap, Pixels
-from inspector.settings.sections import Source
+from inspector.settings.source import LinesOptions
 from inspector.sources.base import SourceContext
 from inspector.sources.channel import MAX_HEADER_BYTES, Broken, Channel, Incoming, Malformed
 
@@ -25,7 +25,7 @@ class FrameCutter:
     """Fills a frame with lines; the last lines of a full one are the first of the next.
 
     Args:
-        values: The section `[source]`.
+        options: The section `[source]`.
         context: Time and epochs.
         channel: What is read: its identity and time are those of the frames, where it has any.
 
@@ -37,8 +37,8 @@ class FrameCutter:
         SourceError: No epoch could be allocated.
     """
 
-    def __init__(self, values: Source, context: SourceContext, channel: Channel) -> None:
-        self._values = values
+    def __init__(self, options: LinesOptions, context: SourceContext, channel: Channel) -> None:
+        self._options = options
         self._context = context
         self._channel = channel
         self._next_frame_id = self._first_line = self._overlap_lines = self._filled_bytes = 0
@@ -50,15 +50,15 @@ class FrameCutter:
         """Set the width, once for all lines of an epoch."""
         if self.width_px == width_px:
             return
-        wanted = self.width_px or self._values.width_px or width_px
+        wanted = self.width_px or self._options.width_px or width_px
         if width_px != wanted:
             raise Malformed(f"lines of {wanted} pixels are expected: {width_px}")
-        if width_px * self._values.frame_lines > self._values.max_frame_px:
+        if width_px * self._options.frame_lines > self._options.max_frame_px:
             raise Malformed(
-                f"a frame has more than {self._values.max_frame_px} pixels: {self._values.frame_lines}x{width_px}"
+                f"a frame has more than {self._options.max_frame_px} pixels: {self._options.frame_lines}x{width_px}"
             )
         self.width_px = width_px
-        self._pixels = np.empty((self._values.frame_lines, width_px), np.uint8)
+        self._pixels = np.empty((self._options.frame_lines, width_px), np.uint8)
 
     @property
     def is_full(self) -> bool:
@@ -83,7 +83,7 @@ class FrameCutter:
     def take(self) -> Frame:
         """Return the full frame and begin the next one with its last lines."""
         frame = self._to_frame(self._pixels, complete=True)
-        overlap = self._values.overlap_lines
+        overlap = self._options.overlap_lines
         self._pixels = np.empty_like(frame.pixels)
         if overlap:
             self._pixels[:overlap] = frame.pixels[-overlap:]
@@ -112,7 +112,7 @@ class FrameCutter:
             identity=identity,
             first_line=self._first_line,
             overlap_lines=self._overlap_lines,
-            independent=bool(self._values.independent),
+            independent=bool(self._options.independent),
             complete=complete,
         )
 

@@ -17,7 +17,7 @@ import threading
 
 from inspector.errors import ConfigError, SourceError
 from inspector.frame import Cause, Frame, Gap
-from inspector.settings.sections import Source
+from inspector.settings.source import LinesOptions
 from inspector.sources.base import EndOfSource, Policy, SourceContext
 from inspector.sources.channel import Broken, Incoming, Malformed, check_address, open_channel
 from inspector.sources.framing import FrameCutter, Items, play_pgm, play_raw, play_y4m
@@ -27,7 +27,7 @@ class LinesSource:
     """Cuts a stream of lines into frames of `frame_lines`, of which the first `overlap_lines` repeat the frame before.
 
     Args:
-        values: The section `[source]`.
+        options: The section `[source]`.
         context: Time and epochs.
 
     Raises:
@@ -36,15 +36,15 @@ class LinesSource:
 
     policy = Policy.LOSSLESS
 
-    def __init__(self, values: Source, context: SourceContext) -> None:
-        check_address(values.path)
-        if (values.width_px or 0) * values.frame_lines > values.max_frame_px:
+    def __init__(self, options: LinesOptions, context: SourceContext) -> None:
+        check_address(options.path)
+        if (options.width_px or 0) * options.frame_lines > options.max_frame_px:
             raise ConfigError(
-                f"source.frame_lines x source.width_px exceeds source.max_frame_px ({values.max_frame_px}):"
-                f" {values.frame_lines}x{values.width_px}"
+                f"source.frame_lines x source.width_px exceeds source.max_frame_px ({options.max_frame_px}):"
+                f" {options.frame_lines}x{options.width_px}"
             )
-        self.description = "lines from standard input" if values.path == "-" else f"lines from {values.path}"
-        self._values = values
+        self.description = "lines from standard input" if options.path == "-" else f"lines from {options.path}"
+        self._options = options
         self._context = context
         self._busy = threading.Lock()  # held by `read`; whoever holds it may close the channel
         self._closed = threading.Event()
@@ -83,7 +83,9 @@ class LinesSource:
         if self._ended:
             raise EndOfSource
         if self._incoming is None:
-            self._incoming = Incoming(open_channel(self._values), self._context.clock, self._closed)
+            self._incoming = Incoming(
+                open_channel(self._options.path, self._options.open_timeout_s), self._context.clock, self._closed
+            )
         if self._items is None:
             self._items = self._play(self._incoming)
         try:
@@ -112,13 +114,13 @@ class LinesSource:
         channel = incoming.channel
         if not (yield from incoming.wait()):
             raise self._end(incoming, "nobody writes to it" if channel.is_fifo else "the stream ended")
-        cutter = FrameCutter(self._values, self._context, channel)
+        cutter = FrameCutter(self._options, self._context, channel)
         malformed: Malformed | None = None
         broken = ""
         try:
-            match self._values.format:
+            match self._options.format:
                 case "mono8":
-                    cutter.begin(self._values.width_px or 0)
+                    cutter.begin(self._options.width_px or 0)
                     yield from play_raw(incoming, cutter)
                 case "pgm":
                     yield from play_pgm(incoming, cutter)

@@ -10,29 +10,32 @@ import hashlib
 import os
 import re
 from email.message import Message
+from pathlib import Path
 
 from inspector.errors import SourceError
-from inspector.settings.sections import Source
 
 _CHALLENGE = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,]+))')
 _DIGESTS = {"MD5": "md5", "SHA-256": "sha256"}
 
 
-def read_login(values: Source) -> tuple[str, str] | None:
+def read_login(file: Path | None) -> tuple[str, str] | None:
     """Return user and password from `source.credentials_file`, or None where none is set.
+
+    Args:
+        file: Holds `user:password`.
 
     Raises:
         SourceError: The file cannot be read, or holds no `user:password`.
     """
-    if values.credentials_file is None:
+    if file is None:
         return None
     try:
-        text = values.credentials_file.read_text(encoding="utf-8").strip()
+        text = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
-        raise SourceError(f"source.credentials_file cannot be read: {values.credentials_file}") from exc
+        raise SourceError(f"source.credentials_file cannot be read: {file}") from exc
     user, colon, password = text.partition(":")
     if not colon:
-        raise SourceError(f"source.credentials_file must hold user:password: {values.credentials_file}")
+        raise SourceError(f"source.credentials_file must hold user:password: {file}")
     return user, password
 
 

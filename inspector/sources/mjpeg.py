@@ -17,7 +17,7 @@ from inspector.clock import Clock
 from inspector.errors import PictureError, SourceError
 from inspector.frame import Pixels
 from inspector.pictures.decode import decode_picture
-from inspector.settings.sections import Source
+from inspector.settings.source import CameraOptions
 from inspector.sources.capture import CaptureStream, open_url
 from inspector.sources.login import answer_challenge, read_login
 from inspector.sources.urls import shown_url
@@ -25,11 +25,11 @@ from inspector.sources.urls import shown_url
 MAX_PART_HEADER_BYTES = 8192
 
 
-def open_http(values: Source, url: SplitResult, clock: Clock) -> HttpStream | CaptureStream:
+def open_http(options: CameraOptions, url: SplitResult, clock: Clock) -> HttpStream | CaptureStream:
     """Open an HTTP camera.
 
     Args:
-        values: Limits and time-outs, and where the login is.
+        options: Limits and time-outs, and where the login is.
         url: As it is sent, without user and password.
         clock: Time.
 
@@ -38,7 +38,7 @@ def open_http(values: Source, url: SplitResult, clock: Clock) -> HttpStream | Ca
     """
     description = shown_url(url)
     try:
-        connection, response = _request(values, url)
+        connection, response = _request(options, url)
         begin = response.read1(1024) if response.status == http.HTTPStatus.OK else b""
     except (OSError, ValueError, http.client.HTTPException) as exc:
         why = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
@@ -50,32 +50,34 @@ def open_http(values: Source, url: SplitResult, clock: Clock) -> HttpStream | Ca
     if boundary is not None:
         parts = Parts(boundary)
         parts.feed(begin)
-        return HttpStream(values, clock, description, connection=connection, response=response, parts=parts)
+        return HttpStream(options, clock, description, connection=connection, response=response, parts=parts)
     response.close()
     connection.close()
     if response.status != http.HTTPStatus.OK:
-        login = "" if values.credentials_file or response.status != 401 else " (source.credentials_file is not set)"
+        login = "" if options.credentials_file or response.status != 401 else " (source.credentials_file is not set)"
         raise SourceError(f"camera cannot be opened: {description}: HTTP {response.status} {response.reason}{login}")
     if kind.startswith(("video/", "application/")):
-        options = {"protocol_whitelist": "http,https,tcp,tls,crypto", "fflags": "nobuffer", "flags": "low_delay"}
-        return open_url(values, url, clock, options)
+        ffmpeg = {"protocol_whitelist": "http,https,tcp,tls,crypto", "fflags": "nobuffer", "flags": "low_delay"}
+        return open_url(options, url, clock, ffmpeg)
     raise SourceError(f"camera cannot be opened: {description}: no stream of pictures: {kind}")
 
 
-def _request(values: Source, url: SplitResult) -> tuple[socket.socket, http.client.HTTPResponse]:
-    user = read_login(values)
-    connection, response = _get(values, url, {})
+def _request(options: CameraOptions, url: SplitResult) -> tuple[socket.socket, http.client.HTTPResponse]:
+    user = read_login(options.credentials_file)
+    connection, response = _get(options, url, {})
     if response.status == http.HTTPStatus.UNAUTHORIZED and user is not None:
         connection.close()
         response.close()
         answer = answer_challenge("GET", _target(url), response.headers, user)
-        connection, response = _get(values, url, {"Authorization": answer.encode()})
-    connection.settimeout(values.read_timeout_s)
+        connection, response = _get(options, url, {"Authorization": answer.encode()})
+    connection.settimeout(options.read_timeout_s)
     return connection, response
 
 
-def _get(values: Source, url: SplitResult, headers: dict[str, bytes]) -> tuple[socket.socket, http.client.HTTPResponse]:
-    host, port, wait_s = url.hostname or "", url.port, values.open_timeout_s
+def _get(
+    options: CameraOptions, url: SplitResult, headers: dict[str, bytes]
+) -> tuple[socket.socket, http.client.HTTPResponse]:
+    host, port, wait_s = url.hostname or "", url.port, options.open_timeout_s
     client = (
         http.client.HTTPSConnection(host, port, timeout=wait_s, context=ssl.create_default_context())
         if url.scheme == "https"
@@ -98,7 +100,7 @@ class HttpStream:
     """A multipart answer of which each part is one picture; see `camera.Stream`.
 
     Args:
-        values: Limits and time-outs.
+        options: Limits and time-outs.
         clock: Time.
         description: What to call the camera, without secrets.
         connection: Under the answer; closed with the stream.
@@ -108,7 +110,7 @@ class HttpStream:
 
     def __init__(
         self,
-        values: Source,
+        options: CameraOptions,
         clock: Clock,
         description: str,
         *,
@@ -116,7 +118,7 @@ class HttpStream:
         response: http.client.HTTPResponse,
         parts: Parts,
     ) -> None:
-        self._values = values
+        self._options = options
         self._clock = clock
         self._description = description
         self._connection = connection
@@ -125,19 +127,19 @@ class HttpStream:
 
     def next_picture(self) -> Pixels | PictureError:
         """Return the picture of the next part; see `camera.Stream`."""
-        until_s = self._clock.monotonic() + self._values.read_timeout_s
+        until_s = self._clock.monotonic() + self._options.read_timeout_s
         while (body := self._parts.next_body()) is None:
             if self._clock.monotonic() > until_s:
                 raise SourceError(f"camera stopped delivering: {self._description}: no whole picture in time")
             self._parts.feed(self._receive())
-            if self._parts.size_bytes > self._values.max_file_bytes + MAX_PART_HEADER_BYTES:
-                raise SourceError(f"{self._description}: a part has more than {self._values.max_file_bytes} bytes")
+            if self._parts.size_bytes > self._options.max_file_bytes + MAX_PART_HEADER_BYTES:
+                raise SourceError(f"{self._description}: a part has more than {self._options.max_file_bytes} bytes")
         try:
             return decode_picture(
                 body,
                 name=self._description,
-                max_px=self._values.max_frame_px,
-                full_scale=self._values.full_scale,
+                max_px=self._options.max_frame_px,
+                full_scale=self._options.full_scale,
             )
         except PictureError as exc:
             return exc

@@ -15,7 +15,7 @@ import structlog
 
 from inspector.errors import ConfigError
 from inspector.frame import FileStamp
-from inspector.settings.sections import Source
+from inspector.settings.source import FolderOptions
 from inspector.sources.folder_file import UNFINISHED, stamp_of
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EINVAL}
@@ -27,7 +27,7 @@ class FinishedFiles:
     """What becomes of files that were inspected or refused.
 
     Args:
-        values: The section `[source]`.
+        options: The section `[source]`.
 
     Attributes:
         folders: Where files are moved to, without links: nothing in there is a new picture.
@@ -36,15 +36,15 @@ class FinishedFiles:
         ConfigError: Finished or refused files would come back as new ones.
     """
 
-    def __init__(self, values: Source) -> None:
-        self._values = values
+    def __init__(self, options: FolderOptions) -> None:
+        self._options = options
         self.folders = {
             os.path.realpath(folder)
-            for folder, action in ((values.finished_dir, values.finished), (values.refused_dir, values.refused))
+            for folder, action in ((options.finished_dir, options.finished), (options.refused_dir, options.refused))
             if folder is not None and action == "move"
         }
-        if os.path.realpath(values.path) in self.folders:
-            raise ConfigError(f"source.finished_dir and source.refused_dir must not be source.path: {values.path}")
+        if os.path.realpath(options.path) in self.folders:
+            raise ConfigError(f"source.finished_dir and source.refused_dir must not be source.path: {options.path}")
 
     def put_away(self, root: str, relative: str, stamp: FileStamp, *, refused: bool) -> None:
         """Put one file away, unless it was written again meanwhile; what cannot be moved stays, with a warning.
@@ -55,8 +55,8 @@ class FinishedFiles:
             stamp: Its size and time when it was read.
             refused: It could not be inspected.
         """
-        action = self._values.refused if refused else self._values.finished
-        folder = self._values.refused_dir if refused else self._values.finished_dir
+        action = self._options.refused if refused else self._options.finished
+        folder = self._options.refused_dir if refused else self._options.finished_dir
         if action == "keep":
             return
         path = Path(root, relative)

@@ -15,7 +15,7 @@ import numpy as np
 
 from inspector.errors import SourceError
 from inspector.frame import Cause, Frame, Gap
-from inspector.settings.sections import Source
+from inspector.settings.source import CameraOptions
 from inspector.sources.base import EndOfSource, Policy, SourceContext
 from inspector.sources.capture import check_size, open_ffmpeg, pixel_format
 
@@ -24,17 +24,17 @@ class VideoFile:
     """Plays a video file once, losing nothing; its frames have the same identity on every run.
 
     Args:
-        values: The section `[source]`.
+        options: The section `[source]`.
         context: Time and epochs.
     """
 
     policy = Policy.LOSSLESS
 
-    def __init__(self, values: Source, context: SourceContext) -> None:
-        self.description = f"video {values.path}"
-        self._values = values
+    def __init__(self, options: CameraOptions, context: SourceContext) -> None:
+        self.description = f"video {options.path}"
+        self._options = options
         self._context = context
-        self._path = Path(values.path)
+        self._path = Path(options.path)
         self._busy = threading.Lock()
         self._closed = threading.Event()
         self._capture: cv2.VideoCapture | None = None
@@ -85,7 +85,7 @@ class VideoFile:
             captured_at=captured_at,
             captured_mono_s=self._context.clock.monotonic(),
             identity=f"{self._name}:{frame_id}",
-            independent=bool(self._values.independent),
+            independent=bool(self._options.independent),
         )
 
     def _open(self) -> cv2.VideoCapture:
@@ -95,10 +95,10 @@ class VideoFile:
             raise SourceError(f"video file cannot be read: {self._path}: {exc.strerror}") from exc
         if not stat.S_ISREG(found.st_mode):
             raise SourceError(f"video file cannot be read: {self._path}: not a regular file")
-        capture = open_ffmpeg(str(self._path), self._values, {"protocol_whitelist": "file"})
+        capture = open_ffmpeg(str(self._path), self._options, {"protocol_whitelist": "file"})
         if not capture.isOpened():
             raise SourceError(f"video file cannot be read: {self._path}: not a video that FFmpeg knows")
-        check_size(capture, self._values, self.description)
+        check_size(capture, self._options.max_frame_px, self.description)
         if pixel_format(capture) == b"Y800":
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # grey stays one channel
         self._epoch = self._context.next_epoch()

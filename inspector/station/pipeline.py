@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from inspector.clock import Clock
 from inspector.errors import SourceError, StoreBusyError
 from inspector.messages import Body
-from inspector.settings.sections import Source
+from inspector.settings.source import AnySource
 from inspector.sources.base import FrameSource, Policy, SourceContext
 from inspector.sources.opening import open_source
 from inspector.sources.queues import FrameQueue, ItemQueue, Mailbox
@@ -49,7 +49,7 @@ class Pipeline:
 
     def __init__(
         self,
-        source: Source,
+        source: AnySource,
         model: OpenModel,
         rules: TrackRules,
         *,

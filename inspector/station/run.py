@@ -11,7 +11,7 @@ import structlog
 
 from inspector.clock import SystemClock
 from inspector.errors import EXIT_FAILURE, EXIT_OK, RefusedError, WorkerError
-from inspector.settings.loading import load_settings
+from inspector.settings.loading import Loaded, load_settings
 from inspector.station.reload import check_reload
 from inspector.station.signals import PendingSignals
 from inspector.station.station import Station
@@ -35,6 +35,7 @@ def run_daemon(config: Path) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signals.note)
     loaded = load_settings(config)
+    _log_warnings(loaded)
     station = Station(loaded.settings, open_bundle(loaded.settings), clock, notifier)
     while True:
         signals.forward_to(station)
@@ -47,6 +48,7 @@ def run_daemon(config: Path) -> int:
             return EXIT_OK
         previous = loaded
         loaded, model = reloaded
+        _log_warnings(loaded)
         try:
             station = Station(loaded.settings, model, clock, notifier)
         except RefusedError as exc:
@@ -55,3 +57,8 @@ def run_daemon(config: Path) -> int:
             loaded = previous
             station = Station(loaded.settings, open_bundle(loaded.settings), clock, notifier)
             station.metrics.reload_ok.set(0)
+
+
+def _log_warnings(loaded: Loaded) -> None:
+    for text in loaded.warnings:
+        _log.warning("configuration_warning", reason=text)

@@ -18,7 +18,7 @@ from inspector.model.bundle import Bundle
 from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
 from inspector.model.pool import WorkerPool
-from inspector.settings.sections import Source
+from inspector.settings.source import AnySource
 from inspector.sinks.mqtt.publisher import MqttPublisher
 from inspector.sources.reader import Reader
 from inspector.station.pipeline import Pipeline
@@ -58,7 +58,7 @@ class Part:
 
 
 def list_parts(
-    source: Source, pipeline: Pipeline, publisher: MqttPublisher | None, http: HttpServer | None
+    source: AnySource, pipeline: Pipeline, publisher: MqttPublisher | None, http: HttpServer | None
 ) -> tuple[Part, ...]:
     """Return the table of the parts that run.
 
@@ -70,8 +70,7 @@ def list_parts(
         http: None without a listener.
     """
     reader, dispatcher, committer = pipeline.reader, pipeline.dispatcher, pipeline.committer
-    reading_s = STUCK_AFTER_S + source.open_timeout_s + source.read_timeout_s
-    reading_s += LOOKUP_S if "://" in source.path else 0
+    reading_s = STUCK_AFTER_S + source.patience_s + (LOOKUP_S if source.remote else 0)
     parts = [
         Part("source", lambda: reader.failure, lambda: reader.progress_mono_s,
              lambda: not (reader.waiting_to_put or reader.ended), reading_s),

@@ -11,12 +11,12 @@ import pytest
 from inspector.commands.replay import _items, replay_path
 from inspector.drawn.spec import StripSpec
 from inspector.drawn.strip import Strip
-from inspector.settings.sections import Settings, Source, Station
+from inspector.settings.sections import Settings, Station
 
 
 def settings(**source: object) -> Settings:
     station = Station(site="s", line="l", name="n")
-    return Settings(station=station, source=Source.model_validate({"path": "x", **source}))
+    return Settings.model_validate({"station": station, "source": {"path": "x", **source}})
 
 
 def test_a_video_file_named_like_a_camera_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,18 @@ from pydantic import BaseModel, ConfigDict
 
 from inspector.errors import EXIT_REFUSED, ConfigError
 from inspector.settings import places
-from inspector.settings.loading import RESERVED_ENV, load_settings
+from inspector.settings.loading import RESERVED_ENV, load_settings, sections_of
 from inspector.settings.places import state_folder
 from inspector.settings.sections import Settings, is_loopback
+from inspector.settings.source import (
+    SOURCE_KINDS,
+    CameraOptions,
+    DemoOptions,
+    FolderOptions,
+    LinesOptions,
+    SourceOptions,
+    as_kind,
+)
 
 SMALLEST = """
 [station]
@@ -110,7 +119,16 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str, told: str) -> None:
     [
         pytest.param("kind = 'folder'", r"source: path is needed by kind = 'folder'", id="no path"),
         pytest.param("kind = 'tape'\npath = 'x'", r"source\.kind: .*: 'tape'", id="no such kind"),
+        pytest.param("kind = 'tape'\npassword = 'geheim'", r"toml: source\.kind: [^{]*: 'tape'$", id="with a secret"),
+        pytest.param("kind = ['folder']", r"source\.kind: Input should be 'folder', .* or 'demo': \['folder'\]$",
+                     id="several kinds"),
+        pytest.param("kind = 3", r"source\.kind: Input should be .*: 3$", id="a number as kind"),
         pytest.param("path = 'x'", r"source\.kind: missing$", id="no kind"),
+        pytest.param("password = 'geheim'", r"source\.kind: missing$", id="no kind, but a secret"),
+        pytest.param("kind = 'folder'\npath = 'x'\nsettle_s = 'soon'", r"toml: source\.settle_s: .*number.*: 'soon'$",
+                     id="ill-typed key of a kind"),
+        pytest.param("kind = 'folder'\npath = 'x'\npassword = 'geheim'", r"toml: source\.password: unknown key$",
+                     id="a key of no kind"),
         pytest.param("kind = 'lines'\npath = '-'", r"source: width_px is needed by kind = 'lines'", id="no width"),
         pytest.param(
             "kind = 'lines'\npath = '-'\nwidth_px = 64\noverlap_lines = 400",
@@ -208,6 +226,63 @@ def test_mistakes_in_an_array_of_tables(tmp_path: Path, text: str, told: str) ->
         load_settings(write(tmp_path, "\n" + text), environ={}, settings_class=WithRecipes)
 
     assert "geheim" not in str(refusal.value)
+
+
+UNUSED = " and the next release refuses it"
+
+
+@pytest.mark.parametrize(
+    ("source", "environ", "told"),
+    [
+        pytest.param("kind = 'folder'\npath = 'x'\nwidth_px = 64", {},
+                     "FILE: source.width_px: kind = 'folder' does not use this key,", id="lines' in a folder"),
+        pytest.param("kind = 'folder'\npath = 'x'\nwidth_px = 'wide'", {},
+                     "FILE: source.width_px: kind = 'folder' does not use this key,", id="ill-typed at that"),
+        pytest.param("kind = 'demo'\npath = 'x'", {},
+                     "FILE: source.path: kind = 'demo' does not use this key,", id="a path of the demo"),
+        pytest.param("kind = 'lines'\npath = '-'\nwidth_px = 64", {"INSPECTOR_SOURCE__SEED": "3"},
+                     "env INSPECTOR_SOURCE__SEED: source.seed: kind = 'lines' does not use this key,", id="variable"),
+        pytest.param("kind = 'folder'\npath = 'x'\nsettle_s = 3", {"INSPECTOR_SOURCE__KIND": "camera"},
+                     "FILE: source.settle_s: kind = 'camera' does not use this key,", id="kind of a variable"),
+    ],
+)  # fmt: skip
+def test_a_key_of_another_kind_is_warned_of(tmp_path: Path, source: str, environ: dict[str, str], told: str) -> None:
+    """What this kind of source does not use is passed over, and named with where it was given."""
+    base = f"[station]\nsite = 's'\nline = 'l'\nname = 'n'\n[source]\n{source}\n"
+    loaded = load_settings(path := write(tmp_path, base=base), environ=environ)
+    (name,) = loaded.unused
+
+    assert loaded.warnings == (told.replace("FILE", str(path)) + UNUSED,)
+    assert name not in loaded.json_values()
+    assert not hasattr(loaded.settings.source, name.removeprefix("source."))
+
+
+def test_keys_that_the_kind_uses_are_no_warning(tmp_path: Path) -> None:
+    """The scale and the limits of a picture are keys of all kinds."""
+    for kind in SOURCE_KINDS:
+        values = {"source.kind": kind, "source.path": "x", "source.width_px": 64, "source.mm_per_px": 0.5}
+        used = {
+            name: value
+            for name, value in values.items()
+            if name.removeprefix("source.") in SOURCE_KINDS[kind].model_fields
+        }
+        station = {f"station.{level}": "x" for level in ("site", "line", "name")}
+        loaded = load_settings(None, used | station | {"source.max_frame_px": 5000, "source.full_scale": 4095}, {})
+
+        assert loaded.warnings == ()
+        assert (loaded.settings.source.mm_per_px, loaded.settings.source.max_frame_px) == (0.5, 5000)
+
+
+def test_a_source_is_read_as_another_kind_by_the_keys_that_both_use() -> None:
+    """A replay of stills keeps what is configured for the camera, and nothing else."""
+    camera = CameraOptions(path="0", independent=True, mm_per_px=0.5, max_file_bytes=2000, open_timeout_s=9)
+    lines = LinesOptions(path="-", width_px=64, frame_lines=100, overlap_lines=20)
+
+    assert as_kind(camera, FolderOptions, path="x", settle_s=0.0) == FolderOptions(
+        path="x", independent=True, mm_per_px=0.5, max_file_bytes=2000, settle_s=0.0
+    )  # fmt: skip
+    assert as_kind(lines, LinesOptions, path="a.raw") == lines.model_copy(update={"path": "a.raw"})
+    assert as_kind(lines, DemoOptions) == DemoOptions(frame_lines=100, overlap_lines=20)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -438,9 +513,7 @@ def test_no_setting_holds_a_secret(tmp_path: Path) -> None:
     text = f"\n[mqtt]\nusername = 'u'\npassword_file = '{tmp_path / 'password'}'"
     before = load(tmp_path, text)
     (tmp_path / "password").write_text("other")
-    keys = [
-        f"{section}.{key}" for section, table in Settings.model_fields.items() for key in table.annotation.model_fields
-    ]
+    keys = [f"{section}.{key}" for section, table in sections_of().items() for key in table]
 
     assert before.fingerprint() == load(tmp_path, text).fingerprint()
     assert "geheim" not in before.model_dump_json()
@@ -497,20 +570,35 @@ def test_every_documented_configuration_loads(tmp_path: Path, number: int) -> No
     assert load_settings(write(tmp_path, base=block), environ={}).settings.station.name
 
 
+def rows_of(fields: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What the annotated file shows of these keys, what is read first."""
+    names = sorted(fields, key=lambda key: key not in ("kind", "path"))
+    return [(key, fields[key].description or "", "") for key in names]
+
+
 def test_the_annotated_configuration_is_complete() -> None:
-    """The reference's annotated file names every key in order, with its default and its description."""
+    """The reference's annotated file names every key in order, with its default and its description.
+
+    The keys that only other kinds of source use are there as well, each kind together and commented out.
+    """
     annotated = max(documented_blocks(), key=len)
     shown = re.findall(r"^(?:# )?([a-z_0-9]+) =.*?  # (.*)$|^\[([a-z]+)\]", annotated, re.MULTILINE)
+    active = {
+        section: SOURCE_KINDS["folder"] if section == "source" else field.annotation
+        for section, field in Settings.model_fields.items()
+    }
     expected: list[tuple[str, str, str]] = []
-    for section, table in Settings.model_fields.items():
-        expected.append(("", "", section))
-        expected += [(key, field.description or "", "") for key, field in table.annotation.model_fields.items()]
+    for section, model in active.items():
+        expected += [("", "", section), *rows_of(model.model_fields)]
+        for other in [CameraOptions, LinesOptions, DemoOptions] if section == "source" else []:
+            own = {key: field for key, field in other.model_fields.items() if key not in SourceOptions.model_fields}
+            expected += rows_of({"kind": other.model_fields["kind"], **own})
     values = tomllib.loads(annotated)
     given = {("station", key) for key in ("site", "line", "name")} | {("source", "kind"), ("source", "path")}
     defaults = {
         (section, key): field.default
-        for section, table in Settings.model_fields.items()
-        for key, field in table.annotation.model_fields.items()
+        for section, model in active.items()
+        for key, field in model.model_fields.items()
         if (section, key) not in given and field.default is not None
     }
 

@@ -12,14 +12,14 @@ from rigs import commit, jpeg, make_context, read_items
 from watchdog.observers.inotify import InotifyObserver
 
 from inspector.frame import Frame, Gap
-from inspector.settings.sections import Source
+from inspector.settings.source import FolderOptions
 from inspector.sources.folder import FolderSource
 
 
 def make_folder_source(
     folder: Path, ledger: MemoryLedger | None = None, clock: FakeClock | None = None, **values: Any
 ) -> FolderSource:
-    settings = Source(kind="folder", path=str(folder), **({"rescan_s": 0.05, "settle_s": 0.02} | values))
+    settings = FolderOptions(path=str(folder), **({"rescan_s": 0.05, "settle_s": 0.02} | values))
     return FolderSource(settings, make_context(clock), ledger or MemoryLedger())
 
 

@@ -16,7 +16,7 @@ from rigs import make_context, read_until
 
 from inspector.errors import SourceError
 from inspector.frame import Frame, Gap, Pixels
-from inspector.settings.sections import Source
+from inspector.settings.source import LinesOptions
 from inspector.sources.base import EndOfSource, FrameSource
 from inspector.sources.lines import LinesSource
 
@@ -25,7 +25,7 @@ WIDTH, LINES, OVERLAP = 40, 20, 6
 
 def make_lines_source(path: str | Path, **values: Any) -> LinesSource:
     shape = {"width_px": WIDTH, "frame_lines": LINES, "overlap_lines": OVERLAP}
-    return LinesSource(Source(kind="lines", path=str(path), **(shape | values)), make_context())
+    return LinesSource(LinesOptions(path=str(path), **(shape | values)), make_context())
 
 
 def strip(lines: int, width: int = WIDTH, first: int = 0) -> Pixels:

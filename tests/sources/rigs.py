@@ -16,7 +16,7 @@ from fakes import FakeClock, MemoryLedger
 from inspector.clock import SystemClock
 from inspector.errors import SourceError
 from inspector.frame import Frame, Gap, Pixels
-from inspector.settings.sections import Source
+from inspector.settings.source import CameraOptions
 from inspector.sources.base import FrameSource, SourceContext
 from inspector.sources.camera import open_camera
 
@@ -33,7 +33,7 @@ def make_context(clock: FakeClock | None = None) -> SourceContext:
 
 
 def make_camera(path: str | Path, **values: Any) -> FrameSource:
-    settings = Source(kind="camera", path=str(path), **({"open_timeout_s": 2, "read_timeout_s": 1} | values))
+    settings = CameraOptions(path=str(path), **({"open_timeout_s": 2, "read_timeout_s": 1} | values))
     return open_camera(settings, make_context())
 
 

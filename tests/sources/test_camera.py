@@ -11,7 +11,7 @@ from rigs import make_camera, make_context, number_of, only_frames, picture, rea
 
 from inspector.errors import ConfigError, PictureError, SourceError
 from inspector.frame import Frame, Gap, Pixels
-from inspector.settings.sections import Source
+from inspector.settings.source import CameraOptions
 from inspector.sources.base import FrameSource, Policy
 from inspector.sources.camera import LiveCamera
 
@@ -39,7 +39,7 @@ class ScriptedStream:
 
 def play(numbers: Sequence[int], **values: Any) -> list[str]:
     """Return what a camera that shows these pictures delivers: numbers, and `cause xN` for gaps."""
-    settings = Source(kind="camera", path="0", **values)
+    settings = CameraOptions(path="0", **values)
     source = LiveCamera(settings, make_context(), "cam", lambda: ScriptedStream([picture(n) for n in numbers]))
     told: list[str] = []
     while True:
@@ -73,7 +73,7 @@ def test_a_frozen_camera_is_a_gap(case: str) -> None:
 
 def test_a_frozen_stretch_has_no_holes() -> None:
     """The second gap begins where the first ends, and the first where the picture was new."""
-    settings = Source(kind="camera", path="0", frozen_frames=2)
+    settings = CameraOptions(path="0", frozen_frames=2)
     pictures = [picture(1)] * 4 + [picture(2)]
     source = LiveCamera(settings, make_context(), "cam", lambda: ScriptedStream(pictures))
 
@@ -108,7 +108,7 @@ def test_a_camera_without_an_epoch_is_opened_again() -> None:
         streams.append(ScriptedStream([picture(1)]))
         return streams[-1]
 
-    source = LiveCamera(Source(kind="camera", path="0"), context, "cam", open_stream)
+    source = LiveCamera(CameraOptions(path="0"), context, "cam", open_stream)
     first = read_items(source, 1)
     for words in ("gone", "disk full"):
         with pytest.raises(SourceError, match=words):

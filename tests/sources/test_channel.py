@@ -172,11 +172,11 @@ def test_what_ffmpeg_writes(framing: str, way: str, tmp_path: Path, opened: Open
 READ_STDIN = """
 import sys
 from inspector.clock import SystemClock
-from inspector.settings.sections import Source
+from inspector.settings.source import LinesOptions
 from inspector.sources.base import EndOfSource, SourceContext
 from inspector.sources.lines import LinesSource
 
-values = Source(kind="lines", path="-", width_px=40, frame_lines=20, overlap_lines=0)
+values = LinesOptions(path="-", width_px=40, frame_lines=20, overlap_lines=0)
 source = LinesSource(values, SourceContext(SystemClock(), lambda: 1, "s"))
 lines = 0
 try:

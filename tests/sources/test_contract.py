@@ -20,7 +20,7 @@ from rigs import commit, jpeg, make_context, picture, read_items
 
 from inspector.errors import SourceError
 from inspector.frame import Cause, Frame, Gap
-from inspector.settings.sections import Source
+from inspector.settings.source import SOURCE_KINDS
 from inspector.sources.base import EndOfSource, FrameSource, Policy
 from inspector.sources.opening import open_source
 
@@ -104,7 +104,7 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
 
 @contextlib.contextmanager
 def opened(rig: Rig, ledger: MemoryLedger | None = None) -> Iterator[FrameSource]:
-    source = open_source(Source(**rig.values), make_context(), ledger or MemoryLedger())
+    source = open_source(SOURCE_KINDS[rig.values["kind"]](**rig.values), make_context(), ledger or MemoryLedger())
     with contextlib.closing(source):
         yield source
 

@@ -15,7 +15,7 @@ from folder_rig import assert_silent, drain, keys, make_folder_source, names, no
 from rigs import jpeg, number_of, read_items, read_until
 
 from inspector.frame import FileStamp, Frame
-from inspector.settings.sections import Source
+from inspector.settings.source import FolderOptions
 from inspector.sources import folder_finder
 from inspector.sources.base import FrameSource
 from inspector.sources.folder_finder import Finder
@@ -212,7 +212,7 @@ def test_a_file_that_vanishes_before_it_is_read_is_no_error(folder: Path, opened
 
 def test_the_finder_opens_no_file(folder: Path) -> None:
     """It finds by names, sizes and times: what cannot be read or decoded is found like any other, and put back once."""
-    values = Source(kind="folder", path=str(folder), settle_s=0)
+    values = FolderOptions(path=str(folder), settle_s=0)
     changed, clock = threading.Condition(), FakeClock()
     (folder / "b.jpg").symlink_to(folder / "b.jpg")
     write(folder / "a.jpg", 1).write_bytes(b"no picture")

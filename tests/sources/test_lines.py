@@ -33,7 +33,7 @@ from rigs import make_context, only_frames, only_gaps, read_items
 
 from inspector.errors import ConfigError, SourceError
 from inspector.frame import Frame, Gap
-from inspector.settings.sections import Source
+from inspector.settings.source import CameraOptions, LinesOptions
 from inspector.sources.base import FrameSource
 from inspector.sources.camera import open_camera
 from inspector.sources.lines import LinesSource
@@ -161,7 +161,7 @@ def test_lines_wait_while_no_epoch_can_be_had(case: str, peer: Peer, opened: Ope
 
     shape = {"width_px": WIDTH, "frame_lines": LINES, "overlap_lines": OVERLAP}
     source = LinesSource(
-        Source(kind="lines", path=peer.path, **(shape | values)), replace(make_context(), next_epoch=next_epoch)
+        LinesOptions(path=peer.path, **(shape | values)), replace(make_context(), next_epoch=next_epoch)
     )
     opened(source)
     thread = peer.send(encode(strip(34)))
@@ -185,7 +185,7 @@ def closing_source(path: str) -> LinesSource:
         source.close()
         return 1
 
-    values = Source(kind="lines", path=path, width_px=100, frame_lines=LINES, overlap_lines=OVERLAP)
+    values = LinesOptions(path=path, width_px=100, frame_lines=LINES, overlap_lines=OVERLAP)
     source = LinesSource(values, replace(make_context(), next_epoch=next_epoch))
     return source
 
@@ -214,9 +214,7 @@ def test_whole_lines_that_came_before_the_source_is_closed_are_a_last_frame(peer
 @pytest.mark.parametrize("format_", ["mono8", "pgm"])
 def test_whole_lines_of_a_silent_writer_are_a_last_frame_at_close(peer: Peer, format_: str) -> None:
     """The writer pauses in the middle of a frame when the stop comes: what was read is inspected all the same."""
-    values = Source(
-        kind="lines", path=peer.path, format=format_, width_px=100, frame_lines=LINES, overlap_lines=OVERLAP
-    )
+    values = LinesOptions(path=peer.path, format=format_, width_px=100, frame_lines=LINES, overlap_lines=OVERLAP)
     source = LinesSource(values, make_context())
     leave = threading.Event()
     header = b"P5\n100 2000\n255\n" if format_ == "pgm" else b""
@@ -290,7 +288,7 @@ def test_a_lossless_video_and_its_lines_hold_the_same_pixels(tmp_path: Path, ope
         "-",
     ]
     subprocess.run([*command, "-c:v", "ffv1", str(tmp_path / "a.mkv")], input=raw, check=True, timeout=30)
-    video = open_camera(Source(kind="camera", path=str(tmp_path / "a.mkv"), independent=True), make_context())
+    video = open_camera(CameraOptions(path=str(tmp_path / "a.mkv"), independent=True), make_context())
     opened(video)
     frames = only_frames(play(video))
 
