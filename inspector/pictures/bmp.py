@@ -40,4 +40,4 @@ def parse_bmp(data: bytes) -> Header:
         raise unreadable(f"damaged BMP: its pixels begin within its header: {offset}")
     if end > len(data):
         raise unreadable(f"truncated BMP: {end} bytes are needed: {len(data)}")
-    return Header(width, rows, lambda: data)
+    return Header(width, rows, 4 if bits == 32 else 3, lambda: data)

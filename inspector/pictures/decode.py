@@ -29,6 +29,9 @@ from inspector.pictures.tiff import parse_tiff
 # What OpenCV would write to stderr is in the PictureError; libjpeg's own line on a damaged picture cannot be silenced.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
+MAX_DECODED_BYTES = 128 << 20
+"""Most bytes that a picture may need while it is decoded, in however few it is coded: pixels x channels x depth."""
+
 
 def decode_picture(data: bytes, *, name: str, max_px: int, full_scale: int | None = None) -> Pixels:
     """Decode one still picture.
@@ -51,6 +54,9 @@ def decode_picture(data: bytes, *, name: str, max_px: int, full_scale: int | Non
         if header.width_px * header.height_px > max_px:
             size = f"{header.width_px}x{header.height_px} = {header.width_px * header.height_px}"
             raise Refusal(Cause.TOO_LARGE, f"{kind.name} has more than {max_px} pixels: {size}")
+        if (decoded := header.width_px * header.height_px * header.pixel_bytes) > MAX_DECODED_BYTES:
+            size = f"{header.width_px}x{header.height_px} at {header.pixel_bytes} bytes = {decoded}"
+            raise Refusal(Cause.TOO_LARGE, f"{kind.name} needs more than {MAX_DECODED_BYTES} bytes of memory: {size}")
         pixels = _decode_whole(header, kind.name)
     except Refusal as refusal:
         raise PictureError(f"{name}: {refusal}", refusal.cause) from refusal.__cause__

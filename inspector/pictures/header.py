@@ -36,6 +36,7 @@ class Header:
     """What a header promises.
 
     Attributes:
+        pixel_bytes: Bytes a pixel while it is decoded: channels times depth, also of those that are dropped.
         coded: What OpenCV is given: the file, or the same pixels under a header that it reads faithfully.
         grey: The first channel says it all (grey with alpha).
         finish: What is left to do with the decoded array.
@@ -43,6 +44,7 @@ class Header:
 
     width_px: int
     height_px: int
+    pixel_bytes: int
     coded: Callable[[], bytes]
     grey: bool = False
     finish: Callable[[Samples], Samples] | None = None

@@ -58,8 +58,8 @@ def parse_jpeg(data: bytes) -> Header:
     if sequential and first_scan_components == components:
         # Without its end marker libjpeg waits for more data where it would have filled the rest with grey: a picture
         # that was cut short and got its end marker later is refused.
-        return Header(width, height, lambda: data[: at - 2] + _JPEG_PADDING)
-    return Header(width, height, lambda: data[whole])
+        return Header(width, height, components, lambda: data[: at - 2] + _JPEG_PADDING)
+    return Header(width, height, components, lambda: data[whole])
 
 
 def _next_jpeg_marker(data: bytes, at: int) -> tuple[int, int]:

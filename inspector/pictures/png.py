@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 from inspector.pictures.header import Header, unreadable, unsupported
 
+_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 4, 6: 4}
+"""By colour type; grey with alpha is decoded as four channels."""
+
 
 def parse_png(data: bytes) -> Header:
     """Return the header of a PNG, after checking every chunk.
@@ -18,10 +21,11 @@ def parse_png(data: bytes) -> Header:
     header: Header | None = None
     for name, body in _png_chunks(data):
         if name == b"IHDR" and len(body) == 13:
-            width, height, _, colour = struct.unpack_from(">IIBB", body)
+            width, height, depth, colour = struct.unpack_from(">IIBB", body)
             if not (width and height):
                 raise unreadable(f"damaged PNG: {width}x{height} pixels")
-            header = Header(width, height, lambda: data, grey=colour in (0, 4))
+            pixel_bytes = _CHANNELS.get(colour, 4) * (2 if depth == 16 else 1)
+            header = Header(width, height, pixel_bytes, lambda: data, grey=colour in (0, 4))
         elif name == b"acTL":
             raise unsupported("animated PNG")
     if header is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Callable, Iterable
@@ -10,9 +11,12 @@ from itertools import repeat
 from operator import add
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from inspector.pictures.header import Header, Samples, unreadable, unsupported
 
+Image.MAX_IMAGE_PIXELS = None  # the size was checked before
+_LZW = 5
 _TIFF_TYPE_BYTES = {1: 1, 3: 2, 4: 4}
 _TIFF_STRIPS = (273, 278, 279, 317)
 """Strip offsets, rows per strip, strip byte counts, predictor."""
@@ -57,13 +61,17 @@ def parse_tiff(data: bytes) -> Header:
         # OpenCV would turn the picture by its orientation tag, multiply it with its alpha, and invert white-is-zero at
         # 8 bits only. Under a bare directory it does none of that.
         check()
-        return tags.with_directory(
+        bare = tags.with_directory(
             {256: width, 257: height, 259: compression, 262: 1 if samples == 1 else 2, 277: samples, 284: 1},
             {258: [max(bits)] * samples} | ({338: [0]} if samples == 4 else {}),
             _TIFF_TILES if tags.has(324) else _TIFF_STRIPS,
         )
+        if compression == _LZW:
+            _demand_whole_lzw(bare)
+        return bare
 
-    return Header(width, height, coded, finish=finish)
+    pixel_bytes = (3 if palette is not None else samples) * max(bits) // 8
+    return Header(width, height, pixel_bytes, coded, finish=finish)
 
 
 def _check_tiff_data(data: bytes, tags: _TiffTags, width: int, height: int, pixel_bytes: int, compression: int) -> None:
@@ -94,19 +102,38 @@ def _is_whole_raw(part: bytes, raw_size: int) -> bool:
     return len(part) >= raw_size
 
 
-def _is_whole_lzw(part: bytes, _raw_size: int) -> bool:
-    # It ends with the code 257 in 9 to 12 bits, and zeros up to a whole byte or word.
-    tail = int.from_bytes(part[-5:])
-    lowest_bit = tail & -tail
-    return 0 < lowest_bit < 1 << 16 and tail // lowest_bit & 0x1FF == 257
+def _may_be_whole_lzw(part: bytes, _raw_size: int) -> bool:
+    return bool(part)  # what it yields is counted by `_demand_whole_lzw`, all parts at once
 
 
 def _is_whole_deflate(part: bytes, raw_size: int) -> bool:
+    # By what it yields: some writers leave out the checksum, others fill the last strip beyond the picture. A wrong
+    # checksum, or bytes that follow where the checksum should be, are no such picture.
     stream = zlib.decompressobj()
     try:
-        return len(stream.decompress(part, raw_size + 1)) == raw_size and stream.eof
+        found = len(stream.decompress(part, raw_size + 1))
+        if found <= raw_size:
+            return found == raw_size and (stream.eof or not stream.unconsumed_tail)
+        while not stream.eof and (more := len(stream.decompress(stream.unconsumed_tail, 1 << 16))):
+            found += more
+        return stream.eof
     except zlib.error:
         return False
+
+
+def _demand_whole_lzw(coded: bytes) -> None:
+    """Demand that every part yields its bytes: OpenCV shows the rows that libtiff could not decode as black.
+
+    Pillow decodes it a second time for that, because it passes libtiff's errors on. It knows no 16-bit colour, which
+    OpenCV itself is strict about.
+    """
+    try:
+        with Image.open(io.BytesIO(coded), formats=["TIFF"]) as picture:
+            picture.load()
+    except UnidentifiedImageError:
+        return
+    except (OSError, ValueError, SyntaxError) as exc:
+        raise unreadable(f"truncated TIFF: its pixels end early: {exc}") from exc
 
 
 def _is_whole_packbits(part: bytes, raw_size: int) -> bool:
@@ -124,7 +151,7 @@ def _is_whole_packbits(part: bytes, raw_size: int) -> bool:
 
 _TIFF_IS_WHOLE: dict[int, Callable[[bytes, int], bool]] = {
     1: _is_whole_raw,
-    5: _is_whole_lzw,
+    _LZW: _may_be_whole_lzw,
     8: _is_whole_deflate,
     32946: _is_whole_deflate,
     32773: _is_whole_packbits,

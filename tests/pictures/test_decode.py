@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import socket
 import struct
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from inspector.errors import PictureError
+from inspector.frame import Cause
 from inspector.pictures.decode import decode_picture
 from inspector.pictures.files import read_picture_file
 
@@ -500,3 +504,90 @@ def test_reads_a_file_of_just_the_limit_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "b.jpg").symlink_to("a.jpg")
 
     assert read_picture_file(tmp_path / "b.jpg", 1024) == bytes(1024)
+
+
+def lzw_tiff(rows: int = 200, strips: int = 1) -> tuple[bytes, int, int]:
+    """A grey LZW TIFF by OpenCV's own libtiff; where its first strip lies, and how long it is."""
+    pixels = cv2.GaussianBlur(np.random.default_rng(3).integers(0, 256, (rows, 300), np.uint8), (7, 7), 2)
+    data = encode(".tif", pixels, cv2.IMWRITE_TIFF_COMPRESSION, 5, cv2.IMWRITE_TIFF_ROWSPERSTRIP, rows // strips)
+    with Image.open(io.BytesIO(data)) as picture:
+        tags = picture.tag_v2  # type: ignore[attr-defined]
+        return data, int(tags[273][0]), int(tags[279][0])
+
+
+def test_no_row_of_an_lzw_tiff_is_ever_made_up() -> None:
+    """One flipped bit in a strip gives a whole picture of other grey values or a refusal, never rows of black."""
+    data, start, length = lzw_tiff()
+    rng = np.random.default_rng(11)
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(data)
+        damaged[start + int(rng.integers(length))] ^= 1 << int(rng.integers(8))
+        try:
+            pixels = decode(bytes(damaged))
+        except PictureError as exc:
+            refused += exc.reason == Cause.UNREADABLE
+        else:
+            assert pixels.any(axis=1).all()
+
+    assert 5 < refused < 100
+
+
+def test_an_lzw_strip_without_its_end_code_is_whole() -> None:
+    """A strip is whole when it yields its bytes: writers that pad it, or leave out the end code, are read."""
+    data, start, length = lzw_tiff()
+    whole = decode(data)
+    cut = bytearray(data)
+    tail = int.from_bytes(cut[start + length - 4 : start + length])
+    tail -= 257 * (tail & -tail)  # the end code, wherever its lowest bit lies
+    cut[start + length - 4 : start + length] = tail.to_bytes(4)
+
+    np.testing.assert_array_equal(decode(bytes(cut)), whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "taken"),
+    [
+        pytest.param(lambda part: part, True, id="as it is"),
+        pytest.param(lambda part: part[:-4], True, id="without its checksum"),
+        pytest.param(lambda part: part[:-4] + b"\0\0\0\0", False, id="with a wrong checksum"),
+        pytest.param(lambda part: part[: len(part) // 2], False, id="half"),
+        pytest.param(lambda part: zlib.compress(zlib.decompress(part) + bytes(56 * 3)), True, id="filled up"),
+    ],
+)
+def test_a_deflated_strip_is_judged_by_what_it_yields(change: Callable[[bytes], bytes], taken: bool) -> None:
+    """A missing checksum and a filled last strip are no damage; missing pixels and a wrong checksum are."""
+    part = change(zlib.compress(GREY.tobytes()))
+    data = tiff(GREY, 1, compression=8)
+    good = zlib.compress(GREY.tobytes())
+    assert good in data
+    at = data.index(good)
+    moved = bytearray(data) + part
+    entry = data.index(struct.pack("<HHI", 273, 4, 1))
+    moved[entry + 8 : entry + 12] = struct.pack("<I", len(data))
+    count = data.index(struct.pack("<HHI", 279, 4, 1))
+    moved[count + 8 : count + 12] = struct.pack("<I", len(part))
+    assert at
+    if taken:
+        np.testing.assert_array_equal(decode(bytes(moved)), GREY)
+    else:
+        with pytest.raises(PictureError):
+            decode(bytes(moved))
+
+
+@pytest.mark.parametrize(
+    ("kind", "depth", "colour", "allowed_px"),
+    [("PNG RGBA 16", 16, 6, 16 << 20), ("PNG RGB 16", 16, 2, 22 << 20), ("PNG grey 16", 16, 0, 64 << 20)],
+)
+def test_a_small_file_that_needs_much_memory_is_refused_by_its_header(
+    kind: str, depth: int, colour: int, allowed_px: int
+) -> None:
+    """Pixels, channels and depth are counted before anything is decoded, whatever the limit of pixels says."""
+    side = isqrt(allowed_px) + 50
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, depth, colour, 0, 0, 0))
+    data = b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", b"") + png_chunk(b"IEND", b"")
+
+    with pytest.raises(PictureError, match=f"{kind[:3]} needs more than 134217728 bytes of memory") as caught:
+        decode(data, max_px=10**9)
+
+    assert caught.value.reason == Cause.TOO_LARGE
