@@ -45,7 +45,7 @@ OPENCV_REPORT = {
     "Intel ITT": r"Intel ITT\(([\d.]+)\)",
     "MLAS": r"DNN MLAS: +(YES)",
 }
-"""What OpenCV links in, and where its build report tells the version."""
+"""What OpenCV links in, and where its build report states the version."""
 LITERT_MARKS = {
     "TensorFlow Lite": rb"tflite",
     "XNNPACK": rb"XNNPACK",
@@ -137,7 +137,7 @@ def model_bundles(site: Path) -> Iterator[Component]:
 
 
 def licence_of(dist: Distribution) -> str | None:
-    """Return what the distribution says of its licence, in few words."""
+    """Return what the distribution says about its licence, in few words."""
     meta = dist.metadata
     told = meta.get("License-Expression") or meta.get("License")
     if told and len(told) < 80:

@@ -1,6 +1,6 @@
 """Make certificates, passwords and tokens for the compose file, once; run by its service `setup`.
 
-What is there already stays, but for a certificate that ends within 30 days: it is made anew. Each service has a folder
+What is there already stays, except a certificate that ends within 30 days: it is made again. Each service has a folder
 of its own with only what it needs, owned by the user that it runs as. Standard library and openssl only.
 """
 

@@ -1,7 +1,7 @@
 """The Grafana dashboards as data; `grafana` makes their JSON.
 
 `OVERVIEW` shows every station at a glance, `STATION` one of them in depth. A panel is a `Panel` here: title, what it
-tells, its queries. The same data becomes JSON, the tables of `docs/monitoring.md`, and the list of queries that a test
+shows, its queries. The same data becomes JSON, the tables of `docs/monitoring.md`, and the list of queries that a test
 runs against a real Prometheus.
 """
 
@@ -38,7 +38,7 @@ class Panel:
     """One panel.
 
     Attributes:
-        text: What it tells, for the panel's tooltip and the documentation.
+        text: What it shows, for the panel's tooltip and the documentation.
         unit: Grafana's unit id.
         size: Columns (of 24) and rows.
         limits: Values at which the colour turns orange and red; falling when the second is smaller.
@@ -316,13 +316,13 @@ STATION = Board(
                   size=(12, 7)),
         )),
         Row("Delivery", (
-            Panel("Outbox", "Payload bytes that wait, beside the limit beyond which the oldest are given up.", "lines",
+            Panel("Outbox", "Payload bytes that wait, beside the limit beyond which the oldest are lost.", "lines",
                   (_query(M.outbox_bytes, "waiting"), _query(M.outbox_limit, "limit")), "bytes"),
             Panel("Messages that wait", "And how long the oldest has waited, in seconds.", "lines",
                   (_query(M.outbox_messages, "messages"),
                    Query(f"({select(M.outbox_oldest, station=HERE)} > bool 0) * "
                          f"(time() - {select(M.outbox_oldest, station=HERE)})", "oldest, s"))),
-            Panel("Messages lost", "Given up for good, per interval, by reason. Anything but 0 is an alert.", "bars",
+            Panel("Messages lost", "Lost for good, per interval, by reason. Anything but 0 is an alert.", "bars",
                   (Query(_sum(_increase(select(M.outbox_lost, station=HERE)), "reason"), "{{reason}}"),)),
             Panel("Refusals", "By the broker, per interval, by reason.", "bars",
                   (Query(_sum(_increase(select(M.mqtt_rejected, station=HERE)), "reason"), "{{reason}}"),)),

@@ -39,7 +39,7 @@ def files() -> dict[Path, str]:
 
 
 def fill(document: str) -> str:
-    """Return a document with its generated blocks written anew.
+    """Return a document with its generated blocks as they are now.
 
     Raises:
         KeyError: A block that nothing generates.
@@ -82,7 +82,7 @@ def _alert_rows() -> Iterator[str]:
 def _panel_rows() -> Iterator[str]:
     for board in dashboards.BOARDS:
         yield f"### {board.title}\n\n{board.text}\n"
-        yield "| row | panel | what it tells |"
+        yield "| row | panel | what it shows |"
         yield "| --- | --- | --- |"
         for row in board.rows:
             for panel in row.panels:

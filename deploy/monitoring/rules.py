@@ -189,9 +189,9 @@ ALERTS = (
         "BlindOften", "warning", "5m",
         f"max by ({_BYI}) (avg_over_time({select(M.health_state, state='blind')}[15m])) > {BLIND_SHARE}",
         "{{ $labels.station }} was blind for {{ $value | humanizePercentage }} of the last 15 minutes",
-        f"Of the last 15 minutes the station was blind for more than {BLIND_SHARE:.0%}, in pieces each of which may be"
+        f"The station was blind for more than {BLIND_SHARE:.0%} of the last 15 minutes, in pieces each of which may be"
         " too short for InspectorBlind.",
-        "journalctl -u inspector@NAME | grep source_ says how often the source goes and why; cable, power, network.",
+        "journalctl -u inspector@NAME | grep source_ shows how often the source fails and why; cable, power, network.",
     ),
     Alert(
         "NotProgressing", "critical", "1m",
@@ -200,14 +200,14 @@ ALERTS = (
         f"(sum by ({_BYI}) ({_increase(_CAPTURED, '2m')}) > 0"
         f" unless sum by ({_BYI}) ({_increase(_FRAMES, '2m')}) > 0)",
         "{{ $labels.station }} takes frames and finishes none",
-        "Frames were captured and for over a minute none of them came to an end.",
+        "Frames were captured, and none of them was finished for over a minute.",
         "Restart the station; frames on disk are not lost. Keep the journal of the minutes before.",
     ),
     Alert(
         "CrashLoop", "critical", "0s",
         f"changes({process('process_start_time_seconds')}[10m]) > {CRASH_LOOP_STARTS}",
         "{{ $labels.station }} was started {{ $value | printf \"%.0f\" }} times within ten minutes",
-        "The process ends again within seconds or a few minutes of each start: hardly anything is inspected.",
+        "The process ends within seconds or a few minutes of each start: hardly anything is inspected.",
         "journalctl -u inspector@NAME -n 100: the last lines before each start say why it ended.",
     ),
     Alert(
@@ -215,7 +215,7 @@ ALERTS = (
         f"{_by_station(_increase(select(M.outbox_lost), '1h'), 'reason')} > 0\nor\n"
         + _by_station(f"{select(M.outbox_lost)} > 0 unless {select(M.outbox_lost)} offset 1h", "reason"),
         "{{ $labels.station }} lost {{ $value | printf \"%.0f\" }} messages ({{ $labels.reason }})",
-        "Messages were given up: the outbox was full, or the broker refused them five times.",
+        "Messages were lost for good: the outbox was full, or the broker refused them five times.",
         "Read first and last seq in the topic coverage, cause messages_lost; the records are still in the store.",
     ),
     Alert(
@@ -223,9 +223,9 @@ ALERTS = (
         f"{recorded('station:inspector_coverage:ratio15m')} < {SHARE_LOW}\nand\n"
         f"{_by_station(_increase(select(M.frames, outcome='!~inspected|paused'), '15m'))} > {MISSED_FRAMES}",
         "{{ $labels.station }} inspected only {{ $value | humanizePercentage }} of its frames",
-        f"Of the frames of the last 15 minutes more than {1 - SHARE_LOW:.0%} were not inspected, and these"
-        f" were more than {MISSED_FRAMES}.",
-        "Look at the panel 'Frames not inspected, by cause': the cause says whether it is camera, light or load.",
+        f"More than {1 - SHARE_LOW:.0%} of the frames of the last 15 minutes, and more than {MISSED_FRAMES} frames,"
+        " were not inspected.",
+        "Read the panel 'Frames not inspected, by cause': the cause says whether it is camera, light or load.",
     ),
     Alert(
         "FallingBehind", "warning", "5m",
@@ -234,7 +234,7 @@ ALERTS = (
         "{{ $labels.station }} inspects slower than frames arrive",
         "A live camera loses frames for lack of time; or for a quarter of an hour a folder or stream waited for the"
         " inspection most of the time, or frames waited ever longer.",
-        "Compare `inspector bench` with the tiles per second that the line needs; look what else uses the processor.",
+        "Compare `inspector bench` with the tiles per second that the line needs; check what else uses the processor.",
     ),
     Alert(
         "OutboxFilling", "warning", "5m",
@@ -242,15 +242,15 @@ ALERTS = (
         f"  {select(M.outbox_bytes)} > 0.01 * {select(M.outbox_limit)}\n)\nor\n"
         f"{select(M.outbox_bytes)} > {HEALTH.outbox_share} * {select(M.outbox_limit)}",
         "{{ $labels.station }} will have to give up messages",
-        f"At the present pace the outbox is full within four hours, or it is over {HEALTH.outbox_share:.0%} already.",
+        f"At the present rate the outbox is full within four hours, or it is over {HEALTH.outbox_share:.0%} already.",
         "Bring the broker back, or make room: store.outbox_limit_bytes can be raised with a reload.",
     ),
     Alert(
         "BrokerAway", "warning", "5m",
         f"{select(M.mqtt_connected)} == 0\nand on ({_BYI})\n({_TRIES} > 0)",
         "{{ $labels.station }} has no broker",
-        "The station inspects and stores, and the plant hears nothing: its broker has been away for five minutes.",
-        "Is the broker up? From the station: sudo inspector check --config FILE says what it answers.",
+        "The station inspects and stores, but the plant receives nothing: the broker has been away for five minutes.",
+        "Is the broker up? On the station, sudo inspector check --config FILE shows what it answers.",
     ),
     Alert(
         "BrokerFlapping", "warning", "5m",
@@ -258,39 +258,39 @@ ALERTS = (
         "{{ $labels.station }} loses its broker again and again",
         f"More than {FLAPPING_CONNECTS} connections within 15 minutes: each lasts a moment, and messages arrive late"
         " and in bursts.",
-        "journalctl -u inspector@NAME | grep -E 'broker_|connection_' says how each ended; another client with the same"
-        " id, or the network.",
+        "journalctl -u inspector@NAME | grep -E 'broker_|connection_' shows how each ended; another client with the"
+        " same id, or the network.",
     ),
     Alert(
         "NothingDelivered", "warning", "5m",
         f"{_UNDELIVERED}\nand on ({_BYI})\nmax_over_time({select(M.mqtt_connected)}[5m]) == 1",
         "{{ $labels.station }} has a broker that acknowledges nothing",
         "The broker is connected, messages wait, and none of them has been acknowledged for ten minutes.",
-        "Look at the broker: its disk, its log, its load; a restart of it loses nothing of the station's.",
+        "Check the broker: its disk, its log, its load; restarting it loses no message of the station.",
     ),
     Alert(
         "BrokerRejects", "warning", "0s",
         f"{_by_station(_increase(select(M.mqtt_rejected, reason='!=unreachable'), '15m'), 'reason')} > 0",
         "The broker refuses {{ $labels.station }} ({{ $labels.reason }})",
-        "The broker answers and says no: login, certificate, protocol version, or no right to publish a topic.",
-        "sudo inspector check --config FILE repeats the answer to a login, the log names a refused topic; then compare"
-        " user, certificate dates and ACL.",
+        "The broker answers and refuses: login, certificate, protocol version, or no right to publish a topic.",
+        "sudo inspector check --config FILE shows the answer to a login, and the log names a refused topic; then"
+        " compare user, certificate dates and ACL.",
     ),
     Alert(
         "SelfTestStale", "warning", "0s",
         f"time() - {select(M.selftest)} > {2.5 * SELFTEST_S:.0f}",
         "{{ $labels.station }} has not proven its model for {{ $value | humanizeDuration }}",
-        "The golden tiles are scored every hour to prove that this machine still computes what was signed off; that"
-        " has not happened.",
-        "Restart the station; if it refuses the bundle now, install the bundle again and test the memory.",
+        "The golden tiles are scored every hour to prove that this machine still computes what was signed off. They"
+        " were not.",
+        "Restart the station; if it then refuses the bundle, install the bundle again and test the memory.",
     ),
     Alert(
         "ReloadFailed", "warning", "0s",
         f"{select(M.reload_ok)} == 0",
         "{{ $labels.station }} refused its new configuration",
-        "A reload was asked for and refused; the station goes on with what it had and would not start with the file"
-        " as it is.",
-        "sudo inspector check --config FILE names key and reason; mend it, then reload.",
+        "A reload was requested and refused; the station runs with the previous configuration and would not start with"
+        " the file as it is.",
+        "sudo inspector check --config FILE names key and reason; fix it, then reload.",
     ),
     Alert(
         "Restarting", "warning", "0s",
@@ -314,7 +314,7 @@ ALERTS = (
         "{{ $labels.station }}: {{ $value | printf \"%.0f\" }} times {{ $labels.label }} in ten minutes",
         f"Over {BURST_DEFECTS} defects of one label in ten minutes, and per tile {BURST_FACTOR} times as many as over"
         " the day.",
-        "Look at the pictures: a process upset, or something new that the model takes for this label.",
+        "Look at the pictures: a process upset, or something new that the model mistakes for this label.",
     ),
     Alert(
         "BundleChanged", "info", "0s",
@@ -322,8 +322,8 @@ ALERTS = (
         f"count by ({BY}) (count by ({BY}, fingerprint) (count_over_time({select(M.bundle)}[1h]))) > 1\nor\n"
         f"({select(M.bundle)} unless on ({BY}, fingerprint) {_BUNDLES_BEFORE}) and on ({BY}) {_BUNDLES_BEFORE}",
         "{{ $labels.station }} now decides with {{ $labels.name }} {{ $labels.version }} ({{ $labels.fingerprint }})",
-        "Another model bundle decides than within the last hour, or than before a pause.",
-        "Nothing, if it was planned; else find out who changed it. The topic about names the bundle.",
+        "The model bundle has changed: within the last hour, or during a pause.",
+        "Nothing, if it was planned; otherwise find out who changed it. The topic about names the bundle.",
     ),
 )  # fmt: skip
 

@@ -57,7 +57,7 @@ def select(metric: MetricWrapperBase, part: str = "", **matchers: str) -> str:
     Args:
         metric: From `make_metrics`.
         part: Of a histogram.
-        matchers: Wanted value by label; it may begin with `!=`, `=~` or `!~`.
+        matchers: Value to match by label; it may begin with `!=`, `=~` or `!~`.
 
     Raises:
         ValueError: The metric has no such label, or no such value.

@@ -31,7 +31,7 @@ def target(settings: Settings, host: str | None = None) -> dict[str, Any] | None
         host: How Prometheus reaches its machine; None: as the listener is bound.
 
     Raises:
-        ConfigError: The port is chosen anew at each start, or `host` cannot reach the listener.
+        ConfigError: The port changes at each start, or `host` cannot reach the listener.
     """
     http = settings.http
     if not http.enabled:
