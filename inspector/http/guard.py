@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 from fastapi import Response
 from starlette.datastructures import MutableHeaders
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inspector.http.answers import JSONResponse
 from inspector.http.page import STYLE
 
+_READING = frozenset({"GET", "HEAD"})
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -59,6 +61,8 @@ class Guard:
         await answer(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope) -> Response | None:
+        if scope["method"] not in _READING and _is_from_another_site(scope):
+            return JSONResponse({"error": "requests of other sites' pages are not taken", "reason": "cross_site"}, 403)
         if self._token is None:
             host = b"".join(value for name, value in scope["headers"] if name == b"host").decode("latin-1")
             if not host or _means_us(host, self._address):  # HTTP/1.0 may go without; no browser does
@@ -71,6 +75,15 @@ class Guard:
         refusal.headers.append("WWW-Authenticate", 'Basic realm="inspector", charset="UTF-8"')
         refusal.headers.append("WWW-Authenticate", 'Bearer realm="inspector"')
         return refusal
+
+
+def _is_from_another_site(scope: Scope) -> bool:
+    """Whether a browser sends this for a page that is not ours; other programs send neither header."""
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    if headers.get(b"sec-fetch-site", "none") not in ("none", "same-origin"):
+        return True
+    origin = headers.get(b"origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != headers.get(b"host", "").lower()
 
 
 def _means_us(host: str, address: str) -> bool:

@@ -1,6 +1,7 @@
 """`POST /api/classify`: one picture comes in, as the body or in a form, and the row of `inspector classify` goes back.
 
-Nothing of it is stored, counted as inspected, or written to the disk; size, time and number of uploads are limited.
+Nothing of it is stored, counted as inspected, or written to the disk; size, time and number of uploads are limited, and
+a process of its own decodes it, with bounds on memory and time.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from inspector.errors import ConfigError, PictureError, WorkerError
 from inspector.frame import Cause, Pixels
 from inspector.http.answers import JSONResponse
 from inspector.http.options import HttpOptions
-from inspector.pictures.decode import decode_picture
+from inspector.pictures.child import decode_in_child
 
 MakeRow = Callable[[Pixels, str], dict[str, Any]]
 """Classify a picture and return its row; the second argument is what to call it."""
 MAX_UPLOADS = 2
 """Pictures in memory at once: one in work, one on its way."""
+MAX_UPLOAD_PX = 25_000_000
+"""Most pixels of an uploaded picture, where `source.max_frame_px` allows more."""
 MULTIPART_BYTES = 64 << 10
 """What a multipart body may have beside its picture."""
 _STATUS_OF_CAUSE: Mapping[str, int] = {Cause.TOO_LARGE: 413, Cause.UNSUPPORTED: 415}
@@ -86,7 +89,8 @@ class UploadClassifier:
         options = self._options
         with self._turn:
             try:
-                pixels = decode_picture(data, name=name, max_px=options.max_frame_px, full_scale=options.full_scale)
+                max_px = min(options.max_frame_px, MAX_UPLOAD_PX)
+                pixels = decode_in_child(data, name=name, max_px=max_px, full_scale=options.full_scale)
                 return self._classify(pixels, name)
             except PictureError as exc:
                 status = _STATUS_OF_CAUSE.get(exc.reason, 422)

@@ -138,3 +138,25 @@ def test_with_a_token_any_name_is_answered(bench: Bench) -> None:
     answer = ask(bench.app(token=TOKEN), "/", headers={"Host": "line-pc.example", "Authorization": f"Bearer {TOKEN}"})
 
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param({}, 422, id="a program"),
+        pytest.param({"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}, 422, id="our own page"),
+        pytest.param({"Sec-Fetch-Site": "none"}, 422, id="a person"),
+        pytest.param({"Sec-Fetch-Site": "cross-site"}, 403, id="another site"),
+        pytest.param({"Sec-Fetch-Site": "same-site"}, 403, id="another host of the site"),
+        pytest.param({"Origin": "http://evil.example"}, 403, id="an old browser"),
+        pytest.param({"Origin": "null"}, 403, id="a page without origin"),
+        pytest.param({"Origin": "http://localhost:8000"}, 403, id="another port"),
+    ],
+)
+def test_another_sites_page_cannot_send_anything(bench: Bench, headers: dict[str, str], status: int) -> None:
+    """A browser's request for a page of another site is refused before it is read; no preflight protects from it."""
+    kind = {"Content-Type": "text/plain", "Host": "localhost"}
+    answer = ask(bench.app(), "/api/classify", "POST", content=b"no picture", headers={**kind, **headers})
+
+    assert answer.status_code in ({status, 415} if status == 422 else {status})
+    assert status != 403 or answer.json()["reason"] == "cross_site"
