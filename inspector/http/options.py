@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from pydantic import Field
 
 from inspector.errors import ConfigError
 from inspector.pictures.limits import MAX_FRAME_PX
+from inspector.settings.sections import Http
 
 MIN_TOKEN_CHARACTERS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class HttpOptions:
-    """How the listener listens, and what it lets in.
+class HttpOptions(Http):
+    """The section `[http]`, with its token read and the limits of a picture.
 
     Attributes:
-        address: Host name or address to bind.
-        port: 0 takes any free one.
-        cert_file: PEM certificate chain; None speaks plain HTTP.
-        key_file: Its key.
         token: What every request but `/healthz` must carry, as bearer token or as password of HTTP Basic; None: open to
             whoever asks for this machine by name.
-        max_upload_bytes: Largest picture that `/api/classify` reads.
-        max_frame_px: Most pixels that it decodes.
+        max_frame_px: Most pixels that `/api/classify` decodes.
         full_scale: As `decode_picture`.
         upload_timeout_s: Longest wait for a picture to arrive.
         refresh_s: After how long the status page asks to be loaded again.
     """
 
-    address: str = "127.0.0.1"
-    port: int = 9108
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    token: str | None = field(default=None, repr=False)
-    max_upload_bytes: int = 16 << 20
+    token: str | None = Field(default=None, repr=False)
     max_frame_px: int = MAX_FRAME_PX
     full_scale: int | None = None
     upload_timeout_s: float = 30.0

@@ -90,23 +90,9 @@ def health_limits(settings: Settings) -> HealthLimits:
 
 def mqtt_options(settings: Settings) -> MqttOptions:
     """Return how to reach the broker."""
-    mqtt = settings.mqtt
-    return MqttOptions(
-        host=mqtt.host,
-        port=mqtt.port,
-        root=settings.root,
-        client_id=mqtt.client_id or settings.root.replace("/", "-"),
-        protocol=mqtt.protocol,
-        username=mqtt.username,
-        password_file=mqtt.password_file,
-        tls=bool(mqtt.tls),
-        ca_file=mqtt.ca_file,
-        cert_file=mqtt.cert_file,
-        key_file=mqtt.key_file,
-        keepalive_s=mqtt.keepalive_s,
-        window=mqtt.window,
-        subscriber_grace_s=mqtt.subscriber_grace_s,
-    )
+    mqtt, root = settings.mqtt, settings.root
+    own = {"root": root, "client_id": mqtt.client_id or root.replace("/", "-")}
+    return MqttOptions.model_validate(dict(mqtt) | own)
 
 
 def open_evidence(kept: StoreSection, folder: Path, clock: Clock) -> EvidenceFolder | None:
@@ -131,12 +117,8 @@ def http_options(settings: Settings) -> HttpOptions:
     """
     http, source = settings.http, settings.source
     return HttpOptions(
-        address=http.address,
-        port=http.port,
-        cert_file=http.cert_file,
-        key_file=http.key_file,
+        **dict(http),
         token=read_token(http.token_file) if http.token_file is not None else None,
-        max_upload_bytes=http.max_upload_bytes,
         max_frame_px=source.max_frame_px,
         full_scale=source.full_scale,
     )

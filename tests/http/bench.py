@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
@@ -53,7 +53,7 @@ class Bench:
         self.health = HealthBoard("site/line/cam", self.clock)
 
     def app(self, **options: Any) -> Any:
-        return make_app(replace(self.options, **options), self.shown())
+        return make_app(self.options.model_copy(update=options), self.shown())
 
     def shown(self, **changes: Any) -> Shown:
         values: dict[str, Any] = {

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from inspector.http.upload import MAX_UPLOADS
 
 @contextmanager
 def serving(bench: Bench, **options: Any) -> Iterator[HttpServer]:
-    server = HttpServer(bench.app(**options), replace(bench.options, **options))
+    server = HttpServer(bench.app(**options), bench.options.model_copy(update=options))
     server.start()
     try:
         yield server

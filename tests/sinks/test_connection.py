@@ -36,7 +36,7 @@ def test_mqtt_5_is_given_up_only_where_the_broker_does_not_speak_it(
     protocol: Literal["auto", "5", "3.1.1"], answers: list[str], tried: list[str]
 ) -> None:
     """3.1.1 says less: a connection that is only closed must be confirmed, a refusal of the version need not."""
-    choice, seen = ProtocolChoice(MqttOptions("host", 1883, "root", "id", protocol=protocol)), []
+    choice, seen = ProtocolChoice(MqttOptions(root="root", client_id="id", protocol=protocol)), []
     for answer in answers:
         version = choice.version()
         seen.append(NAMES[version])

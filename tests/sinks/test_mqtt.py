@@ -205,7 +205,7 @@ class Line:
         self.broker = ScriptedBroker(self.changes, subscribed, published)
         self.outbox = Outbox(self.changes, **outbox)
         self.publisher = MqttPublisher(
-            MqttOptions("127.0.0.1", self.broker.port, "root", "id", protocol="5"),
+            MqttOptions(port=self.broker.port, root="root", client_id="id", protocol="5"),
             self.outbox,
             self._clock,
             Metrics(CollectorRegistry(), LABELS[:1], {LABELS[0]: "minor"}),

@@ -33,7 +33,7 @@ def test_the_gravest_trouble_is_the_reason(trouble: Trouble, reason: str | None)
 def test_connections_that_do_not_last_are_reported(apart_s: float, unstable: bool) -> None:
     """Four losses within a minute are a trouble, until a connection has lasted for a minute."""
     status = BrokerStatus()
-    report = TroubleReport(MqttOptions("host", 1883, "root", "id"), status)
+    report = TroubleReport(MqttOptions(root="root", client_id="id"), status)
     for number in range(MANY_LOSSES):
         report.lost(number * apart_s)
     during = status.trouble

@@ -11,7 +11,7 @@ import queue
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -337,7 +337,7 @@ def probe_broker(options: MqttOptions) -> str:
     Raises:
         BrokerError: It is not there or refuses, in the words of the daemon.
     """
-    quiet = replace(options, client_id=f"{options.client_id}-check")
+    quiet = options.model_copy(update={"client_id": f"{options.client_id}-check"})
     connector = Connector(quiet, SystemClock(), rejected=lambda _reason: None)
     first = connector.choice.version()
     try:

@@ -5,29 +5,21 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from inspector.errors import BrokerError, ConfigError
+from inspector.settings.sections import Mqtt
 
 
-@dataclass(frozen=True, slots=True)
-class MqttOptions:
-    """How to reach the broker; as in the section `[mqtt]`, with secrets as files."""
+class MqttOptions(Mqtt):
+    """The section `[mqtt]`, with what depends on the station filled in; secrets are files.
 
-    host: str
-    port: int
+    Attributes:
+        root: Topic root.
+        client_id: Of this station.
+    """
+
     root: str
     client_id: str
-    protocol: Literal["auto", "5", "3.1.1"] = "auto"
-    username: str | None = None
-    password_file: Path | None = None
-    tls: bool = False
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    keepalive_s: int = 10
-    window: int = 20
-    subscriber_grace_s: float = 60.0
 
     @property
     def address(self) -> str:
