@@ -1,0 +1,259 @@
+"""`inspector.station.housekeeping`: room on the disk, outages and losses that are told, and the sign of life."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from fakes import NOON, FakeClock, entry
+from prometheus_client import CollectorRegistry
+
+from inspector.clock import to_timestamp_ms
+from inspector.errors import StoreBusyError
+from inspector.frame import Cause, Gap
+from inspector.items import Lost
+from inspector.sinks.mqtt.options import BrokerStatus
+from inspector.station.housekeeping import BrokerOutage, Drops, Heartbeat, Housekeeping, Losses, OutboxCare, frames_wait
+from inspector.station.inbox import Inbox
+from inspector.station.pipeline import Pipeline
+from inspector.store.evidence import EvidenceFolder
+from inspector.store.store import Store
+from inspector.telemetry.metrics import Metrics
+
+MakePipeline = Callable[..., Pipeline]
+
+HERE = BrokerStatus(connected=True, protocol="5")
+GONE = BrokerStatus(reason="refused")
+
+
+# --- The broker ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        pytest.param([(0, HERE)], [None], id="connected"),
+        pytest.param([(0, GONE), (5, GONE)], [None, None], id="a short outage is not reported"),
+        pytest.param([(0, GONE), (5.1, GONE)], [None, "refused"], id="a longer one is"),
+        pytest.param([(0, BrokerStatus()), (6, BrokerStatus())], [None, "not connected"], id="without a reason"),
+        pytest.param([(0, GONE), (4, HERE), (6, GONE)], [None, None, None], id="each outage is a new one"),
+        pytest.param([(0, GONE), (6, GONE), (7, HERE)], [None, "refused", None], id="its end is seen at once"),
+        pytest.param(
+            [(0, BrokerStatus(connected=True, trouble="no rights"))], ["no rights"], id="connected and in trouble"
+        ),
+        pytest.param(
+            [(0, GONE), (6, BrokerStatus(reason="refused", trouble="mute"))], [None, "mute"], id="trouble comes first"
+        ),
+        pytest.param([(0, None), (99, None)], [None, None], id="delivery is switched off"),
+    ],
+)
+def test_an_outage_is_reported_when_it_lasts(
+    seen: list[tuple[float, BrokerStatus | None]], expected: list[str | None]
+) -> None:
+    """Health names the broker once it is away for longer than the grace time; what is wrong with one there, at once."""
+    outage = BrokerOutage()
+
+    assert [outage.reason(broker, 1000.0 + at) for at, broker in seen] == expected
+
+
+# --- Losses -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def inbox(clock: FakeClock) -> Inbox:
+    return Inbox(clock)
+
+
+def test_a_loss_takes_its_place_among_the_messages(inbox: Inbox, clock: FakeClock) -> None:
+    """Lost messages become an item of now, with their sink, their numbers and the reason."""
+    Losses(inbox, clock).report(3, 9, 5, "the outbox was full")
+
+    assert inbox.take(math.inf) == [Lost(NOON, "mqtt", 3, 9, 5, "the outbox was full")]
+
+
+def make_care(store: Store, inbox: Inbox, clock: FakeClock, metrics: Metrics, limit_bytes: int) -> OutboxCare:
+    store.outbox.limit_bytes = limit_bytes
+    return OutboxCare(store.outbox, Losses(inbox, clock), metrics, limit_bytes=limit_bytes, horizon_s=60.0)
+
+
+def test_an_outbox_that_overflows_says_what_is_lost(
+    store: Store, inbox: Inbox, clock: FakeClock, metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    """Beyond its limit the oldest messages go, counted and reported; fill and age are those of what is left."""
+    store.outbox.enable(["mqtt"])
+    care = make_care(store, inbox, clock, metrics, limit_bytes=20_000)
+    before = care.share
+    store.commit([entry(number, "crack") for number in range(10)])
+    care.refresh()
+    full = care.share
+    care.prune()
+    care.refresh()
+
+    def count(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"inspector_{name}", labels)
+
+    (lost,) = inbox.take(math.inf)
+    left = store.outbox.outbox_state("mqtt")
+    assert isinstance(lost, Lost)
+    assert (lost.sink, lost.count, lost.reason) == ("mqtt", 30 - left.messages, "the outbox was full")
+    assert count("outbox_lost_total", reason="outbox_full") == lost.count
+    assert (before, care.share) == (0.0, left.bytes / 20_000)
+    assert care.share < 1 < full
+    assert (count("outbox_messages"), count("outbox_bytes")) == (left.messages, left.bytes)
+    assert count("outbox_oldest_timestamp_seconds") == NOON.timestamp()
+
+
+# --- The sign of life ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("alive_s", "waits", "told_s"),
+    [
+        pytest.param(None, False, None, id="a new store"),
+        pytest.param(-3600.0, False, 3600.0, id="nobody looked for an hour"),
+        pytest.param(-1.1, False, 1.1, id="a little more than a second"),
+        pytest.param(-1.0, False, None, id="a second is a restart"),
+        pytest.param(-3600.0, True, None, id="files waited"),
+        pytest.param(3600.0, False, None, id="the clock was set back"),
+    ],
+)
+def test_the_time_without_a_process_is_told(
+    store: Store, clock: FakeClock, make_pipeline: MakePipeline, alive_s: float | None, waits: bool,
+    told_s: float | None,
+) -> None:  # fmt: skip
+    """The next start tells how long nobody watched, unless the frames waited; a new store begins to count."""
+    if alive_s is not None:
+        store.notes.heartbeat(NOON + timedelta(seconds=alive_s))
+    pipeline = make_pipeline()
+    Heartbeat(store.notes, pipeline, clock).begin(waits)
+
+    since = NOON - timedelta(seconds=told_s or 0)
+    expected = [] if told_s is None else [Gap(Cause.PROCESS_DOWN, since, NOON, 0)]
+    assert pipeline.inbox.take(math.inf) == expected
+    assert store.notes.last_alive_ms() == to_timestamp_ms(NOON + timedelta(seconds=alive_s or 0))
+
+
+@pytest.mark.parametrize(
+    ("reason", "missed", "beats"),
+    [
+        pytest.param(None, None, True, id="it looks"),
+        pytest.param(None, "blank", True, id="at bad pictures, too"),
+        pytest.param("gone", None, False, id="the source is away"),
+        pytest.param(None, "frozen", False, id="the camera repeats itself"),
+    ],
+)
+@pytest.mark.parametrize("last", [False, True])
+def test_no_sign_of_life_while_nobody_looks(
+    store: Store, clock: FakeClock, make_pipeline: MakePipeline, reason: str | None, missed: str | None, beats: bool,
+    last: bool,
+) -> None:  # fmt: skip
+    """While the source is away, or a camera frozen, no heartbeat is stored: the next start tells the whole time.
+
+    An outage of the source that a stop ends has been told by then; a frozen camera has not.
+    """
+    pipeline = make_pipeline()
+    pipeline.reader.reason, pipeline.committer.tally.missed_cause = reason, missed
+    heartbeat = Heartbeat(store.notes, pipeline, clock)
+    if last:
+        clock.advance(30)  # the rest of the stop took long: nobody looked in that time
+        heartbeat.end(NOON, reported=True)
+    else:
+        heartbeat.beat()
+
+    expected = beats or (last and reason is not None)
+    assert store.notes.last_alive_ms() == (to_timestamp_ms(NOON) if expected else None)
+
+
+def test_a_stop_that_could_not_report_leaves_no_sign(
+    store: Store, clock: FakeClock, make_pipeline: MakePipeline
+) -> None:
+    """What was missed and not committed is told by the next start: from the last heartbeat before on."""
+    Heartbeat(store.notes, make_pipeline(), clock).end(NOON, reported=False)
+
+    assert store.notes.last_alive_ms() is None
+
+
+def test_a_store_that_refuses_the_last_sign_ends_nothing(
+    store: Store, clock: FakeClock, make_pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Start and stop go on with a full disk."""
+    monkeypatch.setattr(store.notes, "heartbeat", refuse)
+    pipeline = make_pipeline()
+    heartbeat = Heartbeat(store.notes, pipeline, clock)
+    heartbeat.begin(False)
+    heartbeat.end(NOON, reported=True)
+
+    assert len(pipeline.inbox) == 0
+
+
+def refuse(*_: object) -> None:
+    raise StoreBusyError("disk full")
+
+
+@pytest.mark.parametrize(
+    ("kind", "live", "expected"),
+    [
+        pytest.param("folder", False, True, id="pictures lie there"),
+        pytest.param("demo", False, True, id="drawn when asked for"),
+        pytest.param("camera", False, True, id="a video file"),
+        pytest.param("camera", True, False, id="a camera"),
+        pytest.param("lines", False, False, id="a line camera"),
+    ],
+)
+def test_which_frames_wait(kind: str, live: bool, expected: bool) -> None:
+    """Files are there after a restart; what a line moved past is not."""
+    assert frames_wait(kind, live) == expected
+
+
+# --- Tidying ------------------------------------------------------------------------------------------------------
+
+
+def test_drops_are_a_share_of_what_came(make_pipeline: MakePipeline) -> None:
+    """The share is of the time since the last count: an overload that is over is not held against the station."""
+    reader = make_pipeline().reader
+    drops, shares = Drops(reader), []
+    for captured, dropped in ((0, 0), (10, 4), (30, 4), (30, 4), (34, 7)):
+        reader.captured, reader.dropped = captured, dropped
+        drops.count()
+        shares.append(drops.share)
+
+    assert shares == [0.0, 0.4, 0.0, 0.0, 0.75]
+
+
+class NoDisk(EvidenceFolder):
+    """Evidence on a disk that has gone."""
+
+    def __init__(self, folder: Path, clock: FakeClock) -> None:
+        super().__init__(folder, clock, 1 << 20, max_age_s=60, free_floor_bytes=0, longest_px=64)
+
+    def tidy(self) -> None:
+        raise OSError("input/output error")
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_one_failure_does_not_keep_the_rest_from_its_work(
+    tmp_path: Path, store: Store, inbox: Inbox, clock: FakeClock, metrics: Metrics, make_pipeline: MakePipeline,
+    full: bool, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Evidence that cannot be tidied, or a store that refuses, is a line in the log; the next round tries again."""
+    store.outbox.enable(["mqtt"])
+    store.commit([entry(0, "crack")])
+    pipeline = make_pipeline()
+    pipeline.reader.captured, pipeline.reader.dropped = 4, 1
+    care = make_care(store, inbox, clock, metrics, limit_bytes=100_000)
+    keeping = Housekeeping(
+        NoDisk(tmp_path / "evidence", clock), Heartbeat(store.notes, pipeline, clock), store.candidates, care,
+        Drops(pipeline.reader),
+    )  # fmt: skip
+    trimmed: list[None] = []
+    monkeypatch.setattr(store.candidates, "trim", lambda: trimmed.append(None))
+    if full:
+        monkeypatch.setattr(store.notes, "heartbeat", refuse)
+    keeping.tidy()
+
+    assert len(trimmed) == (not full)
+    assert keeping.drops.share == 0.25
+    assert (care.share > 0) == (not full)

@@ -1,0 +1,145 @@
+"""`inspector.station.reload`: a new configuration is taken whole, or the station goes on as it was."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from inspector.settings.loading import load_settings
+from inspector.settings.sections import Settings
+from inspector.station.reload import check_reload
+from inspector.station.signals import PendingSignals
+from inspector.telemetry.metrics import Metrics
+from inspector.telemetry.notify import Notifier
+
+pytestmark = pytest.mark.timeout(60)
+
+TEXT = """
+[station]
+site = "s"
+line = "l"
+name = "n"
+[source]
+kind = "demo"
+[model]
+workers = 1
+[mqtt]
+enabled = false
+[store]
+path = "{store}"
+[http]
+enabled = {http}
+port = {port}
+{more}
+"""
+
+
+class Running:
+    """A station as far as a reload knows it."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self.verbs: list[str] = []
+
+    def request(self, verb: str) -> None:
+        self.verbs.append(verb)
+
+
+class Heard(Notifier):
+    def __init__(self) -> None:
+        super().__init__({})
+        self.lines: list[str] = []
+
+    def send(self, *lines: str) -> None:
+        self.lines.append(lines[0])
+
+
+class Bench:
+    """A configuration file, and a station that runs with what it said first."""
+
+    def __init__(self, folder: Path, metrics: Metrics) -> None:
+        self.config = folder / "station.toml"
+        self.store = folder / "store"
+        self.write()
+        self.station: Any = Running(load_settings(self.config).settings, metrics)
+        self.notifier = Heard()
+        self.signals = PendingSignals()
+
+    def write(self, http: bool = False, port: int = 0, more: str = "") -> None:
+        self.config.write_text(TEXT.format(store=self.store, http=str(http).lower(), port=port, more=more))
+
+    def reload(self) -> Any:
+        return check_reload(self.config, self.station, self.notifier, self.signals)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, metrics: Metrics) -> Bench:
+    return Bench(tmp_path, metrics)
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
+
+
+def test_a_good_configuration_is_taken_with_its_bundle(bench: Bench, registry: CollectorRegistry) -> None:
+    """What comes back is proven: the next station starts with it, and systemd waits for that one."""
+    bench.write(more="[events]\nalarm_hits = 1")
+    bench.signals.note(signal.SIGHUP, None)
+    loaded, model = bench.reload()
+    model.pool.close()
+    bench.signals.forward_to(bench.station)
+
+    assert loaded.settings.events.alarm_hits == 1
+    assert model.golden.agreement in ("exact", "tolerated")
+    assert (bench.notifier.lines, bench.station.verbs) == (["RELOADING=1"], [])
+    assert registry.get_sample_value("inspector_config_last_reload_successful") == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param("[evnts]\n", id="an unknown section"),
+        pytest.param("[", id="no TOML"),
+        pytest.param("[decision]\nthresholds = {rust = 0.5}\n", id="a label that the bundle has not"),
+        pytest.param("[tiling]\nroi_xy = [[0, 0], [1, 1]]\n", id="no region"),
+    ],
+)
+def test_a_bad_configuration_changes_nothing(bench: Bench, registry: CollectorRegistry, more: str) -> None:
+    """The station goes on; metrics and systemd hear that the file was refused."""
+    bench.write(more=more)
+
+    assert bench.reload() is None
+    assert bench.notifier.lines == ["RELOADING=1", "READY=1"]
+    assert registry.get_sample_value("inspector_config_last_reload_successful") == 0
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_taken_port_is_refused_before_the_old_station_stops(bench: Bench, taken_port: int, own: bool) -> None:
+    """Another program's port is refused while the old station still runs; its own is free once it has stopped."""
+    bench.write(http=True, port=taken_port)
+    if own:
+        bench.station.settings = load_settings(bench.config).settings
+    taken = bench.reload()
+    if taken is not None:
+        taken[1].pool.close()
+
+    assert (taken is not None) == own
+
+
+def test_a_missing_file_is_refused(bench: Bench) -> None:
+    """A certificate that is not there would stop the next station: the present one goes on."""
+    text = bench.config.read_text().replace(
+        "[mqtt]\nenabled = false", '[mqtt]\nenabled = true\nca_file = "/nowhere.pem"\ntls = true'
+    )
+    bench.config.write_text(text)
+
+    assert bench.reload() is None
