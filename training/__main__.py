@@ -18,19 +18,11 @@ from inspector.errors import InspectorError
 from training.errors import say_missing
 
 try:
-    from training.dataset import Store
-    from training.prepare import (
-        Manifest,
-        build_manifest,
-        check_files,
-        count_pictures,
-        label_contradictions,
-        read_manifest,
-        shared_with_training,
-        training_refusals,
-        write_manifest,
-        write_sheets,
-    )
+    from training.data.dataset import Store
+    from training.data.folds import shared_with_training
+    from training.data.manifest import Manifest, check_files, count_pictures, read_manifest, write_manifest
+    from training.data.prepare import build_manifest, label_contradictions, training_refusals
+    from training.data.sheets import write_sheets
     from training.recipe import Recipe, load_recipe, recipe_names
 except ModuleNotFoundError as exc:
     sys.exit(f"error: {say_missing(exc)}")
@@ -103,7 +95,7 @@ def prepare(
     for path in write_sheets(output, store, manifest):
         console.print(f"look at {path}")
     if agrees_with is not None:
-        from training.prepare import compare_groups
+        from training.data.prepare import compare_groups
 
         console.print(compare_groups(manifest, agrees_with))
     warn(label_contradictions(manifest))
@@ -163,8 +155,8 @@ def quantize(
     """Make the int8 network of a run, compare it with the float one, and choose the operating point."""
     from training import signoff
     from training.auxiliary import load_auxiliary
+    from training.data.learned import read_before
     from training.errors import RecipeError
-    from training.learned import read_before
     from training.train import course_of, load_run, refuse_other_data
 
     store, manifest = open_data(data, manifest_path)

@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 
 from inspector.labels import CLEAN
-from training.dataset import Picture, Store, load_pixels
+from training.data.dataset import Picture, Store, load_pixels
+from training.data.manifest import Manifest
+from training.data.prepare import build_manifest
 from training.errors import DataError, RecipeError
-from training.prepare import Manifest, build_manifest
 from training.recipe import Recipe
 from training.tiles import OUTLIER, TileSet
 

@@ -30,10 +30,10 @@ from inspector.model.card import CARD_SCHEMA, Card, UnknownRule
 from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
 from training import signoff
+from training.data.learned import LEARNED, read_learned, write_learned
+from training.data.manifest import Manifest
 from training.errors import DataError, GateError
 from training.files import write_bytes
-from training.learned import LEARNED, read_learned, write_learned
-from training.prepare import Manifest
 from training.quantize import Int8Network
 from training.recipe import Recipe
 from training.tiles import texture_tiles

@@ -24,14 +24,15 @@ import numpy as np
 from inspector.model.bundle import sha256_file
 from training import signoff
 from training.auxiliary import NOTHING, Auxiliary
-from training.dataset import Store, load_pixels
+from training.data.dataset import Store, load_pixels
+from training.data.folds import group_folds, seen_in
+from training.data.manifest import Manifest
 from training.errors import FoldError
 from training.evaluate import provenance
 from training.files import write_json
 from training.intervals import share
 from training.measures import classification
 from training.network import imagenet_weights
-from training.prepare import Manifest, group_folds, seen_in
 from training.quantize import Int8Network, softmax
 from training.recipe import Recipe
 from training.train import assemble, float_logits, train

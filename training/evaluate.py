@@ -23,13 +23,16 @@ from inspector.model.golden import check_golden
 from inspector.model.pool import WorkerPool
 from inspector.model.rules import decision_rules
 from training.bundle import learned_from
-from training.dataset import Picture, Store, load_pixels
+from training.data.dataset import Picture, Store, load_pixels
+from training.data.folds import shared_with_training
+from training.data.learned import picture_id, read_learned
+from training.data.manifest import Manifest
+from training.data.reviewed import find_marked_groups, find_unmarked_tiles, read_marked_pictures
 from training.errors import DataError
 from training.foreign import ForeignSet, foreign_sets
 from training.gallery import Exhibit, Gallery
 from training.generated import EVALUATION_SEED, generated_clean_tiles, generated_tiles
 from training.intervals import share
-from training.learned import picture_id, read_learned
 from training.line import compose_benchmark, count_grounds, run_benchmark
 from training.measures import (
     Model,
@@ -44,8 +47,6 @@ from training.measures import (
     surface,
     unknown_curve,
 )
-from training.prepare import Manifest, shared_with_training
-from training.reviewed import find_marked_groups, find_unmarked_tiles, read_marked_pictures
 from training.tiles import composed_tiles, find_grounds
 from training.train import float_logits, load_run, refuse_other_data
 

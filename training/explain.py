@@ -17,7 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from inspector.frame import Pixels
-from training.dataset import decode
+from training.data.dataset import decode
 from training.errors import DataError
 from training.feed import stacked_input
 from training.files import write_picture

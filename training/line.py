@@ -20,7 +20,7 @@ from inspector.frame import Frame, Pixels
 from inspector.inspection.one_frame import Inspection, InspectRules, inspect_frame
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.labels import CLEAN
-from training.dataset import Picture
+from training.data.dataset import Picture
 from training.gallery import Exhibit, Gallery
 from training.intervals import Share, by_surface, share
 from training.maps import POINTING_TOLERANCE_PX, box_iou, grown_map, hottest_place, off_by_px

@@ -32,7 +32,7 @@ from inspector.inspection.one_frame import judge_tiles
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.labels import CLEAN, UNKNOWN
 from training.corrupt import SUITE, corrupted
-from training.dataset import Picture
+from training.data.dataset import Picture
 from training.feed import mask_of
 from training.gallery import Exhibit
 from training.intervals import by_surface, share

@@ -26,13 +26,14 @@ from inspector.model.classifier import Classifier
 from training import signoff
 from training.bundle import data_sets, learned_from
 from training.checkpoint import replace_weights
-from training.dataset import Store
+from training.data.dataset import Store
+from training.data.learned import LEARNED_BEFORE, known_groups, read_learned, write_learned
+from training.data.manifest import Manifest
+from training.data.prepare import check_labels
 from training.errors import WeightsError
 from training.files import write_json
 from training.intervals import share
-from training.learned import LEARNED_BEFORE, known_groups, read_learned, write_learned
 from training.network import build_network
-from training.prepare import Manifest, check_labels
 from training.quantize import Int8Network
 from training.recipe import Recipe
 from training.train import Course, claim, course_of, load_run, train

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from inspector.frame import Pixels
-from training.dataset import Picture
-from training.learned import picture_id
-from training.overlap import high_pass
+from training.data.dataset import Picture
+from training.data.learned import picture_id
+from training.data.overlap import high_pass
 
 BLOCK_PX = 48
 RIM_PX = 16

@@ -17,8 +17,8 @@ from inspector.box import Box
 from inspector.frame import Pixels
 from inspector.labels import CLEAN
 from training.augment import to_bytes
-from training.dataset import Picture
-from training.learned import picture_id
+from training.data.dataset import Picture
+from training.data.learned import picture_id
 from training.quilt import Ground, find_ground, quilt
 from training.surfaces import texture
 

@@ -24,16 +24,17 @@ from inspector.frame import Pixels
 from inspector.labels import CLEAN
 from training.auxiliary import NOTHING, Auxiliary
 from training.checkpoint import Progress, Rate, replace_weights, save_state
-from training.dataset import Picture, Store, load_pixels
+from training.data.dataset import Picture, Store, load_pixels
+from training.data.learned import LEARNED, known_groups, picture_id, write_learned
+from training.data.manifest import Manifest
+from training.data.prepare import check_sizes, check_surfaces
+from training.data.reviewed import read_marked_pictures
 from training.errors import DataError, RecipeError
 from training.feed import stacked_input, steps_per_epoch, training_batches
 from training.files import write_json
 from training.generated import TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
-from training.learned import LEARNED, known_groups, picture_id, write_learned
 from training.network import build_network, float_input, fold_batch_norm, pointing_loss, set_trainable, with_map
-from training.prepare import Manifest, check_sizes, check_surfaces
 from training.recipe import Recipe
-from training.reviewed import read_marked_pictures
 from training.tiles import (
     ARTIFICIAL_GROUND,
     TileSet,

@@ -13,7 +13,7 @@ from inspector.drawn.tiles import draw_tile
 
 HERE = Path(__file__).parent
 THERE = all(find_spec(name) for name in ("tensorflow", "sklearn", "matplotlib"))
-collect_ignore_glob = [] if THERE else ["test_*.py"]
+collect_ignore_glob = [] if THERE else ["*test_*.py"]
 
 FOREIGN_WARNINGS = (
     # TensorFlow's converter calls its own interpreter, which it announces to move to LiteRT.

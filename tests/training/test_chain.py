@@ -37,13 +37,16 @@ from training.auxiliary import NOTHING
 from training.bundle import bundle_run
 from training.checkpoint import Rate, replace_weights, save_state
 from training.crossval import cross_validate, fold_digest
-from training.dataset import Store
+from training.data.dataset import Store
+from training.data.folds import group_folds
+from training.data.learned import picture_id, read_learned
+from training.data.manifest import Manifest
+from training.data.prepare import build_manifest
 from training.errors import DataError, FoldError, GateError, RecipeError, WeightsError
 from training.evaluate import evaluate
 from training.explain import agreement, grad_cam
 from training.feed import mask_of, preprocess_in_graph, shown_cells, stacked_input
 from training.gallery import Gallery
-from training.learned import picture_id, read_learned
 from training.network import (
     build_network,
     float_input,
@@ -54,7 +57,6 @@ from training.network import (
     with_map,
 )
 from training.own import fine_tune, open_start
-from training.prepare import Manifest, build_manifest, group_folds
 from training.quantize import Int8Network, convert, parity
 from training.recipe import CONFIGS, Recipe, load_recipe
 from training.report import write_report

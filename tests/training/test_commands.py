@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from inspector.drawn.tiles import draw_tile
 from training import __main__ as commands
 from training import crossval, own
-from training.dataset import Picture
+from training.data.dataset import Picture
+from training.data.manifest import Manifest, read_manifest
+from training.data.prepare import check_sizes, check_surfaces, training_refusals
 from training.errors import DataError, RecipeError
-from training.prepare import Manifest, check_sizes, check_surfaces, read_manifest, training_refusals
 from training.recipe import CONFIGS, load_recipe
 
 NOWHERE = Path("nowhere")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from training.crossval import read_fold, summarize
-from training.dataset import Picture
+from training.data.dataset import Picture
 from training.train import carve_validation
 
 

@@ -12,7 +12,7 @@ from inspector.drawn.tiles import draw_tile
 from inspector.frame import Pixels
 from inspector.inspection.decision import DecisionRules
 from inspector.inspection.predictions import Predictions
-from training.dataset import LabelledBox, Picture
+from training.data.dataset import LabelledBox, Picture
 from training.evaluate import clean_windows
 from training.gallery import Gallery
 from training.intervals import by_surface, cluster_bootstrap, share

@@ -13,11 +13,11 @@ from inspector.model.pool import open_model
 from inspector.model.rules import decision_rules
 from training.bundle import NEU_PICTURES, golden_tiles
 from training.configs import X_SDD
-from training.dataset import NEU_LABELS, Store, find_pictures, load_pixels
+from training.data.dataset import NEU_LABELS, Store, find_pictures, load_pixels
+from training.data.learned import picture_id, read_learned
+from training.data.manifest import Manifest
 from training.gallery import Gallery
-from training.learned import picture_id, read_learned
 from training.measures import Model, official
-from training.prepare import Manifest
 from training.report import write_report
 
 RESULTS = Path(training.__file__).parent / "results"

@@ -8,7 +8,7 @@ from inspector.drawn.tiles import draw_tile
 from inspector.frame import Pixels
 from training.augment import augment, augment_marked, stretch, vary_clean
 from training.corrupt import SUITE, corrupted
-from training.dataset import LabelledBox, Picture
+from training.data.dataset import LabelledBox, Picture
 from training.generated import EVALUATION_SEED, TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
 from training.intervals import share
 from training.quilt import BLOCK_PX, find_ground, quilt

@@ -24,7 +24,7 @@ from scipy.sparse import coo_array  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
 from inspector.frame import Pixels
-from training.dataset import Picture, natural_key
+from training.data.dataset import Picture, natural_key
 
 REACH = 10
 MIN_OVERLAP_PX = 40
@@ -33,6 +33,7 @@ NEAR_COPY_BITS = 4
 FAR_REACH = 1000
 FAR_PEAK = 9.0
 """Least height of a distant pair's peak, in standard deviations of the surface that it stands on."""
+
 
 _Floats = npt.NDArray[np.float32]
 

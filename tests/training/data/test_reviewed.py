@@ -9,18 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from training.dataset import Picture, Store, load_pixels
+from training.data.dataset import Picture, Store, load_pixels
+from training.data.learned import picture_id
+from training.data.prepare import build_manifest
+from training.data.reviewed import FOREIGN_REVIEW, REVIEW, find_marked_groups, find_unmarked_tiles, read_marked_pictures
 from training.foreign import foreign_sets
-from training.learned import picture_id
-from training.prepare import build_manifest
 from training.recipe import Recipe
-from training.reviewed import (
-    FOREIGN_REVIEW,
-    REVIEW,
-    find_marked_groups,
-    find_unmarked_tiles,
-    read_marked_pictures,
-)
 from training.tiles import find_grounds
 from training.train import companions
 

@@ -19,10 +19,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from training.dataset import Picture
-from training.learned import picture_id
+from training.data.dataset import Picture
+from training.data.learned import picture_id
 
-REVIEW = Path(__file__).parent / "results" / "reviewed-grounds.csv"
+REVIEW = Path(__file__).parents[1] / "results" / "reviewed-grounds.csv"
 FOREIGN_REVIEW = REVIEW.with_name("reviewed-foreign.csv")
 MARKED = "marked"
 

@@ -17,12 +17,21 @@ from inspector.drawn.tiles import draw_tile
 from training import own
 from training import train as training_run
 from training.__main__ import quantize
-from training.dataset import Picture, Store
+from training.data.dataset import Picture, Store
+from training.data.learned import (
+    LEARNED,
+    LEARNED_BEFORE,
+    known_groups,
+    picture_id,
+    read_before,
+    read_learned,
+    write_learned,
+)
+from training.data.manifest import Manifest
+from training.data.prepare import build_manifest
 from training.errors import DataError, RecipeError
 from training.evaluate import refuse_learned
-from training.learned import LEARNED, LEARNED_BEFORE, known_groups, picture_id, read_before, read_learned, write_learned
 from training.own import Start, compare, open_start
-from training.prepare import Manifest, build_manifest
 from training.recipe import load_recipe
 from training.tiles import TileSet
 from training.train import Course, carve_validation

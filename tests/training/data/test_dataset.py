@@ -12,23 +12,13 @@ import pytest
 from inspector.drawn.tiles import draw_tile
 from inspector.pictures.limits import MAX_FRAME_PX
 from training.__main__ import open_data
-from training.dataset import MAX_PX, Picture, Store, decode, find_pictures, load_pixels
+from training.data.dataset import MAX_PX, Picture, Store, decode, find_pictures, load_pixels
+from training.data.folds import check_leaks, group_folds, seen_in, shared_with_training
+from training.data.manifest import Manifest, count_pictures, read_manifest, write_manifest
+from training.data.overlap import distant_pairs, overlapping_pairs
+from training.data.prepare import build_manifest, check_labels, compare_groups
+from training.data.sheets import write_sheets
 from training.errors import DataError
-from training.overlap import distant_pairs, overlapping_pairs
-from training.prepare import (
-    Manifest,
-    build_manifest,
-    check_labels,
-    check_leaks,
-    compare_groups,
-    count_pictures,
-    group_folds,
-    read_manifest,
-    seen_in,
-    shared_with_training,
-    write_manifest,
-    write_sheets,
-)
 
 
 def picture(path: Path, seed: int = 0, label: str = "scratches") -> Path:

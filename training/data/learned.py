@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from training.dataset import Picture
+from training.data.dataset import Picture
 from training.files import write_bytes
 
 LEARNED = "learned.txt"
