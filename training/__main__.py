@@ -123,7 +123,7 @@ def train(
         if init is not None and path is not None:
             raise RecipeError(f"train: {option} is for training from the start and has no use beside --init: {path}")
     from training import train as training_run
-    from training.auxiliary import load_auxiliary
+    from training.tiles.auxiliary import load_auxiliary
 
     folder = run or Path("runs") / recipe.name
     store, manifest = open_data(data, manifest_path)
@@ -154,9 +154,9 @@ def quantize(
 ) -> None:
     """Make the int8 network of a run, compare it with the float one, and choose the operating point."""
     from training import signoff
-    from training.auxiliary import load_auxiliary
     from training.data.learned import read_before
     from training.errors import RecipeError
+    from training.tiles.auxiliary import load_auxiliary
     from training.train import course_of, load_run, refuse_other_data
 
     store, manifest = open_data(data, manifest_path)
@@ -263,8 +263,8 @@ def crossval(
     recipe = load_recipe(recipe_name)
     if recipe.refines:
         raise RecipeError(f"recipe {recipe.name}: refines a model that is there, and each fold begins without one")
-    from training.auxiliary import load_auxiliary
     from training.crossval import cross_validate
+    from training.tiles.auxiliary import load_auxiliary
 
     store, manifest = open_data(data, manifest_path)
     row = cross_validate(

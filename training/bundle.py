@@ -36,7 +36,7 @@ from training.errors import DataError, GateError
 from training.files import write_bytes
 from training.quantize import Int8Network
 from training.recipe import Recipe
-from training.tiles import texture_tiles
+from training.tiles.tile_set import texture_tiles
 from training.train import read_identity, refuse_other_data
 from training.unknown import UNKNOWN_FILE, arrays_of
 

@@ -23,7 +23,6 @@ import numpy as np
 
 from inspector.model.bundle import sha256_file
 from training import signoff
-from training.auxiliary import NOTHING, Auxiliary
 from training.data.dataset import Store, load_pixels
 from training.data.folds import group_folds, seen_in
 from training.data.manifest import Manifest
@@ -35,6 +34,7 @@ from training.measures import classification
 from training.network import imagenet_weights
 from training.quantize import Int8Network, softmax
 from training.recipe import Recipe
+from training.tiles.auxiliary import NOTHING, Auxiliary
 from training.train import assemble, float_logits, train
 
 FOLD_SCHEMA = "inspector/fold/2"

@@ -29,9 +29,7 @@ from training.data.learned import picture_id, read_learned
 from training.data.manifest import Manifest
 from training.data.reviewed import find_marked_groups, find_unmarked_tiles, read_marked_pictures
 from training.errors import DataError
-from training.foreign import ForeignSet, foreign_sets
 from training.gallery import Exhibit, Gallery
-from training.generated import EVALUATION_SEED, generated_clean_tiles, generated_tiles
 from training.intervals import share
 from training.line import compose_benchmark, count_grounds, run_benchmark
 from training.measures import (
@@ -47,7 +45,9 @@ from training.measures import (
     surface,
     unknown_curve,
 )
-from training.tiles import composed_tiles, find_grounds
+from training.tiles.composed import composed_tiles, find_grounds
+from training.tiles.foreign import ForeignSet, foreign_sets
+from training.tiles.generated import EVALUATION_SEED, generated_clean_tiles, generated_tiles
 from training.train import float_logits, load_run, refuse_other_data
 
 UNKNOWN_RATES = (0.003, 0.01, 0.05)

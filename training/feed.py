@@ -18,10 +18,10 @@ from inspector.box import Box
 from inspector.frame import Pixels
 from inspector.inspection.preprocess import to_input
 from inspector.labels import CLEAN
-from training.augment import augment_marked, vary_clean
 from training.network import float_input
 from training.recipe import Recipe
-from training.tiles import OUTLIER, TileSet
+from training.tiles.augment import augment_marked, vary_clean
+from training.tiles.tile_set import OUTLIER, TileSet
 
 MAP_STRIDE = 32
 """Input pixels between two cells of MobileNetV2's last feature map."""

@@ -1,6 +1,6 @@
 """The line benchmark: what a tiled line would have made of real defects on real clean steel.
 
-Strips are composed, seeded, from *test* groups only (see `tiles.compose_strip`), go through the daemon's own
+Strips are composed, seeded, from *test* groups only (see `composed.compose_strip`), go through the daemon's own
 `inspect_frame` — its tiling, its network, its decision, its merging — and are judged against the boxes. Random places
 put tile edges through defects at every phase.
 """
@@ -24,8 +24,7 @@ from training.data.dataset import Picture
 from training.gallery import Exhibit, Gallery
 from training.intervals import Share, by_surface, share
 from training.maps import POINTING_TOLERANCE_PX, box_iou, grown_map, hottest_place, off_by_px
-from training.quilt import NO_ROOM, SPECKS, ground_or_reason, quilt
-from training.tiles import (
+from training.tiles.composed import (
     CREDIBLE_GROUND,
     FEATHER_PX,
     Cutout,
@@ -36,6 +35,7 @@ from training.tiles import (
     find_grounds,
     label_of_window,
 )
+from training.tiles.quilt import NO_ROOM, SPECKS, ground_or_reason, quilt
 
 STRIP_PX = 1000
 DEFECTS_PER_STRIP = 6

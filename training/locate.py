@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from inspector.frame import Pixels
-from training.augment import augment_marked
 from training.feed import mask_of, shown_cells, stacked_input
 from training.network import FINAL_MAP, FINE_MAP, float_input, grow_map, pointing_loss
 from training.recipe import Recipe
-from training.tiles import TileSet
+from training.tiles.augment import augment_marked
+from training.tiles.tile_set import TileSet
 
 MOST_TILES = 3000
 """More than these are not learned from: a map of neu-224 is 226 kB."""

@@ -24,7 +24,7 @@ from training.feed import stacked_input
 from training.network import FINAL_MAP, FINE_MAP, float_input, grow_map, scale_input
 from training.recipe import Recipe
 from training.rounding import RELU_CEILING, Ranges, round_kernel, simulate_int8
-from training.tiles import TileSet
+from training.tiles.tile_set import TileSet
 from training.unknown import LOGIT_GAIN, TAPS, FeatureHead
 
 REPRESENTATIVE_PER_LABEL = 100

@@ -28,7 +28,7 @@ from training.feed import steps_per_epoch, training_batches
 from training.files import write_json
 from training.network import build_network, fold_batch_norm, set_trainable, with_map
 from training.recipe import Recipe
-from training.tiles import TileSet
+from training.tiles.tile_set import TileSet
 
 Ranges = dict[str, tuple[float, float]]
 """Layer name to the smallest and largest output that the int8 file can hold."""

@@ -27,7 +27,6 @@ from inspector.inspection.second_look import MIRRORS, find_doubtful, look_again
 from inspector.labels import CLEAN, BoxFrom
 from inspector.model.bundle import read_distance
 from inspector.model.card import UnknownRule
-from training.augment import augment
 from training.errors import DataError
 from training.feed import stacked_input
 from training.files import write_bytes, write_json
@@ -37,7 +36,8 @@ from training.operating import choose_temperature, choose_thresholds
 from training.quantize import Int8Network, Parity, convert, parity, representative_tiles, softmax
 from training.recipe import Recipe
 from training.rounding import calibrate, follow
-from training.tiles import OUTLIER, TileSet
+from training.tiles.augment import augment
+from training.tiles.tile_set import OUTLIER, TileSet
 from training.train import Course, float_logits
 from training.unknown import (
     MAX_FEATURES,

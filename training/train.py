@@ -22,7 +22,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from inspector.frame import Pixels
 from inspector.labels import CLEAN
-from training.auxiliary import NOTHING, Auxiliary
 from training.checkpoint import Progress, Rate, replace_weights, save_state
 from training.data.dataset import Picture, Store, load_pixels
 from training.data.learned import LEARNED, known_groups, picture_id, write_learned
@@ -32,18 +31,12 @@ from training.data.reviewed import read_marked_pictures
 from training.errors import DataError, RecipeError
 from training.feed import stacked_input, steps_per_epoch, training_batches
 from training.files import write_json
-from training.generated import TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
 from training.network import build_network, float_input, fold_batch_norm, pointing_loss, set_trainable, with_map
 from training.recipe import Recipe
-from training.tiles import (
-    ARTIFICIAL_GROUND,
-    TileSet,
-    composed_tiles,
-    cut_picture_tiles,
-    picture_tiles,
-    sum_tiles,
-    texture_tiles,
-)
+from training.tiles.auxiliary import NOTHING, Auxiliary
+from training.tiles.composed import ARTIFICIAL_GROUND, composed_tiles, cut_picture_tiles
+from training.tiles.generated import TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
+from training.tiles.tile_set import TileSet, picture_tiles, sum_tiles, texture_tiles
 
 VALIDATION_CLEAN = 4
 """So many times as many clean tiles for each held-out picture: a threshold needs rare false alarms to be seen."""

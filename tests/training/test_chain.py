@@ -33,7 +33,6 @@ from inspector.model.pool import open_model
 from training import bundle as training_bundle
 from training import checkpoint, crossval, rounding, signoff
 from training import train as training_run
-from training.auxiliary import NOTHING
 from training.bundle import bundle_run
 from training.checkpoint import Rate, replace_weights, save_state
 from training.crossval import cross_validate, fold_digest
@@ -61,7 +60,8 @@ from training.quantize import Int8Network, convert, parity
 from training.recipe import CONFIGS, Recipe, load_recipe
 from training.report import write_report
 from training.rounding import calibrate, follow, simulate_int8
-from training.tiles import TileSet
+from training.tiles.auxiliary import NOTHING
+from training.tiles.tile_set import TileSet
 from training.unknown import LOGIT_GAIN, fit_feature_head, halves
 
 SMALL = Recipe.model_validate(

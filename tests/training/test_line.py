@@ -18,7 +18,7 @@ from inspector.inspection.tiling import TilingRules
 from training.gallery import Gallery
 from training.line import Benchmark, run_benchmark
 from training.maps import hottest_place, off_by_px
-from training.tiles import Placed, Strip
+from training.tiles.composed import Placed, Strip
 
 LABELS = ("inclusion", "scratches", "clean")
 RULES = InspectRules(

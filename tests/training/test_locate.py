@@ -23,7 +23,7 @@ from training.own import network_from_int8, open_start
 from training.quantize import Int8Network, convert
 from training.rounding import calibrate
 from training.signoff import look_as_served
-from training.tiles import OUTLIER, TileSet
+from training.tiles.tile_set import OUTLIER, TileSet
 from training.train import Course
 from training.unknown import fit_feature_head, halves
 

@@ -19,7 +19,7 @@ from training.intervals import by_surface, cluster_bootstrap, share
 from training.line import compose_benchmark, count_grounds
 from training.measures import Model, localisation, surface
 from training.report import write_report
-from training.tiles import composed_tiles
+from training.tiles.composed import composed_tiles
 
 GROUPS = [f"g{i}" for i in range(10) for _ in range(20)]
 

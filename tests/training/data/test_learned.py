@@ -33,7 +33,7 @@ from training.errors import DataError, RecipeError
 from training.evaluate import refuse_learned
 from training.own import Start, compare, open_start
 from training.recipe import load_recipe
-from training.tiles import TileSet
+from training.tiles.tile_set import TileSet
 from training.train import Course, carve_validation
 
 LABELS = ("a", "b")

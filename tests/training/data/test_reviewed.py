@@ -13,9 +13,9 @@ from training.data.dataset import Picture, Store, load_pixels
 from training.data.learned import picture_id
 from training.data.prepare import build_manifest
 from training.data.reviewed import FOREIGN_REVIEW, REVIEW, find_marked_groups, find_unmarked_tiles, read_marked_pictures
-from training.foreign import foreign_sets
 from training.recipe import Recipe
-from training.tiles import find_grounds
+from training.tiles.composed import find_grounds
+from training.tiles.foreign import foreign_sets
 from training.train import companions
 
 ROW = {"name": "small", "width": 0.35, "input_px": 64, "stages": [{"epochs": 1, "learning_rate": 0.001}]}

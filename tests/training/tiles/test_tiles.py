@@ -6,23 +6,29 @@ import pytest
 from inspector.box import Box
 from inspector.drawn.tiles import draw_tile
 from inspector.frame import Pixels
-from training.augment import augment, augment_marked, stretch, vary_clean
-from training.corrupt import SUITE, corrupted
 from training.data.dataset import LabelledBox, Picture
-from training.generated import EVALUATION_SEED, TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
 from training.intervals import share
-from training.quilt import BLOCK_PX, find_ground, quilt
 from training.recipe import Augment
-from training.surfaces import ground_surface
-from training.tiles import (
+from training.tiles.augment import augment, augment_marked, stretch, vary_clean
+from training.tiles.composed import (
     Placed,
     compose_strip,
     composed_tiles,
     cut_picture_tiles,
     find_cutouts,
     label_of_window,
-    texture_tiles,
 )
+from training.tiles.corrupt import SUITE, corrupted
+from training.tiles.generated import (
+    EVALUATION_SEED,
+    TRAIN_SEED,
+    VALIDATION_SEED,
+    generated_clean_tiles,
+    generated_tiles,
+)
+from training.tiles.quilt import BLOCK_PX, find_ground, quilt
+from training.tiles.surfaces import ground_surface
+from training.tiles.tile_set import texture_tiles
 
 WINDOW = Box(0, 0, 200, 200)
 

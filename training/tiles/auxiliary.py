@@ -21,7 +21,7 @@ from training.data.manifest import Manifest
 from training.data.prepare import build_manifest
 from training.errors import DataError, RecipeError
 from training.recipe import Recipe
-from training.tiles import OUTLIER, TileSet
+from training.tiles.tile_set import OUTLIER, TileSet
 
 ORIGIN = "auxiliary"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from inspector.frame import Pixels
-from training.augment import add_noise, blur, expose, jpeg, light_gradient, motion_blur
+from training.tiles.augment import add_noise, blur, expose, jpeg, light_gradient, motion_blur
 
 Corrupt = Callable[[Pixels, np.random.Generator], Pixels]
 

@@ -1,6 +1,6 @@
 """Tiles of the product's own generator, under training's own seeds: the demo's strip must be read right as well.
 
-No accuracy claim counts them. Seeds lie above `inspector.strip.TRAINING_SEEDS`, those of golden tiles above
+No accuracy claim counts them. Seeds lie above `drawn.spec.TRAINING_SEEDS`, those of golden tiles above
 `GOLDEN_SEEDS`; the demo's and the tests' lie below both.
 """
 
@@ -13,7 +13,7 @@ from inspector.drawn.spec import KINDS, TRAINING_SEEDS, StripSpec
 from inspector.drawn.strip import Strip
 from inspector.drawn.tiles import draw_cut_tile, draw_tile
 from inspector.labels import CLEAN
-from training.tiles import TileSet
+from training.tiles.tile_set import TileSet
 
 TRAIN_SEED = TRAINING_SEEDS
 VALIDATION_SEED = TRAINING_SEEDS + 300_000

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from inspector.frame import Pixels
-from training.augment import blur, to_bytes
+from training.tiles.augment import blur, to_bytes
 
 GROUND_SHARE = 0.4
 """Share of artificial surfaces that are ground or brushed."""

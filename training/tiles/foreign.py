@@ -14,9 +14,9 @@ from pathlib import Path
 
 from inspector.frame import Pixels
 from inspector.inspection.tiling import TilingRules, cut_tiles, plan_tiles
-from training.auxiliary import held_half
 from training.data.dataset import Store, decode, load_pixels
 from training.data.prepare import build_manifest
+from training.tiles.auxiliary import held_half
 
 COUNTERPARTS = {"surface scratch": "scratches", "slag inclusion": "inclusion"}
 """X-SDD classes that a person would call by a NEU name."""
