@@ -122,7 +122,8 @@ def train(
     for option, path in (("--weights", weights), ("--auxiliary", auxiliary_root)):
         if init is not None and path is not None:
             raise RecipeError(f"train: {option} is for training from the start and has no use beside --init: {path}")
-    from training import train as training_run
+    from training.network.course import course_of
+    from training.network.train import train as train_network
     from training.tiles.auxiliary import load_auxiliary
 
     folder = run or Path("runs") / recipe.name
@@ -133,13 +134,13 @@ def train(
 
         console.print(fine_tune(recipe, init, store, manifest, folder))
         return
-    from training.network import imagenet_weights
+    from training.network.network import imagenet_weights
 
     auxiliary = load_auxiliary(recipe, auxiliary_root, manifest.labels)
-    course = training_run.course_of(recipe, store, manifest, auxiliary)
+    course = course_of(recipe, store, manifest, auxiliary)
     chosen = weights or imagenet_weights(recipe.width, Path("cache"))
     data_names = {"data": manifest.sha256, "pictures": manifest.pictures_sha256, **auxiliary.provenance}
-    training_run.train(recipe, course, folder, chosen, data_names)
+    train_network(recipe, course, folder, chosen, data_names)
     elsewhere = f" --auxiliary {auxiliary_root}" if auxiliary.provenance else ""
     console.print(f"trained: {folder}; next: python -m training quantize {folder} --data {data}{elsewhere}")
 
@@ -156,8 +157,9 @@ def quantize(
     from training import signoff
     from training.data.learned import read_before
     from training.errors import RecipeError
+    from training.network.course import course_of
+    from training.network.train import load_run, refuse_other_data
     from training.tiles.auxiliary import load_auxiliary
-    from training.train import course_of, load_run, refuse_other_data
 
     store, manifest = open_data(data, manifest_path)
     recipe, _, network = load_run(run)

@@ -34,10 +34,10 @@ from training.data.learned import LEARNED, read_learned, write_learned
 from training.data.manifest import Manifest
 from training.errors import DataError, GateError
 from training.files import write_bytes
+from training.network.train import read_identity, refuse_other_data
 from training.quantize import Int8Network
 from training.recipe import Recipe
 from training.tiles.tile_set import texture_tiles
-from training.train import read_identity, refuse_other_data
 from training.unknown import UNKNOWN_FILE, arrays_of
 
 SEVERITY: dict[str, Severity] = {

@@ -31,11 +31,13 @@ from training.evaluate import provenance
 from training.files import write_json
 from training.intervals import share
 from training.measures import classification
-from training.network import imagenet_weights
+from training.network.course import assemble
+from training.network.network import imagenet_weights
+from training.network.predict import predict_tiles
+from training.network.train import train
 from training.quantize import Int8Network, softmax
 from training.recipe import Recipe
 from training.tiles.auxiliary import NOTHING, Auxiliary
-from training.train import assemble, float_logits, train
 
 FOLD_SCHEMA = "inspector/fold/2"
 
@@ -175,7 +177,7 @@ def run_fold(
     made = signoff.round_network(network, course, recipe, run)
     tested = [manifest.pictures[i] for i in held]
     pixels = load_pixels(store, tested)
-    floats, int8 = float_logits(network, pixels, recipe), Int8Network(made.model)
+    floats, int8 = predict_tiles(network, pixels, recipe), Int8Network(made.model)
     ints = int8(pixels)["logits"]
     looks, _ = signoff.look_where_doubtful(pixels, ints, course.labels, made.temperature, int8)
     truth = [picture.label for picture in tested]

@@ -45,10 +45,11 @@ from training.measures import (
     surface,
     unknown_curve,
 )
+from training.network.predict import predict_tiles
+from training.network.train import load_run, refuse_other_data
 from training.tiles.composed import composed_tiles, find_grounds
 from training.tiles.foreign import ForeignSet, foreign_sets
 from training.tiles.generated import EVALUATION_SEED, generated_clean_tiles, generated_tiles
-from training.train import float_logits, load_run, refuse_other_data
 
 UNKNOWN_RATES = (0.003, 0.01, 0.05)
 CLEAN_STRIPS = 160
@@ -184,7 +185,7 @@ def evaluate_float(run: Path, manifest: Manifest, store: Store) -> dict[str, Any
     refuse_other_data(run, {"data": manifest.sha256})
     side = test_side(manifest, store)
     refuse_learned(side.pictures, manifest, read_learned(run), recipe.name)
-    top = [labels[int(i)] for i in float_logits(network, side.pixels, recipe).argmax(axis=1)]
+    top = [labels[int(i)] for i in predict_tiles(network, side.pixels, recipe).argmax(axis=1)]
     truth = [picture.label for picture in side.pictures]
     official = dict(classification(truth, top, labels))
     return {"run": recipe.name, "recipe": recipe.digest, "official": official, "provenance": provenance(manifest)}

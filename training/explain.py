@@ -19,12 +19,12 @@ import tensorflow as tf
 from inspector.frame import Pixels
 from training.data.dataset import decode
 from training.errors import DataError
-from training.feed import stacked_input
 from training.files import write_picture
-from training.network import FINAL_MAP, float_input
+from training.network.feed import stacked_input
+from training.network.network import FINAL_MAP, float_input
+from training.network.train import load_run
 from training.quantize import Int8Network
 from training.recipe import Recipe
-from training.train import load_run
 
 _Floats = npt.NDArray[np.float64]
 PANEL_PX = 400

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inspector.frame import Pixels
-from training.feed import mask_of, shown_cells, stacked_input
-from training.network import FINAL_MAP, FINE_MAP, float_input, grow_map, pointing_loss
+from training.network.feed import mask_of, shown_cells, stacked_input
+from training.network.network import FINAL_MAP, FINE_MAP, float_input, grow_map, pointing_loss
 from training.recipe import Recipe
 from training.tiles.augment import augment_marked
 from training.tiles.tile_set import TileSet

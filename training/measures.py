@@ -32,11 +32,11 @@ from inspector.inspection.one_frame import judge_tiles
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.labels import CLEAN, UNKNOWN
 from training.data.dataset import Picture
-from training.feed import mask_of
 from training.gallery import Exhibit
 from training.intervals import by_surface, share
 from training.line import expected_calibration_error
 from training.maps import POINTING_TOLERANCE_PX, box_iou, grown_map, hottest_place, off_by_px
+from training.network.feed import mask_of
 from training.tiles.corrupt import SUITE, corrupted
 from training.tiles.tile_set import own_boxes
 

@@ -25,7 +25,6 @@ from inspector.model.bundle import find_bundle, load_bundle
 from inspector.model.classifier import Classifier
 from training import signoff
 from training.bundle import data_sets, learned_from
-from training.checkpoint import replace_weights
 from training.data.dataset import Store
 from training.data.learned import LEARNED_BEFORE, known_groups, read_learned, write_learned
 from training.data.manifest import Manifest
@@ -33,10 +32,12 @@ from training.data.prepare import check_labels
 from training.errors import WeightsError
 from training.files import write_json
 from training.intervals import share
-from training.network import build_network
+from training.network.checkpoint import replace_weights
+from training.network.course import Course, course_of
+from training.network.network import build_network
+from training.network.train import claim, load_run, train
 from training.quantize import Int8Network
 from training.recipe import Recipe
-from training.train import Course, claim, course_of, load_run, train
 
 SURE = 0.05
 

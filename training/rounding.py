@@ -22,11 +22,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from training.checkpoint import Progress, Rate, save_state
 from training.errors import RecipeError
-from training.feed import steps_per_epoch, training_batches
 from training.files import write_json
-from training.network import build_network, fold_batch_norm, set_trainable, with_map
+from training.network.checkpoint import Progress, Rate, save_state
+from training.network.feed import steps_per_epoch, training_batches
+from training.network.network import build_network, fold_batch_norm, set_trainable, with_map
 from training.recipe import Recipe
 from training.tiles.tile_set import TileSet
 

@@ -28,17 +28,18 @@ from inspector.labels import CLEAN, BoxFrom
 from inspector.model.bundle import read_distance
 from inspector.model.card import UnknownRule
 from training.errors import DataError
-from training.feed import stacked_input
 from training.files import write_bytes, write_json
 from training.locate import fit_fine_head
-from training.network import float_input
+from training.network.course import Course
+from training.network.feed import stacked_input
+from training.network.network import float_input
+from training.network.predict import predict_tiles
 from training.operating import choose_temperature, choose_thresholds
 from training.quantize import Int8Network, Parity, convert, parity, representative_tiles, softmax
 from training.recipe import Recipe
 from training.rounding import calibrate, follow
 from training.tiles.augment import augment
 from training.tiles.tile_set import OUTLIER, TileSet
-from training.train import Course, float_logits
 from training.unknown import (
     MAX_FEATURES,
     UNKNOWN_FILE,
@@ -150,7 +151,7 @@ def round_network(network: Any, course: Course, recipe: Recipe, run: Path) -> Ro
     ranges = calibrate(network, float_input(stacked_input(representative, recipe.input_px), recipe))
     whole = [i for i, origin in enumerate(held.origins) if origin == "picture"]
     names = [f"{origin}:{group}:{i}" for i, (origin, group) in enumerate(zip(held.origins, held.groups, strict=True))]
-    floats = float_logits(network, held.pixels, recipe)
+    floats = predict_tiles(network, held.pixels, recipe)
 
     def attempt(rounded: Any) -> Rounded:
         def write(fine_head: npt.NDArray[np.float32] | None = None) -> bytes:

@@ -26,8 +26,8 @@ from sklearn.covariance import LedoitWolf
 from inspector.frame import Pixels
 from inspector.inspection.distance import FeatureDistance, Space, to_unit_length
 from inspector.model.card import UnknownRule, UnknownSpace
+from training.network.predict import predict_tiles
 from training.recipe import Recipe
-from training.train import float_logits
 
 MAX_FEATURES = 256
 TAPS = ("block_12_add", "block_14_add")
@@ -75,7 +75,7 @@ def halves(network: Any, tiles: Sequence[Pixels], recipe: Recipe) -> list[_Float
         for name in TAPS
         for sign in (1, -1)
     ]
-    rows = float_logits(keras.Model(network.input, keras.ops.concatenate(means, axis=1)), tiles, recipe)
+    rows = predict_tiles(keras.Model(network.input, keras.ops.concatenate(means, axis=1)), tiles, recipe)
     ends = np.cumsum([2 * network.get_layer(name).output.shape[-1] for name in TAPS])
     return np.split(rows, ends[:-1], axis=1)
 

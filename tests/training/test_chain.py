@@ -31,10 +31,8 @@ from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
 from inspector.model.pool import open_model
 from training import bundle as training_bundle
-from training import checkpoint, crossval, rounding, signoff
-from training import train as training_run
+from training import crossval, rounding, signoff
 from training.bundle import bundle_run
-from training.checkpoint import Rate, replace_weights, save_state
 from training.crossval import cross_validate, fold_digest
 from training.data.dataset import Store
 from training.data.folds import group_folds
@@ -44,9 +42,13 @@ from training.data.prepare import build_manifest
 from training.errors import DataError, FoldError, GateError, RecipeError, WeightsError
 from training.evaluate import evaluate
 from training.explain import agreement, grad_cam
-from training.feed import mask_of, preprocess_in_graph, shown_cells, stacked_input
 from training.gallery import Gallery
-from training.network import (
+from training.network import checkpoint
+from training.network import train as training_run
+from training.network.checkpoint import Rate, replace_weights, save_state
+from training.network.course import Course, course_of
+from training.network.feed import mask_of, preprocess_in_graph, shown_cells, stacked_input
+from training.network.network import (
     build_network,
     float_input,
     fold_batch_norm,
@@ -55,6 +57,7 @@ from training.network import (
     set_trainable,
     with_map,
 )
+from training.network.predict import predict_tiles
 from training.own import fine_tune, open_start
 from training.quantize import Int8Network, convert, parity
 from training.recipe import CONFIGS, Recipe, load_recipe
@@ -89,7 +92,7 @@ class Trained(NamedTuple):
     bundle: Path
     store: Store
     manifest: Manifest
-    course: training_run.Course
+    course: Course
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +115,7 @@ def trained(small_data: Path, weights: Path, tmp_path_factory: pytest.TempPathFa
     store = Store(small_data)
     manifest = build_manifest(store)
     folder = tmp_path_factory.mktemp("runs")
-    course = training_run.course_of(SMALL, store, manifest)
+    course = course_of(SMALL, store, manifest)
     names = {"data": manifest.sha256, "pictures": manifest.pictures_sha256}
     network = training_run.train(SMALL, course, folder / "run", weights, names)
     signoff.save(folder / "run", signoff.sign_off(network, course, SMALL, folder / "run"))
@@ -515,7 +518,7 @@ def test_a_bundle_gives_back_its_float_network() -> None:
     """The float network read from the shipped int8 file scores generated tiles as that file does."""
     start = open_start(Path("neu-fast"))
     tiles = [draw_tile(label, seed, 200) for label in start.labels for seed in range(4)]
-    floats = training_run.float_logits(start.network, tiles, start.recipe)
+    floats = predict_tiles(start.network, tiles, start.recipe)
     ints = Int8Network(start.int8)(tiles)["logits"]
 
     assert np.corrcoef(floats.ravel(), ints.ravel())[0, 1] > 0.98
@@ -567,7 +570,7 @@ def test_pictures_of_one_surface_cannot_be_held_out(tmp_path: Path) -> None:
             cv2.imwrite(str(tmp_path / label / f"{label}_{number}.png"), pixels)
     store = Store(tmp_path)
     with pytest.raises(DataError, match="all pictures of 'a' are views of one surface"):
-        training_run.course_of(SMALL, store, build_manifest(store))
+        course_of(SMALL, store, build_manifest(store))
 
 
 def test_the_grey_stem_is_the_colour_stem_on_grey(tmp_path: Path) -> None:
@@ -743,4 +746,4 @@ def test_pictures_that_nothing_can_be_learned_from_are_named(
     """Whole frames would be squeezed into one tile, and held-out pictures are never learned from."""
     pictures = tuple(replace(picture, **changes) for picture in trained.manifest.pictures)
     with pytest.raises(DataError, match=re.escape(named)):
-        training_run.course_of(SMALL, trained.store, Manifest(pictures, ()))
+        course_of(SMALL, trained.store, Manifest(pictures, ()))

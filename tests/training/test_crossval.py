@@ -10,7 +10,7 @@ import pytest
 
 from training.crossval import read_fold, summarize
 from training.data.dataset import Picture
-from training.train import carve_validation
+from training.network.course import carve_validation
 
 
 def test_a_fold_counts_only_whole_and_of_its_configuration(tmp_path: Path) -> None:

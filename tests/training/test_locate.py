@@ -15,16 +15,16 @@ from inspector.inspection.decision import DecisionRules
 from inspector.inspection.one_frame import judge_tiles
 from inspector.inspection.predictions import Predictions
 from training import signoff
-from training.feed import stacked_input
 from training.locate import fit_fine_head
 from training.maps import grown_map, hottest_place, off_by_px
-from training.network import build_network, float_input
+from training.network.course import Course
+from training.network.feed import stacked_input
+from training.network.network import build_network, float_input
 from training.own import network_from_int8, open_start
 from training.quantize import Int8Network, convert
 from training.rounding import calibrate
 from training.signoff import look_as_served
 from training.tiles.tile_set import OUTLIER, TileSet
-from training.train import Course
 from training.unknown import fit_feature_head, halves
 
 SPOT_PX = 30

@@ -15,7 +15,6 @@ import pytest
 
 from inspector.drawn.tiles import draw_tile
 from training import own
-from training import train as training_run
 from training.__main__ import quantize
 from training.data.dataset import Picture, Store
 from training.data.learned import (
@@ -31,10 +30,12 @@ from training.data.manifest import Manifest
 from training.data.prepare import build_manifest
 from training.errors import DataError, RecipeError
 from training.evaluate import refuse_learned
+from training.network import course
+from training.network import train as training_run
+from training.network.course import Course, carve_validation
 from training.own import Start, compare, open_start
 from training.recipe import load_recipe
 from training.tiles.tile_set import TileSet
-from training.train import Course, carve_validation
 
 LABELS = ("a", "b")
 
@@ -170,7 +171,7 @@ def test_the_next_round_holds_out_what_is_new(
 
     monkeypatch.setattr(training_run, "load_run", lambda run: (recipe, (), None))
     monkeypatch.setattr(training_run, "refuse_other_data", lambda *args: None)
-    monkeypatch.setattr(training_run, "course_of", course_of)
+    monkeypatch.setattr(course, "course_of", course_of)
     with pytest.raises(SeenError):
         quantize(tmp_path / "run", tmp_path / "own", tmp_path / "manifest.json")
 

@@ -13,10 +13,10 @@ from training.data.dataset import Picture, Store, load_pixels
 from training.data.learned import picture_id
 from training.data.prepare import build_manifest
 from training.data.reviewed import FOREIGN_REVIEW, REVIEW, find_marked_groups, find_unmarked_tiles, read_marked_pictures
+from training.network.course import companions
 from training.recipe import Recipe
 from training.tiles.composed import find_grounds
 from training.tiles.foreign import foreign_sets
-from training.train import companions
 
 ROW = {"name": "small", "width": 0.35, "input_px": 64, "stages": [{"epochs": 1, "learning_rate": 0.001}]}
 FIRST = Picture("a.jpg", "inclusion", "validation", "0123456789abcdef" + 48 * "0", 200, 200, group="a")
@@ -52,7 +52,7 @@ def test_a_marked_picture_gives_no_ground_to_a_recipe_that_wants_reviewed_ones(
     assert len(find_grounds(pictures, pixels, {picture_id(out)})) == len(grounds) - 1
 
     monkeypatch.setattr(
-        "training.train.read_marked_pictures", lambda: frozenset(picture_id(pictures[i]) for i in grounds)
+        "training.network.course.read_marked_pictures", lambda: frozenset(picture_id(pictures[i]) for i in grounds)
     )
     recipe = Recipe.model_validate(ROW | {"tiles": {"clean_quilted": 2, "cut": 2, "cut_pictures": 3}})
     before, after = (

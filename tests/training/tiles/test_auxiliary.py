@@ -14,12 +14,12 @@ from training.bundle import learned_from, notice
 from training.data.dataset import Store
 from training.data.prepare import build_manifest
 from training.errors import DataError, RecipeError
-from training.feed import training_batches
+from training.network.course import course_of
+from training.network.feed import training_batches
 from training.recipe import Recipe
 from training.tiles.auxiliary import NOTHING, held_half, learned_half, load_auxiliary
 from training.tiles.foreign import foreign_sets
 from training.tiles.tile_set import OUTLIER, TileSet
-from training.train import course_of
 
 LABELS = ("inclusion", "scratches", "clean")
 SHOWS = {"ash": "", "surface scratch": "scratches"}

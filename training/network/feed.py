@@ -18,7 +18,7 @@ from inspector.box import Box
 from inspector.frame import Pixels
 from inspector.inspection.preprocess import to_input
 from inspector.labels import CLEAN
-from training.network import float_input
+from training.network.network import float_input
 from training.recipe import Recipe
 from training.tiles.augment import augment_marked, vary_clean
 from training.tiles.tile_set import OUTLIER, TileSet
