@@ -154,9 +154,9 @@ def quantize(
     auxiliary_root: AuxiliaryData = None,
 ) -> None:
     """Make the int8 network of a run, compare it with the float one, and choose the operating point."""
-    from training import signoff
     from training.data.learned import read_before
     from training.errors import RecipeError
+    from training.int8 import signoff
     from training.network.course import course_of
     from training.network.train import load_run, refuse_other_data
     from training.tiles.auxiliary import load_auxiliary

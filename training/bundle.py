@@ -29,16 +29,16 @@ from inspector.model.bundle import load_bundle, sha256_file
 from inspector.model.card import CARD_SCHEMA, Card, UnknownRule
 from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
-from training import signoff
 from training.data.learned import LEARNED, read_learned, write_learned
 from training.data.manifest import Manifest
 from training.errors import DataError, GateError
 from training.files import write_bytes
+from training.int8 import signoff
+from training.int8.quantize import Int8Network
+from training.int8.unknown import UNKNOWN_FILE, arrays_of
 from training.network.train import read_identity, refuse_other_data
-from training.quantize import Int8Network
 from training.recipe import Recipe
 from training.tiles.tile_set import texture_tiles
-from training.unknown import UNKNOWN_FILE, arrays_of
 
 SEVERITY: dict[str, Severity] = {
     "crazing": "major", "inclusion": "critical", "patches": "minor",

@@ -20,10 +20,10 @@ from inspector.frame import Pixels
 from training.data.dataset import decode
 from training.errors import DataError
 from training.files import write_picture
+from training.int8.quantize import Int8Network
 from training.network.feed import stacked_input
 from training.network.network import FINAL_MAP, float_input
 from training.network.train import load_run
-from training.quantize import Int8Network
 from training.recipe import Recipe
 
 _Floats = npt.NDArray[np.float64]

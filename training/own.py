@@ -23,7 +23,6 @@ from scipy.stats import binomtest  # type: ignore[import-untyped]
 from inspector.labels import CLEAN
 from inspector.model.bundle import find_bundle, load_bundle
 from inspector.model.classifier import Classifier
-from training import signoff
 from training.bundle import data_sets, learned_from
 from training.data.dataset import Store
 from training.data.learned import LEARNED_BEFORE, known_groups, read_learned, write_learned
@@ -31,12 +30,13 @@ from training.data.manifest import Manifest
 from training.data.prepare import check_labels
 from training.errors import WeightsError
 from training.files import write_json
+from training.int8 import signoff
+from training.int8.quantize import Int8Network
 from training.intervals import share
 from training.network.checkpoint import replace_weights
 from training.network.course import Course, course_of
 from training.network.network import build_network
 from training.network.train import claim, load_run, train
-from training.quantize import Int8Network
 from training.recipe import Recipe
 
 SURE = 0.05

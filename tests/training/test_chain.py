@@ -31,7 +31,7 @@ from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
 from inspector.model.pool import open_model
 from training import bundle as training_bundle
-from training import crossval, rounding, signoff
+from training import crossval
 from training.bundle import bundle_run
 from training.crossval import cross_validate, fold_digest
 from training.data.dataset import Store
@@ -43,6 +43,10 @@ from training.errors import DataError, FoldError, GateError, RecipeError, Weight
 from training.evaluate import evaluate
 from training.explain import agreement, grad_cam
 from training.gallery import Gallery
+from training.int8 import rounding, signoff
+from training.int8.quantize import Int8Network, convert, parity
+from training.int8.rounding import calibrate, follow, simulate_int8
+from training.int8.unknown import LOGIT_GAIN, fit_feature_head, halves
 from training.network import checkpoint
 from training.network import train as training_run
 from training.network.checkpoint import Rate, replace_weights, save_state
@@ -59,13 +63,10 @@ from training.network.network import (
 )
 from training.network.predict import predict_tiles
 from training.own import fine_tune, open_start
-from training.quantize import Int8Network, convert, parity
 from training.recipe import CONFIGS, Recipe, load_recipe
 from training.report import write_report
-from training.rounding import calibrate, follow, simulate_int8
 from training.tiles.auxiliary import NOTHING
 from training.tiles.tile_set import TileSet
-from training.unknown import LOGIT_GAIN, fit_feature_head, halves
 
 SMALL = Recipe.model_validate(
     {

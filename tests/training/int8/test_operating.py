@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.operating import choose_temperature, choose_thresholds
+from training.int8.operating import choose_temperature, choose_thresholds
 
 LABELS = ("scratches", "clean")
 

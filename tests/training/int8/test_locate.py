@@ -14,18 +14,18 @@ from inspector.drawn.tiles import draw_tile
 from inspector.inspection.decision import DecisionRules
 from inspector.inspection.one_frame import judge_tiles
 from inspector.inspection.predictions import Predictions
-from training import signoff
-from training.locate import fit_fine_head
+from training.int8 import signoff
+from training.int8.locate import fit_fine_head
+from training.int8.quantize import Int8Network, convert
+from training.int8.rounding import calibrate
+from training.int8.signoff import look_as_served
+from training.int8.unknown import fit_feature_head, halves
 from training.maps import grown_map, hottest_place, off_by_px
 from training.network.course import Course
 from training.network.feed import stacked_input
 from training.network.network import build_network, float_input
 from training.own import network_from_int8, open_start
-from training.quantize import Int8Network, convert
-from training.rounding import calibrate
-from training.signoff import look_as_served
 from training.tiles.tile_set import OUTLIER, TileSet
-from training.unknown import fit_feature_head, halves
 
 SPOT_PX = 30
 

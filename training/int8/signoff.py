@@ -29,18 +29,11 @@ from inspector.model.bundle import read_distance
 from inspector.model.card import UnknownRule
 from training.errors import DataError
 from training.files import write_bytes, write_json
-from training.locate import fit_fine_head
-from training.network.course import Course
-from training.network.feed import stacked_input
-from training.network.network import float_input
-from training.network.predict import predict_tiles
-from training.operating import choose_temperature, choose_thresholds
-from training.quantize import Int8Network, Parity, convert, parity, representative_tiles, softmax
-from training.recipe import Recipe
-from training.rounding import calibrate, follow
-from training.tiles.augment import augment
-from training.tiles.tile_set import OUTLIER, TileSet
-from training.unknown import (
+from training.int8.locate import fit_fine_head
+from training.int8.operating import choose_temperature, choose_thresholds
+from training.int8.quantize import Int8Network, Parity, convert, parity, representative_tiles, softmax
+from training.int8.rounding import calibrate, follow
+from training.int8.unknown import (
     MAX_FEATURES,
     UNKNOWN_FILE,
     arrays_of,
@@ -50,6 +43,13 @@ from training.unknown import (
     rule_for,
     threshold_for,
 )
+from training.network.course import Course
+from training.network.feed import stacked_input
+from training.network.network import float_input
+from training.network.predict import predict_tiles
+from training.recipe import Recipe
+from training.tiles.augment import augment
+from training.tiles.tile_set import OUTLIER, TileSet
 
 FALSE_UNKNOWN_RATE = 0.015
 """Of held-out tiles two thirds of which are relit, blurred or noisy: what becomes unknown are mostly spoilt ones."""

@@ -19,7 +19,7 @@ from scipy.special import expit, logit  # type: ignore[import-untyped]
 from sklearn.metrics import log_loss
 
 from inspector.labels import CLEAN
-from training.quantize import softmax
+from training.int8.quantize import softmax
 
 MIN_THRESHOLD = 0.5
 MAX_THRESHOLD = 0.99
@@ -27,6 +27,7 @@ MAX_FALSE_ALARM_RATE = 0.001
 MAX_MISS_RATE = 0.01
 MARGIN = 0.25
 """Half of the way was right for one look at a tile; the mean of four keeps clean tiles low by itself (`LOG.md`)."""
+
 
 _Floats = npt.NDArray[np.float64]
 

@@ -20,12 +20,12 @@ import tensorflow as tf
 
 from inspector.frame import Pixels
 from training.errors import GateError
+from training.int8.rounding import RELU_CEILING, Ranges, round_kernel, simulate_int8
+from training.int8.unknown import LOGIT_GAIN, TAPS, FeatureHead
 from training.network.feed import stacked_input
 from training.network.network import FINAL_MAP, FINE_MAP, float_input, grow_map, scale_input
 from training.recipe import Recipe
-from training.rounding import RELU_CEILING, Ranges, round_kernel, simulate_int8
 from training.tiles.tile_set import TileSet
-from training.unknown import LOGIT_GAIN, TAPS, FeatureHead
 
 REPRESENTATIVE_PER_LABEL = 100
 MIN_AGREEMENT = 0.999

@@ -46,6 +46,7 @@ TEXTURE_UNIT, CERTAINTY_UNIT = 0.99, 0.995
 """What is 1 in each space: the distance that so many of known held-out tiles stay below. Doubt costs defects as they
 are, a strange texture only spoilt ones (`LOG.md`)."""
 
+
 _Floats = npt.NDArray[np.float64]
 
 

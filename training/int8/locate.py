@@ -31,6 +31,7 @@ LEARNING_RATE = 2e-3
 DECAY = 1e-4
 BATCH = 64
 
+
 _Floats = npt.NDArray[np.float32]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from inspector.model.bundle import read_distance
 from inspector.model.card import UnknownRule
-from training.unknown import arrays_of, fit_distance, fit_feature_head, rule_for, threshold_for
+from training.int8.unknown import arrays_of, fit_distance, fit_feature_head, rule_for, threshold_for
 
 LABELS = ["scratches"] * 300 + ["clean"] * 300
 GROUPS = ((0, 2), (2, 4))

@@ -1,0 +1,1 @@
+"""From the float network to the int8 file that the daemon runs, and the point at which it operates."""
