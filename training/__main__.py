@@ -194,7 +194,7 @@ def bundle(
     gate: Annotated[bool, typer.Option(help="Refuse a run whose int8 is not float.")] = True,
 ) -> None:
     """Write the bundle of a quantized run, opened as the daemon opens it before it counts."""
-    from training.bundle import bundle_run
+    from training.bundle.bundle import bundle_run
 
     _, manifest = open_data(data, manifest_path)
     card = bundle_run(run, output, manifest, version, results, gate=gate)
@@ -216,7 +216,7 @@ def evaluate(
     Of a run, its float network on the official test alone.
     """
     from inspector.model.bundle import SHIPPED, find_bundle, load_bundle
-    from training.bundle import NEU_PICTURES
+    from training.bundle.provenance import NEU_PICTURES
     from training.evaluate import evaluate as measure
     from training.evaluate import evaluate_float
     from training.files import write_json

@@ -22,7 +22,7 @@ from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
 from inspector.model.pool import WorkerPool
 from inspector.model.rules import decision_rules
-from training.bundle import learned_from
+from training.bundle.provenance import learned_from
 from training.data.dataset import Picture, Store, load_pixels
 from training.data.folds import shared_with_training
 from training.data.learned import picture_id, read_learned

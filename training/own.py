@@ -23,7 +23,7 @@ from scipy.stats import binomtest  # type: ignore[import-untyped]
 from inspector.labels import CLEAN
 from inspector.model.bundle import find_bundle, load_bundle
 from inspector.model.classifier import Classifier
-from training.bundle import data_sets, learned_from
+from training.bundle.provenance import data_sets, learned_from
 from training.data.dataset import Store
 from training.data.learned import LEARNED_BEFORE, known_groups, read_learned, write_learned
 from training.data.manifest import Manifest

@@ -30,9 +30,9 @@ from inspector.model.bundle import load_bundle
 from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
 from inspector.model.pool import open_model
-from training import bundle as training_bundle
 from training import crossval
-from training.bundle import bundle_run
+from training.bundle import provenance
+from training.bundle.bundle import bundle_run
 from training.crossval import cross_validate, fold_digest
 from training.data.dataset import Store
 from training.data.folds import group_folds
@@ -121,7 +121,7 @@ def trained(small_data: Path, weights: Path, tmp_path_factory: pytest.TempPathFa
     network = training_run.train(SMALL, course, folder / "run", weights, names)
     signoff.save(folder / "run", signoff.sign_off(network, course, SMALL, folder / "run"))
     with pytest.MonkeyPatch.context() as patch:  # as if these pictures were NEU's
-        patch.setattr(training_bundle, "NEU_PICTURES", manifest.pictures_sha256)
+        patch.setattr(provenance, "NEU_PICTURES", manifest.pictures_sha256)
         bundle_run(folder / "run", folder / "bundle", manifest, "9.9.9", None, gate=False)
     return Trained(folder / "run", folder / "bundle", store, manifest, course)
 

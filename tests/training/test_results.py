@@ -11,7 +11,8 @@ import training
 from inspector.model.bundle import SHIPPED, load_bundle
 from inspector.model.pool import open_model
 from inspector.model.rules import decision_rules
-from training.bundle import NEU_PICTURES, golden_tiles
+from training.bundle.bundle import golden_tiles
+from training.bundle.provenance import NEU_PICTURES
 from training.configs import X_SDD
 from training.data.dataset import NEU_LABELS, Store, find_pictures, load_pixels
 from training.data.learned import picture_id, read_learned

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inspector.drawn.tiles import draw_tile
-from training.bundle import learned_from, notice
+from training.bundle.provenance import learned_from, notice
 from training.data.dataset import Store
 from training.data.prepare import build_manifest
 from training.errors import DataError, RecipeError

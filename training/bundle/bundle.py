@@ -29,6 +29,7 @@ from inspector.model.bundle import load_bundle, sha256_file
 from inspector.model.card import CARD_SCHEMA, Card, UnknownRule
 from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
+from training.bundle.provenance import NEU_PICTURES, data_sets, is_own, learned_from, notice
 from training.data.learned import LEARNED, read_learned, write_learned
 from training.data.manifest import Manifest
 from training.errors import DataError, GateError
@@ -44,21 +45,7 @@ SEVERITY: dict[str, Severity] = {
     "crazing": "major", "inclusion": "critical", "patches": "minor",
     "pitted_surface": "major", "rolled-in_scale": "major", "scratches": "major",
 }  # fmt: skip
-NEU_CITATION = (
-    "the NEU surface defect database (NEU-DET). Its authors state no licence and ask to be cited: "
-    "K. Song, Y. Yan, Applied Surface Science 285 (2013) 858-864; "
-    "Y. He, K. Song, Q. Meng, Y. Yan, IEEE Trans. Instrumentation and Measurement 69(4) (2020) 1493-1504."
-)
-NEU_NOTICE = (
-    f"Trained on {NEU_CITATION} "
-    "The bundle holds weights only, none of the pictures; golden tiles are generated. "
-    "Backbone: MobileNetV2, ImageNet weights (Sandler et al., CVPR 2018; Google, Apache-2.0)."
-)
-
-NEU_PICTURES = "a49c5b6d3a9438f7cb463e8e55a55204560a907d7857e20edbda5c97982bb204"
-"""`Manifest.pictures_sha256` of NEU-DET's 1,800 pictures: labels alone do not tell whose pictures they are."""
 OFFICIAL_FIGURES = ("correct", "one_look", "apart", "decision", "macro", "ece")
-OWN_NOTICE = "Trained on a user's own pictures. Backbone: MobileNetV2, ImageNet weights (Google, Apache-2.0)."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,38 +130,6 @@ def bundle_run(
         read_learned(run),
     )  # fmt: skip
     return write_bundle(root, parts, version)
-
-
-def is_own(identity: Mapping[str, Any]) -> bool:
-    """Return whether a run was trained on other pictures than NEU-DET."""
-    return identity.get("pictures") != NEU_PICTURES
-
-
-def data_sets(identity: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return what a run has learned from, a set a row: its own data first, then what its start had learned from."""
-    recipe, start = Recipe.of_another_version(identity["recipe"]), identity.get("init")
-    if is_own(identity):
-        sets = [{"name": "the user's own pictures", "role": "training", "licence": "the user's"}]
-    else:
-        stated = "none stated by its authors, who ask to be cited"
-        sets = [{"name": "NEU-DET", "role": "training split", "licence": stated}]
-    if recipe.auxiliary is not None:
-        elsewhere = recipe.auxiliary
-        folders = ", ".join(elsewhere.shows)
-        sets.append({"name": elsewhere.source, "role": f"training, half of: {folders}", "licence": elsewhere.licence})
-    if recipe.tiles.generated_defects or recipe.tiles.generated_clean:
-        sets.append({"name": "generated strip of this product", "role": "training, own seeds", "licence": "Apache-2.0"})
-    if start is not None:
-        begun = f"through {Path(start).name}, from which it was fine-tuned: "
-        sets += [{**row, "role": begun + row["role"]} for row in identity.get("init_sets", [])]
-    return sets
-
-
-def learned_from(identity: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the folders of another mill that a run, or a card's `training`, learned from, now or before its start."""
-    auxiliary = identity.get("recipe", {}).get("auxiliary") or {}
-    before = identity.get("init_learned_from") or identity.get("learned_from") or ()
-    return tuple(dict.fromkeys((*auxiliary.get("shows", {}), *before)))
 
 
 def card_figures(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -291,17 +246,6 @@ def _fill(folder: Path, parts: Parts, version: str) -> Card:
     )  # fmt: skip
     write_bytes(folder / "card.json", (card.model_dump_json(by_alias=True, indent=2) + "\n").encode())
     return card
-
-
-def notice(recipe: Recipe, sets: Sequence[Mapping[str, str]], *, own: bool) -> str:
-    """Return what a card says of the pictures behind the weights."""
-    text = OWN_NOTICE if own else NEU_NOTICE
-    if own and any(row["name"] == "NEU-DET" for row in sets):
-        text += f" It was fine-tuned from one that was trained on {NEU_CITATION}"
-    elsewhere = recipe.auxiliary
-    if elsewhere is None:
-        return text
-    return f"{text} Half of some folders of {elsewhere.source}, {elsewhere.licence}, was learned from too."
 
 
 def severity_for(labels: Sequence[str]) -> dict[str, Severity]:

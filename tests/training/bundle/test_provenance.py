@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from training.bundle import NEU_PICTURES, SEVERITY, card_figures, data_sets
+from training.bundle.bundle import SEVERITY, card_figures
+from training.bundle.provenance import NEU_PICTURES, data_sets
 from training.recipe import load_recipe
 
 OTHER = "0" * 64
