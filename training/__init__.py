@@ -1,8 +1,8 @@
 """From a folder of pictures to a signed-off int8 bundle: `python -m training COMMAND`. Never imported by the daemon.
 
-The data's way, one module a station::
+The folders stand in the order of the data's way, and each imports only those before it::
 
-    dataset → overlap → prepare → (quilt, surfaces, tiles) → augment → feed → network → train → signoff → bundle
-                                                                                      ↘ rounding → quantize → unknown ↗
-    evaluate, line and measures judge a bundle; crossval repeats the way by folds; explain draws one tile.
+    data → tiles → network → int8 → bundle → judge
+
+`own` goes the whole way from a model that is there (fine-tuning); `judge.crossval` repeats it by folds.
 """

@@ -217,11 +217,11 @@ def evaluate(
     """
     from inspector.model.bundle import SHIPPED, find_bundle, load_bundle
     from training.bundle.provenance import NEU_PICTURES
-    from training.evaluate import evaluate as measure
-    from training.evaluate import evaluate_float
     from training.files import write_json
-    from training.gallery import Gallery
-    from training.report import write_report
+    from training.judge.evaluate import evaluate as measure
+    from training.judge.evaluate import evaluate_float
+    from training.judge.gallery import Gallery
+    from training.judge.report import write_report
 
     store, manifest = open_data(data, manifest_path)
     on = "DATA/neu-det" if manifest.pictures_sha256 == NEU_PICTURES else "FOLDER"
@@ -265,7 +265,7 @@ def crossval(
     recipe = load_recipe(recipe_name)
     if recipe.refines:
         raise RecipeError(f"recipe {recipe.name}: refines a model that is there, and each fold begins without one")
-    from training.crossval import cross_validate
+    from training.judge.crossval import cross_validate
     from training.tiles.auxiliary import load_auxiliary
 
     store, manifest = open_data(data, manifest_path)
@@ -284,7 +284,7 @@ def explain(
     label: Annotated[str | None, typer.Option(help="Explain this label; default: the one that leads.")] = None,
 ) -> None:
     """Draw Grad-CAM of the float network beside the CAM of the int8 one."""
-    from training.explain import explain_picture
+    from training.judge.explain import explain_picture
 
     console.print(explain_picture(picture, run, output, label))
 

@@ -32,7 +32,7 @@ from training.errors import WeightsError
 from training.files import write_json
 from training.int8 import signoff
 from training.int8.quantize import Int8Network
-from training.intervals import share
+from training.judge.intervals import share
 from training.network.checkpoint import replace_weights
 from training.network.course import Course, course_of
 from training.network.network import build_network

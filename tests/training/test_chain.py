@@ -30,23 +30,24 @@ from inspector.model.bundle import load_bundle
 from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
 from inspector.model.pool import open_model
-from training import crossval
 from training.bundle import provenance
 from training.bundle.bundle import bundle_run
-from training.crossval import cross_validate, fold_digest
 from training.data.dataset import Store
 from training.data.folds import group_folds
 from training.data.learned import picture_id, read_learned
 from training.data.manifest import Manifest
 from training.data.prepare import build_manifest
 from training.errors import DataError, FoldError, GateError, RecipeError, WeightsError
-from training.evaluate import evaluate
-from training.explain import agreement, grad_cam
-from training.gallery import Gallery
 from training.int8 import rounding, signoff
 from training.int8.quantize import Int8Network, convert, parity
 from training.int8.rounding import calibrate, follow, simulate_int8
 from training.int8.unknown import LOGIT_GAIN, fit_feature_head, halves
+from training.judge import crossval
+from training.judge.crossval import cross_validate, fold_digest
+from training.judge.evaluate import evaluate
+from training.judge.explain import agreement, grad_cam
+from training.judge.gallery import Gallery
+from training.judge.report import write_report
 from training.network import checkpoint
 from training.network import train as training_run
 from training.network.checkpoint import Rate, replace_weights, save_state
@@ -64,7 +65,6 @@ from training.network.network import (
 from training.network.predict import predict_tiles
 from training.own import fine_tune, open_start
 from training.recipe import CONFIGS, Recipe, load_recipe
-from training.report import write_report
 from training.tiles.auxiliary import NOTHING
 from training.tiles.tile_set import TileSet
 

@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 
 from inspector.drawn.tiles import draw_tile
 from training import __main__ as commands
-from training import crossval, own
+from training import own
 from training.data.dataset import Picture
 from training.data.manifest import Manifest, read_manifest
 from training.data.prepare import check_sizes, check_surfaces, training_refusals
 from training.errors import DataError, RecipeError
+from training.judge import crossval
 from training.recipe import CONFIGS, load_recipe
 
 NOWHERE = Path("nowhere")

@@ -29,7 +29,7 @@ from training.data.learned import (
 from training.data.manifest import Manifest
 from training.data.prepare import build_manifest
 from training.errors import DataError, RecipeError
-from training.evaluate import refuse_learned
+from training.judge.evaluate import refuse_learned
 from training.network import course
 from training.network import train as training_run
 from training.network.course import Course, carve_validation

@@ -20,7 +20,7 @@ from training.int8.quantize import Int8Network, convert
 from training.int8.rounding import calibrate
 from training.int8.signoff import look_as_served
 from training.int8.unknown import fit_feature_head, halves
-from training.maps import grown_map, hottest_place, off_by_px
+from training.judge.maps import grown_map, hottest_place, off_by_px
 from training.network.course import Course
 from training.network.feed import stacked_input
 from training.network.network import build_network, float_input

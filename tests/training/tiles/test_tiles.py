@@ -7,7 +7,7 @@ from inspector.box import Box
 from inspector.drawn.tiles import draw_tile
 from inspector.frame import Pixels
 from training.data.dataset import LabelledBox, Picture
-from training.intervals import share
+from training.judge.intervals import share
 from training.recipe import Augment
 from training.tiles.augment import augment, augment_marked, stretch, vary_clean
 from training.tiles.composed import (

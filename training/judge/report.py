@@ -12,13 +12,14 @@ from typing import Any
 
 import cv2
 import matplotlib as mpl
+from matplotlib import pyplot as plt
 
 from inspector.labels import CLEAN, UNKNOWN
 from training.files import write_bytes, write_json
-from training.gallery import Exhibit, Gallery
+from training.judge.gallery import Exhibit, Gallery
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt
+
 
 FIGURE_PX = 140
 SHOWN = 24

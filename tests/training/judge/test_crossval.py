@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from training.crossval import read_fold, summarize
 from training.data.dataset import Picture
+from training.judge.crossval import read_fold, summarize
 from training.network.course import carve_validation
 
 

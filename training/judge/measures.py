@@ -32,10 +32,10 @@ from inspector.inspection.one_frame import judge_tiles
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.labels import CLEAN, UNKNOWN
 from training.data.dataset import Picture
-from training.gallery import Exhibit
-from training.intervals import by_surface, share
-from training.line import expected_calibration_error
-from training.maps import POINTING_TOLERANCE_PX, box_iou, grown_map, hottest_place, off_by_px
+from training.judge.calibration import expected_calibration_error
+from training.judge.gallery import Exhibit
+from training.judge.intervals import by_surface, share
+from training.judge.maps import POINTING_TOLERANCE_PX, box_iou, grown_map, hottest_place, off_by_px
 from training.network.feed import mask_of
 from training.tiles.corrupt import SUITE, corrupted
 from training.tiles.tile_set import own_boxes
@@ -43,6 +43,7 @@ from training.tiles.tile_set import own_boxes
 COVERED_SHARE = 0.5
 DEFECT_SHARE = 0.001
 """Of all tiles of a line; assumed."""
+
 
 _Floats = npt.NDArray[np.float64]
 Row = tuple[str, Any]

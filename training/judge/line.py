@@ -21,9 +21,10 @@ from inspector.inspection.one_frame import Inspection, InspectRules, inspect_fra
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.labels import CLEAN
 from training.data.dataset import Picture
-from training.gallery import Exhibit, Gallery
-from training.intervals import Share, by_surface, share
-from training.maps import POINTING_TOLERANCE_PX, box_iou, grown_map, hottest_place, off_by_px
+from training.judge.calibration import expected_calibration_error
+from training.judge.gallery import Exhibit, Gallery
+from training.judge.intervals import Share, by_surface, share
+from training.judge.maps import POINTING_TOLERANCE_PX, box_iou, grown_map, hottest_place, off_by_px
 from training.tiles.composed import (
     CREDIBLE_GROUND,
     FEATHER_PX,
@@ -399,11 +400,3 @@ def count_matched(strip: Strip, inspection: Inspection, tile_px: int, named: boo
         return 0
     fits = np.array(pairs)
     return int(fits[linear_sum_assignment(fits, maximize=True)].sum())
-
-
-def expected_calibration_error(confidence: Sequence[float], correct: Sequence[bool], bins: int = 15) -> float:
-    """Return the mean gap between score and hit rate over equal-width bins, weighted by their tiles."""
-    scores, hits = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
-    place = np.minimum((scores * bins).astype(int), bins - 1)
-    gap = [abs(scores[place == b].mean() - hits[place == b].mean()) * (place == b).sum() for b in set(place.tolist())]
-    return round(float(sum(gap) / max(1, len(scores))), 4)

@@ -13,12 +13,12 @@ from inspector.frame import Pixels
 from inspector.inspection.decision import DecisionRules
 from inspector.inspection.predictions import Predictions
 from training.data.dataset import LabelledBox, Picture
-from training.evaluate import clean_windows
-from training.gallery import Gallery
-from training.intervals import by_surface, cluster_bootstrap, share
-from training.line import compose_benchmark, count_grounds
-from training.measures import Model, localisation, surface
-from training.report import write_report
+from training.judge.evaluate import clean_windows
+from training.judge.gallery import Gallery
+from training.judge.intervals import by_surface, cluster_bootstrap, share
+from training.judge.line import compose_benchmark, count_grounds
+from training.judge.measures import Model, localisation, surface
+from training.judge.report import write_report
 from training.tiles.composed import composed_tiles
 
 GROUPS = [f"g{i}" for i in range(10) for _ in range(20)]

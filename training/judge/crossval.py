@@ -26,12 +26,12 @@ from training.data.dataset import Store, load_pixels
 from training.data.folds import group_folds, seen_in
 from training.data.manifest import Manifest
 from training.errors import FoldError
-from training.evaluate import provenance
 from training.files import write_json
 from training.int8 import signoff
 from training.int8.quantize import Int8Network, softmax
-from training.intervals import share
-from training.measures import classification
+from training.judge.intervals import share
+from training.judge.measures import classification
+from training.judge.origin import provenance
 from training.network.course import assemble
 from training.network.network import imagenet_weights
 from training.network.predict import predict_tiles

@@ -17,9 +17,9 @@ from training.configs import X_SDD
 from training.data.dataset import NEU_LABELS, Store, find_pictures, load_pixels
 from training.data.learned import picture_id, read_learned
 from training.data.manifest import Manifest
-from training.gallery import Gallery
-from training.measures import Model, official
-from training.report import write_report
+from training.judge.gallery import Gallery
+from training.judge.measures import Model, official
+from training.judge.report import write_report
 
 RESULTS = Path(training.__file__).parent / "results"
 BUNDLES = sorted(path.parent.name for path in SHIPPED.glob("*/card.json"))

@@ -15,9 +15,9 @@ from inspector.inspection.decision import DecisionRules
 from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.predictions import Predictions
 from inspector.inspection.tiling import TilingRules
-from training.gallery import Gallery
-from training.line import Benchmark, run_benchmark
-from training.maps import hottest_place, off_by_px
+from training.judge.gallery import Gallery
+from training.judge.line import Benchmark, run_benchmark
+from training.judge.maps import hottest_place, off_by_px
 from training.tiles.composed import Placed, Strip
 
 LABELS = ("inclusion", "scratches", "clean")

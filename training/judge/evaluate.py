@@ -6,11 +6,8 @@ whose group has no training picture.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +26,10 @@ from training.data.learned import picture_id, read_learned
 from training.data.manifest import Manifest
 from training.data.reviewed import find_marked_groups, find_unmarked_tiles, read_marked_pictures
 from training.errors import DataError
-from training.gallery import Exhibit, Gallery
-from training.intervals import share
-from training.line import compose_benchmark, count_grounds, run_benchmark
-from training.measures import (
+from training.judge.gallery import Exhibit, Gallery
+from training.judge.intervals import share
+from training.judge.line import compose_benchmark, count_grounds, run_benchmark
+from training.judge.measures import (
     Model,
     alarming,
     classification,
@@ -45,6 +42,7 @@ from training.measures import (
     surface,
     unknown_curve,
 )
+from training.judge.origin import provenance
 from training.network.predict import predict_tiles
 from training.network.train import load_run, refuse_other_data
 from training.tiles.composed import composed_tiles, find_grounds
@@ -253,25 +251,3 @@ def _foreign(model: Model, sets: Sequence[ForeignSet], known: Sequence[Pixels], 
         unknown_curve(model, known, {each.name: each.tiles for each in (*strange, *free)}, UNKNOWN_RATES)
     )
     return rows
-
-
-def provenance(manifest: Manifest) -> dict[str, Any]:
-    """Return commit (with a plus where the code differs from it, None without git), date and data of a result."""
-    commit = _git("rev-parse", "HEAD")
-    changed = "+" if commit and _git("diff", "--name-only", "HEAD", "--", ":/*.py") else ""
-    return {
-        "commit": f"{commit}{changed}" if commit else None,
-        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "data_manifest": manifest.sha256,
-        "data_pictures": manifest.pictures_sha256,
-    }
-
-
-def _git(*arguments: str) -> str:
-    """Return what git says of this checkout; nothing where there is none, or no git."""
-    if (program := shutil.which("git")) is None:
-        return ""
-    found = subprocess.run(
-        [program, *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip()
