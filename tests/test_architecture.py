@@ -17,9 +17,13 @@ from inspector.telemetry.metrics import Metrics
 
 PACKAGE = Path(inspector.__file__).parent
 REPOSITORY = PACKAGE.parent
-WAY = dict(re.findall(r"^\| `(\w+)/` \| (.+) \|$", (REPOSITORY / "ARCHITECTURE.md").read_text("utf-8"), re.MULTILINE))
-"""The folders in the order of the data's way, each with its sentence: the code map of ARCHITECTURE.md."""
-DOOR = {"cli", "__main__"}
+MAP = (REPOSITORY / "ARCHITECTURE.md").read_text("utf-8")
+WAYS = {
+    "inspector": dict(re.findall(r"^\| `(\w+)/` \| (.+) \|$", MAP, re.MULTILINE)),
+    "training": dict(re.findall(r"^\| `training/(\w+)/` \| (.+) \|$", MAP, re.MULTILINE)),
+}
+"""The folders of each package in the order of the data's way, each with its sentence: the code map."""
+DOORS = {"inspector": {"cli", "__main__"}, "training": {"own", "__main__"}}
 """What a person or systemd starts; it may name every folder, and no folder names it."""
 
 IMPURE = {"threading", "socket", "sqlite3", "structlog", "queue", "subprocess", "ai_edge_litert", "tflite_runtime"}
@@ -66,7 +70,7 @@ METRICS = [
 
 
 def module_name(path: Path) -> str:
-    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+    return ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imported(path: Path) -> set[str]:
@@ -86,38 +90,47 @@ def imported(path: Path) -> set[str]:
 
 def is_module(name: str) -> bool:
     place = REPOSITORY / name.replace(".", "/")
-    return name.startswith("inspector.") and (place.with_suffix(".py").is_file() or (place / "__init__.py").is_file())
+    return name.partition(".")[0] in WAYS and (place.with_suffix(".py").is_file() or (place / "__init__.py").is_file())
 
 
-FILES = {
+MODULES = {
     module_name(path): path
-    for path in sorted(PACKAGE.rglob("*.py"))
-    if path.parent != PACKAGE or path.stem != "__init__"
+    for package in WAYS
+    for path in sorted((REPOSITORY / package).rglob("*.py"))
+    if path != REPOSITORY / package / "__init__.py"
 }
-IMPORTS = {name: imported(path) for name, path in FILES.items()}
+IMPORTS = {name: imported(path) for name, path in MODULES.items()}
+FILES = [name for name in MODULES if name.startswith("inspector.")]
+"""The modules of the daemon."""
 
 
 def ours(name: str) -> set[str]:
-    """The package's own modules that a module imports, without the package itself (its version)."""
-    return {other.removeprefix("inspector.") for other in IMPORTS[name] if other.startswith("inspector.")}
+    """The modules of its own package that a module imports, without the package itself (its version)."""
+    package = name.partition(".")[0]
+    return {other for other in IMPORTS[name] if other.startswith(f"{package}.")}
+
+
+def folder_of(module: str) -> str:
+    return module.split(".")[1]
 
 
 def place_of(module: str) -> int:
     """Where a module stands on the way: the words that all speak before the first folder, the door after the last."""
-    folder, _, rest = module.partition(".")
-    if folder in DOOR:
-        return len(WAY)
-    return list(WAY).index(folder) if rest or folder in WAY else -1
+    package, folder, *rest = module.split(".")
+    if folder in DOORS[package]:
+        return len(WAYS[package])
+    return list(WAYS[package]).index(folder) if rest or folder in WAYS[package] else -1
 
 
-def test_the_map_is_what_lies_there() -> None:
+@pytest.mark.parametrize("package", WAYS)
+def test_the_map_is_what_lies_there(package: str) -> None:
     """ARCHITECTURE.md names every folder of the package, and no other, with its sentence."""
     said = {
         path.parent.name: ast.get_docstring(ast.parse(path.read_text("utf-8")))
-        for path in PACKAGE.glob("*/__init__.py")
+        for path in (REPOSITORY / package).glob("*/__init__.py")
     }
 
-    assert said == WAY
+    assert said == WAYS[package]
 
 
 def test_few_files_lie_flat() -> None:
@@ -125,7 +138,7 @@ def test_few_files_lie_flat() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= MAX_FLAT
 
 
-@pytest.mark.parametrize("name", sorted(FILES))
+@pytest.mark.parametrize("name", sorted(MODULES))
 def test_imports_follow_the_data(name: str) -> None:
     """A module imports from its own folder and from the folders before it, from nowhere else."""
     later = sorted(other for other in ours(name) if place_of(other) > place_of(name))
@@ -135,9 +148,9 @@ def test_imports_follow_the_data(name: str) -> None:
 
 def test_there_are_no_cycles() -> None:
     """Modules can be put in an order in which each imports only earlier ones."""
-    order = list(TopologicalSorter({name: ours(name) for name in FILES}).static_order())
+    order = list(TopologicalSorter({name: ours(name) for name in MODULES}).static_order())
 
-    assert set(FILES) == set(order)
+    assert set(MODULES) == set(order)
 
 
 def loaded_by(code: str) -> set[str]:
@@ -153,7 +166,7 @@ def loaded_by(code: str) -> set[str]:
 )
 def test_what_decides_touches_nothing_outside(folder: str, brings: str) -> None:
     """Importing all of a pure folder loads nothing that waits, talks or stores, but what NumPy or pydantic brings."""
-    modules = [f"inspector.{name}" for name in FILES if name.partition(".")[0] == folder]
+    modules = [name for name in FILES if folder_of(name) == folder]
 
     assert (loaded_by(f"import {', '.join(modules)}") - loaded_by(brings)) & IMPURE == set()
 
@@ -164,12 +177,12 @@ def test_what_decides_reads_no_clock(folder: str) -> None:
     names = {"time", "os", "random", "logging"} | IMPURE
     found = {name: {other.partition(".")[0] for other in IMPORTS[name]} & names for name in FILES}
 
-    assert {name: bad for name, bad in found.items() if bad and name.partition(".")[0] == folder} == {}
+    assert {name: bad for name, bad in found.items() if bad and folder_of(name) == folder} == {}
 
 
 def test_sqlite_stays_in_the_store() -> None:
     """No other folder imports SQLite, so none has to know its errors."""
-    found = {name.partition(".")[0] for name in FILES if "sqlite3" in IMPORTS[name]}
+    found = {folder_of(name) for name in FILES if "sqlite3" in IMPORTS[name]}
 
     assert found == {"store"}
 
@@ -186,7 +199,7 @@ def test_importing_everything_loads_no_training() -> None:
     """With the command line and every module loaded, a process has met neither `training` nor TensorFlow nor Keras."""
     script = (
         "import importlib, sys\n"
-        f"for name in {sorted(set(FILES) - {'__main__'})!r}: importlib.import_module('inspector.' + name)\n"
+        f"for name in {sorted(set(FILES) - {'inspector.__main__'})!r}: importlib.import_module(name)\n"
         "print(sorted({'training', 'tensorflow', 'keras', 'amqtt', 'jax', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False)
@@ -196,7 +209,7 @@ def test_importing_everything_loads_no_training() -> None:
 
 def test_commands_load_no_station() -> None:
     """The command line, every command and the demo can be imported without the composition root."""
-    modules = [f"inspector.{name}" for name in FILES if name.partition(".")[0] in {"cli", "commands", "demo"}]
+    modules = [name for name in FILES if folder_of(name) in {"cli", "commands", "demo"}]
     script = f"import sys, {', '.join(modules)}\nprint('inspector.station.station' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=True)
 
@@ -206,11 +219,11 @@ def test_commands_load_no_station() -> None:
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_nothing_sleeps(name: str) -> None:
     """Whoever waits waits for something that can end the wait: no module sleeps."""
-    tree = ast.parse(FILES[name].read_text(encoding="utf-8"))
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
 
     assert [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "sleep"] == []
     assert "time.sleep" not in IMPORTS[name]
-    assert not re.search(r"from time import .*sleep", FILES[name].read_text(encoding="utf-8"))
+    assert not re.search(r"from time import .*sleep", MODULES[name].read_text(encoding="utf-8"))
 
 
 def test_metrics_are_the_table() -> None:
