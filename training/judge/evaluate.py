@@ -28,7 +28,7 @@ from training.data.reviewed import find_marked_groups, find_unmarked_tiles, read
 from training.errors import DataError
 from training.judge.gallery import Exhibit, Gallery
 from training.judge.intervals import share
-from training.judge.line import compose_benchmark, count_grounds, run_benchmark
+from training.judge.line import run_benchmark
 from training.judge.measures import (
     Model,
     alarming,
@@ -43,6 +43,7 @@ from training.judge.measures import (
     unknown_curve,
 )
 from training.judge.origin import provenance
+from training.judge.strips import compose_benchmark, count_grounds
 from training.network.predict import predict_tiles
 from training.network.train import load_run, refuse_other_data
 from training.tiles.composed import composed_tiles, find_grounds

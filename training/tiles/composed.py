@@ -77,11 +77,24 @@ class Placed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Strip:
-    """A composed strip: (H, W) uint8 pixels, the defects on it, and the group of its ground."""
+    """A composed strip.
+
+    Attributes:
+        pixels: (H, W) uint8.
+        placed: The defects on it.
+        group: Of its ground.
+        picture: The id of the picture that its ground is of; empty where the group is all that is known.
+    """
 
     pixels: Pixels
     placed: tuple[Placed, ...]
     group: str
+    picture: str = ""
+
+    @property
+    def ground(self) -> str:
+        """What its ground is of, as exactly as is known: a picture, or a group of them."""
+        return self.picture or self.group
 
 
 def compose_strip(field: Pixels, group: str, cutouts: Sequence[Cutout], gap_px: int, rng: np.random.Generator) -> Strip:

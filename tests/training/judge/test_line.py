@@ -16,7 +16,7 @@ from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.predictions import Predictions
 from inspector.inspection.tiling import TilingRules
 from training.judge.gallery import Gallery
-from training.judge.line import Benchmark, run_benchmark
+from training.judge.line import run_benchmark
 from training.judge.maps import hottest_place, off_by_px
 from training.tiles.composed import Placed, Strip
 
@@ -67,7 +67,7 @@ def test_every_placed_defect_is_judged(
 ) -> None:
     """Found, named, covered, and what was published for nothing."""
     gallery = Gallery()
-    row = run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named, [(0, 0)] * 6), RULES, gallery)
+    row = run_benchmark([STRIP], lambda tiles: answer(named, [(0, 0)] * 6), RULES, gallery)
 
     assert (row["found"]["k"], row["found"]["n"]) == (found, 2)
     assert row["labelled_right"]["k"] == right
@@ -85,7 +85,7 @@ def test_grounds_with_marks_that_nobody_boxed_are_counted_and_also_left_out() ->
     named = ["inclusion", "clean", "inclusion", "clean", "scratches", "scratches"]
 
     def clean_tiles(*marked: str) -> dict[str, Any]:
-        return run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named, [(0, 0)] * 6), RULES, Gallery(), marked)
+        return run_benchmark([STRIP], lambda tiles: answer(named, [(0, 0)] * 6), RULES, Gallery(), marked)
 
     assert "clean_tiles_reviewed" not in clean_tiles()
     elsewhere, here = clean_tiles("another"), clean_tiles(STRIP.group)
@@ -102,8 +102,8 @@ def test_what_chance_would_find_is_told() -> None:
         ["scratches", "clean", "clean", "clean", "clean", "clean"],
     ]
     calls = iter(named)
-    row = run_benchmark(Benchmark((STRIP, other)), lambda tiles: answer(next(calls), [(0, 0)] * 6), RULES, Gallery())
-    alone = run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named[0], [(0, 0)] * 6), RULES, Gallery())
+    row = run_benchmark([STRIP, other], lambda tiles: answer(next(calls), [(0, 0)] * 6), RULES, Gallery())
+    alone = run_benchmark([STRIP], lambda tiles: answer(named[0], [(0, 0)] * 6), RULES, Gallery())
 
     assert (row["found"]["k"], row["found"]["n"]) == (3, 3)
     assert [(each["k"], each["n"]) for each in row["found_by_chance"].values()] == [(2, 3), (0, 3)]
@@ -122,7 +122,7 @@ def test_a_published_defect_stands_for_one_drawn_defect_only(named: list[str], m
     """Both defects are found in any case; one merged alarm over both is one pair."""
     placed = Placed("scratches", Box(20, 20, 100, 100), "a"), Placed("inclusion", Box(260, 20, 100, 100), "b")
     strip = Strip(STRIP.pixels[:200, :400], placed, "ground")
-    row = run_benchmark(Benchmark((strip,)), lambda tiles: answer(named, [(0, 0)] * 2), RULES, Gallery())
+    row = run_benchmark([strip], lambda tiles: answer(named, [(0, 0)] * 2), RULES, Gallery())
 
     assert row["found"]["k"] == 2
     assert tuple(each["k"] for each in row["one_to_one"].values()) == matched
@@ -135,7 +135,7 @@ def test_a_right_name_is_told_by_how_well_the_boxes_agree() -> None:
     strip = Strip(STRIP.pixels[:200], placed, "ground")
 
     def right_at(*named: str) -> dict[str, int]:
-        row = run_benchmark(Benchmark((strip,)), lambda tiles: answer(named, [(0, 0)] * 3), RULES, Gallery())
+        row = run_benchmark([strip], lambda tiles: answer(named, [(0, 0)] * 3), RULES, Gallery())
         assert {each["n"] for each in row["right_at_iou"].values()} == {2}
         return {least: each["k"] for least, each in row["right_at_iou"].items()}
 
@@ -149,7 +149,7 @@ def test_another_view_of_a_marked_surface_counts_by_picture() -> None:
     calls = iter(named * 2)
 
     def clean_tiles(*marked: set[str]) -> dict[str, Any]:
-        strips = Benchmark((STRIP, Strip(STRIP.pixels, (), STRIP.group)), ("first", "second"))
+        strips = replace(STRIP, picture="first"), Strip(STRIP.pixels, (), STRIP.group, "second")
         return run_benchmark(strips, lambda tiles: answer(next(calls), [(0, 0)] * 6), RULES, Gallery(), *marked)
 
     row = clean_tiles({STRIP.group}, {"first"})
@@ -163,7 +163,7 @@ def test_another_view_of_a_marked_surface_counts_by_picture() -> None:
 def test_tiles_that_a_defect_only_touches_are_counted_apart() -> None:
     """Five pixels of a defect in the left tile: neither a clean nor a defect tile, and its alarm is told."""
     strip = Strip(STRIP.pixels[:200, :400], (Placed("scratches", Box(195, 20, 100, 100), "a"),), "ground")
-    row = run_benchmark(Benchmark((strip,)), lambda tiles: answer(["scratches"] * 2, [(0, 0)] * 2), RULES, Gallery())
+    row = run_benchmark([strip], lambda tiles: answer(["scratches"] * 2, [(0, 0)] * 2), RULES, Gallery())
 
     assert (row["tiles_in_doubt"]["k"], row["tiles_in_doubt"]["n"]) == (1, 1)
     assert (row["clean_tiles"]["n"], row["defect_tiles_right"]["n"]) == (0, 1)
@@ -175,7 +175,7 @@ def test_maps_are_judged_where_they_could_miss() -> None:
     named = ["inclusion", "clean", "clean", "clean", "scratches", "scratches"]
     # The middle of cell (x, y) of a tile is at (50 x + 25, 50 y + 25); the scratches lie at y 100 to 120.
     peaks = [(1, 1), (0, 0), (0, 0), (0, 0), (2, 2), (3, 3)]
-    row = run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named, peaks), RULES, Gallery())["localisation"]
+    row = run_benchmark([STRIP], lambda tiles: answer(named, peaks), RULES, Gallery())["localisation"]
 
     assert (row["cam_pointing"]["k"], row["cam_pointing"]["n"], row["cam_pointing_strict"]["k"]) == (2, 3, 1)
 
@@ -193,7 +193,7 @@ def test_boxes_are_judged_apart_from_finding(
     """What its tiles find is found; whether the box that was read from their maps touches it is told beside."""
     named = ["inclusion", "clean", "clean", "clean", "scratches", "scratches"]
     rules = replace(RULES, decision=replace(RULES.decision, box_from="cam"))
-    row = run_benchmark(Benchmark((STRIP,)), lambda tiles: answer(named, peaks), rules, Gallery())
+    row = run_benchmark([STRIP], lambda tiles: answer(named, peaks), rules, Gallery())
     place = row["localisation"]
 
     assert (row["found"]["k"], row["labelled_right"]["k"]) == (2, 2)
@@ -205,7 +205,7 @@ def test_a_strip_that_the_daemon_refuses_is_passed_over() -> None:
     """A black strip is not inspected, so it has no tiles and no maps; the others are judged."""
     black = Strip(np.zeros((400, 400), np.uint8), (), "dark")
     named = ["inclusion", "clean", "clean", "clean", "scratches", "scratches"]
-    row = run_benchmark(Benchmark((STRIP, black)), lambda tiles: answer(named, [(1, 1)] * 6), RULES, Gallery())
+    row = run_benchmark([STRIP, black], lambda tiles: answer(named, [(1, 1)] * 6), RULES, Gallery())
 
     assert (row["found"]["k"], row["clean_tiles"]["n"]) == (2, 3)
 
@@ -216,7 +216,7 @@ def test_a_network_without_a_map_points_nowhere() -> None:
     def bare(tiles: Sequence[Pixels]) -> Predictions:
         return Predictions(answer(["clean"] * 6, [(0, 0)] * 6).logits)
 
-    assert run_benchmark(Benchmark((STRIP,)), bare, RULES, Gallery())["localisation"]["cam_pointing"]["n"] == 0
+    assert run_benchmark([STRIP], bare, RULES, Gallery())["localisation"]["cam_pointing"]["n"] == 0
 
 
 def test_distance_is_along_the_farther_axis() -> None:

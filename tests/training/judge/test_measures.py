@@ -16,9 +16,9 @@ from training.data.dataset import LabelledBox, Picture
 from training.judge.evaluate import clean_windows
 from training.judge.gallery import Gallery
 from training.judge.intervals import by_surface, cluster_bootstrap, share
-from training.judge.line import compose_benchmark, count_grounds
 from training.judge.measures import Model, localisation, surface
 from training.judge.report import write_report
+from training.judge.strips import compose_benchmark, count_grounds
 from training.tiles.composed import composed_tiles
 
 GROUPS = [f"g{i}" for i in range(10) for _ in range(20)]
@@ -114,11 +114,11 @@ def test_pictures_that_give_no_ground_are_counted_by_what_they_lack() -> None:
 
 def test_each_strip_knows_the_picture_of_its_ground() -> None:
     """Two pictures of one group are told apart."""
-    benchmark = compose_benchmark(PICTURES, PIXELS, clean_strips=3)
+    strips = compose_benchmark(PICTURES, PIXELS, clean_strips=3)
     group_of = {picture.sha256[:16]: picture.group for picture in PICTURES}
 
-    assert [group_of[picture] for picture in benchmark.pictures] == [strip.group for strip in benchmark.strips]
-    assert set(benchmark.pictures) == set(group_of)
+    assert [group_of[strip.picture] for strip in strips] == [strip.group for strip in strips]
+    assert {strip.picture for strip in strips} == set(group_of)
 
 
 @pytest.mark.parametrize("alarms", [0, 1])
