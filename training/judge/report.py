@@ -6,7 +6,7 @@ import base64
 import html
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from training.judge.gallery import Exhibit, Gallery
 mpl.use("Agg")
 
 
+Row = tuple[str, Any]
 FIGURE_PX = 140
 SHOWN = 24
 """Pictures of one kind on the page."""
@@ -82,92 +83,104 @@ def write_report(folder: Path, title: str, results: Mapping[str, Any], gallery: 
 
 
 def _summary(results: Mapping[str, Any]) -> str:
-    rows: list[tuple[str, Any]] = []
-    if "official" in results:
-        rows.append(("official test pictures, arg-max", _of(results["official"]["correct"])))
-        if "one_look" in results["official"]:
-            rows.append(("... of one look at each", _of(results["official"]["one_look"])))
-        rows.append(("... full decision", _of(results["official"]["decision"])))
-    if "apart" in results.get("official", {}):
-        rows.append(("... that show nothing a training picture shows", _of(results["official"]["apart"])))
-    if "corruption" in results:
-        rows.append(("corruptions, mean", f"{results['corruption']['mean']:.4f}"))
-        rows.append(
-            (f"corruptions, worst ({results['corruption']['worst_cell']})", f"{results['corruption']['worst']:.4f}")
-        )
-    if "line" in results:
-        line = results["line"]
-        rows += [
-            ("line: defects found", _of(line["found"])), ("line: right label", _of(line["labelled_right"])),
-            ("line: false alarms on clean tiles", _of(line["clean_tiles"])),
-            *_surfaces(line.get("clean_surfaces")),
-        ]  # fmt: skip
-        if "clean_tiles_reviewed" in line:
-            rows.append(("... on grounds without marks that nobody boxed", _of(line["clean_tiles_reviewed"])))
-        if "clean_tiles_reviewed_pictures" in line:
-            unmarked = line["clean_tiles_reviewed_pictures"]
-            rows += [("... on pictures without such marks", _of(unmarked["alarms"])), *_surfaces(unmarked["surfaces"])]
-        rows.append(("line: published defects that lie at a drawn one", _of(line["precision"])))
-        if "found_by_chance" in line:
-            by_chance = line["found_by_chance"]
-            rows += [
-                ("line: defects found, judged by what was found on another strip", _of(by_chance["found"])),
-                ("... and rightly named", _of(by_chance["rightly_named"])),
-            ]
-        if "one_to_one" in line:
-            matched = line["one_to_one"]
-            rows += [
-                ("line: defects found, each by a published one of its own", _of(matched["found"])),
-                ("... and rightly named", _of(matched["rightly_named"])),
-            ]
-        for least, row in line.get("right_at_iou", {}).items():
-            rows.append((f"line: defects found and rightly named, IoU of the boxes at least {least}", _of(row)))
-        if "tiles_in_doubt" in line:
-            rows.append(
-                ("line: tiles of neither kind (a defect only touches them) that alarm", _of(line["tiles_in_doubt"]))
-            )
-        place = line["localisation"]
-        rows += [
-            ("line: ECE", line["ece"]),
-            ("line: published box touches the defect", _of(place["box_touches"])),
-            ("line: share of a found defect in its box", place["covered_mean"]),
-            ("line: IoU of box and defect", place["box_iou_mean"]),
-        ]
-        told = f"line: CAM points into the defect, or {place['cam_pointing_tolerance_px']} px beside"
-        rows.append((told, _of(place["cam_pointing"])))
-    for source, row in results.get("clean", {}).items():
-        if isinstance(row, dict) and "alarms" in row:
-            rows.append((f"clean tiles that alarm, {source}", _of(row["alarms"])))
-            rows += _surfaces(row.get("surfaces"))
-    if "grounds" in results.get("clean", {}):
-        grounds = results["clean"]["grounds"]
-        rows += [
-            ("test pictures that give clean ground", f"{grounds['give_ground']} of {grounds['pictures']}"),
-            ("... that leave too little room beside their boxes", grounds["too_little_room"]),
-            ("... whose surface has specks that stand out", grounds["specks"]),
-        ]
-    for source, row in results.get("foreign", {}).items():
-        if "alarms_reviewed" in row:
-            rows.append((f"tiles that alarm, {source}", _of(row["alarms"])))
-            rows.append(("... of the reviewed tiles without a visible mark", _of(row["alarms_reviewed"])))
-    if "cam" in results and "pointing" in results["cam"]:
-        tolerance = results["cam"]["pointing_tolerance_px"]
-        rows.append(
-            (f"CAM points into a box, or {tolerance} px beside", _of(results["cam"]["pointing_within_tolerance"]))
-        )
-        rows.append(("CAM points into a box", _of(results["cam"]["pointing_strict"])))
-        if "left_out" in results["cam"]:
-            cam = results["cam"]
-            by_chance = f"{cam['pointing_within_tolerance_by_chance']:.4f}, {cam['pointing_strict_by_chance']:.4f}"
-            left_out = f"{cam['left_out']['boxes_cover_half_or_more']}, {cam['left_out']['no_box']}"
-            rows += [
-                (f"... of a place drawn at random: in a box or {tolerance} px beside, in a box", by_chance),
-                ("... pictures left out: their boxes cover half or more, they have none", left_out),
-            ]
+    rows: list[Row] = []
+    for part, of_part in SUMMARY.items():
+        if part in results:
+            rows += of_part(results[part])
     return _table(("figure", "value"), rows)
 
 
-def _surfaces(row: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
+def _official(official: Mapping[str, Any]) -> Iterator[Row]:
+    yield "official test pictures, arg-max", _of(official["correct"])
+    if "one_look" in official:
+        yield "... of one look at each", _of(official["one_look"])
+    yield "... full decision", _of(official["decision"])
+    if "apart" in official:
+        yield "... that show nothing a training picture shows", _of(official["apart"])
+
+
+def _corruptions(corruption: Mapping[str, Any]) -> Iterator[Row]:
+    yield "corruptions, mean", f"{corruption['mean']:.4f}"
+    yield f"corruptions, worst ({corruption['worst_cell']})", f"{corruption['worst']:.4f}"
+
+
+def _line_figures(line: Mapping[str, Any]) -> Iterator[Row]:
+    yield "line: defects found", _of(line["found"])
+    yield "line: right label", _of(line["labelled_right"])
+    yield "line: false alarms on clean tiles", _of(line["clean_tiles"])
+    yield from _surfaces(line.get("clean_surfaces"))
+    if "clean_tiles_reviewed" in line:
+        yield "... on grounds without marks that nobody boxed", _of(line["clean_tiles_reviewed"])
+    if "clean_tiles_reviewed_pictures" in line:
+        unmarked = line["clean_tiles_reviewed_pictures"]
+        yield "... on pictures without such marks", _of(unmarked["alarms"])
+        yield from _surfaces(unmarked["surfaces"])
+    yield "line: published defects that lie at a drawn one", _of(line["precision"])
+    if "found_by_chance" in line:
+        by_chance = line["found_by_chance"]
+        yield "line: defects found, judged by what was found on another strip", _of(by_chance["found"])
+        yield "... and rightly named", _of(by_chance["rightly_named"])
+    if "one_to_one" in line:
+        matched = line["one_to_one"]
+        yield "line: defects found, each by a published one of its own", _of(matched["found"])
+        yield "... and rightly named", _of(matched["rightly_named"])
+    for least, row in line.get("right_at_iou", {}).items():
+        yield f"line: defects found and rightly named, IoU of the boxes at least {least}", _of(row)
+    if "tiles_in_doubt" in line:
+        yield "line: tiles of neither kind (a defect only touches them) that alarm", _of(line["tiles_in_doubt"])
+    place = line["localisation"]
+    yield "line: ECE", line["ece"]
+    yield "line: published box touches the defect", _of(place["box_touches"])
+    yield "line: share of a found defect in its box", place["covered_mean"]
+    yield "line: IoU of box and defect", place["box_iou_mean"]
+    beside = f"line: CAM points into the defect, or {place['cam_pointing_tolerance_px']} px beside"
+    yield beside, _of(place["cam_pointing"])
+
+
+def _clean(clean: Mapping[str, Any]) -> Iterator[Row]:
+    for source, row in clean.items():
+        if isinstance(row, dict) and "alarms" in row:
+            yield f"clean tiles that alarm, {source}", _of(row["alarms"])
+            yield from _surfaces(row.get("surfaces"))
+    if "grounds" in clean:
+        grounds = clean["grounds"]
+        yield "test pictures that give clean ground", f"{grounds['give_ground']} of {grounds['pictures']}"
+        yield "... that leave too little room beside their boxes", grounds["too_little_room"]
+        yield "... whose surface has specks that stand out", grounds["specks"]
+
+
+def _foreign(foreign: Mapping[str, Any]) -> Iterator[Row]:
+    for source, row in foreign.items():
+        if "alarms_reviewed" in row:
+            yield f"tiles that alarm, {source}", _of(row["alarms"])
+            yield "... of the reviewed tiles without a visible mark", _of(row["alarms_reviewed"])
+
+
+def _pointing(cam: Mapping[str, Any]) -> Iterator[Row]:
+    if "pointing" not in cam:
+        return
+    tolerance = cam["pointing_tolerance_px"]
+    yield f"CAM points into a box, or {tolerance} px beside", _of(cam["pointing_within_tolerance"])
+    yield "CAM points into a box", _of(cam["pointing_strict"])
+    if "left_out" in cam:
+        by_chance = f"{cam['pointing_within_tolerance_by_chance']:.4f}, {cam['pointing_strict_by_chance']:.4f}"
+        left_out = f"{cam['left_out']['boxes_cover_half_or_more']}, {cam['left_out']['no_box']}"
+        yield f"... of a place drawn at random: in a box or {tolerance} px beside, in a box", by_chance
+        yield "... pictures left out: their boxes cover half or more, they have none", left_out
+
+
+SUMMARY: dict[str, Callable[[Mapping[str, Any]], Iterator[Row]]] = {
+    "official": _official,
+    "corruption": _corruptions,
+    "line": _line_figures,
+    "clean": _clean,
+    "foreign": _foreign,
+    "cam": _pointing,
+}
+"""Part of the results to the rows of the summary that it gives, in the page's order."""
+
+
+def _surfaces(row: Mapping[str, Any] | None) -> list[Row]:
     """Return what clean tiles are of, where it is known: tiles of one surface alarm together."""
     if row is None:
         return []
