@@ -31,6 +31,8 @@ PYDANTIC = "import pydantic\nclass Model(pydantic.BaseModel): value: int"
 """Loads all that pydantic brings: some of it comes with the first model."""
 MAX_FLAT = 18
 """Files flat in the package."""
+MAX_FILE, MAX_CLASS, MAX_FUNCTION = 400, 250, 80
+"""Lines."""
 
 METRICS = [
     "frames_captured_total",
@@ -136,6 +138,27 @@ def test_the_map_is_what_lies_there(package: str) -> None:
 def test_few_files_lie_flat() -> None:
     """The way is visible: what lies beside the folders is little."""
     assert len(list(PACKAGE.glob("*.py"))) <= MAX_FLAT
+
+
+def too_large(package: str) -> dict[str, int]:
+    """The lines of every file, class and function of a package that is longer than its bound."""
+    found = {}
+    for path in sorted((REPOSITORY / package).rglob("*.py")):
+        text, name = path.read_text("utf-8"), str(path.relative_to(REPOSITORY))
+        if (lines := len(text.splitlines())) > MAX_FILE:
+            found[name] = lines
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > (MAX_CLASS if isinstance(node, ast.ClassDef) else MAX_FUNCTION):
+                    found[f"{name}:{node.name}"] = lines
+    return found
+
+
+@pytest.mark.parametrize("package", ["training", "deploy"])
+def test_nothing_holds_too_much(package: str) -> None:
+    """A person can read any file, class and function in one go: none is longer than its bound."""
+    assert too_large(package) == {}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
