@@ -18,8 +18,8 @@ from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from scipy.special import expit, logit  # type: ignore[import-untyped]
 from sklearn.metrics import log_loss
 
+from inspector.inspection.decision import to_scores
 from inspector.labels import CLEAN
-from training.int8.quantize import softmax
 
 MIN_THRESHOLD = 0.5
 MAX_THRESHOLD = 0.99
@@ -37,7 +37,7 @@ def choose_temperature(logits: _Floats, wanted: Sequence[str], labels: Sequence[
     target = [labels.index(label) for label in wanted]
 
     def loss(log_temperature: float) -> float:
-        scores = softmax(logits, float(np.exp(log_temperature)))
+        scores = to_scores(logits, float(np.exp(log_temperature)))
         return float(log_loss(target, scores, labels=range(len(labels))))
 
     found = minimize_scalar(loss, bounds=(np.log(0.25), np.log(4.0)), method="bounded")

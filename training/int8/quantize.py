@@ -19,6 +19,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from inspector.frame import Pixels
+from inspector.inspection.decision import to_scores
 from training.errors import GateError
 from training.int8.rounding import RELU_CEILING, Ranges, round_kernel, simulate_int8
 from training.int8.unknown import LOGIT_GAIN, TAPS, FeatureHead
@@ -238,13 +239,6 @@ class Parity:
         return f"of {self.tiles} float names {right[0]} rightly and int8 {right[1]}; furthest apart: {furthest}"
 
 
-def softmax(logits: npt.NDArray[np.float64], temperature: float = 1.0) -> npt.NDArray[np.float64]:
-    """Return scores in float64, as `inspector.inspection.decision` computes them."""
-    shifted = (logits - logits.max(axis=1, keepdims=True)) / temperature
-    grown = np.exp(shifted)
-    return np.asarray(grown / grown.sum(axis=1, keepdims=True), np.float64)
-
-
 def parity(
     float_logits: npt.NDArray[np.float64],
     int8_logits: npt.NDArray[np.float64],
@@ -255,7 +249,7 @@ def parity(
 ) -> Parity:
     """Compare the two networks on the same tiles."""
     target = np.array([labels.index(label) for label in wanted])
-    one, other = softmax(float_logits, temperature), softmax(int8_logits, temperature)
+    one, other = to_scores(float_logits, temperature), to_scores(int8_logits, temperature)
     shift = np.abs(one - other).max(axis=1)
     same = one.argmax(axis=1) == other.argmax(axis=1)
     per_label = {}

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inspector.frame import Pixels
+from inspector.inspection.decision import to_scores
 from inspector.inspection.distance import FeatureDistance
 from inspector.inspection.predictions import Predictions
 from inspector.inspection.second_look import MIRRORS, find_doubtful, look_again
@@ -31,7 +32,7 @@ from training.errors import DataError
 from training.files import write_bytes, write_json
 from training.int8.locate import fit_fine_head
 from training.int8.operating import choose_temperature, choose_thresholds
-from training.int8.quantize import Int8Network, Parity, convert, parity, representative_tiles, softmax
+from training.int8.quantize import Int8Network, Parity, convert, parity, representative_tiles
 from training.int8.rounding import calibrate, follow
 from training.int8.unknown import (
     MAX_FEATURES,
@@ -125,7 +126,7 @@ def sign_off(
     if CLEAN in course.labels:  # without it every tile would be looked at again
         looks = LOOKS
         logits, temperature = look_as_served(held, logits, course.labels, temperature, int8)
-    thresholds = choose_thresholds(softmax(logits, temperature), held.labels, course.labels)
+    thresholds = choose_thresholds(to_scores(logits, temperature), held.labels, course.labels)
     distance, reached = fit_unknown(int8, course, recipe, made.groups)
     rule = rule_for(distance, threshold_for(reached, false_unknown_rate), false_unknown_rate)
     return SignedOff(

@@ -21,6 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from inspector.inspection.decision import to_scores
 from inspector.model.bundle import sha256_file
 from training.data.dataset import Store, load_pixels
 from training.data.folds import group_folds, seen_in
@@ -28,7 +29,7 @@ from training.data.manifest import Manifest
 from training.errors import FoldError
 from training.files import write_json
 from training.int8 import signoff
-from training.int8.quantize import Int8Network, softmax
+from training.int8.quantize import Int8Network
 from training.judge.intervals import share
 from training.judge.measures import classification
 from training.judge.origin import provenance
@@ -185,7 +186,7 @@ def run_fold(
         kind: [course.labels[int(i)] for i in each.argmax(axis=1)]
         for kind, each in (("f", floats), ("i", ints), ("looks", looks))
     }
-    shift = np.abs(softmax(floats, made.temperature) - softmax(ints, made.temperature)).max(axis=1)
+    shift = np.abs(to_scores(floats, made.temperature) - to_scores(ints, made.temperature)).max(axis=1)
     return {
         "n": len(tested),
         "labels": list(course.labels),
