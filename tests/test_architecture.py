@@ -218,6 +218,14 @@ def test_the_daemon_is_free_of_training(name: str) -> None:
     assert set() == {other.partition(".")[0] for other in IMPORTS[name]} & foreign
 
 
+def test_the_runtime_is_met_in_one_place() -> None:
+    """Daemon and training run models through `model.interpreter`, which finds the runtime; no module imports one."""
+    runtimes = {"ai_edge_litert", "tflite_runtime"}
+    found = {name: sorted(other for other in IMPORTS[name] if other.partition(".")[0] in runtimes) for name in MODULES}
+
+    assert {name: imports for name, imports in found.items() if imports} == {}
+
+
 def test_importing_everything_loads_no_training() -> None:
     """With the command line and every module loaded, a process has met neither `training` nor TensorFlow nor Keras."""
     script = (

@@ -17,12 +17,12 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-from ai_edge_litert.interpreter import Interpreter
 from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 from inspector.labels import CLEAN
 from inspector.model.bundle import find_bundle, load_bundle
 from inspector.model.classifier import Classifier
+from inspector.model.interpreter import Int8Network, load_runtime
 from training.bundle.provenance import data_sets, learned_from
 from training.data.dataset import Store
 from training.data.learned import LEARNED_BEFORE, known_groups, read_learned, write_learned
@@ -31,7 +31,6 @@ from training.data.prepare import check_labels
 from training.errors import WeightsError
 from training.files import write_json
 from training.int8 import signoff
-from training.int8.quantize import Int8Network
 from training.judge.intervals import share
 from training.network.checkpoint import replace_weights
 from training.network.course import Course, course_of
@@ -115,7 +114,7 @@ def network_from_int8(recipe: Recipe, labels: Sequence[str], raw: bytes) -> Any:
 
 def _int8_weights(raw: bytes) -> tuple[list[tuple[_Floats, _Floats]], list[tuple[_Floats, _Floats]]]:
     """Return kernels and biases of the convolutions, and of the matrix products, that lead to the logits."""
-    interpreter = Interpreter(model_content=raw)
+    interpreter = load_runtime()[1](model_content=raw)
     tensors = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
 
     def value(index: int) -> _Floats:

@@ -1,7 +1,7 @@
 """A model bundle: a folder with `card.json`, the `.tflite` file(s), `golden.npz` and, where it has one, `unknown.npz`.
 
 `Card` is the one description of that format; training writes it, the daemon refuses what does not hold it. Loading a
-bundle checks the hash of every file; `classifier.open_model` then proves shape, operators and golden scores on this
+bundle checks the hash of every file; `pool.open_model` then proves shape, operators and golden scores on this
 machine. Nothing here imports an inference runtime.
 """
 

@@ -16,8 +16,8 @@ from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.quality import QualityRules
 from inspector.inspection.tiling import TilingRules
 from inspector.model.bundle import Bundle, find_bundle, load_bundle
-from inspector.model.classifier import load_runtime
 from inspector.model.golden import GoldenResult
+from inspector.model.interpreter import load_runtime
 from inspector.model.pool import WorkerPool, open_model
 from inspector.model.rules import decision_rules
 from inspector.settings.sections import Decision, Settings, Tiling

@@ -19,8 +19,9 @@ from inspector.errors import BundleError, WorkerError
 from inspector.frame import Pixels
 from inspector.inspection.predictions import Predictions
 from inspector.model.bundle import DEFAULT_BUNDLE, Bundle, find_bundle, load_bundle, sha256_file
-from inspector.model.classifier import Classifier, load_runtime
+from inspector.model.classifier import Classifier
 from inspector.model.golden import MAX_LOGIT_STEPS, check_golden
+from inspector.model.interpreter import load_runtime
 from inspector.model.pool import WorkerPool, open_model
 
 

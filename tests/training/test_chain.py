@@ -29,6 +29,7 @@ from inspector.inspection.preprocess import to_input
 from inspector.model.bundle import load_bundle
 from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
+from inspector.model.interpreter import Int8Network
 from inspector.model.pool import open_model
 from training.bundle import provenance
 from training.bundle.bundle import bundle_run
@@ -39,7 +40,7 @@ from training.data.manifest import Manifest
 from training.data.prepare import build_manifest
 from training.errors import DataError, FoldError, GateError, RecipeError, WeightsError
 from training.int8 import rounding, signoff
-from training.int8.quantize import Int8Network, convert, parity
+from training.int8.quantize import convert, parity
 from training.int8.rounding import calibrate, follow, simulate_int8
 from training.int8.unknown import LOGIT_GAIN, fit_feature_head, halves
 from training.judge import crossval

@@ -1,7 +1,7 @@
 """Writes a model bundle as `inspector.model.card.Card` describes it, and opens it as the daemon does before it counts.
 
-The folder appears under its name only when everything in it holds: it is written beside itself, opened by
-`inspector.model.classifier.open_model`, and renamed.
+The folder appears under its name only when everything in it holds: it is written beside itself, opened and proven as
+`inspector.model` does, and renamed.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from inspector.model.bundle import load_bundle, sha256_file
 from inspector.model.card import CARD_SCHEMA, Card, UnknownRule
 from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
+from inspector.model.interpreter import Int8Network
 from training.bundle.provenance import NEU_PICTURES, data_sets, is_own, learned_from, notice
 from training.data.learned import LEARNED, read_learned, write_learned
 from training.data.manifest import Manifest
 from training.errors import DataError, GateError
 from training.files import write_bytes
 from training.int8 import signoff
-from training.int8.quantize import Int8Network
 from training.int8.unknown import UNKNOWN_FILE, arrays_of
 from training.network.train import read_identity, refuse_other_data
 from training.recipe import Recipe
@@ -197,9 +197,7 @@ def _fill(folder: Path, parts: Parts, version: str) -> Card:
     write_bytes(folder / "model.tflite", parts.model)
     network = Int8Network(parts.model)
     tiles = golden_tiles(parts.labels, recipe.tile_px)
-    detail = network.outputs["logits"]
-    scale, zero = detail["quantization"]
-    logits = np.rint(network(tiles)["logits"] / scale + zero).astype(np.int8)
+    logits = network.raw_outputs(tiles, ["logits"])["logits"]
     hashes = [hashlib.sha256(to_input(tile, recipe.input_px).tobytes()).hexdigest() for tile in tiles]
     np.savez_compressed(
         folder / "golden.npz", tiles=np.stack(tiles), input_sha256=np.array(hashes, dtype=np.str_), logits=logits
@@ -211,8 +209,8 @@ def _fill(folder: Path, parts: Parts, version: str) -> Card:
     quantization = {
         "input": {"dtype": "uint8", "scale": 1 / 128, "zero_point": 128},
         **{
-            name: {"dtype": "int8", "scale": float(d["quantization"][0]), "zero_point": int(d["quantization"][1])}
-            for name, d in sorted(network.outputs.items())
+            name: {"dtype": "int8", "scale": output.scale, "zero_point": output.zero_point}
+            for name, output in sorted(network.outputs.items())
         },
         "weights": "int8, per channel",
     }

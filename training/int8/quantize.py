@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from inspector.frame import Pixels
 from inspector.inspection.decision import to_scores
+from inspector.model.interpreter import Int8Network
 from training.errors import GateError
 from training.int8.rounding import RELU_CEILING, Ranges, round_kernel, simulate_int8
 from training.int8.unknown import LOGIT_GAIN, TAPS, FeatureHead
@@ -158,8 +159,9 @@ def convert(
     tflite = Int8Network(raw)
     if tflite.float_tensors:
         raise GateError(f"quantize: not int8 throughout: {', '.join(tflite.float_tensors)}")
-    if recipe.scaling == "centred" and tflite.input_quantization != (1 / 128, 128):
-        raise GateError(f"quantize: the input is not (1/128, 128) but {tflite.input_quantization}")
+    scale = tflite.inputs[0].scale, tflite.inputs[0].zero_point
+    if recipe.scaling == "centred" and scale != (1 / 128, 128):
+        raise GateError(f"quantize: the input is not (1/128, 128) but {scale}")
     return raw
 
 
@@ -171,37 +173,6 @@ def representative_tiles(tiles: TileSet, seed: int, per_label: int = REPRESENTAT
         members = [i for i, its in enumerate(tiles.labels) if its == label]
         chosen += [tiles.pixels[int(i)] for i in rng.permutation(members)[:per_label]]
     return chosen
-
-
-class Int8Network:
-    """An int8 file on LiteRT, as the daemon runs it, before there is a bundle around it."""
-
-    def __init__(self, raw: bytes) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        self._interpreter = Interpreter(model_content=raw, num_threads=1)
-        self._interpreter.allocate_tensors()
-        self.outputs = self._interpreter.get_signature_runner().get_output_details()
-        self.input = self._interpreter.get_input_details()[0]
-        scale, zero = self.input["quantization"]
-        self.input_quantization: tuple[float, int] = (float(scale), int(zero))
-        self.float_tensors = [
-            detail["name"] for detail in self._interpreter.get_tensor_details()
-            if np.issubdtype(detail["dtype"], np.floating)
-        ]  # fmt: skip
-
-    def __call__(self, tiles: Sequence[Pixels]) -> dict[str, npt.NDArray[np.float64]]:
-        """Return the dequantized outputs by name, one row a tile."""
-        side = int(self.input["shape"][1])
-        rows: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in self.outputs}
-        for tile in stacked_input(tiles, side):
-            self._interpreter.set_tensor(self.input["index"], tile[None, :, :, None])
-            self._interpreter.invoke()
-            for name, detail in self.outputs.items():
-                scale, zero = detail["quantization"]
-                value = self._interpreter.get_tensor(detail["index"])[0].astype(np.float64)
-                rows[name].append((value - zero) * scale)
-        return {name: np.stack(values) for name, values in rows.items()}
 
 
 @dataclass(frozen=True, slots=True)

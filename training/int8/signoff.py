@@ -28,11 +28,12 @@ from inspector.inspection.second_look import MIRRORS, find_doubtful, look_again
 from inspector.labels import CLEAN, BoxFrom
 from inspector.model.bundle import read_distance
 from inspector.model.card import UnknownRule
+from inspector.model.interpreter import Int8Network
 from training.errors import DataError
 from training.files import write_bytes, write_json
 from training.int8.locate import fit_fine_head
 from training.int8.operating import choose_temperature, choose_thresholds
-from training.int8.quantize import Int8Network, Parity, convert, parity, representative_tiles
+from training.int8.quantize import Parity, convert, parity, representative_tiles
 from training.int8.rounding import calibrate, follow
 from training.int8.unknown import (
     MAX_FEATURES,

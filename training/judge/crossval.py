@@ -23,13 +23,13 @@ import numpy as np
 
 from inspector.inspection.decision import to_scores
 from inspector.model.bundle import sha256_file
+from inspector.model.interpreter import Int8Network
 from training.data.dataset import Store, load_pixels
 from training.data.folds import group_folds, seen_in
 from training.data.manifest import Manifest
 from training.errors import FoldError
 from training.files import write_json
 from training.int8 import signoff
-from training.int8.quantize import Int8Network
 from training.judge.intervals import share
 from training.judge.measures import classification
 from training.judge.origin import provenance

@@ -17,10 +17,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from inspector.frame import Pixels
+from inspector.model.interpreter import Int8Network
 from training.data.dataset import decode
 from training.errors import DataError
 from training.files import write_picture
-from training.int8.quantize import Int8Network
 from training.network.feed import stacked_input
 from training.network.network import FINAL_MAP, float_input
 from training.network.train import load_run

@@ -14,9 +14,10 @@ from inspector.drawn.tiles import draw_tile
 from inspector.inspection.decision import DecisionRules
 from inspector.inspection.one_frame import judge_tiles
 from inspector.inspection.predictions import Predictions
+from inspector.model.interpreter import Int8Network
 from training.int8 import signoff
 from training.int8.locate import fit_fine_head
-from training.int8.quantize import Int8Network, convert
+from training.int8.quantize import convert
 from training.int8.rounding import calibrate
 from training.int8.signoff import look_as_served
 from training.int8.unknown import fit_feature_head, halves
