@@ -186,7 +186,7 @@ def replay(
     config: ConfigOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="Messages, one JSON line each.", show_default=False)],
 ) -> None:
-    """Send frames on disk through the two pure functions: byte-identical on every run."""
+    """Write the messages of recorded frames: byte-identical on every run."""
     from inspector.commands.replay import replay_path
 
     count = replay_path(path, config, output)
@@ -199,7 +199,7 @@ def forget(
     since: Annotated[str, typer.Option("--from", metavar="TIME", help="Start, ISO 8601, UTC.", show_default=False)],
     until: Annotated[str, typer.Option("--to", metavar="TIME", help="End, not included.", show_default=False)],
 ) -> None:
-    """Delete what a stopped station stored of a time: records, delivered messages, candidates, pictures."""
+    """Delete what a stopped station stored during a period: records, delivered messages, candidates, pictures."""
     from inspector.commands.forget import forget_period, parse_time
 
     _say(json.dumps(forget_period(config, parse_time("--from", since), parse_time("--to", until)).as_dict()))
@@ -234,14 +234,14 @@ def demo(
     broker: Annotated[str | None, typer.Option(help="HOST:PORT; unset: one of its own on loopback.")] = None,
     images: Annotated[Path | None, typer.Option(help="Compose the strip from pictures in DIR/<label>/.")] = None,
 ) -> None:
-    """Show the whole chain on a drawn steel strip: nothing else installed or configured."""
+    """Show the whole chain on a drawn steel strip; nothing else has to be installed or configured."""
     from inspector.demo.run import run_demo
 
     raise typer.Exit(run_demo(seconds, headless, broker, images))
 
 
 def main() -> None:
-    """Run the command line; errors of ours become one line and their exit code."""
+    """Run the command line; our own errors become one line and their exit code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     set_up_logging()
     try:

@@ -1,6 +1,6 @@
 """The commands that a station takes: one table for `cmd/NAME` over MQTT, `POST /api/commands/NAME`, `inspector do`.
 
-What a command does stands in `station.plant`, which has a handler for each row.
+`station.plant` has a handler for each row, and says what the command does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     request_id: Name | None = None
-    """Comes back in the reply."""
+    """Returned in the reply."""
 
 
 class CoilCommand(Asked):
@@ -32,7 +32,7 @@ class CoilCommand(Asked):
 
 
 class ResendCommand(Asked):
-    """Send messages again, from a number on, as far as they are kept."""
+    """Send kept messages again, from a number on."""
 
     from_seq: int = Field(ge=1, le=2**53)
 
@@ -42,9 +42,9 @@ class CommandKind:
     """A row of the table.
 
     Attributes:
-        model: What it is given, as JSON.
+        model: Its payload, as JSON.
         default: Whether it may come over MQTT if `mqtt.commands` is not set.
-        needs_token: Whether a program has to prove over HTTP that it may ask for it.
+        needs_token: Whether HTTP accepts it with a token only.
         summary: What it does.
     """
 

@@ -19,8 +19,8 @@ class Picture:
 
     Attributes:
         pixels: The frame's.
-        box: To be marked.
-        around: To be shown with some surroundings; the box lies in it.
+        box: To mark.
+        around: To show with some surroundings; the box lies in it.
     """
 
     pixels: Pixels

@@ -20,7 +20,7 @@ EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_REFUSED = 78
-"""Exit codes: asked to stop, a restart may mend it, wrong command line, configuration or bundle refused (EX_CONFIG)."""
+"""Exit codes: asked to stop, a restart may fix it, wrong command line, configuration or bundle refused (EX_CONFIG)."""
 
 
 class InspectorError(Exception):
@@ -64,12 +64,12 @@ class PictureError(InspectorError):
 
 
 class SourceError(InspectorError):
-    """A source is not there, or stopped delivering. Waiting may mend it."""
+    """A source is not there, or stopped delivering. Waiting may fix it."""
 
 
 class BrokerError(InspectorError):
-    """A broker is not there, or refuses this client. Waiting may mend it."""
+    """A broker is not there, or refuses this client. Waiting may fix it."""
 
 
 class WorkerError(InspectorError):
-    """A thread that the daemon cannot do without has ended."""
+    """A thread that the daemon cannot run without has ended."""

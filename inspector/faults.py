@@ -23,7 +23,7 @@ CRASH_POINTS = (
     "mark.sent",
     "command.obeyed",
 )
-"""All points, in the order in which a frame passes them; the last lies on the way of a command."""
+"""All points, in the order in which a frame passes them; a command passes the last one."""
 
 _armed: dict[str, int] = {}
 if _wanted := os.environ.get("INSPECTOR_CRASH_AT"):

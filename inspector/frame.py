@@ -1,6 +1,6 @@
 """What a source delivers: a `Frame` to inspect, or a `Gap` that says what was not seen and why.
 
-Nothing here reads a device. A frame is never written after capture; whoever needs other pixels makes a copy.
+Nothing here reads a device. A frame is never written after capture; code that needs other pixels makes a copy.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Cause(StrEnum):
 
     @property
     def looked(self) -> bool:
-        """Whether a picture came and was no good, or was the same again; else nobody looked at one."""
+        """True when a picture arrived but could not be used; False when no picture was seen at all."""
         return self not in (Cause.DROPPED, Cause.SOURCE_DOWN, Cause.PAUSED, Cause.PROCESS_DOWN)
 
 
 class FileStamp(NamedTuple):
-    """What tells one state of a file from another: the ledger remembers finished files by it."""
+    """Identifies one state of a file: the ledger remembers finished files by it."""
 
     size_bytes: int
     mtime_ns: int
@@ -56,14 +56,14 @@ class Frame:
         frame_id: Counts captured frames of this epoch from 0; a jump means dropped frames.
         captured_at: UTC, end of exposure as well as it is known (a file's modification time for stills).
         captured_mono_s: The same moment on `Clock.monotonic`, seconds.
-        identity: What the frame *is*, whoever reads it when: names the ids of its messages. The same file read again
-            after a crash has the same identity, whatever its `epoch` and `frame_id`.
+        identity: What the frame *is*, independent of who reads it when; the ids of its messages follow from it. The
+            same file read again after a crash has the same identity, whatever its `epoch` and `frame_id`.
         source_key: Path relative to the watched folder, else None.
         file_stamp: Of the file at `source_key`.
         found_mono_s: When that file was noticed, as `captured_mono_s`: it may be much older.
         block_id: The device's own frame number, where there is one.
         first_line: 64-bit absolute line number of row 0 for a line stream, else None.
-        overlap_lines: Leading rows that the frame before showed already.
+        overlap_lines: Leading rows that the previous frame already showed.
         independent: True for stills: defects in other frames are other defects.
         complete: False when rows are missing at the end; `pixels` then holds the valid rows only.
         simulated: True for generated pictures.
@@ -94,7 +94,7 @@ class Frame:
 
     @property
     def placed_mono_s(self) -> float:
-        """Its place among what is said on other ways: when it was captured or, for a file, came to be here."""
+        """Its place among items from elsewhere: when it was captured or, for a file, noticed."""
         return self.captured_mono_s if self.found_mono_s is None else max(self.captured_mono_s, self.found_mono_s)
 
     @property

@@ -1,7 +1,7 @@
 """What happens to a station in order, besides frames and gaps: each has its time, and takes its place among them.
 
 Frames and gaps come from the source; these come from the plant, from a sink, or from the passing of time. `track` takes
-all of them through one inbox, so that a coil changes where it changed and not where the word of it arrived.
+all of them through one inbox, so that a coil changes where it changed and not where the message about it arrived.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class CoilChange:
     """Another coil begins, or none.
 
     Attributes:
-        at: UTC, when it was said.
+        at: UTC, when it was announced.
         coil_id: The coil that begins, or None between coils.
         line: Absolute line of the coil's head, where it is known; else it begins with the next frame.
     """
@@ -38,7 +38,7 @@ class Lost:
     """Messages that a sink will never deliver.
 
     Attributes:
-        at: UTC, when they were given up.
+        at: UTC, when they were dropped.
         sink: Which sink.
         first_seq, last_seq: Of the lost messages; others between them may have been delivered.
         count: How many were lost.
@@ -60,7 +60,7 @@ class Command:
     Attributes:
         at: UTC, when it was accepted.
         name: Of the table of commands.
-        payload: Canonical JSON of what was asked.
+        payload: Canonical JSON of the command.
     """
 
     at: datetime

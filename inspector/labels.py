@@ -1,4 +1,4 @@
-"""The words for what a tile shows and how bad a defect is, which every station of the way speaks."""
+"""The words for what a tile shows and how bad a defect is; every station of the way uses them."""
 
 from __future__ import annotations
 

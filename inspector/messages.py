@@ -3,8 +3,8 @@
 Each type is declared once, here; `inspector/schemas/*.json` is generated from it (`python -m inspector.messages`) and a
 test holds the two together. Payloads are flat with at most one level of nesting, have no arrays, and always carry
 every key: absent is null. Published schemas are open: a new key is not a new version, so a consumer ignores keys that
-it does not know; a key that goes or changes its type is one. A message is a `Draft` until the store gives it `store_id`
-and `seq`; stored bytes never change afterwards. The schema files of version 1 stay for rows stored under them.
+it does not know; a removed key, or one of another type, is. A message is a `Draft` until the store gives it
+`store_id` and `seq`; stored bytes never change afterwards. The schema files of version 1 stay for stored rows.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class FrameRef(_Flat):
 class BoxPx(_Flat):
     """A rectangle in source-frame pixels, EXIF orientation ignored."""
 
-    x: Count
-    y: Count
+    x: Count = Field(description="Left edge.")
+    y: Count = Field(description="Top edge.")
     width: Annotated[int, Field(ge=1)]
     height: Annotated[int, Field(ge=1)]
 
@@ -59,8 +59,8 @@ class BoxPx(_Flat):
 class RunnerUp(_Flat):
     """The label that came second in the tile that decided."""
 
-    label: str
-    score: Score
+    label: str = Field(description="Its name.")
+    score: Score = Field(description="Its score.")
 
 
 class Why(_Flat):
@@ -69,17 +69,17 @@ class Why(_Flat):
     rule: Literal["threshold", "severity", "mode", "n_of_m", "limit"] = Field(description="Rule that decided last.")
     key: str = Field(description="Configuration key that would change the outcome.")
     measure: Literal["score", "distance"] = Field(default="score", description="What threshold and score measure.")
-    threshold: NotNegative
-    score: NotNegative
+    threshold: NotNegative = Field(description="What the score has to reach.")
+    score: NotNegative = Field(description="What it was.")
     margin: float = Field(description="score - threshold, rounded to four decimals.")
     hits: Count = Field(description="Frames with this label among the last `window`.")
-    window: Count
+    window: Count = Field(description="How many last frames count (`events.alarm_window`).")
 
 
 class Evidence(_Flat):
     """The picture that shows it; null where none was kept."""
 
-    sha256: str | None
+    sha256: str | None = Field(description="Of the file.")
     url: str | None = Field(description="Path at the station's HTTP listener.")
 
 
@@ -90,7 +90,7 @@ class _Common(_Flat):
     captured_at: Moment = Field(description="End of exposure, RFC 3339, UTC.")
     timestamp_ms: int = Field(description="The same in milliseconds since 1970-01-01 UTC.")
     station: str = Field(description="site/line/name")
-    coil_id: str | None
+    coil_id: str | None = Field(description="The coil that ran; null: none was named.")
     bundle: str = Field(description="name@version+fingerprint of the model bundle.")
     config: str = Field(description="Fingerprint of the configuration.")
     simulated: bool = Field(description="True for generated pictures.")
@@ -112,9 +112,9 @@ class DefectMessage(_Named):
 
     schema_: Literal["inspector/defect/2"] = Field(default="inspector/defect/2", alias="schema")
     defect_id: Uuid = Field(description="The same in all phases of the defect.")
-    phase: Literal["opened", "updated", "closed"]
+    phase: Literal["opened", "updated", "closed"] = Field(description="Always `closed` for a still.")
     frame: FrameRef
-    box_px: BoxPx = Field(description="Where it shows; around whole tiles with a bundle whose maps do not tell.")
+    box_px: BoxPx = Field(description="Where it shows; around whole tiles if the bundle's maps do not show that.")
     line: int | None = Field(description="Absolute first line on a line stream.")
     lines: int | None = Field(description="Length in lines on a line stream.")
     position_m: float | None = Field(description="From the coil's head; before any coil, from the first line seen.")
@@ -125,19 +125,19 @@ class DefectMessage(_Named):
     across_mm: float | None = Field(description="Left edge, from the frame's left.")
     from_operator_mm: float | None = Field(default=None, description="Left edge, from the strip's operator side.")
     from_centre_mm: float | None = Field(default=None, description="Middle, from the strip's centre line.")
-    width_mm: float | None
-    length_mm: float | None
-    scale_source: Literal["card", "configuration"] | None = Field(description="Who knows mm per px; null: nobody.")
-    label: str
-    score: Score
+    width_mm: float | None = Field(description="Across the strip; null: no scale.")
+    length_mm: float | None = Field(description="Along the strip; null: no scale.")
+    scale_source: Literal["card", "configuration"] | None = Field(description="Origin of the scale; null: no scale.")
+    label: str = Field(description="What it is, by the model.")
+    score: Score = Field(description="Highest score of its tiles.")
     runner_up: RunnerUp
-    severity: Severity
-    alarm: bool
+    severity: Severity = Field(description="By its label.")
+    alarm: bool = Field(description="Whether an alarm was sent for it.")
     why: Why
     shelved_by: str | None = Field(default=None, description="Id of the command that shelved its alarm.")
     periodic_id: Uuid | None = Field(default=None, description="The periodic finding that it belongs to.")
-    tiles: Count
-    frames: Count
+    tiles: Count = Field(description="Tiles that show it.")
+    frames: Count = Field(description="Frames that show it.")
     evidence: Evidence
 
 
@@ -146,34 +146,34 @@ class FrameMessage(_Named):
 
     schema_: Literal["inspector/frame/2"] = Field(default="inspector/frame/2", alias="schema")
     frame: FrameRef
-    verdict: Literal["pass", "fail", "unknown", "not_inspected"]
+    verdict: Literal["pass", "fail", "unknown", "not_inspected"] = Field(description="The frame in one word.")
     reason: str | None = Field(description="Why it was not inspected: a word of the coverage causes.")
     detail: str | None = Field(description="The same for a person.")
     label: str | None = Field(description="Label of the most severe defect.")
-    score: Score | None
-    defects: Count
+    score: Score | None = Field(description="Its score.")
+    defects: Count = Field(description="How many defects it has.")
     defect_ids: str = Field(description="defect_id of each, separated by spaces, most severe first.")
-    width_px: int | None
-    height_px: int | None
-    tiles: Count
-    unknown_tiles: Count
+    width_px: int | None = Field(description="Of the frame.")
+    height_px: int | None = Field(description="Of the frame.")
+    tiles: Count = Field(description="Tiles that were inspected.")
+    unknown_tiles: Count = Field(description="Tiles among them that the model does not know.")
     unclassified_tiles: Count | None = Field(default=None, description="Not like the reference; null: not taught.")
 
 
 class AlarmMessage(_Named):
-    """A defect that asks for a person, or word of how many more there were."""
+    """A defect that needs a person, or a report of how many more there were."""
 
     schema_: Literal["inspector/alarm/2"] = Field(default="inspector/alarm/2", alias="schema")
-    kind: Literal["defect", "suppressed", "summary"]
+    kind: Literal["defect", "suppressed", "summary"] = Field(description="What it reports.")
     defect_id: Uuid = Field(description="The defect; of `suppressed`, the first that was held back.")
     defect_ids: str | None = Field(default=None, description="Of a summary: defect_id of each, separated by spaces.")
     area: str | None = Field(default=None, description="The operator's area that the limit holds for.")
     url: str | None = Field(default=None, description="A link that opens the defect.")
     position_m: float | None = Field(default=None, description="As in the defect.")
     across_mm: float | None = Field(default=None, description="As in the defect.")
-    label: str
-    score: Score
-    severity: Severity
+    label: str = Field(description="As in the defect.")
+    score: Score = Field(description="As in the defect.")
+    severity: Severity = Field(description="As in the defect.")
     suppressed: Count = Field(description="Alarms held back since the last message.")
     why: Why
     text: str = Field(description="One line for a person.")
@@ -183,31 +183,31 @@ class CoverageMessage(_Common):
     """A stretch that was not inspected, or messages that were lost."""
 
     schema_: Literal["inspector/coverage/2"] = Field(default="inspector/coverage/2", alias="schema")
-    from_: Moment = Field(alias="from")
-    to: Moment
-    cause: str
+    from_: Moment = Field(alias="from", description="Start of the stretch.")
+    to: Moment = Field(description="Its end.")
+    cause: str = Field(description="Why, in one word.")
     frames: Count = Field(description="Frames that are missing; 0: not known.")
-    epoch: Count
-    source_key: str | None
+    epoch: Count = Field(description="Source start of this store, from 1.")
+    source_key: str | None = Field(description="Path relative to the watched folder, for a file.")
     from_m: float | None = Field(default=None, description="Start of the stretch, as `position_m` of a defect.")
     to_m: float | None = Field(default=None, description="Its end.")
-    detail: str | None
+    detail: str | None = Field(description="The cause for a person.")
     person: str | None = Field(default=None, description="Who asked for it, for cause `paused`.")
     sink: str | None = Field(default=None, description="Which sink lost messages, for cause `messages_lost`.")
     lost: Count | None = Field(default=None, description="How many messages were lost.")
     first_seq: int | None = Field(description="First lost message, for cause `messages_lost`.")
-    last_seq: int | None
+    last_seq: int | None = Field(description="Last lost message.")
 
 
 class HealthMessage(_Flat):
     """Whether the station sees. Retained; a consumer that reads it after `valid_until` must take it for `blind`."""
 
     schema_: Literal["inspector/health/2"] = Field(default="inspector/health/2", alias="schema")
-    station: str
-    state: Literal["starting", "ok", "degraded", "blind", "idle", "paused"]
-    reason: str | None
-    since: Moment
-    valid_until: Moment
+    station: str = Field(description="site/line/name")
+    state: Literal["starting", "ok", "degraded", "blind", "idle", "paused"] = Field(description="Whether it sees.")
+    reason: str | None = Field(description="Why; the first word is from a fixed list.")
+    since: Moment = Field(description="Start of this state.")
+    valid_until: Moment = Field(description="Take it for `blind` after this moment.")
     running: bool | None = Field(default=None, description="Whether the line runs, as the plant said.")
     speed_m_s: NotNegative | None = Field(default=None, description="Its speed, as the plant said.")
     person: str | None = Field(default=None, description="Who paused it.")
@@ -221,17 +221,17 @@ class AboutMessage(_Flat):
     """What runs here. Retained."""
 
     schema_: Literal["inspector/about/2"] = Field(default="inspector/about/2", alias="schema")
-    station: str
-    version: str
-    runtime: str
+    station: str = Field(description="site/line/name")
+    version: str = Field(description="Of the program.")
+    runtime: str = Field(description="Of the inference.")
     golden: Literal["exact", "tolerated", "stub"] = Field(description="How this machine scores the golden tiles.")
-    bundle: str
-    bundle_sha256: str
-    config: str
-    source: str
-    store_id: str
-    started_at: Moment
-    clock: Literal["synchronized", "unsynchronized", "unknown"]
+    bundle: str = Field(description="name@version+fingerprint of the model bundle.")
+    bundle_sha256: str = Field(description="Fingerprint of the bundle.")
+    config: str = Field(description="Fingerprint of the configuration.")
+    source: str = Field(description="What is read.")
+    store_id: str = Field(description="Of the store.")
+    started_at: Moment = Field(description="Start of the process.")
+    clock: Literal["synchronized", "unsynchronized", "unknown"] = Field(description="State of the clock.")
     clock_offset_ms: float | None = Field(default=None, description="How far the clock is off, as the kernel says.")
     reference: str | None = Field(default=None, description="Hash of the site's reference; null: not taught.")
     schemas: str = Field(description="Schemas in use, separated by spaces.")
@@ -249,20 +249,20 @@ class CoilMessage(_Flat):
     """Which coil or batch runs, as the plant said on `cmd/coil`. Retained."""
 
     schema_: Literal["inspector/coil/2"] = Field(default="inspector/coil/2", alias="schema")
-    station: str
+    station: str = Field(description="site/line/name")
     coil_id: str | None = Field(description="Null between coils.")
-    since: Moment
-    product: str | None = None
+    since: Moment = Field(description="Its start.")
+    product: str | None = Field(default=None, description="What it becomes.")
     grade: str | None = Field(default=None, description="Of the steel.")
-    width_mm: NotNegative | None = None
-    thickness_mm: NotNegative | None = None
-    length_m: NotNegative | None = None
+    width_mm: NotNegative | None = Field(default=None, description="Of the strip.")
+    thickness_mm: NotNegative | None = Field(default=None, description="Of the strip.")
+    length_m: NotNegative | None = Field(default=None, description="Of the coil.")
     inspected_m: NotNegative | None = Field(default=None, description="How much of it was inspected.")
     recipe: str | None = Field(default=None, description="Name of the recipe in force.")
     ended_at: Moment | None = Field(default=None, description="When the coil of the report ended.")
     assessed: bool | None = Field(default=None, description="False: too little of it was inspected to judge it.")
-    surface_class: str | None = None
-    disposition: str | None = None
+    surface_class: str | None = Field(default=None, description="Of the coil of the report.")
+    disposition: str | None = Field(default=None, description="Of the coil of the report.")
     report: str | None = Field(description="Reference of the report of the coil that ended; null while there is none.")
 
 
@@ -270,7 +270,7 @@ class ReplyMessage(_Flat):
     """The answer to a command: what was asked, whether it is in force, and if not, why."""
 
     schema_: Literal["inspector/reply/2"] = Field(default="inspector/reply/2", alias="schema")
-    command: str
+    command: str = Field(description="Its name.")
     ok: bool = Field(description="Whether the command was carried out.")
     error: str | None = Field(default=None, description="One word: why it was not.")
     request_id: str | None = Field(default=None, description="As it was asked.")
@@ -343,7 +343,7 @@ def schema_files() -> dict[str, str]:
 
 
 def _opened(schema: Any) -> Any:
-    """Return the schema without its bans of further keys: a message may have more tomorrow."""
+    """Return the schema without its bans on further keys: a message may have more tomorrow."""
     if isinstance(schema, dict):
         return {key: _opened(value) for key, value in schema.items() if key != "additionalProperties"}
     return [_opened(value) for value in schema] if isinstance(schema, list) else schema

@@ -88,9 +88,9 @@ def to_scores(logits: npt.NDArray[np.float64], temperature: float) -> npt.NDArra
 def decide(predictions: Predictions, rules: DecisionRules) -> list[Verdict]:
     """Return one verdict per tile, in order.
 
-    A tile too far from every label is `unknown`, whatever its scores say. Else the best defect label is the verdict
-    when it reaches its threshold; a tile whose best label is `clean` is clean; what is left, a defect label that leads
-    but stays under its threshold, is `unknown` and, from the record floor on, a candidate.
+    A tile too far from every label is `unknown`, whatever its scores say. Otherwise the best defect label is the
+    verdict if it reaches its threshold, and a tile whose best label is `clean` is clean. The rest, where a defect label
+    leads but stays under its threshold, is `unknown` and, from the record floor on, a candidate.
     """
     scores = to_scores(predictions.logits, rules.temperature)
     leading = np.argsort(-scores, axis=1, kind="stable")[:, :2]

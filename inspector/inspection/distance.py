@@ -2,7 +2,7 @@
 
 A space is some of the features and where known tiles lie in it: places (several a label) and a whitening, which make
 the distance to the nearest one a Mahalanobis distance with one covariance (Lee et al., "A simple unified framework for
-detecting out-of-distribution samples", NeurIPS 2018). A tile is as far as the space says that sees it farthest.
+detecting out-of-distribution samples", NeurIPS 2018). The space in which a tile is farthest decides.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class FeatureDistance:
 
     @property
     def width(self) -> int:
-        """How many features it wants."""
+        """How many features it needs."""
         return max(space.start + space.size for space in self.spaces)
 
     def __call__(self, features: _Floats) -> _Floats:

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from inspector.box import Box
 
 HOT = (3, 10)
-"""A place is hot from this share of the way from the map's mean to its maximum on."""
+"""A place is hot if it reaches this share of the way from the map's mean to its maximum."""
 FLAT = 2
-"""A map whose maximum is above its mean by less than this many times what the label leads by is hot everywhere."""
+"""A map is hot everywhere if its maximum exceeds its mean by less than this many times the label's lead."""
 STEPS = 4
 """Places a side into which a cell is divided, between cells along straight lines."""
 _AT_ONCE = 64
@@ -82,7 +82,7 @@ def _span(hot: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray
 
 
 def _in_window(window: Box, across: tuple[int, int, int], along: tuple[int, int, int]) -> Box:
-    """Return the part of the window from place to place of so many, outwards to whole pixels."""
+    """Map a span of grid places back to pixels inside `window`, rounded outwards."""
     (x, right, places_x), (y, bottom, places_y) = across, along
     left, top = x * window.width // places_x, y * window.height // places_y
     width = -(-right * window.width // places_x) - left

@@ -1,4 +1,4 @@
-"""From verdicts of tiles to defects: touching tiles of one label are one, and so is what lies on one place."""
+"""From verdicts of tiles to defects: touching tiles of one label are one defect, and so is what lies in one place."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from inspector.inspection.localize import locate
 from inspector.labels import SEVERITIES
 
 SAME_PLACE_SHARE = 0.2
-"""A defect of which this share lies under another one's tiles is part of it: tiles must overlap for that."""
+"""A defect is part of another one if this share of it lies under the other's tiles: tiles must overlap for that."""
 MAX_COMPARED = 100
-"""In a frame with more defects than this, further ones are not compared: it is lost anyway, and time is not."""
+"""In a frame with more defects than this, further ones are not compared: the frame is lost anyway, and time counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ def merge_tiles(
 
     Args:
         boxes: Where the N tiles lie.
-        verdicts: Theirs.
-        rules: They say what a defect's box is drawn around.
-        cam: (N, h, w, C) maps of the tiles; without them it is the tiles.
+        verdicts: Of these tiles.
+        rules: What a defect's box is drawn around.
+        cam: (N, h, w, C) maps of the tiles; without them boxes are drawn around tiles.
     """
     chosen: dict[tuple[bool, str], list[int]] = {}
     for number, verdict in enumerate(verdicts):
@@ -95,7 +95,7 @@ def _where_shown(
     rules: DecisionRules,
     cam: npt.NDArray[np.int8] | None,
 ) -> dict[int, Box]:
-    """Return by number where the chosen tiles show their leading label."""
+    """Return where the chosen tiles show their leading label, by tile number."""
     windows = [boxes[number] for number in chosen]
     if rules.box_from == "cam" and cam is not None and chosen:
         leading = [rules.labels.index(verdicts[number].top) for number in chosen]
@@ -104,7 +104,7 @@ def _where_shown(
 
 
 def _one_per_place(defects: Sequence[tuple[Defect, Sequence[Box]]]) -> list[Defect]:
-    """Return the defects without those that a weightier, at least as severe one of another label lies over.
+    """Return the defects without those that lie under a weightier, at least as severe one of another label.
 
     Overlapping tiles show one defect several times, and a piece of it may be named wrongly: that is one event. The
     weight is score times tiles, so three tiles overrule one. Tiles are compared, not the boxes around them: in the box
@@ -136,7 +136,7 @@ def _one_per_place(defects: Sequence[tuple[Defect, Sequence[Box]]]) -> list[Defe
 
 
 def _covered_share(tiles: Sequence[Box], over: Sequence[Box]) -> float:
-    """Return how much of the tiles' area lies under `over`; of each tile, what the one most over it covers."""
+    """Return how much of the tiles' area lies under `over`: of each tile, the largest overlap with any one box."""
     left, top, right, bottom = np.array([(box.x, box.y, box.right, box.bottom) for box in over]).T
     shared = 0
     for box in tiles:  # one tile at a time: all pairs at once would be gigabytes in a frame full of defects

@@ -1,11 +1,11 @@
 """The first pure function: one frame in, one `Inspection` out.
 
 Stateless, so the same frame gives the same inspection on any worker, in a replay, or years later. No I/O, no clock,
-no thread; whoever passes a worker pool as `classify` gets parallelism without this module knowing.
+no thread; with a worker pool as `classify` it runs in parallel, without this module knowing.
 
-A tile that may show a defect is looked at again before it counts: its mirror images are scored too, and the mean of
-their logits decides (docs/decisions/0009). What is seen in one of them alone is mostly no defect. Clean steel costs
-next to nothing more by that.
+A tile that may show a defect is scored again before it counts: its mirror images are scored too, and the mean of
+their logits decides (docs/decisions/0009). What shows in one of them alone is mostly no defect. This costs next to
+nothing on clean steel.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Inspection:
         boxes: Where the tiles lie; empty when it was not inspected.
         verdicts: One per tile.
         defects: Most severe first, then highest score, then top left; candidates last.
-        detail: More of the cause, for a person, where there is more to say.
+        detail: More about the cause, for a person, if there is more to say.
         logits: (N, C) float64 that the verdicts rest on: the mean of all looks where there was more than one.
     """
 
@@ -79,10 +79,10 @@ class Inspection:
 
 
 def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Inspection:
-    """Return what is visible in `frame`; one of a size that the region of interest does not fit is unsupported.
+    """Return what is visible in `frame`; a frame whose size does not fit the region of interest is unsupported.
 
     Raises:
-        WorkerError: `classify` says so.
+        WorkerError: From `classify`.
     """
     grey = to_grey(frame.pixels)
     if (cause := judge_quality(grey, rules.quality)) is not None:
@@ -97,12 +97,12 @@ def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Insp
 
 
 def judge_tiles(tiles: Sequence[Pixels], classify: Classify, rules: DecisionRules) -> tuple[Predictions, list[Verdict]]:
-    """Return one verdict a tile, and what the network said: the mean of all looks where there was more than one.
+    """Return one verdict a tile, and the network's answer: the mean of all looks if there was more than one.
 
-    Features and maps are those of the tile as it is. A tile too far from every label is not looked at again.
+    Features and maps are those of the tile as it is. A tile too far from every label is not scored again.
 
     Raises:
-        WorkerError: `classify` says so.
+        WorkerError: From `classify`.
     """
     predictions = classify(tiles)
     verdicts = decide(predictions, rules)

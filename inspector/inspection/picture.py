@@ -31,7 +31,7 @@ def classify_pixels(pixels: Pixels, name: str, classify: Classify, rules: Inspec
         rules: How it is cut and judged.
 
     Raises:
-        PictureError: Nothing can be seen in it (blank, over- or under-exposed), or no tile of it is to be inspected.
+        PictureError: It shows nothing (blank, over- or under-exposed), or has no tile to inspect.
     """
     frame = Frame(pixels, epoch=0, frame_id=0, captured_at=_NO_TIME, captured_mono_s=0.0, identity=name,
                   independent=True)  # fmt: skip

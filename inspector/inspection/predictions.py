@@ -1,4 +1,4 @@
-"""What a network says of tiles, and what may be asked for it."""
+"""A network's answer for tiles, and the protocol that gives it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inspector.frame import Pixels
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """What the network says of N tiles.
+    """The network's answer for N tiles.
 
     Attributes:
         logits: (N, C) float64, dequantized, before temperature and softmax.

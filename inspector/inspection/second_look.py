@@ -16,7 +16,7 @@ from inspector.labels import CLEAN
 MIRRORS = ((slice(None), slice(None, None, -1)), (slice(None, None, -1),), (slice(None, None, -1),) * 2)
 """Across, along, both: a strip keeps its direction of travel, which a quarter turn would not."""
 DOUBT = 0.1
-"""A tile is looked at again when all labels but `clean` together have at least this score."""
+"""A tile is scored again if all labels but `clean` together have at least this score."""
 LOOKED_AT_ONCE = 64
 """Doubtful tiles whose mirror images are held at the same time: a large frame that is all defects must not fill the
 memory."""

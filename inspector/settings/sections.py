@@ -117,10 +117,12 @@ class Mqtt(Section):
     protocol: Literal["auto", "5", "3.1.1"] = Field(default="auto", description="auto: 5, then 3.1.1 with a warning.")
     client_id: str | None = Field(default=None, max_length=128, description="Unset: from the root.")
     username: str | None = Field(
-        default=None, min_length=1, description="User at the broker; the ACL of deploy/mosquitto wants site/line/name."
+        default=None, min_length=1, description="User at the broker; the ACL of deploy/mosquitto needs site/line/name."
     )
     password_file: Path | None = Field(default=None, description="File with the password, one line.")
-    tls: bool | None = Field(default=None, description="Must be said for another host; unset: plain, loopback only.")
+    tls: bool | None = Field(
+        default=None, description="Set it explicitly for another host; unset: plain, loopback only."
+    )
     ca_file: Path | None = Field(default=None, description="CA of the broker's certificate; unset: the system's.")
     cert_file: Path | None = Field(default=None, description="Client certificate.")
     key_file: Path | None = Field(default=None, description="Its key.")
@@ -135,7 +137,7 @@ class Mqtt(Section):
         default=3600, ge=0, le=604800, description="Delivered messages kept for a broker that loses its memory."
     )
     subscriber_grace_s: float = Field(
-        default=60, ge=0, le=3600, description="After a reconnect, wait this long for the subscribers of before."
+        default=60, ge=0, le=3600, description="After a reconnect, wait this long for the previous subscribers."
     )
 
     @field_validator("commands")
