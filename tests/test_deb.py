@@ -20,7 +20,7 @@ import pytest
 from fakes import FakeClock, entry
 
 from inspector.errors import StoreError
-from inspector.store.database import APPLICATION_ID, SCHEMA_VERSION
+from inspector.store.schema import APPLICATION_ID, SCHEMA_VERSION
 from inspector.store.store import Store
 from systemd import packages
 

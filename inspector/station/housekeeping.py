@@ -19,13 +19,15 @@ from inspector.sinks.mqtt.publisher import SINK
 from inspector.sources.reader import Reader
 from inspector.station.inbox import Inbox
 from inspector.station.pipeline import Pipeline
-from inspector.store.candidates import Candidates
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.notes import StationNotes
 from inspector.store.outbox import StoredOutbox
+from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
 
 HOUSEKEEPING_S = 5.0
+MOVING_S = 0.3
+"""Longest time given at once to the records of a previous program: health and watchdog are looked after in between."""
 BROKER_GRACE_S = 5.0
 """Shorter broker outages are not reported."""
 
@@ -212,13 +214,15 @@ class Housekeeping:
         self,
         evidence: EvidenceFolder | None,
         heartbeat: Heartbeat,
-        candidates: Candidates,
+        store: Store,
+        clock: Clock,
         outbox: OutboxCare,
         drops: Drops,
     ) -> None:
         self._evidence = evidence
         self._heartbeat = heartbeat
-        self._candidates = candidates
+        self._candidates, self._migration = store.candidates, store.migration
+        self._clock = clock
         self.outbox = outbox
         self.drops = drops
 
@@ -234,7 +238,14 @@ class Housekeeping:
             self._heartbeat.beat()
             self._candidates.trim()
             self.outbox.prune()
+            self._move_records()
         except StoreBusyError as exc:
             _log.warning("housekeeping_failed", reason=str(exc))
             return
         self.outbox.refresh()
+
+    def _move_records(self) -> None:
+        """Go on with what a previous program left, for a short time."""
+        began = self._clock.monotonic()
+        while self._migration.step() and self._clock.monotonic() - began < MOVING_S:
+            pass

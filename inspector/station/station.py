@@ -166,7 +166,12 @@ class Station:
             horizon_s=settings.mqtt.resend_horizon_s,
         )
         self._housekeeping = Housekeeping(
-            self.evidence, self._heartbeat, self.store.candidates, outbox, Drops(pipeline.reader)
+            self.evidence,
+            self._heartbeat,
+            self.store,
+            self._clock,
+            outbox=outbox,
+            drops=Drops(pipeline.reader),
         )
         self._outage = BrokerOutage()
         self._meter = WorkMeter(self.model.pool, pipeline.reader, self.metrics)

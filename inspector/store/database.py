@@ -1,8 +1,7 @@
 """One SQLite file, opened, locked to this process, and written in whole transactions.
 
-It knows the tables and no more: what stands in them is the business of the parts beside it, each of which is built on
-a `Database`. WAL and `synchronous=FULL`: what a transaction has written survives the machine. Columns are named in
-every statement: the next version may have added some, and this one must still work with its file (a downgrade).
+Which tables it has stands in `schema`; what stands in them is the business of the parts beside it, each of which is
+built on a `Database`. WAL and `synchronous=FULL`: what a transaction has written survives the machine.
 """
 
 from __future__ import annotations
@@ -12,45 +11,15 @@ import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from inspector.errors import StoreBusyError, StoreError, WorkerError
+from inspector.store.schema import APPLICATION_ID, SCHEMA_VERSION, bring_up_to_date, create, records_name
 
 DATABASE = "inspector.sqlite3"
-APPLICATION_ID = 0x1A5BEC70
-SCHEMA_VERSION = 1
-"""Which programs can work with the file. A release may add tables, columns and indexes without touching it; it grows
-only when the release before knows the new number already, so that going back by one version always opens the store."""
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-CREATE TABLE records (
-  id BLOB PRIMARY KEY, seq INTEGER NOT NULL, kind TEXT NOT NULL, captured_ms INTEGER NOT NULL, defect_id BLOB,
-  label TEXT, severity TEXT, score REAL, phase TEXT, alarm INTEGER, payload BLOB
-) WITHOUT ROWID;
-CREATE INDEX records_by_time ON records (kind, captured_ms);
-CREATE TABLE outbox (
-  seq INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL, class TEXT NOT NULL, stored_ms INTEGER NOT NULL
-);
-CREATE INDEX outbox_frames ON outbox (seq) WHERE class = 'frame';
-CREATE TABLE cursors (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE ledger (
-  source_key TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, outcome TEXT NOT NULL,
-  done_ms INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE deaths (source_key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE candidates (
-  captured_ms INTEGER NOT NULL, epoch INTEGER NOT NULL, frame_id INTEGER NOT NULL, source_key TEXT, label TEXT NOT NULL,
-  score REAL NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-  bundle TEXT NOT NULL
-);
-CREATE TABLE configurations (
-  fingerprint TEXT PRIMARY KEY, kind TEXT NOT NULL, first_ms INTEGER NOT NULL, text TEXT NOT NULL
-) WITHOUT ROWID;
-"""
 _PUT_META = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
@@ -60,6 +29,7 @@ class Database:
     Attributes:
         folder: Where it lies, with its lock.
         store_id: Names this store, from its creation on.
+        records_name: Table or view that has all columns of the records.
         guard: Held by whoever needs several statements to be one step for the other threads; may be taken again.
         connection: For statements outside a transaction, with `guard` held.
 
@@ -75,6 +45,7 @@ class Database:
         try:
             with _translated():
                 self.connection = _open(folder / DATABASE)
+            self.records_name = records_name(self.connection)
             self.store_id = str(self.meta("store_id") or self.set_meta("store_id", str(uuid.uuid4())))
         except BaseException:
             os.close(self._lock_fd)
@@ -126,6 +97,11 @@ class Database:
             put_meta(db, key, value)
         return value
 
+    def alter(self, change: Callable[[sqlite3.Connection], None]) -> None:
+        """Have the tables changed, by one of `schema`, as one step for the other threads."""
+        with self.guard, _translated():
+            change(self.connection)
+
     def shrink(self) -> None:
         """Write the file anew without what was deleted: nothing of it is left to be read on the disk."""
         with self.guard, _translated():
@@ -165,11 +141,7 @@ def _open(path: Path) -> sqlite3.Connection:
             )
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
-        if not tables:
-            db.executescript(
-                f"BEGIN;{_SCHEMA}PRAGMA application_id = {APPLICATION_ID};"
-                f"PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
-            )
+        (bring_up_to_date if tables else create)(db)
     except BaseException as exc:
         db.close()
         if isinstance(exc, sqlite3.DatabaseError) and not isinstance(exc, sqlite3.OperationalError):

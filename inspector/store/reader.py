@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from inspector.errors import StoreBusyError
 
@@ -19,17 +22,22 @@ _WAIT_S = 5.0
 """Longest wait for the file: only its first opening and its closing lock it against readers."""
 
 
+_log = structlog.get_logger("store")
+
+
 class StoreReader:
     """What pages and reports ask; safe to use from several threads, which wait for each other.
 
     Args:
         path: The file of a store that is open in this process or another.
+        records: `Database.records_name`.
 
     Raises:
         StoreBusyError: The file cannot be read now; so does every question.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, records: str) -> None:
+        self._records = records
         self._guard = threading.Lock()
         try:
             uri = f"{path.absolute().as_uri()}?mode=ro"
@@ -48,23 +56,41 @@ class StoreReader:
         before_ms: int | None = None,
         from_ms: int | None = None,
         label: str | None = None,
+        coil_id: str | None = None,
+        severity: str | None = None,
     ) -> list[dict[str, Any]]:
         """Return the newest defect messages captured in [from_ms, before_ms), newest first, as parsed JSON.
+
+        One whose bytes are not those that were stored is left out, and logged.
 
         Args:
             limit: How many at most.
             before_ms: End of the time, ms since 1970; None: no end.
             from_ms: Its begin; None: no begin.
             label: Of this label only.
+            coil_id: Of this coil only.
+            severity: Of this severity only.
         """
-        wanted = {"captured_ms >= ?": from_ms, "captured_ms < ?": before_ms, "label = ?": label}
+        wanted = {
+            "captured_ms >= ?": from_ms,
+            "captured_ms < ?": before_ms,
+            "label = ?": label,
+            "coil_id = ?": coil_id,
+            "severity = ?": severity,
+        }
         chosen = {text: value for text, value in wanted.items() if value is not None}
         where = " AND ".join(["kind = 'defect'", *chosen])
-        rows = self._all(
-            f"SELECT payload FROM records WHERE {where} ORDER BY captured_ms DESC, seq DESC LIMIT ?",  # noqa: S608
-            (*chosen.values(), limit),
+        statement = (
+            f"SELECT seq, payload, payload_crc32 FROM {self._records} WHERE {where}"  # noqa: S608
+            " ORDER BY captured_ms DESC, seq DESC LIMIT ?"
         )
-        return [json.loads(row[0]) for row in rows]
+        asked = limit
+        while True:
+            rows = self._all(statement, (*chosen.values(), asked))
+            found = [message for seq, payload, crc32 in rows if (message := _message(seq, payload, crc32))]
+            if len(found) >= limit or len(rows) < asked:
+                return found[:limit]
+            asked += limit - len(found)
 
     def counts(self) -> dict[str, int]:
         """Return how many messages of each kind were ever stored."""
@@ -76,3 +102,14 @@ class StoreReader:
                 return self._db.execute(statement, values).fetchall()
         except sqlite3.Error as exc:
             raise StoreBusyError(str(exc)) from exc
+
+
+def _message(seq: int, payload: bytes, crc32: int | None) -> dict[str, Any] | None:
+    """Return a stored message as JSON, or None when it is damaged; without a checksum, when it is no JSON."""
+    try:
+        if crc32 in (None, zlib.crc32(payload)):
+            return dict(json.loads(payload))
+    except (ValueError, TypeError):
+        pass
+    _log.error("record_damaged", seq=seq)
+    return None

@@ -5,17 +5,15 @@ A record is written once and never changes. The payload of a frame message is no
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import uuid
+import zlib
 from typing import Any
 
 from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage
 from inspector.store.database import Database
-
-_INSERT = (
-    "INSERT INTO records (id, seq, kind, captured_ms, defect_id, label, severity, score, phase, alarm, payload)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+from inspector.store.schema import COLUMNS
 
 
 class Records:
@@ -27,6 +25,9 @@ class Records:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._name = database.records_name
+        columns, places = ", ".join(COLUMNS), ", ".join("?" * len(COLUMNS))
+        self._insert = f"INSERT INTO {self._name} ({columns}) VALUES ({places})"  # noqa: S608
 
     def has(self, message_id: str) -> bool:
         """Say whether a message of this id is stored already."""
@@ -34,10 +35,10 @@ class Records:
 
     def insert(self, db: sqlite3.Connection, body: Body, payload: bytes) -> None:
         """Keep a numbered message, inside the transaction that stores it."""
-        db.execute(_INSERT, _row(body, payload))
+        db.execute(self._insert, (*_first_columns(body, payload), *added_columns(payload)))
 
 
-def _row(body: Body, payload: bytes) -> tuple[Any, ...]:
+def _first_columns(body: Body, payload: bytes) -> tuple[Any, ...]:
     key = uuid.UUID(body.id).bytes
     if isinstance(body, DefectMessage):
         return (key, body.seq, "defect", body.timestamp_ms, uuid.UUID(body.defect_id).bytes, body.label, body.severity,
@@ -48,3 +49,20 @@ def _row(body: Body, payload: bytes) -> tuple[Any, ...]:
     if isinstance(body, CoverageMessage):
         return (key, body.seq, "coverage", body.timestamp_ms, None, body.cause, None, None, None, None, payload)
     return (key, body.seq, "frame", body.timestamp_ms, None, body.label, None, body.score, body.verdict, None, None)
+
+
+def added_columns(payload: bytes | None) -> tuple[int | None, str | None, int | None, float | None]:
+    """Return what a record has besides the columns of the first program, out of its payload.
+
+    Returns:
+        Checksum, coil, line and position; None each where the payload was not kept or is damaged.
+    """
+    if payload is None:
+        return None, None, None, None
+    try:
+        message = json.loads(payload)
+        metres = message.get("position_m", message.get("from_m"))
+        position_mm = None if metres is None else round(metres * 1000, 3)
+        return zlib.crc32(payload), message["coil_id"], message.get("line"), position_mm
+    except (ValueError, LookupError, AttributeError):
+        return None, None, None, None

@@ -20,6 +20,7 @@ from inspector.store.candidates import Candidates
 from inspector.store.database import DATABASE, Database, put_meta
 from inspector.store.entries import Entry
 from inspector.store.ledger import FileLedger
+from inspector.store.migration import RecordsMigration
 from inspector.store.notes import TRACK_STATE, StationNotes
 from inspector.store.outbox import StoredOutbox
 from inspector.store.reader import StoreReader
@@ -37,6 +38,7 @@ class Store:
     Attributes:
         reader: Reads what is stored without waiting for it to be written.
         records: Every message that was ever made.
+        migration: Moves the records that a previous program has left.
         outbox: Those that are to be delivered.
         ledger: The files that are finished.
         candidates: Findings under their thresholds.
@@ -61,8 +63,9 @@ class Store:
         except (StoreBusyError, OSError) as exc:  # no room, or a broken disk: waiting may mend it
             raise WorkerError(f"store.path: {folder} cannot be written: {exc}") from exc
         self.store_id = self.database.store_id
-        self.reader = StoreReader(folder / DATABASE)
+        self.reader = StoreReader(folder / DATABASE, self.database.records_name)
         self.records = Records(self.database)
+        self.migration = RecordsMigration(self.database)
         self.outbox = StoredOutbox(self.database, clock, outbox_limit_bytes)
         self.candidates = Candidates(self.database)
         self.notes = StationNotes(self.database, clock)

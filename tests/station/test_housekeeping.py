@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,10 +22,13 @@ from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.station.housekeeping import BrokerOutage, Drops, Heartbeat, Housekeeping, Losses, OutboxCare, frames_wait
 from inspector.station.inbox import Inbox
 from inspector.station.pipeline import Pipeline
+from inspector.store import migration
 from inspector.store.evidence import EvidenceFolder
+from inspector.store.schema import Stage
 from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
 
+PREVIOUS = Path(__file__).parents[1] / "compat" / "0.1.0" / "inspector.sqlite3"
 MakePipeline = Callable[..., Pipeline]
 
 HERE = BrokerStatus(connected=True, protocol="5")
@@ -245,8 +251,8 @@ def test_one_failure_does_not_keep_the_rest_from_its_work(
     pipeline.reader.captured, pipeline.reader.dropped = 4, 1
     care = make_care(store, inbox, clock, metrics, limit_bytes=100_000)
     keeping = Housekeeping(
-        NoDisk(tmp_path / "evidence", clock), Heartbeat(store.notes, pipeline, clock), store.candidates, care,
-        Drops(pipeline.reader),
+        NoDisk(tmp_path / "evidence", clock), Heartbeat(store.notes, pipeline, clock), store, clock, outbox=care,
+        drops=Drops(pipeline.reader),
     )  # fmt: skip
     trimmed: list[None] = []
     monkeypatch.setattr(store.candidates, "trim", lambda: trimmed.append(None))
@@ -257,3 +263,37 @@ def test_one_failure_does_not_keep_the_rest_from_its_work(
     assert len(trimmed) == (not full)
     assert keeping.drops.share == 0.25
     assert (care.share > 0) == (not full)
+
+
+class TickingClock(FakeClock):
+    """A tenth of a second passes between two looks at it."""
+
+    def monotonic(self) -> float:
+        self.mono_s += 0.1
+        return self.mono_s
+
+
+def test_records_are_moved_a_little_at_a_time(
+    tmp_path: Path, inbox: Inbox, clock: FakeClock, metrics: Metrics, make_pipeline: MakePipeline,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The records of the previous program are copied in turns of 0.3 s, and nothing is done afterwards."""
+    monkeypatch.setattr(migration, "SLICE_ROWS", 4)
+    (tmp_path / "previous").mkdir()
+    shutil.copy(PREVIOUS, tmp_path / "previous" / "inspector.sqlite3")
+    pipeline, steps, counts = make_pipeline(), list[Stage](), [0]
+    with closing(Store(tmp_path / "previous", clock)) as store:
+        step = store.migration.step
+        monkeypatch.setattr(store.migration, "step", lambda: steps.append(store.migration.stage) or step())
+        keeping = Housekeeping(
+            None, Heartbeat(store.notes, pipeline, clock), store, TickingClock(),
+            outbox=make_care(store, inbox, clock, metrics, 1 << 30), drops=Drops(pipeline.reader),
+        )  # fmt: skip
+        for _ in range(10):
+            keeping.tidy()
+            counts.append(len(steps))
+        stage = store.migration.stage
+
+    assert max(later - earlier for earlier, later in pairwise(counts)) <= 4
+    assert stage is Stage.HERE
+    assert counts[-1] - counts[-2] == 1  # a look, and nothing to do

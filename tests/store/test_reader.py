@@ -78,3 +78,26 @@ def test_defects_can_be_asked_for_by_label(store: Store) -> None:
 
     assert [row["label"] for row in found] == ["hole"] * 3
     assert [row["timestamp_ms"] for row in found] == sorted((row["timestamp_ms"] for row in found), reverse=True)
+
+
+OTHER_BYTES = "CAST(replace(payload, 'crack', 'hole!') AS BLOB)"
+
+
+@pytest.mark.parametrize(
+    ("payload", "crc32", "shown"),
+    [
+        pytest.param(OTHER_BYTES, "payload_crc32", [0, 2, 3], id="other bytes"),
+        pytest.param("x'00'", "payload_crc32", [0, 2, 3], id="no JSON"),
+        pytest.param("x'00'", "NULL", [0, 2, 3], id="no JSON, of a previous program"),
+        pytest.param(OTHER_BYTES, "NULL", [0, 1, 2], id="other bytes, of a previous program: that is not known"),
+    ],
+)
+def test_a_damaged_record_is_not_shown(store: Store, payload: str, crc32: str, shown: list[int]) -> None:
+    """A payload that is not what was stored is no message; the others are shown, as many as were asked for."""
+    store.commit([entry(number, "crack") for number in range(5)])
+    newest = [row["seq"] for row in store.reader.recent_defects(5)]
+    with store.database.transaction() as db:
+        statement = f"UPDATE records SET payload = {payload}, payload_crc32 = {crc32} WHERE seq = ?"
+        db.execute(statement, (newest[1],))
+
+    assert [newest.index(row["seq"]) for row in store.reader.recent_defects(3)] == shown

@@ -1,0 +1,178 @@
+"""The tables of the store, what a file of a previous program lacks of them, and how it gets that without a pause.
+
+`SCHEMA_VERSION` says which programs can work with the file. A release may add tables, columns and indexes without
+touching it; it grows only when the release before knows the new number already, so that going back by one version
+always opens the store. Every statement therefore names its columns: the next version may have added some.
+
+Records of a previous program lie in a table WITHOUT ROWID and lack columns. `migration` copies them to a new table, in
+slices; triggers keep both alike meanwhile, whichever program writes. Then the two change names, and the previous one is
+emptied, in slices. So at every moment `records` is one table with all records, as the previous program expects it.
+Until the names have changed, this program reads and writes through the view `messages`, which has all columns.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from enum import Enum
+
+APPLICATION_ID = 0x1A5BEC70
+SCHEMA_VERSION = 1
+
+RECORDS, VIEW = "records", "messages"
+COPY, OLD = "records_2", "records_1"
+"""While rows are copied: what `records` will be; afterwards: what it was, until that is empty."""
+COPIED = "records_copied"
+"""Under this name `meta` has the last record that was copied: its kind, time and id."""
+
+FIRST_COLUMNS = (
+    "id", "seq", "kind", "captured_ms", "defect_id", "label", "severity", "score", "phase", "alarm", "payload",
+)  # fmt: skip
+"""Of a record, as the first program wrote it."""
+ADDED_COLUMNS = {"payload_crc32": "INTEGER", "coil_id": "TEXT", "line": "INTEGER", "position_mm": "REAL"}
+"""Of a record, since then; NULL in a row that a previous program wrote."""
+COLUMNS = (*FIRST_COLUMNS, *ADDED_COLUMNS)
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE outbox (
+  seq INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL, class TEXT NOT NULL, stored_ms INTEGER NOT NULL
+);
+CREATE INDEX outbox_frames ON outbox (seq) WHERE class = 'frame';
+CREATE TABLE cursors (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE ledger (
+  source_key TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, outcome TEXT NOT NULL,
+  done_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE deaths (source_key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE candidates (
+  captured_ms INTEGER NOT NULL, epoch INTEGER NOT NULL, frame_id INTEGER NOT NULL, source_key TEXT, label TEXT NOT NULL,
+  score REAL NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+  bundle TEXT NOT NULL
+);
+CREATE TABLE configurations (
+  fingerprint TEXT PRIMARY KEY, kind TEXT NOT NULL, first_ms INTEGER NOT NULL, text TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+_RECORDS = """
+CREATE TABLE {table} (
+  id BLOB NOT NULL UNIQUE, seq INTEGER NOT NULL, kind TEXT NOT NULL, captured_ms INTEGER NOT NULL, defect_id BLOB,
+  label TEXT, severity TEXT, score REAL, phase TEXT, alarm INTEGER, payload BLOB,
+  payload_crc32 INTEGER, coil_id TEXT, line INTEGER, position_mm REAL
+);
+CREATE INDEX records_by_seq ON {table} (seq);
+CREATE INDEX records_by_kind ON {table} (kind, captured_ms);
+CREATE INDEX records_by_label ON {table} (label, captured_ms) WHERE kind = 'defect';
+CREATE INDEX records_by_severity ON {table} (severity, captured_ms) WHERE kind = 'defect';
+CREATE INDEX records_by_coil ON {table} (coil_id, kind, captured_ms) WHERE coil_id IS NOT NULL;
+CREATE INDEX records_by_position ON {table} (coil_id, position_mm) WHERE position_mm IS NOT NULL;
+CREATE INDEX records_by_line ON {table} (line) WHERE line IS NOT NULL;
+CREATE INDEX records_to_complete ON {table} (seq) WHERE payload IS NOT NULL AND payload_crc32 IS NULL;
+"""
+_ALL, _FIRST = ", ".join(COLUMNS), ", ".join(FIRST_COLUMNS)
+_NEW_ALL, _NEW_FIRST = (", ".join(f"NEW.{name}" for name in names) for names in (COLUMNS, FIRST_COLUMNS))
+_MESSAGE = "(CASE WHEN json_valid(CAST(payload AS TEXT)) THEN CAST(payload AS TEXT) END)"
+_METRES = f"coalesce({_MESSAGE} ->> 'position_m', {_MESSAGE} ->> 'from_m')"
+_READ = f"NULL, {_MESSAGE} ->> 'coil_id', {_MESSAGE} ->> 'line', round({_METRES} * 1000, 3)"
+"""The added columns of a row that has none, as `records.added_columns` reads them from its payload."""
+_PREVIOUS_VIEW = f"""
+CREATE VIEW {VIEW} ({_ALL}) AS SELECT {_FIRST}, {_READ} FROM {RECORDS};
+CREATE TRIGGER {VIEW}_insert INSTEAD OF INSERT ON {VIEW} BEGIN
+  INSERT INTO {RECORDS} ({_FIRST}) VALUES ({_NEW_FIRST});
+END;
+"""  # noqa: S608
+_BEGIN_COPY = f"""
+{_RECORDS.format(table=COPY)}
+CREATE TRIGGER {COPY}_insert AFTER INSERT ON {RECORDS} BEGIN
+  INSERT OR IGNORE INTO {COPY} ({_FIRST}) VALUES ({_NEW_FIRST});
+END;
+CREATE TRIGGER {COPY}_delete AFTER DELETE ON {RECORDS} BEGIN DELETE FROM {COPY} WHERE id = OLD.id; END;
+DROP TRIGGER {VIEW}_insert;
+CREATE TRIGGER {VIEW}_insert INSTEAD OF INSERT ON {VIEW} BEGIN
+  INSERT INTO {COPY} ({_ALL}) VALUES ({_NEW_ALL});
+  INSERT INTO {RECORDS} ({_FIRST}) VALUES ({_NEW_FIRST});
+END;
+"""  # noqa: S608
+_END_COPY = f"""
+DELETE FROM meta WHERE key = '{COPIED}';
+DROP VIEW {VIEW};
+DROP TRIGGER {COPY}_insert;
+DROP TRIGGER {COPY}_delete;
+ALTER TABLE {RECORDS} RENAME TO {OLD};
+ALTER TABLE {COPY} RENAME TO {RECORDS};
+CREATE TRIGGER {OLD}_delete AFTER DELETE ON {RECORDS} BEGIN DELETE FROM {OLD} WHERE id = OLD.id; END;
+CREATE VIEW {VIEW} AS SELECT {_ALL} FROM {RECORDS};
+CREATE TRIGGER {VIEW}_insert INSTEAD OF INSERT ON {VIEW} BEGIN
+  INSERT INTO {RECORDS} ({_ALL}) VALUES ({_NEW_ALL});
+END;
+"""  # noqa: S608
+_END_DRAINING = f"DROP TRIGGER {OLD}_delete; DROP TABLE {OLD};"
+_ADDED_TABLES = ""
+
+
+class Stage(Enum):
+    """Where the records of a store are on their way."""
+
+    PREVIOUS = "as the previous program left them"
+    COPYING = "being copied"
+    DRAINING = "copied, and the previous table is being emptied"
+    HERE = "in one table of this program"
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Make all tables in an empty file."""
+    _run(
+        db,
+        _TABLES + _RECORDS.format(table=RECORDS) + _ADDED_TABLES,
+        f"PRAGMA application_id = {APPLICATION_ID};PRAGMA user_version = {SCHEMA_VERSION};",
+    )
+
+
+def bring_up_to_date(db: sqlite3.Connection) -> None:
+    """Add to the file of a previous program what it lacks, in an instant; its records are copied later."""
+    if stage_of(db) in (Stage.PREVIOUS, Stage.COPYING):
+        view = "" if _exists(db, VIEW) else _PREVIOUS_VIEW
+    else:
+        view = f"DROP VIEW IF EXISTS {VIEW};"
+    _run(db, view, _ADDED_TABLES)
+
+
+def records_name(db: sqlite3.Connection) -> str:
+    """Return what has all columns of a record, for as long as the file stays open: the table, or a view of it."""
+    return VIEW if _exists(db, VIEW) else RECORDS
+
+
+def stage_of(db: sqlite3.Connection) -> Stage:
+    """Return how far the records are."""
+    columns = {row[0] for row in db.execute("SELECT name FROM pragma_table_info(?)", (RECORDS,))}
+    if columns >= set(ADDED_COLUMNS):
+        return Stage.DRAINING if _exists(db, OLD) else Stage.HERE
+    return Stage.COPYING if _exists(db, COPY) else Stage.PREVIOUS
+
+
+def begin_copy(db: sqlite3.Connection) -> None:
+    """Make the new table; from here on it has what either program adds to `records`, and loses what either deletes."""
+    _run(db, _BEGIN_COPY)
+
+
+def end_copy(db: sqlite3.Connection) -> None:
+    """Let the new table, which has all rows, be `records`."""
+    _run(db, _END_COPY)
+
+
+def end_draining(db: sqlite3.Connection) -> None:
+    """Drop the previous table, which is empty."""
+    _run(db, _END_DRAINING)
+
+
+def _exists(db: sqlite3.Connection, name: str) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+
+
+def _run(db: sqlite3.Connection, *scripts: str) -> None:
+    """Run scripts as one transaction."""
+    try:
+        db.executescript(f"BEGIN IMMEDIATE;{''.join(scripts)}COMMIT;")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
