@@ -20,6 +20,7 @@ from inspector.messages import MESSAGE_TYPES, AboutMessage, CoilMessage, encode,
 from inspector.settings.sections import Settings
 from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.station.wiring import OpenModel
+from inspector.store.coils import Coils
 from inspector.store.notes import StationNotes
 from inspector.telemetry.health import HealthBoard
 from inspector.telemetry.metrics import Metrics
@@ -82,9 +83,9 @@ class About:
         }
         return PageFacts(rows, broker, simulated=self._settings.source.kind == "demo")
 
-    def retained(self, health: HealthBoard, notes: StationNotes) -> Mapping[str, bytes]:
+    def retained(self, health: HealthBoard, coils: Coils) -> Mapping[str, bytes]:
         """Return the payloads of the retained topics as of now, by topic below the root."""
-        coil_id, since_ms = notes.coil()
+        coil_id, since_ms = coils.current()
         since = datetime.fromtimestamp(since_ms / 1000, tz=UTC)
         coil = CoilMessage(station=self._settings.station.text, coil_id=coil_id, since=to_rfc3339(since), report=None)
         return {"about": encode(self.message()), "health": encode(health.message()), "coil": encode(coil)}

@@ -120,7 +120,7 @@ class Committer:
         self._committed = committed
         self._retry_s = retry_s
         self._inbox = inbox
-        self._tracker = Tracker(rules, store.notes, inbox, clock)
+        self._tracker = Tracker(rules, store, inbox, clock)
         self._pictures = PicturesKept(evidence, metrics)
         self.tally = CommitTally(metrics, clock, options.mm_per_px)
         self._abandon = threading.Event()

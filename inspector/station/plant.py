@@ -14,13 +14,13 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from inspector.clock import Clock
+from inspector.clock import Clock, to_timestamp_ms
 from inspector.command_table import COMMANDS, MAX_PAYLOAD_BYTES, Asked, CoilCommand, ResendCommand
 from inspector.errors import StoreBusyError
 from inspector.items import CoilChange, Command
 from inspector.messages import ReplyMessage, canonical_json
 from inspector.station.inbox import Inbox
-from inspector.store.notes import StationNotes
+from inspector.store.store import Store
 
 _log = structlog.get_logger("daemon")
 
@@ -32,14 +32,14 @@ class Plant:
     """Executes commands; may be called from several threads.
 
     Args:
-        notes: Remember the coil over a restart.
+        store: Remembers the coil, and what was obeyed, over a restart.
         inbox: Where what is ordered takes its place.
         clock: Time.
         resend: Has the broker sent what is kept from this `seq` on; returns a sentence about it.
     """
 
-    def __init__(self, notes: StationNotes, inbox: Inbox, clock: Clock, resend: Callable[[int], str]) -> None:
-        self._notes = notes
+    def __init__(self, store: Store, inbox: Inbox, clock: Clock, resend: Callable[[int], str]) -> None:
+        self._notes, self._coils = store.notes, store.coils
         self._inbox = inbox
         self._clock = clock
         self._resend = resend
@@ -75,9 +75,10 @@ class Plant:
         return ReplyMessage(command=name, ok=True, request_id=asked.request_id, accepted=True, detail=detail)
 
     def _change_coil(self, asked: CoilCommand) -> str:
-        if asked.coil_id != self._notes.coil()[0]:
-            self._notes.set_coil(asked.coil_id)  # first: a death between the two is made up for at the next start
-            self._inbox.put(CoilChange(self._clock.now(), asked.coil_id))
+        if asked.coil_id != self._coils.current()[0]:
+            now = self._clock.now()
+            self._coils.change(asked.coil_id, to_timestamp_ms(now))  # first: the next start makes up for a death here
+            self._inbox.put(CoilChange(now, asked.coil_id))
             _log.info("coil", coil_id=asked.coil_id)
         return f"coil {asked.coil_id or 'ended'}"
 

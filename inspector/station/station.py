@@ -124,7 +124,7 @@ class Station:
         self._losses = Losses(self.pipeline.inbox, clock)
         about = About(settings, self.model, self.pipeline.source.description, self.store.store_id, clock.now())
         self.store.outbox.enable(settings.sinks)
-        self.plant = Plant(self.store.notes, self.pipeline.inbox, clock, self._resend)
+        self.plant = Plant(self.store, self.pipeline.inbox, clock, self._resend)
         self.publisher: MqttPublisher | None = None
         if settings.mqtt.enabled:
             self.publisher = MqttPublisher(
@@ -132,7 +132,7 @@ class Station:
                 self.store.outbox,
                 clock,
                 self.metrics,
-                retained=lambda: about.retained(self.health, self.store.notes),
+                retained=lambda: about.retained(self.health, self.store.coils),
                 on_lost=lambda seq, reason: self._losses.report(seq, seq, 1, reason),
                 on_command=self.plant.execute,
                 commands=settings.mqtt.commands,

@@ -8,7 +8,7 @@ from inspector.clock import Clock, from_timestamp_ms
 from inspector.drafts import Draft
 from inspector.items import CoilChange
 from inspector.station.inbox import Inbox
-from inspector.store.notes import StationNotes
+from inspector.store.store import Store
 from inspector.track.memory import from_text, to_text
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
@@ -25,15 +25,15 @@ class Tracker:
 
     Args:
         rules: How items become messages.
-        notes: Have the state that the last process stored.
+        store: Has the state that the last process stored.
         inbox: Takes the coil that was named after that.
         clock: Time.
     """
 
-    def __init__(self, rules: TrackRules, notes: StationNotes, inbox: Inbox, clock: Clock) -> None:
+    def __init__(self, rules: TrackRules, store: Store, inbox: Inbox, clock: Clock) -> None:
         self._rules = rules
         self._clock = clock
-        self._state = self._stored = restore_state(notes, inbox)
+        self._state = self._stored = restore_state(store, inbox)
         self._stored_mono_s = clock.monotonic()
 
     def take(self, item: Item) -> list[Draft]:
@@ -59,18 +59,18 @@ class Tracker:
         self._stored, self._stored_mono_s = self._state, self._clock.monotonic()
 
 
-def restore_state(notes: StationNotes, inbox: Inbox) -> TrackState:
+def restore_state(store: Store, inbox: Inbox) -> TrackState:
     """Return the state that the last process stored with its last commit, or an empty one.
 
     A coil that was named after that commit takes its place before the first frame.
     """
     state = TrackState()
-    if (text := notes.track_state()) is not None:
+    if (text := store.notes.track_state()) is not None:
         try:
             state = from_text(text)
         except ValueError as exc:
             _log.warning("state_not_restored", reason=str(exc))
-    coil_id, since_ms = notes.coil()
+    coil_id, since_ms = store.coils.current()
     if coil_id != state.coil_id:
         inbox.put(CoilChange(from_timestamp_ms(since_ms), coil_id))
     return state

@@ -8,7 +8,7 @@ from inspector.store.database import Database
 
 
 def forget(database: Database, from_ms: int, to_ms: int, delivered_seq: int) -> tuple[int, list[str]]:
-    """Delete records, delivered messages and candidates captured in [from_ms, to_ms).
+    """Delete records, delivered messages, candidates, reviews of them, and commands of [from_ms, to_ms).
 
     Args:
         database: The store's.
@@ -22,10 +22,12 @@ def forget(database: Database, from_ms: int, to_ms: int, delivered_seq: int) -> 
     with database.transaction() as db:
         chosen = "captured_ms >= ? AND captured_ms < ? AND seq <= ?"
         span = (from_ms, to_ms, delivered_seq)
-        defects = db.execute(f"SELECT DISTINCT defect_id FROM records WHERE kind = 'defect' AND {chosen}", span)  # noqa: S608
-        names = [str(uuid.UUID(bytes=row[0])) for row in defects.fetchall()]
+        defects = f"SELECT DISTINCT defect_id FROM records WHERE kind = 'defect' AND {chosen}"  # noqa: S608
+        names = [str(uuid.UUID(bytes=row[0])) for row in db.execute(defects, span).fetchall()]
+        db.execute(f"DELETE FROM reviews WHERE defect_id IN ({defects})", span)  # noqa: S608
         db.execute(f"DELETE FROM outbox WHERE seq IN (SELECT seq FROM records WHERE {chosen})", span)  # noqa: S608
         count = db.execute(f"DELETE FROM records WHERE {chosen}", span).rowcount  # noqa: S608
-        db.execute("DELETE FROM candidates WHERE captured_ms >= ? AND captured_ms < ?", (from_ms, to_ms))
+        db.execute("DELETE FROM candidates WHERE captured_ms >= ? AND captured_ms < ?", span[:2])
+        db.execute("DELETE FROM commands WHERE ended_ms IS NOT NULL AND at_ms >= ? AND at_ms < ?", span[:2])
     database.shrink()
     return count, names

@@ -1,4 +1,4 @@
-"""What a station notes for its next start: the epoch, its last sign of life, the coil, and what it ran with."""
+"""What a station notes for its next start: the epoch, its last sign of life, and what it ran with."""
 
 from __future__ import annotations
 
@@ -39,15 +39,6 @@ class StationNotes:
         """Return when a process last noted that it was alive, ms since 1970, or None on a new store."""
         value = self._database.meta("alive_ms")
         return None if value is None else int(value)
-
-    def coil(self) -> tuple[str | None, int]:
-        """Return the coil that runs, or None, and since when (ms since 1970; 0: never said)."""
-        coil_id, since_ms = json.loads(self._database.meta("coil") or "[null, 0]")
-        return coil_id, int(since_ms)
-
-    def set_coil(self, coil_id: str | None) -> None:
-        """Remember the coil that runs, over restarts."""
-        self._database.set_meta("coil", json.dumps([coil_id, to_timestamp_ms(self._clock.now())]))
 
     def was_obeyed(self, name: str, digest: str) -> bool:
         """Say whether one of the last commands of this name had this digest."""

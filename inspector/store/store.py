@@ -17,6 +17,7 @@ from inspector.faults import crash_point
 from inspector.messages import Body
 from inspector.messages import encode as encode_message
 from inspector.store.candidates import Candidates
+from inspector.store.coils import Coils
 from inspector.store.database import DATABASE, Database, put_meta
 from inspector.store.entries import Entry
 from inspector.store.ledger import FileLedger
@@ -25,6 +26,9 @@ from inspector.store.notes import TRACK_STATE, StationNotes
 from inspector.store.outbox import StoredOutbox
 from inspector.store.reader import StoreReader
 from inspector.store.records import Records
+from inspector.store.reviews import Reviews
+from inspector.store.stored_commands import StoredCommands
+from inspector.store.topics import SubscribedTopics
 
 
 class Store:
@@ -43,6 +47,10 @@ class Store:
         ledger: The files that are finished.
         candidates: Findings under their thresholds.
         notes: What the next start wants to know.
+        coils: Those that ran.
+        commands: Those that were accepted.
+        reviews: What people said of defects.
+        topics: Those that had subscribers.
 
     Raises:
         StoreError: Another process has it, it is no store of ours, or a newer program wrote it.
@@ -69,6 +77,10 @@ class Store:
         self.outbox = StoredOutbox(self.database, clock, outbox_limit_bytes)
         self.candidates = Candidates(self.database)
         self.notes = StationNotes(self.database, clock)
+        self.coils = Coils(self.database)
+        self.commands = StoredCommands(self.database)
+        self.reviews = Reviews(self.database)
+        self.topics = SubscribedTopics(self.database)
 
     def close(self, clean: bool = True) -> None:
         """Close; `clean` says that the process ends on purpose, so no file in work is to blame. Idempotent."""
@@ -115,6 +127,8 @@ class Store:
                 if entry.done is not None:
                     self.ledger.finish(db, entry.done, now_ms)
                 self.candidates.insert(db, entry.candidates)
+                for command in entry.commands:
+                    self.commands.insert(db, command)
             if seq != first:
                 put_meta(db, "seq", seq)
             if state is not None:

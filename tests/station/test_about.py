@@ -8,6 +8,7 @@ import pytest
 from fakes import NOON, FakeClock
 from prometheus_client import CollectorRegistry
 
+from inspector.clock import to_timestamp_ms
 from inspector.errors import StoreBusyError
 from inspector.settings.sections import Settings
 from inspector.sinks.mqtt.options import BrokerStatus
@@ -58,9 +59,9 @@ def test_retained_payloads_are_as_of_now(model: OpenModel, store: Store, clock: 
     """Each connect publishes what runs, its health, and the coil with the time since when it runs."""
     about, health = about_of(model), HealthBoard("s/l/n", clock)
     clock.advance(10)
-    store.notes.set_coil("A")
+    store.coils.change("A", to_timestamp_ms(clock.now()))
     health.update("ok", None)
-    payloads = {topic: json.loads(payload) for topic, payload in about.retained(health, store.notes).items()}
+    payloads = {topic: json.loads(payload) for topic, payload in about.retained(health, store.coils).items()}
 
     assert set(payloads) == {"about", "health", "coil"}
     assert (payloads["coil"]["coil_id"], payloads["coil"]["since"]) == ("A", "2026-03-01T12:00:10.000Z")

@@ -310,7 +310,7 @@ def test_no_room_for_a_picture_stops_no_message(bench: Bench, evidence: FillingF
 
 def test_messages_name_the_coil_that_runs(bench: Bench) -> None:
     """The coil of the last run holds on; a change holds from the next result on, and the last of several counts."""
-    bench.store.notes.set_coil("A")
+    bench.store.coils.change("A", to_timestamp_ms(bench.clock.now()))
 
     def change() -> Sequence[Inspection]:
         bench.inbox.put(CoilChange(NOON, "B"), CoilChange(NOON, "C"))
@@ -323,7 +323,7 @@ def test_messages_name_the_coil_that_runs(bench: Bench) -> None:
 
 def test_a_gap_that_no_source_delivers_is_published_at_once(bench: Bench) -> None:
     """Lost messages and the time before the start are told while results keep coming, with the coil that runs."""
-    bench.store.notes.set_coil("A")
+    bench.store.coils.change("A", to_timestamp_ms(bench.clock.now()))
     told: list[int] = []
 
     def report() -> Sequence[Inspection]:

@@ -48,7 +48,7 @@ def bench(tmp_path: Path, clock: FakeClock) -> Iterator[Bench]:
             resent.append(from_seq)
             return f"from {from_seq}"
 
-        yield Bench(store, inbox, Plant(store.notes, inbox, clock, resend), resent)
+        yield Bench(store, inbox, Plant(store, inbox, clock, resend), resent)
 
 
 def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
@@ -64,7 +64,7 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
         ("coil", '{"coil_id":"C-7","request_id":null}'),
         ("resend", '{"from_seq":12,"request_id":"r1"}'),
     ]
-    assert (bench.resent, bench.store.notes.coil()[0]) == ([12], "C-7")
+    assert (bench.resent, bench.store.coils.current()[0]) == ([12], "C-7")
     assert DEFAULT_COMMANDS == ("coil",)
 
 
@@ -94,7 +94,7 @@ def test_nonsense_is_refused_by_name(bench: Bench, name: str, payload: str, erro
     assert (reply.ok, reply.accepted, reply.error) == (False, False, error)
     assert detail in reply.detail
     assert len(encode(reply)) < 1000
-    assert (len(bench.inbox), bench.store.notes.coil()[0]) == (0, None)
+    assert (len(bench.inbox), bench.store.coils.current()[0]) == (0, None)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_what_the_broker_kept_counts_once(bench: Bench) -> None:
     bench.ask("coil", '{"coil_id": null}')
 
     assert bench.plant.execute("coil", first.encode(), retained=True) is None
-    assert bench.store.notes.coil()[0] is None
+    assert bench.store.coils.current()[0] is None
     assert bench.ask("coil", '{"coil_id": "B"}', retained=True).ok
     assert bench.ask("coil", first).ok
     assert bench.coils() == ["A", None, "B", "A"]

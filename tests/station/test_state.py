@@ -11,6 +11,7 @@ import numpy as np
 from fakes import LABELS, FakeClock, PaintedClassifier, ScriptedSource, decision_rules, make_frame, track_rules
 from prometheus_client import CollectorRegistry
 
+from inspector.clock import to_timestamp_ms
 from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.tiling import TilingRules
@@ -68,7 +69,7 @@ def test_a_defect_that_was_open_at_a_kill_is_closed_by_the_next_start(tmp_path: 
     with closing(Store(tmp_path, clock)) as store:
         inbox = Inbox(clock)
         inbox.put(CoilChange(clock.now(), "C-7"))
-        store.notes.set_coil("C-7")
+        store.coils.change("C-7", to_timestamp_ms(clock.now()))
         commit_all(store, clock, [line_frame(0, True, clock.mono_s)], inbox, end=False)
         before = defects(store)
     with closing(Store(tmp_path, clock)) as store:
@@ -94,7 +95,7 @@ def test_a_coil_changes_between_frames_by_their_time(tmp_path: Path, clock: Fake
 def test_a_coil_that_was_named_just_before_a_kill_is_not_lost(tmp_path: Path, clock: FakeClock) -> None:
     """The word of a coil is durable before it takes its place; the next start makes up for the rest."""
     with closing(Store(tmp_path, clock)) as store:
-        store.notes.set_coil("C-9")
+        store.coils.change("C-9", to_timestamp_ms(clock.now()))
     with closing(Store(tmp_path, clock)) as store:
         commit_all(store, clock, [line_frame(0, True, clock.mono_s + 1)], Inbox(clock), end=True)
         coils = {coil for _, _, coil in defects(store)}

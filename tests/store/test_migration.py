@@ -133,7 +133,7 @@ def test_nothing_is_lost_on_the_way(folder: Path, stage: Stage) -> None:
         assert [row.seq for row in store.outbox.pending(store.outbox.cursor(SINK), 99)] == list(range(10, 26))
         assert store.ledger.is_done("0.jpg", *STAMP)
         assert store.ledger.suspects() == {"deadly.jpg": 1}
-        assert store.notes.coil()[0] == "C-17"
+        assert store.coils.current()[0] == "C-17"
         assert store.notes.next_epoch() == 4
 
 

@@ -1,0 +1,64 @@
+"""What people said of defects. A review is never changed: a later one of the same defect stands beside it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from inspector.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What one person said of one defect.
+
+    Attributes:
+        defect_id: Of the defect.
+        reviewed_ms: When, ms since 1970.
+        verdict: One word: whether it is right, or what it is instead.
+        label: The right label, where the defect's is not; None: not said.
+        person: Who; None: not said.
+        note: A sentence; None: not said.
+        request_id: Of the command that said it; None: it had none.
+    """
+
+    defect_id: str
+    reviewed_ms: int
+    verdict: str
+    label: str | None = None
+    person: str | None = None
+    note: str | None = None
+    request_id: str | None = None
+
+
+class Reviews:
+    """The reviews of a station.
+
+    Args:
+        database: Holds them.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, review: Review) -> None:
+        """Keep a review.
+
+        Raises:
+            StoreBusyError: The disk is full or broken; it is not kept.
+        """
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO reviews (defect_id, reviewed_ms, verdict, label, person, note, request_id)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (uuid.UUID(review.defect_id).bytes, review.reviewed_ms, review.verdict, review.label, review.person,
+                 review.note, review.request_id),
+            )  # fmt: skip
+
+    def of(self, defect_id: str) -> list[Review]:
+        """Return the reviews of a defect, the oldest first: the last one holds."""
+        rows = self._database.all(
+            "SELECT reviewed_ms, verdict, label, person, note, request_id FROM reviews WHERE defect_id = ? ORDER BY id",
+            (uuid.UUID(defect_id).bytes,),
+        )
+        return [Review(defect_id, *row) for row in rows]
