@@ -1,8 +1,8 @@
 """How fast this machine inspects, beside the bare interpreter in the same run: on noisy machines the ratio counts.
 
 Both sides score the same generated tiles from memory. "End to end" is `inspect_frame` over whole frames: cutting,
-preprocessing, network, softmax, merging; what it adds to the interpreter is our own cost. The frame shows steel of
-which no tile is looked at again, as nearly all tiles of a line; the slowest frame, all of it defects, is told beside.
+preprocessing, network, softmax, merging; what it adds to the interpreter is our own cost. The frame shows steel whose
+tiles are scored once, like nearly all tiles of a line; the slowest frame, all of it defects, is reported as well.
 """
 
 from __future__ import annotations

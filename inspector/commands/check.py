@@ -1,7 +1,7 @@
-"""Look at a configuration before it runs: every value and its origin, bundle, source, broker, disk.
+"""Check a configuration before it runs: every value and its origin, bundle, source, broker, disk.
 
 Exit 0: good. 78: configuration or bundle would be refused. 1: something is not reachable now; the daemon would start
-and wait. For a station's file in /etc/inspector it looks as the station's unit sees things, as far as its user lets it.
+and wait. A station's file in /etc/inspector is checked as the station's unit would see it, as far as the user may.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ HIDDEN_FROM_UNITS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa:
 
 @dataclass(slots=True)
 class Report:
-    """What a check found in one file.
+    """What the check found in one file.
 
     Attributes:
         path: The configuration file.
         values: `section.key` → value and origin.
         good, unreachable, refused: Findings, each a sentence.
-        notes: What is no fault by itself and surprises people; the exit code does not count it.
+        notes: No fault in itself, but surprising; it does not change the exit code.
     """
 
     path: str
@@ -216,7 +216,7 @@ def _check_broker(report: Report, settings: Settings) -> None:
 
 
 def _check_paths(report: Report, loaded: Loaded) -> None:
-    """Say which paths mean something else to the station than to whoever checks it."""
+    """Report the paths that mean something else to the station than to the user of the check."""
     settings = loaded.settings
     source = settings.source
     named = {
@@ -241,7 +241,7 @@ def _check_paths(report: Report, loaded: Loaded) -> None:
 
 
 def _check_as_unit(report: Report, key: str, path: Path, settings: Settings) -> None:
-    """Try what the unit's user may do, for root may do anything."""
+    """Try what the unit's user may do, because root may do anything."""
     if UNIT_USER not in {user.pw_name for user in pwd.getpwall()}:
         return
     more = (*UNIT_GROUPS, "video") if path.is_relative_to("/dev") else UNIT_GROUPS  # v4l2-camera.conf

@@ -1,4 +1,4 @@
-"""Asks a running station for something: `inspector do NAME key=value …`, over its HTTP listener."""
+"""Sends a command to a running station: `inspector do NAME key=value …`, over its HTTP listener."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ ANSWER_S = 10.0
 def read_pairs(name: str, pairs: Sequence[str]) -> dict[str, Any]:
     """Return `key=value` words as the payload of a command.
 
-    A value stays text where the command expects text (a coil may be called 7731), but for the word `null`; else it is
-    read as JSON where it can be.
+    A value stays text where the command expects text (a coil may be called 7731), except for the word `null`. Any other
+    value is read as JSON if possible.
 
     Raises:
         ValueError: A word without `=`, or a key that stands twice.

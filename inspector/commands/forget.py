@@ -1,4 +1,4 @@
-"""Delete what a station stored of a time: for privacy, not for room (retention looks after that by itself)."""
+"""Delete what a station stored during a period: for privacy, not for room (retention takes care of that by itself)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from inspector.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What went.
+    """What was deleted.
 
     Attributes:
         folder: The store.
-        since, until: The time that was understood; `until` is not in it.
+        since, until: The period that was understood; `until` is not in it.
         records, pictures: How many were deleted.
     """
 
@@ -41,12 +41,12 @@ class Forgotten:
 
 
 def parse_time(option: str, text: str) -> datetime:
-    """Return what ISO 8601 says, in UTC: `2026-03-01`, `2026-03-01T06:00`, `2026-03-01T07:00+01:00`.
+    """Return an ISO 8601 time in UTC: `2026-03-01`, `2026-03-01T06:00`, `2026-03-01T07:00+01:00`.
 
     A time without an offset is UTC.
 
     Raises:
-        ConfigError: It is no such time; names the option.
+        ConfigError: Not such a time; names the option.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -61,7 +61,7 @@ def forget_period(config: Path, since: datetime, until: datetime) -> Forgotten:
     What still waits for the broker stays: delivery comes first, then forgetting.
 
     Raises:
-        ConfigError: An empty time, or a configuration that is refused.
+        ConfigError: An empty period, or a configuration that is refused.
         StoreError: There is no store, or the station runs: stop it first.
     """
     if until <= since:

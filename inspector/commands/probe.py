@@ -1,4 +1,4 @@
-"""Open a station's source and look at what arrives, without store, model or broker."""
+"""Open a station's source and show what arrives, without store, model or broker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from inspector.sources.opening import open_source
 
 @dataclass(slots=True)
 class ProbeResult:
-    """What came in the time of the look."""
+    """What arrived in the time of the probe."""
 
     source: str
     policy: str

@@ -30,7 +30,7 @@ from inspector.track.track import track
 
 
 class StillClock:
-    """Says the time of the recording, always; monotonic time passes one second a look, so that nothing waits."""
+    """Always gives the time of the recording; monotonic time advances one second per call, so that nothing waits."""
 
     def __init__(self, moment: datetime) -> None:
         self._moment = moment
@@ -51,7 +51,7 @@ def replay_path(path: Path, config: Path, output: Path) -> int:
 
     Args:
         path: A folder of stills, a video file, or a file of lines when the configuration's source is `lines`.
-        config: Configuration whose source path, and kind where it does not fit, are replaced.
+        config: Configuration; its source path is replaced, and its kind if that does not fit.
         output: Written whole or not at all.
 
     Raises:

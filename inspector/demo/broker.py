@@ -1,4 +1,4 @@
-"""A broker for the demo: the one that is there, or one in this process."""
+"""A broker for the demo: a running one, or one in this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from inspector.errors import BrokerError, ConfigError
 
 @contextmanager
 def some_broker(address: str | None) -> Iterator[tuple[str, int, bool]]:
-    """Give host and port of the named broker, or of one that lives as long as the block, and whether it is ours."""
+    """Give host and port of the named broker, or of one that runs as long as the block, and whether it is ours."""
     if address is not None:
         host, _, port = address.rpartition(":")
         if not host or not port.isdigit():

@@ -1,7 +1,7 @@
-"""`inspector demo`: the real chain on a drawn strip, with a broker of its own where none is named.
+"""`inspector demo`: the real chain on a drawn strip, with a broker of its own unless one is named.
 
 Nothing here inspects or decides: a `Station` runs as it does on a line, and this module compares what it publishes
-with what the generator drew. The demo's store is a temporary folder that goes with it.
+with what the generator drew. The demo's store is a temporary folder, deleted at its end.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def run_demo(seconds: float | None, headless: bool, broker: str | None, images: 
     Args:
         seconds: End after this time; None: when interrupted.
         headless: Print one JSON line at the end, and nothing else on standard output.
-        broker: HOST:PORT of a broker that is there; None starts one on loopback.
+        broker: HOST:PORT of a running broker; None starts one on loopback.
         images: Compose the strip from the pictures in DIR/<label>/.
 
     Raises:
-        ConfigError: A folder or address that is none.
-        BrokerError: The embedded broker cannot be had.
+        ConfigError: Not a folder, or not an address.
+        BrokerError: The embedded broker is not available.
     """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     with tempfile.TemporaryDirectory(prefix="inspector-demo-") as folder, some_broker(broker) as (host, port, own):

@@ -53,7 +53,7 @@ class Score:
 
     @property
     def passed(self) -> bool:
-        """Whether enough was found, rightly named, and nothing was alarmed that is not there."""
+        """Whether enough was found and rightly named, and no alarm was false."""
         return (
             self.found >= MIN_FOUND * self.drawn
             and self.right_label >= MIN_RIGHT * self.drawn
@@ -67,7 +67,7 @@ def score(ledger: DemoTally, drawn: Sequence[DrawnDefect], all_near: Sequence[Dr
     Args:
         ledger: What was published.
         drawn: Defects that lie wholly in inspected strip: each must have been found.
-        all_near: These and those that were only partly seen: an alarm on one of them is not false.
+        all_near: These, and those that were seen only in part: an alarm on one of them is not false.
     """
     with ledger.guard:
         told = {name: list(boxes) for name, boxes in ledger.boxes.items()}

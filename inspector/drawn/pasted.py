@@ -27,7 +27,7 @@ def open_strip(seed: int, mm_per_px: float | None, images: Path | None) -> Strip
         ConfigError: No label folder with a picture in `images`, or one that cannot be decoded.
     """
     scale = DEFAULT_MM_PER_PX if mm_per_px is None else mm_per_px
-    spec = StripSpec(seed, mm_per_px=scale, defects_per_m=1.5 / scale)  # as many a frame at every scale
+    spec = StripSpec(seed, mm_per_px=scale, defects_per_m=1.5 / scale)  # the same number a frame at every scale
     return Strip(spec, None if images is None else read_tiles(images))
 
 
@@ -37,7 +37,7 @@ def read_tiles(folder: Path) -> dict[str, list[Pixels]]:
     `clean` is left out: the strip's own surface is clean.
 
     Raises:
-        ConfigError: There is none, or one cannot be decoded.
+        ConfigError: There is no picture, or one cannot be decoded.
     """
     tiles: dict[str, list[Pixels]] = {}
     for path in sorted(folder.glob("*/*")):

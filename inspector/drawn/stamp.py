@@ -13,7 +13,7 @@ from inspector.frame import Pixels
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stamp:
-    """Something to be laid on the strip.
+    """Something to lay on the strip.
 
     Attributes:
         x: Left column.

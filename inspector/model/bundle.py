@@ -1,6 +1,6 @@
 """A model bundle: a folder with `card.json`, the `.tflite` file(s), `golden.npz` and, where it has one, `unknown.npz`.
 
-`Card` is the one description of that format; training writes it, the daemon refuses what does not hold it. Loading a
+`Card` is the one description of that format; training writes it, the daemon refuses what breaks it. Loading a
 bundle checks the hash of every file; `pool.open_model` then proves shape, operators and golden scores on this
 machine. Nothing here imports an inference runtime.
 """
@@ -31,7 +31,7 @@ DEFAULT_BUNDLE = "neu-fast"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Golden:
-    """Generated tiles with what the model must make of them.
+    """Generated tiles with the logits that the model must give for them.
 
     Attributes:
         tiles: (N, tile_px, tile_px) uint8.

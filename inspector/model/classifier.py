@@ -1,8 +1,8 @@
 """The int8 network of a bundle, one interpreter per worker, held to what its card says.
 
-`Classifier` scores tiles one after another on one interpreter. Softmax, thresholds and verdicts are `decision`'s
-business: what leaves here are logits as the network gave them. That a bundle scores here as it scored in training is
-proven in `golden`; `pool` shares the tiles of a frame among several classifiers.
+`Classifier` scores tiles one after another on one interpreter. It returns logits as the network gave them; softmax,
+thresholds and verdicts belong to `decision`. `golden` proves that a bundle scores here as it scored in training; `pool`
+shares the tiles of a frame among several classifiers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Classifier:
         maps: Read class activation maps, too, which boxes may be read from; deciding does not need them.
 
     Raises:
-        BundleError: The file is no model this runtime can run, or its input or outputs are not what the card says.
+        BundleError: This runtime cannot run the file, or its input or outputs are not what the card says.
     """
 
     def __init__(self, bundle: Bundle, runtime: str | None = None, maps: bool = True) -> None:
@@ -51,7 +51,7 @@ class Classifier:
         return {role: raw[name] for role, name in names.items()}
 
     def invoke_only(self, inputs: Sequence[Pixels]) -> Predictions:
-        """Score inputs that are prepared already, reading nothing but the logits: the bench's yardstick."""
+        """Score prepared inputs and read the logits only: the yardstick of `bench`."""
         logits = []
         for tensor in inputs:
             self._network.invoke(tensor)

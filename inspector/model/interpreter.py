@@ -1,7 +1,7 @@
 """An int8 file on LiteRT (tflite-runtime where that is what is installed): tiles in, outputs by name.
 
-Any such file opens, with or without a card: training runs its files before they have one, through the same lines as the
-daemon. Whether a file is what its card says is `classifier`'s business, what its numbers mean `inspection.decision`'s.
+Any such file opens, with or without a card: training runs its files before they have one, through the same code as the
+daemon. `classifier` checks a file against its card; `inspection.decision` knows what its numbers mean.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def load_runtime(name: str | None = None) -> tuple[str, Callable[..., Any]]:
 
 @contextmanager
 def _without_greeting() -> Iterator[None]:
-    """Keep the runtime's "INFO: Created ... delegate" off standard error; everything else written meanwhile comes out.
+    """Keep the runtime's "INFO: Created ... delegate" off standard error; everything else still comes out.
 
     LiteRT writes it past every log level (`TFLITE_LOG_PROD_ONCE` in its XNNPACK delegate provider).
     """
@@ -84,7 +84,7 @@ class Tensor:
 
     @staticmethod
     def of(detail: dict[str, Any]) -> Tensor:
-        """Return what the runtime tells of a tensor."""
+        """Return the runtime's description of a tensor."""
         scale, zero_point = detail["quantization"]
         shape, dtype = tuple(int(side) for side in detail["shape"]), np.dtype(detail["dtype"]).name
         return Tensor(int(detail["index"]), shape, dtype, float(scale), int(zero_point))
@@ -132,7 +132,7 @@ class Int8Network:
         return [detail["name"] for detail in details if np.issubdtype(detail["dtype"], np.floating)]
 
     def invoke(self, prepared: Pixels) -> None:
-        """Run one input that is prepared already, (S, S) or what reshapes to the file's input."""
+        """Run one prepared input, (S, S) or what reshapes to the file's input."""
         tensor = self.inputs[0]
         self._interpreter.set_tensor(tensor.index, prepared.reshape(tensor.shape))
         self._interpreter.invoke()

@@ -35,7 +35,7 @@ def open_model(bundle: Bundle, workers: int, runtime: str | None = None) -> tupl
 class WorkerPool:
     """Shares the tiles of a frame among worker threads and puts the rows back in order.
 
-    May be called from several threads at once: chunks of frames queue up first come, first served. `busy_s` tells how
+    May be called from several threads at once: chunks of frames queue up first come, first served. `busy_s` is how
     long each worker has been scoring, seconds.
     """
 

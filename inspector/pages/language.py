@@ -1,4 +1,4 @@
-"""In which language a page speaks: its texts, and how it writes numbers, sizes and times.
+"""The language of a page: its texts, and how it writes numbers, sizes and times.
 
 A browser says which languages its user reads; there is no key for it, because one station serves people of several.
 Texts from elsewhere (names, paths, errors, labels of a bundle) stay as they are, so that they can be searched for.

@@ -1,6 +1,6 @@
 """How a page is made: a template of Jinja2, in which every value is text unless a template says otherwise.
 
-Templates lie in `templates/` beside the module that fills them, their catalogues in `locale/`. A value that a template
+Templates are in `templates/` beside the module that fills them, their catalogues in `locale/`. A value that a template
 names and does not get is an error.
 """
 

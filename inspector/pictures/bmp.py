@@ -11,7 +11,7 @@ def parse_bmp(data: bytes) -> Header:
     """Return the header of a BMP.
 
     Raises:
-        Refusal: It is damaged, or of a kind that is not taken.
+        Refusal: It is damaged, or of a kind that is not supported.
     """
     if len(data) < 54:
         raise unreadable(f"truncated BMP: {len(data)} bytes")

@@ -1,4 +1,4 @@
-"""Decodes a picture in a process of its own, whose memory and time are bounded: for what nobody vouches for.
+"""Decodes a picture in a process of its own, whose memory and time are bounded: for pictures of unknown origin.
 
 A picture that kills its decoder, or needs more than it may have, costs that process and nothing else. What comes back
 is what `decode_picture` gives, or its refusal. The child arms no crash points and inherits no limit of the station.
@@ -32,7 +32,7 @@ def decode_in_child(data: bytes, *, name: str, max_px: int, full_scale: int | No
     """Decode one still picture in a child process; arguments and result as of `decode_picture`.
 
     Raises:
-        PictureError: As `decode_picture` says; `deadly` if the child died or took too long over it.
+        PictureError: As `decode_picture`; `deadly` if the child died or took too long over it.
     """
     order = json.dumps({"name": name, "max_px": max_px, "full_scale": full_scale}).encode()
     environ = {key: value for key, value in os.environ.items() if not key.startswith("INSPECTOR_")}

@@ -6,7 +6,7 @@ part. EXIF and TIFF orientation are ignored, so boxes are in the pixels that the
 are applied, 16 bits become 8 by a fixed rule, never by the picture's own minimum and maximum.
 
 What is not found: a whole file in which bytes differ. 295 of 300 one-byte flips of a JPEG decode to another picture
-without a word; only PNG and deflated TIFF carry checksums.
+without an error; only PNG and deflated TIFF carry checksums.
 """
 
 from __future__ import annotations

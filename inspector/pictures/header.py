@@ -27,7 +27,7 @@ def unreadable(message: str) -> Refusal:
 
 
 def unsupported(message: str) -> Refusal:
-    """Return the refusal of a picture that may be whole, but is of a kind that is not taken."""
+    """Return the refusal of a picture that may be whole, but is of a kind that is not supported."""
     return Refusal(Cause.UNSUPPORTED, message)
 
 
@@ -38,7 +38,7 @@ class Header:
     Attributes:
         pixel_bytes: Bytes a pixel while it is decoded: channels times depth, also of those that are dropped.
         coded: What OpenCV is given: the file, or the same pixels under a header that it reads faithfully.
-        grey: The first channel says it all (grey with alpha).
+        grey: The first channel is enough (grey with alpha).
         finish: What is left to do with the decoded array.
     """
 

@@ -20,7 +20,7 @@ def parse_jpeg(data: bytes) -> Header:
     """Return the header of a JPEG, after following its markers to the end.
 
     Raises:
-        Refusal: It is damaged, or of a kind that is not taken.
+        Refusal: It is damaged, or of a kind that is not supported.
     """
     width = height = components = scans = 0
     sequential = False

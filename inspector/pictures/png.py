@@ -16,7 +16,7 @@ def parse_png(data: bytes) -> Header:
     """Return the header of a PNG, after checking every chunk.
 
     Raises:
-        Refusal: It is damaged, or of a kind that is not taken.
+        Refusal: It is damaged, or of a kind that is not supported.
     """
     header: Header | None = None
     for name, body in _png_chunks(data):

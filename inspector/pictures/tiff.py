@@ -28,7 +28,7 @@ def parse_tiff(data: bytes) -> Header:
     """Return the header of a TIFF, after checking every strip or tile.
 
     Raises:
-        Refusal: It is damaged, or of a kind that is not taken.
+        Refusal: It is damaged, or of a kind that is not supported.
     """
     tags = _TiffTags(data)
     width, height = tags.number(256), tags.number(257)

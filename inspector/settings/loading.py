@@ -26,7 +26,7 @@ from inspector.settings.source import SOURCE_KINDS
 
 ENV_PREFIX = "INSPECTOR_"
 RESERVED_ENV = frozenset({"INSPECTOR_TEST_DATA", "INSPECTOR_TRAINING_DATA", "INSPECTOR_CRASH_AT"})
-"""Variables with the prefix that are no configuration: folders of pictures, and where `faults` ends the process."""
+"""Variables with the prefix that are not configuration: folders of pictures, and where `faults` ends the process."""
 CREDENTIALS = {
     "mqtt.password": "mqtt.password_file",
     "mqtt.key": "mqtt.key_file",
@@ -46,7 +46,7 @@ class Loaded:
         settings: What is configured.
         origins: The file, `env NAME`, `credential NAME`, `command line` or `default`.
         path: The file.
-        unused: Names of values that were given and that no part of the station looks at.
+        unused: Names of given values that no part of the station uses.
     """
 
     settings: Settings
@@ -56,7 +56,7 @@ class Loaded:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences for people: what is passed over now and will be refused by the next release."""
+        """Sentences for people: what is ignored now and will be refused by the next release."""
         return tuple(
             f"{self.origins[name]}: {name}: kind = {self.settings.source.kind!r} does not use this key,"
             " and the next release refuses it"

@@ -28,7 +28,7 @@ def state_folder(settings: Settings, environ: Mapping[str, str] = os.environ, un
     Args:
         settings: The configuration.
         environ: Environment.
-        unit_file: For a command that looks after what a unit has stored: where its configuration was read. A station's
+        unit_file: For a command that works on what a unit has stored: where its configuration was read. A station's
             file in /etc/inspector then means the folder that systemd gives its unit.
     """
     if settings.store.path is not None:
@@ -49,7 +49,7 @@ def find_credential(name: str, path: Path | None, environ: Mapping[str, str]) ->
     if path is None or not is_station_file(path):
         return None
     for store in CREDENTIAL_STORES:
-        with suppress(PermissionError):  # the stores are root's: for anybody else there is nothing in them
+        with suppress(PermissionError):  # the stores are root's: they seem empty to other users
             if (file := store / f"inspector.{path.stem}.{name}").is_file():
                 return file
     return None

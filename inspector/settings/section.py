@@ -1,4 +1,4 @@
-"""What every section of the configuration is: frozen, and without a key that is not declared."""
+"""What every section of the configuration is: frozen, and without undeclared keys."""
 
 from __future__ import annotations
 

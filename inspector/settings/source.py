@@ -1,6 +1,6 @@
 """The section `[source]`: one class of options for each `kind`, with the keys that this kind uses and no others.
 
-A source is given the options of its own kind. A key that only another kind uses is passed over with a warning; the next
+A source is given the options of its own kind. A key that only another kind uses is ignored with a warning; the next
 release refuses it.
 """
 

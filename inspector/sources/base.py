@@ -1,4 +1,4 @@
-"""What every source is: something that is read, told what is done, and closed. `reader` runs it on a thread of its own.
+"""What every source is: it is read, hears which items are done, and is closed. `reader` runs it on a thread of its own.
 
 A source opens its device on the first `read` and again after every `SourceError`; waiting between tries is the
 reader's business, so no source sleeps or retries by itself.
@@ -15,7 +15,7 @@ from inspector.clock import Clock
 from inspector.frame import Frame, Gap
 
 READ_TIMEOUT_S = 0.5
-"""Longest time that `read` may block without saying anything: progress and shutdown are looked at in between."""
+"""Longest time that `read` may block without returning: progress and shutdown are checked in between."""
 
 
 class Policy(StrEnum):
@@ -41,7 +41,7 @@ class Ledger(Protocol):
         ...
 
     def suspects(self) -> dict[str, int]:
-        """Return the files that were in work when the process died, and how often that happened."""
+        """Return the files that were being worked on when the process died, and how often that happened."""
         ...
 
     def starting(self, source_key: str) -> None:
@@ -103,7 +103,7 @@ class FrameSource(Protocol):
 
 
 class NoLedger:
-    """A ledger for looks without a store: nothing is done, nothing is noted."""
+    """A ledger for reading without a store: nothing is done, nothing is noted."""
 
     def is_done(self, source_key: str, size_bytes: int, mtime_ns: int) -> bool:
         """Say no."""

@@ -51,7 +51,7 @@ class Stream(Protocol):
     """An open live camera."""
 
     def next_picture(self) -> Pixels | PictureError:
-        """Return the next picture, or why one that came cannot be used; blocks for `read_timeout_s` at most.
+        """Return the next picture, or why a picture cannot be used; blocks for `read_timeout_s` at most.
 
         Raises:
             SourceError: The camera stopped delivering.
@@ -71,7 +71,7 @@ class LiveCamera:
     """Reads a camera as fast as it delivers; each opening is an epoch.
 
     A camera that sends the same picture `frozen_frames` times in a row is frozen: from then on its frames are a gap,
-    said when it is noticed, and again, with how many frames were missing, when it ends.
+    reported when it is noticed, and again, with the number of missing frames, when it ends.
 
     Args:
         options: The section `[source]`.
@@ -90,7 +90,7 @@ class LiveCamera:
         self._context = context
         self._open_stream = open_stream
         self._stream: Stream | None = None
-        self._busy = threading.Lock()  # held by `read`; whoever holds it may close the stream
+        self._busy = threading.Lock()  # held by `read`; its holder may close the stream
         self._closed = threading.Event()
         self._pending: deque[Frame | SourceError] = deque()
         self._epoch = self._next_frame_id = 0
@@ -184,7 +184,7 @@ class LiveCamera:
         )
 
     def _note_picture(self, frame: Frame) -> Frame | Gap | None:
-        """Pass the frame on unless it is one too many of the same."""
+        """Return the frame unless it is one too many of the same picture."""
         limit = self._options.frozen_frames
         if self._last is None or not _same_pixels(self._last, frame.pixels):
             was_frozen = bool(limit) and self._same >= limit
@@ -214,5 +214,5 @@ class LiveCamera:
 
 
 def _same_pixels(one: Pixels, other: Pixels) -> bool:
-    # A few rows tell living pictures apart; only then all of them.
+    # A few rows are enough to distinguish living pictures; compare all of them only if those are equal.
     return one.shape == other.shape and np.array_equal(one[::61], other[::61]) and np.array_equal(one, other)

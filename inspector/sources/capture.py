@@ -1,10 +1,10 @@
 """Streams that OpenCV opens: V4L2 devices, RTSP and other URLs, and video files for `video`.
 
-FFmpeg is named as the backend, gets its time-outs when it opens, and may use no protocol but the one that was asked
-for. `isOpened()` stays true when a camera has died, so only a frame proves that it lives.
+FFmpeg is named as the backend, gets its time-outs when it opens, and may use only the protocol of the URL. `isOpened()`
+stays true when a camera has died, so only a frame proves that it lives.
 
-What cannot be seen: a picture that H.264 concealed after packet loss cannot be told from a good one (use
-`rtsp_transport = "tcp"`); a stream that changes its size in the middle is scaled by FFmpeg to the size it began with.
+What cannot be seen: a picture that H.264 concealed after packet loss looks like a good one (use
+`rtsp_transport = "tcp"`); FFmpeg scales a stream that changes its size in the middle to the size it began with.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def open_device(options: CameraOptions, clock: Clock) -> CaptureStream:
     """Open a V4L2 device by its number or path.
 
     Raises:
-        SourceError: It is not there, not ours to use, in use, or sends more pixels than allowed.
+        SourceError: It is not there, not accessible, in use, or sends more pixels than allowed.
     """
     path = options.path
     device = Path(f"/dev/video{path}" if path.isdecimal() else path)

@@ -1,6 +1,6 @@
 """Where lines come from: a FIFO, a file, a TCP or Unix socket or standard input, opened and read byte by byte.
 
-What is not done: no byte is understood here (`framing` does), and nothing is tried again (`reader` does).
+What is not done: no byte is interpreted here (`framing` does that), and nothing is retried (`reader` does that).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Channel:
             return None
 
     def close(self) -> None:
-        """Let the writer know that nobody reads."""
+        """Close the reading end, so that the writer notices."""
         if self.owner is not None:
             self.owner.close()
 
@@ -123,7 +123,7 @@ class Incoming:
 
     def _receive(self, view: memoryview) -> Generator[None, None, int]:
         try:
-            # Once closed a stream ends here, as nobody sends again what came of it; the frame of a file is made full.
+            # Once closed, a stream ends here, because what came of it will not come again; a file's frame is completed.
             while not self._is_over():
                 if (count := self.channel.read_into(view)) is not None:
                     return count

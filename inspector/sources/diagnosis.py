@@ -1,4 +1,4 @@
-"""Why a camera that FFmpeg could not open sends nothing: FFmpeg does not say, so the camera is asked once more."""
+"""Why FFmpeg could not open a camera: FFmpeg does not report it, so the camera is asked once more."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 ledger says what is finished, so neither a restart nor a second event repeats or skips a file; a file that is written
 again under its name is another picture.
 
-What is not done: nothing waits or retries here (`reader` does), and no file is changed before `done` names it.
+What is not done: nothing waits or retries here (`reader` does that), and no file is changed before `done` names it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class FolderSource:
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether the folder was looked through to its end and every file found was delivered; a replay ends then."""
+        """Whether the folder was scanned to its end and every file found was delivered; a replay ends then."""
         return self._finder.is_caught_up
 
     def read(self) -> Frame | Gap | None:

@@ -1,4 +1,4 @@
-"""A file in the watched folder, as it was when it was last looked at. No file is opened here."""
+"""A file in the watched folder, as it was at the last look. No file is opened here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FoundFile:
         root: The folder, without links.
         path: Below the root, as the file system spells it.
         key: The same as text that can be stored and sent.
-        stamp: Size and time when it was last looked at.
+        stamp: Size and time at the last look.
         ready_s: When it counts as finished if it stays as it is, on `Clock.monotonic`.
         closed: Its writer closed it.
         tries: Failed reads.

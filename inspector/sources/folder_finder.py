@@ -1,9 +1,9 @@
 """Finds the pictures of a watched folder: each finished file once, oldest first. Nothing is opened or decoded here.
 
 A file is ready a moment after the kernel said that its writer closed it or moved it in, or when two looks `settle_s`
-apart saw the same size and time. Hints (`folder_hints`) only make it fast; scans find every file. What is finished or
-in work (`folder_work`) is passed over. What a process finished and could not put away before it died is put away by the
-scan of the next one.
+apart saw the same size and time. Hints (`folder_hints`) only make it fast; scans find every file. Files that are
+finished or being worked on (`folder_work`) are skipped. If a process died before it could put a finished file away, the
+scan of the next one does.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Finder:
     Args:
         options: The section `[source]`.
         clock: Time.
-        work: What is in work or finished.
+        work: The files that are being worked on, or finished.
         finished: What becomes of finished files.
         changed: Guards the hints, and is notified when one comes.
     """
@@ -75,7 +75,7 @@ class Finder:
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether the folder was looked through to its end and every file found was delivered."""
+        """Whether the folder was scanned to its end and every file found was delivered."""
         return self._scanned_once and not (self._waiting or self._ready or self._settling or self._more or self._scan)
 
     def has_news(self) -> bool:
@@ -93,7 +93,7 @@ class Finder:
     # The folder itself
 
     def check(self) -> tuple[int, int] | None:
-        """Look whether the folder is there.
+        """Check whether the folder is there.
 
         Returns:
             None if it is the one that was opened; else what to `open`.
@@ -216,7 +216,7 @@ class Finder:
         for path, relative in self._walk.files(root):
             if (stamp := stamp_of(path)) is not None:
                 key = key_of(relative)
-                mark = hash((key, stamp))  # 64 bits: enough to tell files from each other, small for very many
+                mark = hash((key, stamp))  # 64 bits: enough to distinguish files, small for very many
                 if mark in self._known_done or self._work.is_taken(key, stamp):
                     if not self._work.is_begun(key, stamp):
                         if mark not in self._known_done:  # finished by a process that died before it put it away

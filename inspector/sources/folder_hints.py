@@ -1,7 +1,7 @@
 """Hints that a file is complete: the kernel says when a writer closed it or moved it in (inotify).
 
-They only make the folder fast. File systems that send none (NFS, SMB), queues that overflow and watches that the system
-refuses are covered by scans; a hint that is lost costs `rescan_s`.
+They only make the folder fast. Scans cover file systems that send none (NFS, SMB), queues that overflow and watches
+that the system refuses; a lost hint costs `rescan_s`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Hints:
         return len(self._paths)
 
     def start(self, root: str) -> None:
-        """Watch a folder; where the system refuses, there are no hints, with a warning."""
+        """Watch a folder; if the system refuses, warn and go without hints."""
         try:
             observer = InotifyObserver(generate_full_events=True)
         except OSError as exc:
@@ -80,7 +80,7 @@ class Hints:
         return list(paths)
 
     def stop(self) -> None:
-        """Watch no more, and forget what came; `start` may follow."""
+        """Stop watching, and forget what came; `start` may follow."""
         with self._changed:
             observer, self._observer = self._observer, None
             self._paths.clear()
@@ -89,7 +89,7 @@ class Hints:
             observer.join()
 
     def close(self) -> None:
-        """Stop for good; a `start` that is under way on another thread leaves nothing behind."""
+        """Stop for good; a `start` in progress on another thread leaves nothing behind."""
         with self._changed:
             self._closed = True
         self.stop()

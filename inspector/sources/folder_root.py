@@ -1,6 +1,6 @@
 """The watched folder itself: that it is there, mounted, and still the one that was opened.
 
-Being blind must not look like being idle: under a mount point that went lies an empty folder.
+Blind must not look idle: under a lost mount there is an empty folder.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from inspector.errors import SourceError
 
 
 class WatchedFolder:
-    """One folder, told from any other that may lie at its path.
+    """One folder, distinguished from any other at the same path.
 
     Args:
         path: As it is configured.
@@ -35,7 +35,7 @@ class WatchedFolder:
         return self._id is not None
 
     def look(self) -> tuple[int, int]:
-        """Return what tells this folder from any other.
+        """Return what distinguishes this folder from any other.
 
         Raises:
             SourceError: It is not there, cannot be read, or is another one than was opened.

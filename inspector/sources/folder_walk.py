@@ -21,7 +21,7 @@ _log = structlog.get_logger("folder")
 
 
 class Walk:
-    """Goes through a folder, and says of a path whether the walk would come by it.
+    """Goes through a folder, and says whether the walk would find a path.
 
     Args:
         options: The section `[source]`.

@@ -130,7 +130,7 @@ def play_pgm(incoming: Incoming, cutter: FrameCutter) -> Items:
     """Yield the frames of PGM pictures (P5, 8 bits) end to end: their lines are one stream.
 
     Raises:
-        Malformed: What came is no such picture, or has another width than the one before.
+        Malformed: The bytes are not such a picture, or its width differs from the previous one.
         Broken: The stream ended in a picture.
     """
     while (yield from incoming.skip_white()):
@@ -143,7 +143,7 @@ def play_y4m(incoming: Incoming, cutter: FrameCutter) -> Items:
     """Yield the frames of a Y4M stream (8 bits, mono or 4:2:0): the lines of its luma are one stream.
 
     Raises:
-        Malformed: What came is no such stream.
+        Malformed: The bytes are not such a stream.
         Broken: The stream ended in a picture.
     """
     line = yield from incoming.read_line()

@@ -1,14 +1,14 @@
 """Line-scan streams: raw grey lines, or PGM or Y4M pictures end to end, cut into overlapping frames.
 
-Read from a FIFO, a file, a TCP or Unix socket or standard input: whatever `ffmpeg`, GStreamer or a grabber's own tool
-writes. Nothing is dropped: while the inspection is busy nothing is read, and the writer waits.
+They are read from a FIFO, a file, a TCP or Unix socket or standard input, to which `ffmpeg`, GStreamer or a grabber's
+own tool writes. Nothing is dropped: while the inspection is busy nothing is read, and the writer waits.
 
 A frame ends where its last line ends. When the stream ends in the middle, the whole lines that came are a last, shorter
 frame, and what was left of a broken line is a gap. When the source is closed in the middle, whole lines are not lost
 either. The next connection starts a new epoch at line 0 of its own, so no remainder ever shears the picture.
 
-What cannot be seen: a FIFO does not tell one writer from the next if the second opens it before the end of the first
-was read. Where a writer of raw lines may die in mid-line and be back within milliseconds, use a socket, or PGM.
+What cannot be seen: a FIFO does not distinguish one writer from the next if the second opens it before the end of the
+first was read. If a writer of raw lines may die in mid-line and return within milliseconds, use a socket, or PGM.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from inspector.sources.framing import FrameCutter, Items, play_pgm, play_raw, pl
 
 
 class LinesSource:
-    """Cuts a stream of lines into frames of `frame_lines`, of which the first `overlap_lines` repeat the frame before.
+    """Cuts a stream of lines into frames of `frame_lines`; the first `overlap_lines` repeat the previous frame.
 
     Args:
         options: The section `[source]`.
         context: Time and epochs.
 
     Raises:
-        ConfigError: The address is none, or a frame would have more pixels than allowed.
+        ConfigError: Not an address, or a frame would have more pixels than allowed.
     """
 
     policy = Policy.LOSSLESS
@@ -46,7 +46,7 @@ class LinesSource:
         self.description = "lines from standard input" if options.path == "-" else f"lines from {options.path}"
         self._options = options
         self._context = context
-        self._busy = threading.Lock()  # held by `read`; whoever holds it may close the channel
+        self._busy = threading.Lock()  # held by `read`; its holder may close the channel
         self._closed = threading.Event()
         self._incoming: Incoming | None = None
         self._items: Items | None = None
@@ -95,10 +95,10 @@ class LinesSource:
             self._release()
             raise
         except SourceError:
-            self._items = None  # no epoch could be had; what was read waits for the next try
+            self._items = None  # no epoch was allocated; what was read waits for the next try
             raise
         except Malformed as exc:
-            self._release()  # a writer to a FIFO is told, too: what follows makes no sense
+            self._release()  # the writer to a FIFO must notice too: what follows makes no sense
             raise SourceError(f"{self.description}: {exc}") from exc
         except OSError as exc:
             self._release()

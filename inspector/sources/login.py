@@ -1,6 +1,6 @@
 """The login of a camera: read from its file, and the answer to the camera's challenge (basic, digest).
 
-The password is in no message of an error; what is returned here goes to the camera alone.
+No error message contains the password; what is returned here goes to the camera alone.
 """
 
 from __future__ import annotations

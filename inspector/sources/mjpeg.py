@@ -1,8 +1,8 @@
 """Motion JPEG over HTTP: a multipart stream of which each part is one picture.
 
-It is read here and not by FFmpeg: of a part that was cut in half FFmpeg makes a picture whose lower rows are the
-previous frame, and calls it good. Each part is decoded strictly instead, or becomes a gap. The pictures may change
-their size. A URL that sends a video instead is handed on to FFmpeg (`capture`).
+It is read here and not by FFmpeg: from a part that was cut in half FFmpeg makes a picture whose lower rows are the
+previous frame, and reports no error. Here each part is decoded strictly, or becomes a gap. The pictures may change
+their size. A URL that sends a video instead is passed on to FFmpeg (`capture`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Puts finished and refused files away as the settings say: keeps, moves or deletes them. No file is ever replaced.
 
-What is not done: nothing is decided here. A file is finished when its messages are committed, and the caller knows.
+What is not done: nothing is decided here. A file is finished when its messages are committed, which the caller knows.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The two ways from a source to the inspection: `Mailbox` (live, newest wins) and `FrameQueue` (lossless, waits).
 
-Neither loses a gap. A mailbox turns every frame it drops into a gap, so what was not seen is always said.
+Neither loses a gap. A mailbox turns every frame it drops into a gap, so what was not seen is always reported.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol
 from inspector.frame import Cause, Frame, Gap
 
 MAX_GAPS = 256
-"""Gaps kept by a mailbox whose reader is stuck; then each is merged into the last of its cause, so it never grows."""
+"""Gaps that a mailbox keeps while its reader is stuck; further ones are merged into the last one of their cause."""
 
 
 class ItemQueue(Protocol):
@@ -112,7 +112,7 @@ class FrameQueue:
         self._closed = False
 
     def put(self, item: Frame | Gap) -> int:
-        """Wait for room; once closed, nothing of a file is taken any more: it was never done, so it is read again."""
+        """Wait for room; once closed, take nothing more of a file: it is not done, so it will be read again."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._items) < self._capacity or self._closed)
             if not self._closed or item.source_key is None:

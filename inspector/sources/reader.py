@@ -1,4 +1,4 @@
-"""Runs a source on a thread of its own: reads, hands over, waits after failures, and says what was missed meanwhile."""
+"""Runs a source on a thread of its own: reads, hands over, waits after failures, and reports what was missed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Reader:
         started: A first read has returned.
         progress_mono_s: When the source last answered, with an item or with nothing to do.
         item_mono_s: When the last item came.
-        failure: What ended the thread against its will.
+        failure: The error that ended the thread.
     """
 
     def __init__(

@@ -14,5 +14,5 @@ def shown_url(url: SplitResult) -> str:
 
 
 def sent_url(url: SplitResult) -> SplitResult:
-    """Return the URL as it is sent: what is no URL text is encoded, what is encoded stays."""
+    """Percent-encode characters that a URL may not contain; existing escapes are kept."""
     return url._replace(path=quote(url.path, safe=_URL_SAFE), query=quote(url.query, safe=_URL_SAFE))

@@ -1,1 +1,1 @@
-"""What the station shows of itself: metrics, health with its reason, and the word to systemd."""
+"""What the station shows of itself: metrics, health with its reason, and its state to systemd."""

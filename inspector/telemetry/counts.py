@@ -1,4 +1,4 @@
-"""The present values of the metrics, read from the metric objects, for whatever shows them to a person.
+"""The present values of the metrics, read from the metric objects, for pages and screens.
 
 A metric that is renamed, or gets another label, is an error here and not a 0 on a page. Prometheus reads the registry.
 """
@@ -37,7 +37,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the metrics stand at. Mappings hold only what is above 0, the largest first.
+    """The values of the metrics. Mappings hold only what is above 0, the largest first.
 
     Attributes:
         captured: Frames that the source delivered.
@@ -79,7 +79,7 @@ class Counts:
 
     @classmethod
     def of(cls, metrics: Metrics) -> Self:
-        """Return the values of now."""
+        """Return the present values."""
         return cls(
             captured=total(metrics.frames_captured),
             frames=split(metrics.frames, "outcome"),

@@ -1,6 +1,6 @@
-"""Whether the station sees: one pure rule from facts to a state with a reason, and a small memory of since when.
+"""Whether the station sees: one pure rule from facts to a state with a reason, and the start of that state.
 
-Blind is never clean: whatever keeps the surface from being inspected makes `blind`. What only endangers delivery or
+Blind is never clean: what prevents the inspection of the surface makes `blind`. What only endangers delivery or
 trust makes `degraded`.
 """
 
@@ -19,18 +19,18 @@ State = Literal["starting", "ok", "degraded", "blind", "idle", "paused"]
 
 
 VALID_FOR = timedelta(seconds=15)
-"""Health that was not renewed for this long is worth nothing: three periods of renewal."""
+"""Health that was not renewed for this long is invalid: three periods of renewal."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthLimits:
-    """From where on a fact counts.
+    """The limits of the rule.
 
     Attributes:
         blind_frames: This many frames in a row that could not be inspected make a stream blind.
         idle_after_s: Without a frame for longer, a live source is blind and any other idle.
         outbox_share: A fuller outbox is reported.
-        min_tiles: Fewer recent tiles say nothing about the domain.
+        min_tiles: With fewer recent tiles the domain is not judged.
         off_domain_share: With more unknown tiles than this the surface is foreign to the model.
         dropped_share: With more dropped frames than this the station falls behind.
     """
@@ -48,12 +48,12 @@ class Facts:
     """What the parts of the daemon know.
 
     Attributes:
-        started: The first read has returned.
+        started: Whether the first read has returned.
         source_reason: Why the source is down, or None.
         source_ended: It will never deliver again.
         idle_s: Seconds since the last frame or gap.
         missed_frames: Frames in a row that could not be inspected.
-        missed_cause: Why the last one could not; a frozen camera is known after `frozen_frames` and says it once.
+        missed_cause: Why the last one could not; a frozen camera is noticed after `frozen_frames` and reported once.
         store_reason: Why nothing can be committed, or None.
         broker_reason: Why there is no broker, or None.
         outbox_share: Filling of the outbox, 0 to 1.
@@ -79,7 +79,7 @@ class Facts:
 
 
 def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]:
-    """Return the state and, unless it is `ok`, the reason: a word, and after a colon what a person should know."""
+    """Return the state and, unless it is `ok`, the reason: a word, and after a colon the details for a person."""
     if facts.store_reason:
         return "blind", f"store: {facts.store_reason}"
     if facts.source_reason:
@@ -108,7 +108,7 @@ def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]
 
 
 class HealthBoard:
-    """The present state, since when, as a message. One writer, any readers.
+    """The present state and its start, as a message. One writer, any number of readers.
 
     Args:
         station: site/line/name.

@@ -23,7 +23,7 @@ class Notifier:
         self.watchdog_s = period_us / 1e6 if period_us and mine else None
 
     def send(self, *lines: str) -> None:
-        """Send assignments such as `READY=1`; a supervisor that is not there is nobody's error."""
+        """Send assignments such as `READY=1`; without a supervisor this does nothing."""
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
@@ -35,7 +35,7 @@ class Notifier:
             channel.sendall("\n".join(lines).encode())
 
     def ready(self, status: str) -> None:
-        """Say that start-up, or a reload, is finished."""
+        """Report that start-up, or a reload, is finished."""
         self.send("READY=1", f"STATUS={status}")
 
     def status(self, text: str) -> None:
@@ -47,9 +47,9 @@ class Notifier:
         self.send("WATCHDOG=1")
 
     def reloading(self) -> None:
-        """Say that a reload begins."""
+        """Report that a reload begins."""
         self.send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """Say that the process ends on purpose."""
+        """Report that the process ends on purpose."""
         self.send("STOPPING=1")

@@ -1,1 +1,1 @@
-"""Inspections and gaps in order, messages out: what is one defect, what asks for a person; as pure as `inspection`."""
+"""Inspections and gaps in order, messages out: what is one defect, what needs a person; as pure as `inspection`."""

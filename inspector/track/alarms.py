@@ -1,4 +1,4 @@
-"""Which defects ask for a person: severity, N of M, and the limit that holds repeated alarms back."""
+"""Which defects need a person: severity, N of M, and the limit that holds repeated alarms back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from inspector.track.state import LimitState, TrackState
 def judge_alarm(
     state: TrackState, defect: Defect, defect_id: str, frame: Frame, rules: TrackRules
 ) -> tuple[TrackState, bool, Why, list[Draft]]:
-    """Return the next state, whether the defect is an alarm, why, and the messages that leave because of it."""
+    """Return the next state, whether the defect is an alarm, why, and the messages that result."""
     label, severity, now = defect.label, rules.severity[defect.label], frame.captured_at
     hits = sum(label in labels for labels in state.recent)
 
@@ -53,7 +53,7 @@ def judge_alarm(
 def flush_limits(
     state: TrackState, now: datetime, rules: TrackRules, tick: bool = False, final: bool = False
 ) -> tuple[TrackState, list[Draft]]:
-    """Close the windows of the limiter that are over, and report what each held back."""
+    """Close the windows of the limiter that have passed, and report what each held back."""
     drafts, limits = list[Draft](), dict[str, LimitState]()
     for label, limit in state.limits.items():
         if tick and limit.ticked is None:

@@ -1,4 +1,4 @@
-"""What is said of a defect, a frame, a gap: the bodies of the messages."""
+"""The bodies of the messages on a defect, a frame, a gap."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
 
 MESSAGES_LOST = "messages_lost"
-"""The cause in `coverage` that is no `frame.Cause`: something was inspected, and not delivered."""
+"""The cause in `coverage` that is not a `frame.Cause`: something was inspected, but not delivered."""
 NO_EVIDENCE = Evidence(sha256=None, url=None)
 
 
 def why_of(why: Why, defect: Defect, rules: TrackRules) -> Why:
-    """Return `why` with the figures of `defect`, which need not be the finding that the rule was asked about."""
+    """Return `why` with the figures of `defect`, which may be another finding than the one that was judged."""
     threshold = rules.thresholds.get(defect.label, why.threshold)  # of a bundle before, for a defect open at its end
     update: dict[str, Any] = {
         "threshold": threshold,
@@ -70,18 +70,18 @@ def common_fields(
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A defect as a frame leaves it: what a message of it says.
+    """A defect after a frame: what its message says.
 
     Attributes:
         defect_id: Its id.
         phase: What the message is about.
-        revision: Messages before this one.
+        revision: Number of previous messages.
         frame: The frame.
         defect: The finding that stands for it.
         box: Where it shows in the frame.
         extent: Where it shows in absolute lines, or None where there are none.
         tiles, frames: Findings so far.
-        alarm: Whether it asks for a person.
+        alarm: Whether it raised an alarm.
         why: The reason.
     """
 
@@ -104,7 +104,7 @@ def scale_fields(extent: Box, head_line: int | None, rules: TrackRules) -> dict[
     Args:
         extent: In absolute lines and pixels across.
         head_line: Line of the coil's head, from which positions count; None: there are no lines.
-        rules: They have the scale.
+        rules: With the scale.
     """
     scale = rules.mm_per_px
     if scale is None:
@@ -209,7 +209,7 @@ def coverage_body(gap: Gap, state: TrackState, rules: TrackRules) -> CoverageMes
 
 
 def lost_body(lost: Lost, state: TrackState, rules: TrackRules) -> CoverageMessage:
-    """Return the message of messages that were lost."""
+    """Return the message on lost messages."""
     moment = to_rfc3339(lost.at)
     names = (MESSAGES_LOST, lost.sink, moment, lost.first_seq, lost.last_seq)
     fields: dict[str, Any] = {"from": moment}

@@ -15,13 +15,13 @@ from inspector.track.state import TrackState
 GAP_JOIN = timedelta(seconds=2)
 """Gaps of one cause that lie this close together, and belong to no file, are one message ..."""
 GAP_MAX = timedelta(seconds=10)
-"""... until the stretch is this long, so that a long overload is told while it lasts."""
+"""... until the stretch is this long, so that a long overload is reported while it lasts."""
 
 
 def take_gap(
     state: TrackState, gap: Gap, rules: TrackRules, frame: Frame | None = None
 ) -> tuple[TrackState, list[Draft]]:
-    """Join the gap to the one before it where both belong together, and say which still it was."""
+    """Join the gap to the previous one if both belong together, and report the still if it was one."""
     drafts: list[Draft] = []
     if gap.identity is not None and rules.frame_messages is not False:
         return state, [Draft(missed_body(state, gap, frame, rules))]
@@ -43,7 +43,7 @@ def take_gap(
 def flush_gaps(
     state: TrackState, now: datetime, rules: TrackRules, final: bool = False
 ) -> tuple[TrackState, list[Draft]]:
-    """Report the gaps that nothing can join any more."""
+    """Report the gaps that no later gap can join."""
     # A clock may be set back: then time differs the other way round.
     ripe = [gap for gap in state.gaps if final or abs(now - gap.until) > GAP_JOIN or abs(now - gap.since) > GAP_MAX]
     if not ripe:

@@ -1,4 +1,4 @@
-"""What neighbouring frames show of the same defect is one defect; stills have each their own."""
+"""What neighbouring frames show of the same defect is one defect; each still has its own defects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OVERLAP_CONTINUES_SHARE = 0.5
 
 
 def track_still(state: TrackState, inspection: Inspection, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
-    """Return the messages of a still: each of its defects is one of its own."""
+    """Return the messages of a still: each of its defects stands alone."""
     frame, drafts, defect_ids = inspection.frame, [], []
     for ordinal, defect in enumerate(inspection.published):
         defect_id = rules.ids.of("defect", frame.identity, ordinal)
@@ -77,7 +77,7 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
 def place_after(place: Place | None, frame: Frame) -> Place | None:
     """Return where the stream is on its coil after this frame; None where it counts no lines.
 
-    A source that counts its lines anew goes on where the coil was: what ran meanwhile is not in it.
+    If a source counts its lines from 0 again, the position continues where the coil was, without what ran in between.
     """
     if frame.first_line is None:
         return place

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from inspector.track.state import TrackState
 
 VERSION = 1
-"""Of the form of the text. A release that cannot read a state begins with an empty one."""
+"""Version of the text's form. A release that cannot read a state begins with an empty one."""
 
 
 @dataclass(frozen=True, slots=True)

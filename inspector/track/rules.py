@@ -26,8 +26,8 @@ class TrackRules:
         alarm_min_severity: Defects below raise none.
         alarm_limit, alarm_limit_s: Alarms per label in that many seconds.
         frame_messages: Per frame; None: for stills only.
-        mm_per_px: Scale, or None while nobody knows it.
-        scale_source: Who knows it.
+        mm_per_px: Scale, or None while it is unknown.
+        scale_source: Where the scale is from.
     """
 
     ids: Ids

@@ -1,7 +1,7 @@
 """The second pure function: inspections and gaps in order, messages out.
 
 One owner calls `track` for one frame after the other. It joins what neighbouring frames show of the same defect,
-decides which defects ask for a person, holds repeated alarms back, and merges gaps. For independent stills it joins
+decides which defects need a person, holds repeated alarms back, and merges gaps. For independent stills it joins
 nothing. It reads no clock: time comes with the items, and with a `Tick` while none arrive.
 """
 
@@ -25,7 +25,7 @@ Item = Inspection | Gap | Lost | CoilChange | Command | Tick
 
 
 def track(state: TrackState, item: Item, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
-    """Return the next state and the messages that `item` gives, in the order in which they must leave."""
+    """Return the next state and the messages that `item` causes, in the order in which they are published."""
     match item:
         case Tick():
             return _take_tick(state, item, rules)
