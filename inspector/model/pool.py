@@ -94,14 +94,17 @@ class WorkerPool:
 
     def _work(self, number: int, classify: Classify) -> None:
         while (job := self._jobs.get()) is not None:
-            tiles, future = job
             started = time.perf_counter()
-            try:
-                future.set_result(classify(tiles))
-            except BaseException as exc:  # noqa: BLE001 - a worker's outermost function: the caller gets it
-                self._failed = exc
-                future.set_exception(exc)
+            self._score(classify, *job)
             self.busy_s[number] += time.perf_counter() - started
+            del job  # its tiles are views of a frame: nobody may keep that until the next one comes
+
+    def _score(self, classify: Classify, tiles: Sequence[Pixels], future: Future[Predictions]) -> None:
+        try:
+            future.set_result(classify(tiles))
+        except BaseException as exc:  # noqa: BLE001 - a worker's outermost function: the caller gets it
+            self._failed = exc
+            future.set_exception(exc)
 
 
 def _joined(parts: Sequence[Predictions]) -> Predictions:

@@ -29,7 +29,7 @@ from inspector.pictures.tiff import parse_tiff
 # What OpenCV would write to stderr is in the PictureError; libjpeg's own line on a damaged picture cannot be silenced.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-MAX_DECODED_BYTES = 128 << 20
+MAX_DECODED_BYTES = 80 << 20
 """Most bytes that a picture may need while it is decoded, in however few it is coded: pixels x channels x depth."""
 
 

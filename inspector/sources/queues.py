@@ -15,6 +15,10 @@ MAX_GAPS = 256
 """Gaps that a mailbox keeps while its reader is stuck; further ones are merged into the last one of their cause."""
 
 
+MAX_UNCOMMITTED_BYTES = 48 << 20
+"""Pixels of frames between source and commit, beyond which a lossless source waits before it decodes the next one."""
+
+
 class ItemQueue(Protocol):
     """One writer, one reader."""
 
@@ -24,6 +28,10 @@ class ItemQueue(Protocol):
 
     def get(self, timeout_s: float) -> Frame | Gap | None:
         """Take the next item, or None after `timeout_s` seconds or when closed and empty."""
+        ...
+
+    def release(self, item: Frame | Gap) -> None:
+        """An item that was taken is committed: its pixels are not needed any more."""
         ...
 
     def close(self) -> None:
@@ -78,6 +86,9 @@ class Mailbox:
             self._changed.wait_for(lambda: self._items or self._closed, timeout_s)
             return self._items.pop(0) if self._items else None
 
+    def release(self, item: Frame | Gap) -> None:
+        """A live camera is read whatever is in work; see `ItemQueue`."""
+
     def close(self) -> None:
         """See `ItemQueue`."""
         with self._changed:
@@ -101,12 +112,18 @@ def _joined(known: Gap, gap: Gap) -> Gap:
 
 
 class FrameQueue:
-    """Keeps order and loses nothing: `put` waits while `capacity` items are inside (back-pressure)."""
+    """Keeps order and loses nothing: `put` waits while `capacity` items are inside (back-pressure).
 
-    def __init__(self, capacity: int) -> None:
+    It also waits, after handing over, until the frames that are not committed yet have less than `most_bytes`: the next
+    picture is decoded only then, so that large pictures follow each other instead of filling the memory together.
+    """
+
+    def __init__(self, capacity: int, most_bytes: int = MAX_UNCOMMITTED_BYTES) -> None:
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1: {capacity}")
         self._capacity = capacity
+        self._most_bytes = most_bytes
+        self._uncommitted_bytes = 0
         self._changed = threading.Condition()
         self._items: deque[Frame | Gap] = deque()
         self._closed = False
@@ -117,8 +134,16 @@ class FrameQueue:
             self._changed.wait_for(lambda: len(self._items) < self._capacity or self._closed)
             if not self._closed or item.source_key is None:
                 self._items.append(item)
+                self._uncommitted_bytes += _bytes_of(item)
                 self._changed.notify_all()
+            self._changed.wait_for(lambda: self._uncommitted_bytes <= self._most_bytes or self._closed)
             return 0
+
+    def release(self, item: Frame | Gap) -> None:
+        """See `ItemQueue`."""
+        with self._changed:
+            self._uncommitted_bytes -= _bytes_of(item)
+            self._changed.notify_all()
 
     def get(self, timeout_s: float) -> Frame | Gap | None:
         """Take the oldest item; see `ItemQueue`."""
@@ -138,3 +163,7 @@ class FrameQueue:
 
     def __len__(self) -> int:
         return len(self._items)
+
+
+def _bytes_of(item: Frame | Gap) -> int:
+    return item.pixels.nbytes if isinstance(item, Frame) else 0

@@ -88,6 +88,7 @@ class Reader:
         tries = 0
         try:
             while not self._stopping.is_set():
+                item: Frame | Gap | None = None  # the previous one holds pixels
                 try:
                     item = self._source.read()
                 except SourceError as exc:

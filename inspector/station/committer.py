@@ -145,6 +145,7 @@ class Committer:
         try:
             while True:
                 self.progress_mono_s = self._clock.monotonic()
+                results: list[Result] = []  # the previous ones hold pixels
                 results = self._results.take(MAX_ENTRIES, TICK_S)
                 if results:
                     self.take(results)

@@ -64,6 +64,7 @@ class Dispatcher:
         self._metrics = metrics
         self._changed = threading.Condition()
         self._results: deque[Result] = deque()
+        self._taken: list[Frame | Gap] = []
         self._draining = threading.Event()
         self._frames = ThreadPoolExecutor(max_workers=depth, thread_name_prefix="frame")
         self._thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
@@ -94,6 +95,8 @@ class Dispatcher:
 
     def take(self, limit: int, timeout_s: float) -> list[Result]:
         """Return finished results from the head, at most `limit`, waiting up to `timeout_s` for the first."""
+        while self._taken:  # whoever comes back has committed what was taken before
+            self._items.release(self._taken.pop())
         with self._changed:
             self._changed.wait_for(lambda: (self._results and self._results[0].ready) or self.finished, timeout_s)
             taken: list[Result] = []
@@ -102,6 +105,7 @@ class Dispatcher:
             if taken:
                 self.progress_mono_s = self._clock.monotonic()
                 self._changed.notify_all()
+            self._taken = [result.item for result in taken]
             return taken
 
     def _run(self) -> None:
@@ -121,6 +125,7 @@ class Dispatcher:
                     self._changed.notify_all()
                 if isinstance(outcome, Future):
                     outcome.add_done_callback(self._wake)
+                del item, outcome  # they hold pixels until the next ones come
             self._frames.shutdown(wait=True)
         except BaseException as exc:  # noqa: BLE001 - the thread's outermost function: the daemon reads it
             self.failure = exc

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from itertools import cycle
 
+import numpy as np
 import pytest
 from fakes import make_frame, make_gap
 from hypothesis import given
@@ -201,3 +202,37 @@ def test_a_queue_without_room_is_refused() -> None:
     """A capacity under one would wait forever."""
     with pytest.raises(ValueError, match="at least 1: 0"):
         FrameQueue(0)
+
+
+def test_large_frames_follow_each_other() -> None:
+    """With more uncommitted pixels than allowed, the source waits until they are committed, and then goes on."""
+    queue = FrameQueue(8, most_bytes=10_000)
+    handed = threading.Event()
+
+    def hand_over() -> None:
+        queue.put(make_frame(0, np.zeros((100, 90), np.uint8)))
+        queue.put(make_frame(1, np.zeros((100, 90), np.uint8)))
+        handed.set()
+
+    thread = threading.Thread(target=hand_over, daemon=True)
+    thread.start()
+    first, second = queue.get(10), queue.get(10)
+    assert first is not None
+    assert second is not None
+    assert not handed.wait(0.05)
+    queue.release(first)
+    assert handed.wait(10)
+    queue.release(second)
+    thread.join(10)
+
+
+def test_one_frame_larger_than_the_bound_passes() -> None:
+    """A single frame over the bound is handed over; a closed queue lets its writer go."""
+    queue = FrameQueue(8, most_bytes=100)
+    thread = threading.Thread(target=queue.put, args=(make_frame(0, np.zeros((100, 90), np.uint8)),), daemon=True)
+    thread.start()
+
+    assert queue.get(10) is not None
+    queue.close()
+    thread.join(10)
+    assert not thread.is_alive()
