@@ -81,3 +81,21 @@ def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\((?![a-z]+:)([^)#\s]+)", text):
         assert (page.parent / target).exists(), target
+
+
+def test_every_question_of_the_training_log_has_its_answer() -> None:
+    """Below each question: what was tried, what it gave, whether it was kept. The index leads to every dated part."""
+    log = (ROOT / "training" / "LOG.md").read_text("utf-8")
+    index, *parts = re.split(r"^## (?=\d)", log, flags=re.MULTILINE)
+    linked = set(re.findall(r"\(#([\w-]+)\)", index))
+    titles = [part.partition("\n")[0] for part in parts]
+    questions = [question for part in parts for question in part.split("\n### ")[1:]]
+
+    assert linked <= {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+    assert len(questions) > 90
+    for question in questions:
+        assert re.findall(r"^\*\*(Tried\.|Gave\.|Kept\?)\*\*", question, re.MULTILINE) == [
+            "Tried.",
+            "Gave.",
+            "Kept?",
+        ], question.partition("\n")[0]
