@@ -12,8 +12,9 @@ format: ; .venv/bin/ruff format . && .venv/bin/ruff check --fix .
 schemas:  ## write inspector/schemas from inspector/messages.py
 	.venv/bin/python -m inspector.messages
 
-docs:  ## write docs/reference from the code: every key, metric, message and command
+docs:  ## write docs/reference from the code, and the models' figures from training/results
 	.venv/bin/python scripts/write_docs.py
+	.venv/bin/python scripts/write_figures.py
 
 digests:  ## write tests/digests.json anew: the messages of recorded surfaces, to be reviewed as behaviour
 	.venv/bin/python tests/test_digests.py
