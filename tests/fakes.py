@@ -94,22 +94,6 @@ class ScriptedSource:
         self.closed += 1
 
 
-class RecordingSink:
-    """An `EventSink` that only notes what was asked of it."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-
-    def start(self) -> None:
-        self.calls.append("start")
-
-    def wake(self) -> None:
-        self.calls.append("wake")
-
-    def stop(self, timeout_s: float) -> None:
-        self.calls.append(f"stop {timeout_s}")
-
-
 class MemoryLedger:
     """A `Ledger` that forgets with the process."""
 

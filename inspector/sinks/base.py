@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
 
 from inspector.store.entries import OutboxRow, OutboxState
+
+LastWord = Literal["stopped", "offline"]
+"""`stopped`: somebody asked for it; `offline`: the station fails."""
 
 
 class Outbox(Protocol):
@@ -36,8 +40,48 @@ class Outbox(Protocol):
         ...
 
 
-class EventSink(Protocol):
-    """Delivers the outbox somewhere, on a thread of its own."""
+@dataclass(slots=True)
+class SinkStatus:
+    """What health reports of a sink.
+
+    Attributes:
+        connected: Its other end takes messages.
+        reason: Why it does not; None: it does, or has not been tried yet.
+        trouble: What is wrong although it is connected.
+    """
+
+    connected: bool = False
+    reason: str | None = None
+    trouble: str | None = None
+
+
+class Sink(Protocol):
+    """Delivers the outbox somewhere, on a thread of its own.
+
+    It begins after its cursor and moves it only over what has arrived and will survive there; what it has delivered
+    and not acknowledged when it dies is delivered again. Its other end may be away for any time: it waits, says so in
+    `status`, and goes on where it was. `tests/sinks/test_sink_contract.py` holds every sink to this.
+    """
+
+    @property
+    def name(self) -> str:
+        """As the store calls its cursor, metrics their label, and the configuration its section."""
+        ...
+
+    @property
+    def status(self) -> SinkStatus:
+        """How its other end is; read by any thread."""
+        ...
+
+    @property
+    def progress_mono_s(self) -> float:
+        """When its thread last went round, on the monotonic clock."""
+        ...
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended its thread against its will."""
+        ...
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -47,6 +91,15 @@ class EventSink(Protocol):
         """There is something new in the outbox, or in the retained state."""
         ...
 
-    def stop(self, timeout_s: float, status: Literal["stopped", "offline"] = "stopped") -> None:
-        """Deliver what is possible within `timeout_s` seconds, leave `status` behind, and end."""
+    def stop(self, timeout_s: float, status: LastWord = "stopped") -> None:
+        """Deliver what is possible within `timeout_s` seconds, leave `status` behind where one can, and end."""
+        ...
+
+
+@runtime_checkable
+class ResendingSink(Protocol):
+    """A sink whose other end may have lost what it acknowledged."""
+
+    def resend(self, from_seq: int) -> str:
+        """Send what is kept from this `seq` on again, under the same ids; returns a sentence about it."""
         ...

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 import structlog
+from brokers import (
+    AnnouncedLog,
+    Answer,
+    Answered,
+    Changes,
+    ScriptedBroker,
+    Taken,
+    packet,
+    puback,
+    retained_mark,
+    suback,
+)
 from fakes import LABELS, FakeClock
 from prometheus_client import CollectorRegistry
-from structlog.testing import LogCapture
 
 from inspector.clock import Clock, SystemClock, to_timestamp_ms
-from inspector.messages import MarkMessage, encode
 from inspector.sinks.mqtt import window
 from inspector.sinks.mqtt.options import MqttOptions
 from inspector.sinks.mqtt.publisher import HISTORICAL_AFTER_S, MUTE_AFTER_S, MqttPublisher
@@ -24,125 +31,6 @@ from inspector.store.entries import OutboxRow, OutboxState
 from inspector.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.timeout(60)
-
-SUBSCRIBE, PUBLISH, CONNECT = 8, 3, 1
-DEADLINE_S = 20.0
-"""Longest wait for anything that happens on another thread."""
-Answer = Callable[[int, bytes], bytes]
-Answered = Callable[[bytes, bytes], bytes]
-
-
-class Changes:
-    """What other threads do is announced here, so that a test waits for it and for nothing else."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-
-    def announce(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
-
-    def wait_for(self, condition: Callable[[], object], what: str) -> None:
-        with self._changed:
-            assert self._changed.wait_for(lambda: bool(condition()), DEADLINE_S), f"not within {DEADLINE_S:g} s: {what}"
-
-
-class AnnouncedLog(LogCapture):
-    """Keeps log entries, and announces each."""
-
-    def __init__(self, changes: Changes) -> None:
-        super().__init__()
-        self._changes = changes
-
-    def __call__(self, logger: Any, name: str, entry: MutableMapping[str, Any]) -> NoReturn:
-        try:
-            super().__call__(logger, name, entry)
-        finally:
-            self._changes.announce()
-
-    def named(self, event: str) -> list[Mapping[str, Any]]:
-        return [entry for entry in self.entries if entry["event"] == event]
-
-    def warnings(self) -> list[str]:
-        return [entry["event"] for entry in self.entries if entry["log_level"] == "warning"]
-
-
-def packet(kind: int, body: bytes) -> bytes:
-    """Return an MQTT packet of less than 128 bytes, or of less than 16,384."""
-    length = len(body)
-    size = bytes([length]) if length < 128 else bytes([length % 128 | 128, length // 128])
-    return bytes([kind]) + size + body
-
-
-def puback(packet_id: bytes, code: int = 0) -> bytes:
-    return packet(0x40, packet_id + bytes([code, 0]) if code else packet_id)
-
-
-def suback(packet_id: int, code: int = 0) -> bytes:
-    return packet(0x90, packet_id.to_bytes(2, "big") + b"\x00" + bytes([code]))
-
-
-def retained_mark(store_id: str, seq: int) -> bytes:
-    return packet(0x31, b"\x00\x09root/mark\x00" + encode(MarkMessage(store_id=store_id, seq=seq)))
-
-
-@dataclass(frozen=True)
-class Taken:
-    """A PUBLISH as the broker took it."""
-
-    topic: str
-    properties: bytes
-    payload: bytes
-
-
-class ScriptedBroker:
-    """Speaks just enough MQTT 5: CONNACK, and for SUBSCRIBE and PUBLISH what the test gives it, else consent."""
-
-    def __init__(self, changes: Changes, subscribed: Answer | None, published: Answered | None) -> None:
-        self._changes = changes
-        self._subscribed = subscribed or (lambda packet_id, _: suback(packet_id))
-        self._published = published or (lambda _topic, packet_id: puback(packet_id))
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.taken: list[Taken] = []
-        self.port = int(self._server.getsockname()[1])
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._server.accept()
-                with contextlib.suppress(OSError), connection, connection.makefile("rb") as stream:
-                    while head := stream.read(1):  # a client that leaves at any moment ends this connection only
-                        self._answer(connection, head[0], stream.read(self._length(stream.read)))
-
-    @staticmethod
-    def _length(read: Callable[[int], bytes]) -> int:
-        length = shift = 0
-        while True:
-            byte = (read(1) or b"\0")[0]
-            length |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return length
-
-    def _answer(self, connection: socket.socket, head: int, body: bytes) -> None:
-        if head >> 4 == CONNECT:
-            connection.sendall(packet(0x20, b"\x00\x00\x00"))
-        elif head >> 4 == PUBLISH and head & 6:
-            end = 2 + int.from_bytes(body[:2], "big")
-            properties = end + 3 + body[end + 2]  # less than 128 bytes of them
-            self.taken.append(Taken(body[2:end].decode(), body[end + 3 : properties], body[properties:]))
-            connection.sendall(self._published(body[2:end], body[end : end + 2]))
-            self._changes.announce()
-        elif head >> 4 == SUBSCRIBE:
-            connection.sendall(self._subscribed(int.from_bytes(body[:2], "big"), body))
-
-    def on(self, topic: str) -> list[Taken]:
-        """Return what was published on a topic below the root."""
-        return [taken for taken in self.taken if taken.topic == f"root/{topic}"]
-
-    def close(self) -> None:
-        self._server.close()
 
 
 class Outbox:

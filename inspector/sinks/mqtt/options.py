@@ -8,6 +8,7 @@ from pathlib import Path
 
 from inspector.errors import BrokerError, ConfigError
 from inspector.settings.sections import Mqtt
+from inspector.sinks.base import SinkStatus
 
 
 class MqttOptions(Mqtt):
@@ -28,13 +29,14 @@ class MqttOptions(Mqtt):
 
 
 @dataclass(slots=True)
-class BrokerStatus:
-    """What health and `/` say about the broker."""
+class BrokerStatus(SinkStatus):
+    """What health and `/` say about the broker.
 
-    connected: bool = False
-    reason: str | None = None
+    Attributes:
+        protocol: The version of MQTT that it speaks.
+    """
+
     protocol: str | None = None
-    trouble: str | None = None
 
 
 def read_secret(path: Path | None, key: str) -> str | None:

@@ -12,7 +12,7 @@ import queue
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
@@ -20,7 +20,7 @@ from inspector.clock import Clock, to_timestamp_ms
 from inspector.errors import BrokerError, StoreBusyError
 from inspector.faults import crash_point
 from inspector.messages import ReplyMessage, encode
-from inspector.sinks.base import Outbox
+from inspector.sinks.base import LastWord, Outbox
 from inspector.sinks.mqtt.connection import HANDSHAKE_TIMEOUT_S, Arrived, Connection, Connector, Event, Events
 from inspector.sinks.mqtt.options import BrokerStatus, MqttOptions
 from inspector.sinks.mqtt.retained import RetainedState, seq_of_mark
@@ -53,6 +53,8 @@ class MqttPublisher:
             the reply, or None where there is nothing to say.
         commands: Which of those topics are subscribed.
     """
+
+    name = SINK
 
     def __init__(
         self,
@@ -107,7 +109,7 @@ class MqttPublisher:
         missing = f", {from_seq} to {first - 1} are not kept any more" if first > from_seq else ""
         return f"sends {first} to {last} again{missing}"
 
-    def stop(self, timeout_s: float, status: Literal["stopped", "offline"] = "stopped") -> None:
+    def stop(self, timeout_s: float, status: LastWord = "stopped") -> None:
         """Deliver what is possible within `timeout_s` seconds, leave `status` behind, and end.
 
         Args:
