@@ -21,6 +21,7 @@ CRASH_POINTS = (
     "publish.sent",
     "cursor.before",
     "mark.sent",
+    "lines.synced",
     "command.obeyed",
 )
 """All points, in the order in which a frame passes them; a command passes the last one."""

@@ -105,6 +105,10 @@ def _sum(expr: str, *labels: str) -> str:
     return f"sum by ({', '.join(('station', *labels))}) ({expr})"
 
 
+def _max(expr: str) -> str:
+    return f"max by (station) ({expr})"
+
+
 def _here(name: str) -> str:
     return recorded(name, station="$station")
 
@@ -200,8 +204,8 @@ OVERVIEW = Board(
                   (Query(_here("station:inspector_frame_age_seconds:p90_5m")),), "s"),
             Panel("Load of the workers", "Share of their time spent scoring; at 1 there is no reserve.", "lines",
                   (Query(_here("station:inspector_workers:busy_ratio5m")),), "percentunit", limits=(0.8, 0.95), top=1),
-            Panel("Messages that wait", "Outbox: messages that the broker has not acknowledged.", "lines",
-                  (_query(M.outbox_messages),)),
+            Panel("Messages that wait", "Outbox: messages that have not arrived, for the sink for which most wait.",
+                  "lines", (Query(_max(select(M.outbox_messages, station=HERE))),)),
             Panel("Delivery", "90th percentile of the time from commit to the broker's acknowledgement.", "lines",
                   (Query(_here("station:inspector_delivery_duration_seconds:p90_5m")),), "s"),
             Panel("Unknown tiles", "Share of the tiles of the last 15 minutes that the model does not know.", "lines",
@@ -234,8 +238,8 @@ STATION = Board(
                   size=(3, 4)),
             Panel("Defects in the last hour", "All labels.", "stat",
                   (Query(_sum(f"increase({select(M.defects, station=HERE)}[1h])")),), "short", size=(3, 4)),
-            Panel("Messages that wait", "Outbox.", "stat", (_query(M.outbox_messages),), limits=(100, 1000),
-                  size=(3, 4)),
+            Panel("Messages that wait", "Outbox, for the sink for which most wait.", "stat",
+                  (Query(_max(select(M.outbox_messages, station=HERE))),), limits=(100, 1000), size=(3, 4)),
             Panel("Broker", "1 while the broker is connected.", "stat", (_query(M.mqtt_connected),), limits=(1, 0.5),
                   size=(3, 4)),
             Panel("Model proven", "Time since the golden tiles last scored right; hourly.", "stat",
@@ -316,14 +320,18 @@ STATION = Board(
                   size=(12, 7)),
         )),
         Row("Delivery", (
-            Panel("Outbox", "Payload bytes that wait, beside the limit beyond which the oldest are lost.", "lines",
-                  (_query(M.outbox_bytes, "waiting"), _query(M.outbox_limit, "limit")), "bytes"),
-            Panel("Messages that wait", "And how long the oldest has waited, in seconds.", "lines",
-                  (_query(M.outbox_messages, "messages"),
+            Panel("Outbox", "Payload bytes that wait for each sink, beside the limit beyond which the oldest are"
+                  " lost.", "lines",
+                  (_query(M.outbox_bytes, "{{sink}}"), Query(_max(select(M.outbox_limit, station=HERE)), "limit")),
+                  "bytes"),
+            Panel("Messages that wait", "For each sink, and how long the oldest has waited, in seconds.", "lines",
+                  (_query(M.outbox_messages, "{{sink}}"),
                    Query(f"({select(M.outbox_oldest, station=HERE)} > bool 0) * "
-                         f"(time() - {select(M.outbox_oldest, station=HERE)})", "oldest, s"))),
-            Panel("Messages lost", "Lost for good, per interval, by reason. Anything but 0 is an alert.", "bars",
-                  (Query(_sum(_increase(select(M.outbox_lost, station=HERE)), "reason"), "{{reason}}"),)),
+                         f"(time() - {select(M.outbox_oldest, station=HERE)})", "{{sink}}, oldest, s"))),
+            Panel("Messages lost", "Lost for good, per interval, by sink and reason. Anything but 0 is an alert.",
+                  "bars",
+                  (Query(_sum(_increase(select(M.outbox_lost, station=HERE)), "sink", "reason"),
+                         "{{sink}}, {{reason}}"),)),
             Panel("Refusals", "By the broker, per interval, by reason.", "bars",
                   (Query(_sum(_increase(select(M.mqtt_rejected, station=HERE)), "reason"), "{{reason}}"),)),
             Panel("Connections", "Connections that the broker accepted, per interval: more than one is a flapping"

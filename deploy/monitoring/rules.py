@@ -38,6 +38,7 @@ BURST_FACTOR = 5
 RESTARTS = 2
 CRASH_LOOP_STARTS = 5
 FLAPPING_CONNECTS = 5
+UNWRITTEN_S = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,8 @@ _AGES = (_MEAN_AGE, *(f"{_MEAN_AGE} offset {ago}m" for ago in (5, 10, 15)))
 _AGE_RISES = "\nand\n".join(f"  {now} - {before} > {AGE_GROWTH_S}" for now, before in pairwise(_AGES))
 _BYI = f"{BY}, instance"
 _CAPTURED = select(M.frames_captured)
-_UNDELIVERED = f"({select(M.outbox_messages)} > 0 unless changes({select(M.last_puback)}[10m]) > 0)"
+_WAITING = f"sum without (sink) ({select(M.outbox_messages, sink='mqtt')})"
+_UNDELIVERED = f"({_WAITING} > 0 unless changes({select(M.last_puback)}[10m]) > 0)"
 _BUNDLES_BEFORE = f"last_over_time({select(M.bundle)}[1w] offset 1h)"
 _TRIES = f"sum by ({_BYI}) ({select(M.mqtt_rejected)}) + sum by ({_BYI}) ({select(M.mqtt_connects)})"
 
@@ -215,7 +217,7 @@ ALERTS = (
         f"{_by_station(_increase(select(M.outbox_lost), '1h'), 'reason')} > 0\nor\n"
         + _by_station(f"{select(M.outbox_lost)} > 0 unless {select(M.outbox_lost)} offset 1h", "reason"),
         "{{ $labels.station }} lost {{ $value | printf \"%.0f\" }} messages ({{ $labels.reason }})",
-        "Messages were lost for good: the outbox was full, or the broker refused them five times.",
+        "Messages were lost for good for a sink: the outbox was full, or the broker refused them five times.",
         "Read first and last seq in the topic coverage, cause messages_lost; the records are still in the store.",
     ),
     Alert(
@@ -238,12 +240,13 @@ ALERTS = (
     ),
     Alert(
         "OutboxFilling", "warning", "5m",
-        f"(\n  predict_linear({select(M.outbox_bytes)}[30m], 4 * 3600) > {select(M.outbox_limit)}\nand\n"
-        f"  {select(M.outbox_bytes)} > 0.01 * {select(M.outbox_limit)}\n)\nor\n"
-        f"{select(M.outbox_bytes)} > {HEALTH.outbox_share} * {select(M.outbox_limit)}",
+        f"max without (sink) (\n  (\n    predict_linear({select(M.outbox_bytes)}[30m], 4 * 3600) >"
+        f" {select(M.outbox_limit)}\n  and\n    {select(M.outbox_bytes)} > 0.01 * {select(M.outbox_limit)}\n  )\n"
+        f"  or\n  {select(M.outbox_bytes)} > {HEALTH.outbox_share} * {select(M.outbox_limit)}\n)",
         "{{ $labels.station }} will have to give up messages",
         f"At the present rate the outbox is full within four hours, or it is over {HEALTH.outbox_share:.0%} already.",
-        "Bring the broker back, or make room: store.outbox_limit_bytes can be raised with a reload.",
+        "Bring the broker or the disk of the files back, or make room: store.outbox_limit_bytes can be raised with a"
+        " reload.",
     ),
     Alert(
         "BrokerAway", "warning", "5m",
@@ -267,6 +270,14 @@ ALERTS = (
         "{{ $labels.station }} has a broker that acknowledges nothing",
         "The broker is connected, messages wait, and none of them has been acknowledged for ten minutes.",
         "Check the broker: its disk, its log, its load; restarting it loses no message of the station.",
+    ),
+    Alert(
+        "FilesNotWritten", "warning", "5m",
+        f"time() - (sum without (sink) ({select(M.outbox_oldest, sink='jsonl')}) > 0) > {UNWRITTEN_S}",
+        "{{ $labels.station }} cannot write its message files",
+        f"The oldest message that waits for the files of [jsonl] was stored more than {UNWRITTEN_S // 60} minutes ago.",
+        "Read the reason in the retained topic health or on the status page: the disk is full, or the folder is gone or"
+        " not the station's.",
     ),
     Alert(
         "BrokerRejects", "warning", "0s",

@@ -30,7 +30,7 @@ from inspector.sinks.mqtt.connection import probe_broker
 from inspector.sinks.mqtt.options import require_files
 from inspector.sources.base import EndOfSource, NoLedger, SourceContext
 from inspector.sources.opening import open_source
-from inspector.station.wiring import http_options, mqtt_options, open_bundle
+from inspector.station.wiring import http_options, jsonl_options, mqtt_options, open_bundle
 
 UNIT_USER, UNIT_GROUPS = "inspector", ("inspector-frames",)
 HIDDEN_FROM_UNITS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named, not used
@@ -87,6 +87,7 @@ def check_files(paths: Sequence[Path]) -> list[Report]:
         _check_http(report, one.settings, is_station_file(path))
         _check_source(report, one.settings)
         _check_broker(report, one.settings)
+        _check_files(report, one.settings, path)
         _check_paths(report, one)
     _check_duplicates(loaded)
     return reports
@@ -215,6 +216,22 @@ def _check_broker(report: Report, settings: Settings) -> None:
         )
 
 
+def _check_files(report: Report, settings: Settings, config: Path) -> None:
+    if not settings.jsonl.enabled:
+        return
+    folder = jsonl_options(settings, state_folder(settings, unit_file=config)).path
+    if folder.is_relative_to(STATION_STATE) and os.geteuid() != 0:
+        report.notes.append(f"jsonl: {folder}, which only root and the station can look into")
+        return
+    nearest = next((parent for parent in (folder, *folder.parents) if parent.exists()), Path("/"))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        report.unreachable.append(f"jsonl.path: {folder} cannot be written: {nearest} is not writable for this user")
+    else:
+        report.good.append(f"jsonl: files in {folder}")
+    if is_station_file(config) and not folder.is_relative_to(STATION_STATE):
+        report.notes.append(f"jsonl.path: the unit may write where a drop-in's ReadWritePaths= allows it: {folder}")
+
+
 def _check_paths(report: Report, loaded: Loaded) -> None:
     """Report the paths that mean something else to the station than to the user of the check."""
     settings = loaded.settings
@@ -251,7 +268,8 @@ def _check_as_unit(report: Report, key: str, path: Path, settings: Settings) -> 
         wanted["-x"] = "enter"
     source = settings.source
     changes = isinstance(source, FolderOptions) and {source.finished, source.refused} != {"keep"}
-    if key in {"source.finished_dir", "source.refused_dir"} or (key == "source.path" and changes and path.is_dir()):
+    written = {"source.finished_dir", "source.refused_dir", "jsonl.path"}
+    if key in written or (key == "source.path" and changes and path.is_dir()):
         wanted["-w"] = "write"
     if not path.exists():
         return  # said elsewhere, or made when it is needed
@@ -268,6 +286,9 @@ def _check_duplicates(loaded: Sequence[tuple[Report, Loaded]]) -> None:
     for report, one in loaded:
         settings = one.settings
         marks = [("mqtt root", settings.root), ("store folder", str(state_folder(settings, unit_file=one.path)))]
+        if settings.jsonl.enabled:
+            files = jsonl_options(settings, state_folder(settings, unit_file=one.path)).path
+            marks.append(("folder of message files", str(files)))
         if settings.http.enabled and settings.http.port:
             marks.append(("http address", f"{settings.http.address}:{settings.http.port}"))
         for mark in marks:

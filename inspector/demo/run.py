@@ -106,8 +106,8 @@ def _run(settings: Settings, seconds: float | None, headless: bool) -> int:
     }
     typer.echo(json.dumps(report))
     undelivered = final.drawn > 0 and station.delivered == 0
-    if undelivered and station.publisher is not None:
-        typer.echo(f"inspector: nothing was delivered: {station.publisher.status.reason}", err=True)
+    if undelivered and station.delivery.broker is not None:
+        typer.echo(f"inspector: nothing was delivered: {station.delivery.broker.reason}", err=True)
     return EXIT_OK if final.passed and not undelivered else EXIT_FAILURE
 
 

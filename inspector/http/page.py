@@ -19,6 +19,7 @@ from inspector.http.pace import Pace
 from inspector.messages import HealthMessage
 from inspector.pages.language import ENGLISH
 from inspector.pages.templates import templates
+from inspector.sinks.base import SinkStatus
 from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.telemetry.counts import Counts
 
@@ -35,11 +36,13 @@ class PageFacts:
     Attributes:
         rows: Names and what they are; None: there is none.
         broker: How the broker is; None: delivery is switched off, so that its absence is nothing bad.
+        files: Whether messages are written to files; None: they are switched off.
         simulated: The pictures are generated.
     """
 
     rows: Mapping[str, str | None]
     broker: BrokerStatus | None = None
+    files: SinkStatus | None = None
     simulated: bool = False
 
 

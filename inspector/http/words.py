@@ -27,6 +27,7 @@ REASON_TEXT = {
     "no_frames": N_("no frames"),
     "outbox_filling": N_("outbox filling"),
     "broker": N_("broker"),
+    "jsonl": N_("message files"),
     "off_domain": N_("off domain"),
     "falling_behind": N_("falling behind"),
     "ended": N_("ended"),

@@ -179,6 +179,19 @@ class Mqtt(Section):
         return self
 
 
+class Jsonl(Section):
+    """Messages in files, besides the broker or instead of it: one line each, `{"topic": …, "payload": {…}}`."""
+
+    enabled: bool = Field(default=False, description="true: write every message to a file, too.")
+    path: Path | None = Field(
+        default=None, description="Folder of the files, for nothing else; unset: jsonl/ in the store's."
+    )
+    rotate_bytes: int = Field(
+        default=64 << 20, ge=1024, description="A file that would grow beyond is followed by the next."
+    )
+    keep_files: int = Field(default=16, ge=1, description="Files kept, the newest included; the oldest are deleted.")
+
+
 class Store(Section):
     """The SQLite file with messages, outbox and ledger, and the evidence pictures."""
 
@@ -225,6 +238,7 @@ class Settings(BaseSettings):
     decision: Decision = Decision()
     events: Events = Events()
     mqtt: Mqtt = Mqtt()
+    jsonl: Jsonl = Jsonl()
     store: Store = Store()
     http: Http = Http()
 
@@ -257,7 +271,7 @@ class Settings(BaseSettings):
     @property
     def sinks(self) -> tuple[str, ...]:
         """Names of the sinks that are switched on, as the store keeps their cursors."""
-        return ("mqtt",) if self.mqtt.enabled else ()
+        return tuple(name for name, on in (("mqtt", self.mqtt.enabled), ("jsonl", self.jsonl.enabled)) if on)
 
     def fingerprint(self) -> str:
         """Return sha256 over the settings' canonical JSON; secrets are in files, so none is in here."""

@@ -18,12 +18,13 @@ from inspector.errors import StoreBusyError
 from inspector.http.page import PageFacts
 from inspector.messages import MESSAGE_TYPES, AboutMessage, CoilMessage, encode, schema_name
 from inspector.settings.sections import Settings
+from inspector.sinks.base import SinkStatus
 from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.station.wiring import OpenModel
 from inspector.store.coils import Coils
 from inspector.store.notes import StationNotes
 from inspector.telemetry.health import HealthBoard
-from inspector.telemetry.metrics import Metrics
+from inspector.telemetry.metrics import SINKS, Metrics
 
 _log = structlog.get_logger("daemon")
 
@@ -64,11 +65,12 @@ class About:
             schemas=" ".join(schema_name(topic) for topic in sorted(MESSAGE_TYPES)),
         )
 
-    def page_facts(self, broker: BrokerStatus | None) -> PageFacts:
+    def page_facts(self, broker: BrokerStatus | None, files: SinkStatus | None) -> PageFacts:
         """Return what the status page shows of the station.
 
         Args:
-            broker: What is known of it; None where delivery is switched off.
+            broker: What is known of it; None where delivery to one is switched off.
+            files: What is known of the message files; None where they are switched off.
         """
         about = self.message()
         rows = {
@@ -81,7 +83,7 @@ class About:
             "started": about.started_at,
             "topics": self._settings.root,
         }
-        return PageFacts(rows, broker, simulated=self._settings.source.kind == "demo")
+        return PageFacts(rows, broker, files, simulated=self._settings.source.kind == "demo")
 
     def retained(self, health: HealthBoard, coils: Coils) -> Mapping[str, bytes]:
         """Return the payloads of the retained topics as of now, by topic below the root."""
@@ -100,7 +102,8 @@ def show_constants(metrics: Metrics, settings: Settings, model: OpenModel, now: 
     station = settings.station
     metrics.station.info({"site": station.site, "line": station.line, "name": station.name})
     metrics.workers.set(model.pool.workers)
-    metrics.outbox_limit.set(settings.store.outbox_limit_bytes)
+    for sink in SINKS:
+        metrics.outbox_limit.labels(sink).set(settings.store.outbox_limit_bytes)
     metrics.selftest.set(now.timestamp())
 
 

@@ -1,4 +1,4 @@
-"""What the main thread does every few seconds besides watching: make room, count what was lost, and say it.
+"""What the main thread does every few seconds besides watching: make room, and see what is lost for lack of it.
 
 Also what has to be remembered over a stop or a death: the heartbeat, so that the next start can report the time in
 which the surface was not watched.
@@ -13,113 +13,19 @@ import structlog
 from inspector.clock import Clock
 from inspector.errors import StoreBusyError
 from inspector.frame import Cause, Gap
-from inspector.items import Lost
-from inspector.sinks.mqtt.options import BrokerStatus
-from inspector.sinks.mqtt.publisher import SINK
 from inspector.sources.reader import Reader
-from inspector.station.inbox import Inbox
+from inspector.station.delivery import OutboxCare
 from inspector.station.pipeline import Pipeline
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.notes import StationNotes
-from inspector.store.outbox import StoredOutbox
 from inspector.store.store import Store
-from inspector.telemetry.metrics import Metrics
 
 HOUSEKEEPING_S = 5.0
 MOVING_S = 0.3
 """Longest time given at once to the records of a previous program: health and watchdog are looked after in between."""
-BROKER_GRACE_S = 5.0
-"""Shorter broker outages are not reported."""
 
 
 _log = structlog.get_logger("daemon")
-
-
-class BrokerOutage:
-    """Since when the broker is away."""
-
-    def __init__(self) -> None:
-        self._since_mono_s: float | None = None
-
-    def reason(self, broker: BrokerStatus | None, now_mono_s: float) -> str | None:
-        """Return why there is no broker, or what is wrong with the one there is; None: all is well, or there is none.
-
-        Args:
-            broker: What is known of it; None where delivery is switched off.
-            now_mono_s: Monotonic time.
-        """
-        if broker is None or broker.connected:
-            self._since_mono_s = None
-        elif self._since_mono_s is None:
-            self._since_mono_s = now_mono_s
-        if broker is None:
-            return None
-        if self._since_mono_s is not None and now_mono_s - self._since_mono_s > BROKER_GRACE_S:
-            return broker.trouble or broker.reason or "not connected"
-        return broker.trouble
-
-
-class Losses:
-    """Reports messages that will not be delivered, in the stream of messages itself."""
-
-    def __init__(self, inbox: Inbox, clock: Clock) -> None:
-        self._inbox = inbox
-        self._clock = clock
-
-    def report(self, first_seq: int, last_seq: int, count: int, reason: str) -> None:
-        """Have a coverage message say that `count` messages from `first_seq` to `last_seq` are lost."""
-        self._inbox.put(Lost(self._clock.now(), SINK, first_seq, last_seq, count, reason))
-
-
-class OutboxCare:
-    """Prunes what was delivered, reports what had to go before, and measures what is left.
-
-    Args:
-        outbox: What waits for delivery.
-        losses: Where deleted messages are reported.
-        metrics: Where fill and losses are shown.
-        limit_bytes: Size of a full outbox.
-        horizon_s: How long delivered messages are kept, for a broker that loses them.
-
-    Attributes:
-        share: Fill, 0 to 1, as of the last `refresh`.
-    """
-
-    def __init__(
-        self,
-        outbox: StoredOutbox,
-        losses: Losses,
-        metrics: Metrics,
-        *,
-        limit_bytes: int,
-        horizon_s: float,
-    ) -> None:
-        self._outbox = outbox
-        self._losses = losses
-        self._metrics = metrics
-        self._limit_bytes = limit_bytes
-        self._horizon_s = horizon_s
-        self.share = 0.0
-
-    def prune(self) -> None:
-        """Delete what is no longer needed, and what no longer fits.
-
-        Raises:
-            StoreBusyError: The store refuses.
-        """
-        for loss in self._outbox.prune(self._horizon_s):
-            count, first, last = loss.messages, loss.first_seq, loss.last_seq
-            self._metrics.outbox_lost.labels("outbox_full").inc(count)
-            _log.error("messages_lost", count=count, first_seq=first, last_seq=last, reason="outbox full")
-            self._losses.report(first, last, count, "the outbox was full")
-
-    def refresh(self) -> None:
-        """Set share and metrics as of now."""
-        state = self._outbox.outbox_state(SINK)
-        self.share = state.bytes / self._limit_bytes
-        self._metrics.outbox_messages.set(state.messages)
-        self._metrics.outbox_bytes.set(state.bytes)
-        self._metrics.outbox_oldest.set((state.oldest_ms or 0) / 1000)
 
 
 class Heartbeat:

@@ -22,17 +22,14 @@ from inspector.messages import Body
 from inspector.settings.loading import Loaded
 from inspector.settings.places import state_folder
 from inspector.settings.sections import Settings
-from inspector.sinks.mqtt.options import BrokerStatus, require_files
-from inspector.sinks.mqtt.publisher import SINK, MqttPublisher
+from inspector.sinks.mqtt.options import require_files
 from inspector.station.about import About, remember_versions, show_constants
+from inspector.station.delivery import Delivery, Losses, OutboxCare, open_sinks
 from inspector.station.housekeeping import (
     HOUSEKEEPING_S,
-    BrokerOutage,
     Drops,
     Heartbeat,
     Housekeeping,
-    Losses,
-    OutboxCare,
     frames_wait,
 )
 from inspector.station.pipeline import Pipeline
@@ -118,25 +115,22 @@ class Station:
         )
 
     def _build_outside(self) -> None:
-        """Build what others meet of the station: publisher, commands, pages."""
+        """Build what others meet of the station: sinks, commands, pages."""
         settings, clock = self.settings, self._clock
         self.health = HealthBoard(settings.station.text, clock)
         self._losses = Losses(self.pipeline.inbox, clock)
         about = About(settings, self.model, self.pipeline.source.description, self.store.store_id, clock.now())
-        self.store.outbox.enable(settings.sinks)
-        self.plant = Plant(self.store, self.pipeline.inbox, clock, self._resend)
-        self.publisher: MqttPublisher | None = None
-        if settings.mqtt.enabled:
-            self.publisher = MqttPublisher(
-                mqtt_options(settings),
-                self.store.outbox,
-                clock,
-                self.metrics,
-                retained=lambda: about.retained(self.health, self.store.coils),
-                on_lost=lambda seq, reason: self._losses.report(seq, seq, 1, reason),
-                on_command=self.plant.execute,
-                commands=settings.mqtt.commands,
-            )
+        self.plant = Plant(self.store, self.pipeline.inbox, clock, lambda seq: self.delivery.resend(seq))
+        sinks = open_sinks(
+            settings,
+            self.store,
+            clock,
+            self.metrics,
+            retained=lambda: about.retained(self.health, self.store.coils),
+            on_lost=self._losses.report_one,
+            on_command=self.plant.execute,
+        )
+        self.delivery = Delivery(sinks)
         self.http = self._make_http(about) if settings.http.enabled else None
 
     def _make_http(self, about: About) -> HttpServer:
@@ -147,7 +141,7 @@ class Station:
             records=self.store.reader,
             evidence=self.evidence,
             health=self.health,
-            facts=lambda: about.page_facts(self._broker),
+            facts=lambda: about.page_facts(self.delivery.broker, self.delivery.files),
             classify=lambda pixels, name: classify_pixels(pixels, name, pool, rules),
             execute=self.plant.execute,
             clock=self._clock,
@@ -162,6 +156,7 @@ class Station:
             self.store.outbox,
             self._losses,
             self.metrics,
+            sinks=[sink.name for sink in self.delivery.sinks],
             limit_bytes=settings.store.outbox_limit_bytes,
             horizon_s=settings.mqtt.resend_horizon_s,
         )
@@ -173,44 +168,30 @@ class Station:
             outbox=outbox,
             drops=Drops(pipeline.reader),
         )
-        self._outage = BrokerOutage()
         self._meter = WorkMeter(self.model.pool, pipeline.reader, self.metrics)
         self._supervision = Supervision(
-            list_parts(settings.source, pipeline, self.publisher, self.http),
+            list_parts(settings.source, pipeline, self.delivery.sinks, self.http),
             self._health_facts,
             health_limits(settings),
             self.health,
             clock=self._clock,
             metrics=self.metrics,
             notifier=self._notifier,
-            changed=self._wake_publisher,
+            changed=self.delivery.wake,
         )
-
-    def _resend(self, from_seq: int) -> str:
-        if self.publisher is None:
-            return "there is no broker: mqtt.enabled = false"
-        return self.publisher.resend(from_seq)
-
-    @property
-    def _broker(self) -> BrokerStatus | None:
-        return self.publisher.status if self.publisher is not None else None
 
     def _health_facts(self, now_mono_s: float) -> Facts:
         return health_facts(
             self.pipeline,
             now_mono_s,
-            broker_reason=self._outage.reason(self._broker, now_mono_s),
+            delivery_reason=self.delivery.reason(now_mono_s),
             outbox_share=self._housekeeping.outbox.share,
             dropped_share=self._housekeeping.drops.share,
         )
 
-    def _wake_publisher(self) -> None:
-        if self.publisher is not None:
-            self.publisher.wake()
-
     def _on_committed(self, bodies: Sequence[Body]) -> None:
         if bodies:
-            self._wake_publisher()
+            self.delivery.wake()
         if bodies and self._listener is not None:
             self._listener(bodies)
 
@@ -263,8 +244,7 @@ class Station:
 
     def _start(self) -> None:
         self._heartbeat.begin(frames_wait(self.settings.source.kind, self.pipeline.live))
-        if self.publisher is not None:
-            self.publisher.start()
+        self.delivery.start()
         self.pipeline.start()
         self._notifier.ready("starting")
         _log.info("started", station=self.settings.station.text, source=self.pipeline.source.description,
@@ -298,12 +278,11 @@ class Station:
     def _stop(self, status: Literal["stopped", "offline"], failed: bool) -> None:
         closed_at = self._clock.now()  # the source is not watched from here on, however long the rest takes
         read, clean = self.pipeline.stop()
-        if self.publisher is not None:
-            self.publisher.stop(PUBLISH_AT_STOP_S, status)
+        self.delivery.stop(PUBLISH_AT_STOP_S, status)
         if self.http is not None:
             self.http.stop(2.0)
         self.model.pool.close()
-        self.delivered = self.store.outbox.cursor(SINK)
+        self.delivered = min((self.store.outbox.cursor(sink.name) for sink in self.delivery.sinks), default=0)
         self._heartbeat.end(closed_at, reported=clean and read)
         self.store.close(clean and not failed)
         _log.info("stopped", station=self.settings.station.text)

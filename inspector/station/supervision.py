@@ -19,7 +19,7 @@ from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
 from inspector.model.pool import WorkerPool
 from inspector.settings.source import AnySource
-from inspector.sinks.mqtt.publisher import MqttPublisher
+from inspector.sinks.base import Sink
 from inspector.sources.reader import Reader
 from inspector.station.pipeline import Pipeline
 from inspector.telemetry.health import Facts, HealthBoard, HealthLimits, judge_health
@@ -58,7 +58,7 @@ class Part:
 
 
 def list_parts(
-    source: AnySource, pipeline: Pipeline, publisher: MqttPublisher | None, http: HttpServer | None
+    source: AnySource, pipeline: Pipeline, sinks: Sequence[Sink], http: HttpServer | None
 ) -> tuple[Part, ...]:
     """Return the table of the parts that run.
 
@@ -66,7 +66,7 @@ def list_parts(
         source: How long the source may take to open and to read.
         pipeline: A reader that waits for room in the queue is not stuck, nor a dispatcher that waits for the committer;
             the committer always goes round.
-        publisher: None without a broker.
+        sinks: Those that are switched on.
         http: None without a listener.
     """
     reader, dispatcher, committer = pipeline.reader, pipeline.dispatcher, pipeline.committer
@@ -78,14 +78,16 @@ def list_parts(
              lambda: dispatcher.has_unfinished_head),
         Part("committer", lambda: committer.failure, lambda: committer.progress_mono_s),
     ]  # fmt: skip
-    if publisher is not None:
-        parts.append(
-            Part("publisher", lambda: publisher.failure, lambda: publisher.progress_mono_s,
-                 patience_s=STUCK_AFTER_S + LOOKUP_S)
-        )  # fmt: skip
+    parts += [part_of(sink) for sink in sinks]
     if http is not None:
         parts.append(Part("HTTP listener", lambda: http.failure))
     return tuple(parts)
+
+
+def part_of(sink: Sink) -> Part:
+    """Return the row of one sink."""
+    return Part(f"sink {sink.name}", lambda: sink.failure, lambda: sink.progress_mono_s,
+                patience_s=STUCK_AFTER_S + LOOKUP_S)  # fmt: skip
 
 
 def raise_failures(parts: Sequence[Part]) -> None:
@@ -113,7 +115,7 @@ def find_stuck(parts: Sequence[Part], now_mono_s: float) -> list[str]:
 
 
 def health_facts(
-    pipeline: Pipeline, now_mono_s: float, *, broker_reason: str | None, outbox_share: float, dropped_share: float
+    pipeline: Pipeline, now_mono_s: float, *, delivery_reason: str | None, outbox_share: float, dropped_share: float
 ) -> Facts:
     """Return what health is judged by, as of now; the last three are as in `Facts`."""
     reader, committer = pipeline.reader, pipeline.committer
@@ -127,7 +129,7 @@ def health_facts(
         missed_frames=committer.tally.missed_frames,
         missed_cause=committer.tally.missed_cause,
         store_reason=committer.store_reason,
-        broker_reason=broker_reason,
+        delivery_reason=delivery_reason,
         outbox_share=outbox_share,
         unknown_share=sum(recent) / len(recent) if recent else 0.0,
         recent_tiles=len(recent),

@@ -22,6 +22,7 @@ from inspector.model.pool import WorkerPool, open_model
 from inspector.model.rules import decision_rules
 from inspector.settings.sections import Decision, Settings, Tiling
 from inspector.settings.sections import Store as StoreSection
+from inspector.sinks.jsonl import JsonlOptions
 from inspector.sinks.mqtt.options import MqttOptions
 from inspector.store.evidence import EvidenceFolder
 from inspector.telemetry.health import HealthLimits
@@ -93,6 +94,12 @@ def mqtt_options(settings: Settings) -> MqttOptions:
     mqtt, root = settings.mqtt, settings.root
     own = {"root": root, "client_id": mqtt.client_id or root.replace("/", "-")}
     return MqttOptions.model_validate(dict(mqtt) | own)
+
+
+def jsonl_options(settings: Settings, store_folder: Path) -> JsonlOptions:
+    """Return where messages are written to files, below the store's folder unless another is configured."""
+    jsonl = settings.jsonl
+    return JsonlOptions.model_validate(dict(jsonl) | {"path": jsonl.path or store_folder / "jsonl"})
 
 
 def open_evidence(kept: StoreSection, folder: Path, clock: Clock) -> EvidenceFolder | None:

@@ -51,11 +51,11 @@ class Counts:
         commit: Storing what a frame leaves.
         last_frame_s: Unix time; 0: none yet.
         last_puback_s: Unix time; 0: none yet.
-        outbox_messages: Waiting.
+        outbox_messages: Waiting for the sink for which most wait.
         outbox_bytes: Of their payloads.
         outbox_limit_bytes: Beyond it the oldest are lost.
-        outbox_oldest_s: Unix time at which the oldest was stored; 0: none waits.
-        outbox_lost: By reason.
+        outbox_oldest_s: Unix time at which the oldest that waits for any sink was stored; 0: none waits.
+        outbox_lost: By reason, of all sinks together.
         mqtt_rejected: By reason.
     """
 
@@ -92,10 +92,10 @@ class Counts:
             commit=spent(metrics.stage_seconds, stage="commit"),
             last_frame_s=total(metrics.last_frame),
             last_puback_s=total(metrics.last_puback),
-            outbox_messages=total(metrics.outbox_messages),
-            outbox_bytes=total(metrics.outbox_bytes),
-            outbox_limit_bytes=total(metrics.outbox_limit),
-            outbox_oldest_s=total(metrics.outbox_oldest),
+            outbox_messages=largest(metrics.outbox_messages),
+            outbox_bytes=largest(metrics.outbox_bytes),
+            outbox_limit_bytes=largest(metrics.outbox_limit),
+            outbox_oldest_s=smallest(metrics.outbox_oldest),
             outbox_lost=split(metrics.outbox_lost, "reason"),
             mqtt_rejected=split(metrics.mqtt_rejected, "reason"),
         )
@@ -119,6 +119,16 @@ class Counts:
 def total(metric: Counter | Gauge) -> float:
     """Return the sum over all series of a metric."""
     return sum(value for _, value in _series(metric.collect()))
+
+
+def largest(metric: Counter | Gauge) -> float:
+    """Return the largest value of all series of a metric."""
+    return max(value for _, value in _series(metric.collect()))
+
+
+def smallest(metric: Counter | Gauge) -> float:
+    """Return the smallest value above 0 of all series of a metric; 0: there is none."""
+    return min((value for _, value in _series(metric.collect()) if value), default=0.0)
 
 
 def split(metric: Counter | Gauge, label: str) -> dict[str, float]:

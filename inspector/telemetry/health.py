@@ -55,7 +55,7 @@ class Facts:
         missed_frames: Frames in a row that could not be inspected.
         missed_cause: Why the last one could not; a frozen camera is noticed after `frozen_frames` and reported once.
         store_reason: Why nothing can be committed, or None.
-        broker_reason: Why there is no broker, or None.
+        delivery_reason: What is wrong with a sink, as the reason of health, or None.
         outbox_share: Filling of the outbox, 0 to 1.
         unknown_share: Unknown among the recent tiles.
         recent_tiles: How many those are.
@@ -70,7 +70,7 @@ class Facts:
     missed_frames: int = 0
     missed_cause: str | None = None
     store_reason: str | None = None
-    broker_reason: str | None = None
+    delivery_reason: str | None = None
     outbox_share: float = 0.0
     unknown_share: float = 0.0
     recent_tiles: int = 0
@@ -94,8 +94,8 @@ def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]
         return "blind", "no_frames: the camera is open and delivers nothing"
     if facts.outbox_share > limits.outbox_share:
         return "degraded", f"outbox_filling: {facts.outbox_share:.0%} of its limit"
-    if facts.broker_reason:
-        return "degraded", f"broker: {facts.broker_reason}"
+    if facts.delivery_reason:
+        return "degraded", facts.delivery_reason
     if facts.recent_tiles >= limits.min_tiles and facts.unknown_share > limits.off_domain_share:
         return "degraded", f"off_domain: {facts.unknown_share:.0%} of the tiles are unknown to the model"
     if facts.dropped_share > limits.dropped_share:

@@ -17,6 +17,7 @@ OUTCOMES = ("inspected", *(cause.value for cause in Cause))
 HEALTH_STATES = ("starting", "ok", "degraded", "blind", "idle", "paused")
 STAGES = ("classify", "inspect", "track", "evidence", "commit")
 SUPPRESSED = ("mode", "severity", "n_of_m", "limit")
+SINKS = ("mqtt", "jsonl")
 LOST = ("outbox_full", "rejected")
 REJECTED = ("login", "certificate", "protocol", "refused", "unreachable", "publish")
 
@@ -70,13 +71,17 @@ class Metrics:
         self.stage_seconds = histogram("inspector_stage_duration_seconds", "Time in a stage.", _STAGE_BUCKETS, "stage")
         self.frame_age = histogram("inspector_frame_age_seconds", "From capture to commit.", _AGE_BUCKETS)
         self.delivery_seconds = histogram("inspector_delivery_duration_seconds", "From commit to PUBACK.", _AGE_BUCKETS)
-        self.outbox_messages = gauge("inspector_outbox_messages", "Messages that wait for the broker.")
-        self.outbox_bytes = gauge("inspector_outbox_bytes", "Their payload bytes.")
-        self.outbox_limit = gauge("inspector_outbox_limit_bytes", "Bytes beyond which the oldest are lost.")
-        self.outbox_oldest = gauge(
-            "inspector_outbox_oldest_timestamp_seconds", "When the oldest was stored; 0: none waits."
+        self.outbox_messages = gauge("inspector_outbox_messages", "Messages that wait for a sink.", "sink")
+        self.outbox_bytes = gauge("inspector_outbox_bytes", "Their payload bytes.", "sink")
+        self.outbox_limit = gauge(
+            "inspector_outbox_limit_bytes", "Bytes beyond which the oldest are lost for a sink.", "sink"
         )
-        self.outbox_lost = counter("inspector_outbox_lost_total", "Messages that were never delivered.", "reason")
+        self.outbox_oldest = gauge(
+            "inspector_outbox_oldest_timestamp_seconds", "When the oldest was stored; 0: none waits.", "sink"
+        )
+        self.outbox_lost = counter(
+            "inspector_outbox_lost_total", "Messages that were never delivered to a sink.", "sink", "reason"
+        )
         self.mqtt_connected = gauge("inspector_mqtt_connected", "1 while the broker is connected.")
         self.mqtt_connects = counter("inspector_mqtt_connects_total", "Connections that the broker accepted.")
         self.mqtt_rejected = counter("inspector_mqtt_rejected_total", "Refusals by the broker.", "reason")
@@ -105,10 +110,15 @@ class Metrics:
             self.defects.labels(label, severity[label])
             self.alarms.labels(label, severity[label])
         for metric, values in (
-            (self.alarms_suppressed, SUPPRESSED), (self.outbox_lost, LOST), (self.mqtt_rejected, REJECTED),
+            (self.alarms_suppressed, SUPPRESSED), (self.mqtt_rejected, REJECTED),
+            (self.outbox_messages, SINKS), (self.outbox_bytes, SINKS), (self.outbox_limit, SINKS),
+            (self.outbox_oldest, SINKS),
         ):  # fmt: skip
             for value in values:
                 metric.labels(value)
+        for sink in SINKS:
+            for reason in LOST:
+                self.outbox_lost.labels(sink, reason)
         for stage in STAGES:
             self.stage_seconds.labels(stage)
         self.show_health("starting")

@@ -204,7 +204,7 @@ def test_one_cause_makes_one_call(alertmanager: Alertmanager, webhook: Webhook) 
         + [alert(name, "c") for name in rest]
     )
     delivery = [name for name in rest if name.startswith("Broker")]
-    delivery += ["MessagesLost", "OutboxFilling", "NothingDelivered"]
+    delivery += ["MessagesLost", "OutboxFilling", "NothingDelivered", "FilesNotWritten"]
     expected = {"InspectorDown a", "InspectorBlind b", *(f"{name} b" for name in delivery)}
     expected |= {f"{name} c" for name in rest}
 

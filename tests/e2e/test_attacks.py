@@ -110,7 +110,7 @@ def test_a_broker_that_does_not_answer_holds_up_neither_inspection_nor_stop(tmp_
         write_tiles(folder, 6)
         wait_for(lambda: daemon.metrics()['inspector_frames_total{outcome="inspected"}'] == 6, "six inspected files")
         wait_for(lambda: b'"state":"degraded","reason":"broker' in daemon.get("/healthz"), "degraded health")
-        wait_for(lambda: daemon.metrics()["inspector_outbox_messages"] >= 6, "messages that wait")
+        wait_for(lambda: daemon.metrics()['inspector_outbox_messages{sink="mqtt"}'] >= 6, "messages that wait")
         assert daemon.stop() == 0
     finally:
         daemon.end()

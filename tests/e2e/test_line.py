@@ -64,7 +64,7 @@ def test_every_file_gives_one_frame_message_and_the_right_defect(
     defects = assert_complete(listener, neu_pictures)
     right = {d["frame"]["source_key"] for d in defects if d["label"] == label_of(d["frame"]["source_key"])}
     assert len(right) >= 0.98 * 360
-    wait_for(lambda: daemon.metrics()["inspector_outbox_messages"] == 0, "an empty outbox")
+    wait_for(lambda: daemon.metrics()['inspector_outbox_messages{sink="mqtt"}'] == 0, "an empty outbox")
     metrics = daemon.metrics()
     assert metrics['inspector_frames_total{outcome="inspected"}'] == 360
     assert sum(v for k, v in metrics.items() if k.startswith("inspector_defects_total")) == len(defects)
@@ -131,8 +131,8 @@ def test_without_a_broker_everything_waits_in_the_outbox(
     late = Listener(broker.port, client_id="late")
     # Whoever subscribes after the delivery has missed it, so the subscription may race with the first message: what
     # counts is that the outbox empties and nothing is reported lost.
-    wait_for(lambda: daemon.metrics()["inspector_outbox_messages"] == 0, "an empty outbox")
-    assert daemon.metrics()['inspector_outbox_lost_total{reason="outbox_full"}'] == 0
+    wait_for(lambda: daemon.metrics()['inspector_outbox_messages{sink="mqtt"}'] == 0, "an empty outbox")
+    assert daemon.metrics()['inspector_outbox_lost_total{reason="outbox_full",sink="mqtt"}'] == 0
     late.close()
     assert daemon.stop() == 0
 

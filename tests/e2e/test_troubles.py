@@ -96,7 +96,7 @@ def test_a_topic_that_the_broker_denies_holds_up_no_alarm(tmp_path: Path) -> Non
         stored = sum(v for k, v in daemon.metrics().items() if k.startswith("inspector_defects_total"))
         assert stored > 0
         listener.wait(lambda: len(listener.of("defect")) == stored, "every defect", timeout_s=30)
-        lost = 'inspector_outbox_lost_total{reason="rejected"}'
+        lost = 'inspector_outbox_lost_total{reason="rejected",sink="mqtt"}'
         wait_for(lambda: daemon.metrics()[lost] == len(names), "the losses", timeout_s=30)
         wait_for(lambda: "refuses the topic frame" in daemon.get("/healthz").decode(), "health with the topic")
         assert daemon.stop() == 0

@@ -55,7 +55,7 @@ def test_the_page_has_words_for_every_code_name(table: dict[str, str], codes: It
           for cause in Cause if cause.looked],
         pytest.param(Facts(True, live=True, idle_s=99), id="no frames"),
         pytest.param(Facts(True, outbox_share=1), id="outbox"),
-        pytest.param(Facts(True, broker_reason="x"), id="broker"),
+        pytest.param(Facts(True, delivery_reason="broker: x"), id="broker"),
         pytest.param(Facts(True, unknown_share=1, recent_tiles=99), id="off domain"),
         pytest.param(Facts(True, dropped_share=1), id="falling behind"),
         pytest.param(Facts(True, source_ended=True), id="ended"),
@@ -183,9 +183,9 @@ def test_the_page_shows_what_the_metrics_count(bench: Bench) -> None:
     metrics.frames.labels("inspected").inc(999_999)
     metrics.frames.labels("dropped").inc(1)
     metrics.tiles.labels("clean").inc(5_000)
-    metrics.outbox_messages.set(31)
-    metrics.outbox_limit.set(1 << 20)
-    metrics.outbox_lost.labels("rejected").inc(2)
+    metrics.outbox_messages.labels("mqtt").set(31)
+    metrics.outbox_limit.labels("mqtt").set(1 << 20)
+    metrics.outbox_lost.labels("mqtt", "rejected").inc(2)
     metrics.last_puback.set(bench.clock.now().timestamp() - 300)
 
     text = Seen(ask(bench.app(), "/").text).text

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from inspector.clock import SystemClock
 from inspector.errors import StoreBusyError
 from inspector.sinks.base import Outbox, Sink
+from inspector.sinks.jsonl import JsonlOptions, JsonlSink
 from inspector.sinks.mqtt.options import MqttOptions
 from inspector.sinks.mqtt.publisher import MqttPublisher
 from inspector.store.entries import OutboxRow, OutboxState
@@ -75,6 +76,37 @@ class BrokerEnd:
 
     def close(self) -> None:
         self._broker.close()
+
+
+class FilesEnd:
+    """A folder, rotated often."""
+
+    def __init__(self, folder: Path, changes: Changes) -> None:
+        self._folder = folder / "messages"
+        self._elsewhere = folder / "elsewhere"
+
+    def sink(self, outbox: Outbox) -> Sink:
+        return JsonlSink(JsonlOptions(path=self._folder, rotate_bytes=2000, keep_files=1000), outbox, SystemClock())
+
+    def arrived(self) -> Arrived:
+        lines = [line for path in sorted(self._folder.glob("*")) for line in path.read_bytes().splitlines(True)]
+        assert all(line.endswith(b"}\n") for line in lines)
+        begin, middle = b'{"topic": "', b'", "payload": '
+        found = [line.removeprefix(begin).removesuffix(b"}\n").partition(middle) for line in lines]
+        return [(topic.decode(), payload) for topic, _, payload in found]
+
+    def go_away(self) -> None:
+        if self._folder.exists():
+            self._folder.rename(self._elsewhere)
+        self._folder.write_text("no folder")
+
+    def come_back(self) -> None:
+        self._folder.unlink()
+        if self._elsewhere.exists():
+            self._elsewhere.rename(self._folder)
+
+    def close(self) -> None:
+        pass
 
 
 class WatchedOutbox:
@@ -162,7 +194,7 @@ class Bench:
         self.store.close()
 
 
-@pytest.fixture(params=[pytest.param(BrokerEnd, id="mqtt")])
+@pytest.fixture(params=[pytest.param(BrokerEnd, id="mqtt"), pytest.param(FilesEnd, id="jsonl")])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(request.param, tmp_path)
     before: list[Any] = structlog.get_config()["processors"]

@@ -11,12 +11,13 @@ from prometheus_client import CollectorRegistry
 from inspector.clock import to_timestamp_ms
 from inspector.errors import StoreBusyError
 from inspector.settings.sections import Settings
+from inspector.sinks.base import SinkStatus
 from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.station.about import About, remember_versions, show_constants
 from inspector.station.wiring import OpenModel
 from inspector.store.store import Store
 from inspector.telemetry.health import HealthBoard
-from inspector.telemetry.metrics import Metrics
+from inspector.telemetry.metrics import SINKS, Metrics
 
 
 def settings_of(kind: str = "demo") -> Settings:
@@ -46,9 +47,10 @@ def test_the_message_names_what_decides(model: OpenModel) -> None:
 def test_the_page_shows_what_runs(model: OpenModel, kind: str, broker: BrokerStatus | None, simulated: bool) -> None:
     """The page names all that decides, and marks a drawn strip so that nobody takes it for a line."""
     about = about_of(model, kind)
-    facts, message = about.page_facts(broker), about.message()
+    files = SinkStatus(True)
+    facts, message = about.page_facts(broker, files), about.message()
 
-    assert (facts.broker, facts.simulated) == (broker, simulated)
+    assert (facts.broker, facts.files, facts.simulated) == (broker, files, simulated)
     assert facts.rows["station"] == "s/l/n"
     assert facts.rows["topics"] == "inspector/s/l/n"
     assert (facts.rows["bundle"], facts.rows["config"]) == (message.bundle, message.config)
@@ -78,7 +80,8 @@ def test_constant_metrics_name_the_versions(model: OpenModel, metrics: Metrics, 
     assert registry.get_sample_value("inspector_bundle_info", info) == 1
     assert registry.get_sample_value("inspector_station_info", {"site": "s", "line": "l", "name": "n"}) == 1
     assert registry.get_sample_value("inspector_workers") == 1
-    assert registry.get_sample_value("inspector_outbox_limit_bytes") == settings_of().store.outbox_limit_bytes
+    limits = [registry.get_sample_value("inspector_outbox_limit_bytes", {"sink": sink}) for sink in SINKS]
+    assert limits == [settings_of().store.outbox_limit_bytes] * len(SINKS)
     assert registry.get_sample_value("inspector_selftest_last_success_timestamp_seconds") == NOON.timestamp()
 
 

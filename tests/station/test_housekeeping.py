@@ -1,4 +1,4 @@
-"""`inspector.station.housekeeping`: room on the disk, outages and losses that are told, and the sign of life."""
+"""`inspector.station.housekeeping`: room on the disk, and the sign of life."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from pathlib import Path
 
 import pytest
 from fakes import NOON, FakeClock, entry
-from prometheus_client import CollectorRegistry
 
 from inspector.clock import to_timestamp_ms
 from inspector.errors import StoreBusyError
 from inspector.frame import Cause, Gap
-from inspector.items import Lost
-from inspector.sinks.mqtt.options import BrokerStatus
-from inspector.station.housekeeping import BrokerOutage, Drops, Heartbeat, Housekeeping, Losses, OutboxCare, frames_wait
+from inspector.station.delivery import Losses, OutboxCare
+from inspector.station.housekeeping import Drops, Heartbeat, Housekeeping, frames_wait
 from inspector.station.inbox import Inbox
 from inspector.station.pipeline import Pipeline
 from inspector.store import migration
@@ -31,85 +29,15 @@ from inspector.telemetry.metrics import Metrics
 PREVIOUS = Path(__file__).parents[1] / "compat" / "0.1.0" / "inspector.sqlite3"
 MakePipeline = Callable[..., Pipeline]
 
-HERE = BrokerStatus(connected=True, protocol="5")
-GONE = BrokerStatus(reason="refused")
-
-
-# --- The broker ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("seen", "expected"),
-    [
-        pytest.param([(0, HERE)], [None], id="connected"),
-        pytest.param([(0, GONE), (5, GONE)], [None, None], id="a short outage is not reported"),
-        pytest.param([(0, GONE), (5.1, GONE)], [None, "refused"], id="a longer one is"),
-        pytest.param([(0, BrokerStatus()), (6, BrokerStatus())], [None, "not connected"], id="without a reason"),
-        pytest.param([(0, GONE), (4, HERE), (6, GONE)], [None, None, None], id="each outage is a new one"),
-        pytest.param([(0, GONE), (6, GONE), (7, HERE)], [None, "refused", None], id="its end is seen at once"),
-        pytest.param(
-            [(0, BrokerStatus(connected=True, trouble="no rights"))], ["no rights"], id="connected and in trouble"
-        ),
-        pytest.param(
-            [(0, GONE), (6, BrokerStatus(reason="refused", trouble="mute"))], [None, "mute"], id="trouble comes first"
-        ),
-        pytest.param([(0, None), (99, None)], [None, None], id="delivery is switched off"),
-    ],
-)
-def test_an_outage_is_reported_when_it_lasts(
-    seen: list[tuple[float, BrokerStatus | None]], expected: list[str | None]
-) -> None:
-    """Health names the broker once it is away for longer than the grace time; what is wrong with one there, at once."""
-    outage = BrokerOutage()
-
-    assert [outage.reason(broker, 1000.0 + at) for at, broker in seen] == expected
-
-
-# --- Losses -------------------------------------------------------------------------------------------------------
-
 
 @pytest.fixture
 def inbox(clock: FakeClock) -> Inbox:
     return Inbox(clock)
 
 
-def test_a_loss_takes_its_place_among_the_messages(inbox: Inbox, clock: FakeClock) -> None:
-    """Lost messages become an item of now, with their sink, their numbers and the reason."""
-    Losses(inbox, clock).report(3, 9, 5, "the outbox was full")
-
-    assert inbox.take(math.inf) == [Lost(NOON, "mqtt", 3, 9, 5, "the outbox was full")]
-
-
 def make_care(store: Store, inbox: Inbox, clock: FakeClock, metrics: Metrics, limit_bytes: int) -> OutboxCare:
-    store.outbox.limit_bytes = limit_bytes
-    return OutboxCare(store.outbox, Losses(inbox, clock), metrics, limit_bytes=limit_bytes, horizon_s=60.0)
-
-
-def test_an_outbox_that_overflows_says_what_is_lost(
-    store: Store, inbox: Inbox, clock: FakeClock, metrics: Metrics, registry: CollectorRegistry
-) -> None:
-    """Beyond its limit the oldest messages go, counted and reported; fill and age are those of what is left."""
-    store.outbox.enable(["mqtt"])
-    care = make_care(store, inbox, clock, metrics, limit_bytes=20_000)
-    before = care.share
-    store.commit([entry(number, "crack") for number in range(10)])
-    care.refresh()
-    full = care.share
-    care.prune()
-    care.refresh()
-
-    def count(name: str, **labels: str) -> float | None:
-        return registry.get_sample_value(f"inspector_{name}", labels)
-
-    (lost,) = inbox.take(math.inf)
-    left = store.outbox.outbox_state("mqtt")
-    assert isinstance(lost, Lost)
-    assert (lost.sink, lost.count, lost.reason) == ("mqtt", 30 - left.messages, "the outbox was full")
-    assert count("outbox_lost_total", reason="outbox_full") == lost.count
-    assert (before, care.share) == (0.0, left.bytes / 20_000)
-    assert care.share < 1 < full
-    assert (count("outbox_messages"), count("outbox_bytes")) == (left.messages, left.bytes)
-    assert count("outbox_oldest_timestamp_seconds") == NOON.timestamp()
+    losses = Losses(inbox, clock)
+    return OutboxCare(store.outbox, losses, metrics, sinks=["mqtt"], limit_bytes=limit_bytes, horizon_s=60.0)
 
 
 # --- The sign of life ---------------------------------------------------------------------------------------------
@@ -249,7 +177,7 @@ def test_one_failure_does_not_keep_the_rest_from_its_work(
     store.commit([entry(0, "crack")])
     pipeline = make_pipeline()
     pipeline.reader.captured, pipeline.reader.dropped = 4, 1
-    care = make_care(store, inbox, clock, metrics, limit_bytes=100_000)
+    care = OutboxCare(store.outbox, Losses(inbox, clock), metrics, sinks=["mqtt"], limit_bytes=100_000, horizon_s=60.0)
     keeping = Housekeeping(
         NoDisk(tmp_path / "evidence", clock), Heartbeat(store.notes, pipeline, clock), store, clock, outbox=care,
         drops=Drops(pipeline.reader),

@@ -87,18 +87,17 @@ def test_stuck_is_busy_and_without_progress(one: Part, expected: list[str]) -> N
 
 
 class Standing:
-    """A publisher or listener that stands as it is put."""
+    """A sink or listener that stands as it is put."""
 
     def __init__(self, progress_mono_s: float = 1000.0) -> None:
+        self.name = "mqtt"
         self.progress_mono_s = progress_mono_s
         self.failure: BaseException | None = None
 
 
-def stuck_after(
-    pipeline: Pipeline, seconds: float, source: AnySource | None = None, publisher: Any = None
-) -> list[str]:
+def stuck_after(pipeline: Pipeline, seconds: float, source: AnySource | None = None, sinks: Any = ()) -> list[str]:
     """Names of the parts that are stuck when nothing has moved for so long."""
-    parts = list_parts(source or DemoOptions(), pipeline, publisher, None)
+    parts = list_parts(source or DemoOptions(), pipeline, sinks, None)
     return find_stuck(parts, 1000.0 + seconds)
 
 
@@ -137,26 +136,26 @@ def test_a_source_has_the_time_that_it_was_given(make_pipeline: MakePipeline, pa
     assert "source" in stuck_after(pipeline, patience_s + 0.1, source)
 
 
-def test_a_publisher_may_look_up_a_name(make_pipeline: MakePipeline) -> None:
-    """Name servers that do not answer are no stuck publisher; without a broker there is none."""
+def test_a_sink_may_look_up_a_name(make_pipeline: MakePipeline) -> None:
+    """Name servers that do not answer are no stuck sink; without a sink there is none."""
     pipeline = make_pipeline()
 
-    assert stuck_after(pipeline, 90.0, publisher=Standing()) == ["source", "committer"]
-    assert stuck_after(pipeline, 90.1, publisher=Standing()) == ["source", "committer", "publisher"]
+    assert stuck_after(pipeline, 90.0, sinks=[Standing()]) == ["source", "committer"]
+    assert stuck_after(pipeline, 90.1, sinks=[Standing()]) == ["source", "committer", "sink mqtt"]
     assert stuck_after(pipeline, 999.0) == ["source", "committer"]
 
 
 def test_every_part_that_runs_can_fail(make_pipeline: MakePipeline) -> None:
     """Each thread with an owner of its own stands in the table once, under the name that the error has."""
-    pipeline, publisher, http = make_pipeline(), Standing(), Standing()
+    pipeline, sink, http = make_pipeline(), Standing(), Standing()
     failing: dict[str, Any] = {
         "source": pipeline.reader,
         "inspection": pipeline.dispatcher,
         "committer": pipeline.committer,
-        "publisher": publisher,
+        "sink mqtt": sink,
         "HTTP listener": http,
     }
-    unusual: Any = (publisher, http)
+    unusual: Any = ([sink], http)
     parts = list_parts(DemoOptions(), pipeline, *unusual)
     said = []
     for owner in failing.values():
@@ -173,7 +172,7 @@ def test_every_part_that_runs_can_fail(make_pipeline: MakePipeline) -> None:
 
 
 def facts_of(pipeline: Pipeline, now: float = 1000.0) -> Facts:
-    return health_facts(pipeline, now, broker_reason="away", outbox_share=0.2, dropped_share=0.1)
+    return health_facts(pipeline, now, delivery_reason="broker: away", outbox_share=0.2, dropped_share=0.1)
 
 
 def test_facts_are_what_the_parts_know(make_pipeline: MakePipeline) -> None:
@@ -187,7 +186,7 @@ def test_facts_are_what_the_parts_know(make_pipeline: MakePipeline) -> None:
 
     assert facts_of(pipeline, 1012.5) == Facts(
         started=True, source_reason="gone", source_ended=False, idle_s=12.5, missed_frames=3, missed_cause="blank",
-        store_reason="full", broker_reason="away", outbox_share=0.2, unknown_share=0.4, recent_tiles=5,
+        store_reason="full", delivery_reason="broker: away", outbox_share=0.2, unknown_share=0.4, recent_tiles=5,
         dropped_share=0.1, live=True,
     )  # fmt: skip
 

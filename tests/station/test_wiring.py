@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from inspector.settings.sections import Settings
-from inspector.station.wiring import http_options, mqtt_options
+from inspector.station.wiring import http_options, jsonl_options, mqtt_options
 
 STATION = {"site": "s" * 64, "line": "l" * 64, "name": "n" * 64}
 
@@ -32,6 +32,22 @@ def test_the_broker_is_reached_as_configured(mqtt: dict[str, Any], root: str, cl
     own = {"root": root.format(*STATION.values()), "client_id": client_id.format(*STATION.values())}
 
     assert mqtt_options(configured).model_dump() == configured.mqtt.model_dump() | own
+
+
+@pytest.mark.parametrize(
+    ("jsonl", "path"),
+    [
+        pytest.param({}, "/store/jsonl", id="defaults"),
+        pytest.param({"path": "/lines", "keep_files": 3, "rotate_bytes": 4096}, "/lines", id="every key"),
+    ],
+)
+def test_files_are_written_as_configured(jsonl: dict[str, Any], path: str) -> None:
+    """Every key of `[jsonl]` is an option as it stands; the folder lies in the store's unless it is named."""
+    configured = settings(jsonl=jsonl)
+
+    assert jsonl_options(configured, Path("/store")).model_dump() == configured.jsonl.model_dump() | {
+        "path": Path(path)
+    }
 
 
 def test_the_listener_listens_as_configured(tmp_path: Path) -> None:

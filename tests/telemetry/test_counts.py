@@ -35,7 +35,7 @@ def test_counts_are_what_was_counted(metrics: Metrics) -> None:
     metrics.alarms.labels("crack", "critical").inc(1)
     metrics.stage_seconds.labels("classify").observe(0.25)
     metrics.stage_seconds.labels("classify").observe(0.75)
-    metrics.outbox_bytes.set(7)
+    metrics.outbox_bytes.labels("mqtt").set(7)
 
     counts = Counts.of(metrics)
 

@@ -45,11 +45,13 @@ GOOD = Facts(started=True)
             "ended: the source has delivered everything", id="the end of a file",
         ),
         pytest.param(
-            replace(GOOD, broker_reason="refused"), "degraded", "broker: refused", id="no broker: still inspecting"
+            replace(GOOD, delivery_reason="broker: refused"), "degraded", "broker: refused",
+            id="no broker: still inspecting",
         ),
         pytest.param(replace(GOOD, outbox_share=0.8), "ok", None, id="outbox at the limit"),
         pytest.param(
-            replace(GOOD, outbox_share=0.81, broker_reason="refused"), "degraded", "outbox_filling: 81% of its limit",
+            replace(GOOD, outbox_share=0.81, delivery_reason="broker: refused"), "degraded",
+            "outbox_filling: 81% of its limit",
             id="an outbox that fills comes before its reason",
         ),
         pytest.param(
@@ -68,11 +70,11 @@ GOOD = Facts(started=True)
             id="too slow",
         ),
         pytest.param(
-            replace(GOOD, store_reason="disk full", source_reason="gone", broker_reason="gone"), "blind",
+            replace(GOOD, store_reason="disk full", source_reason="gone", delivery_reason="broker: gone"), "blind",
             "store: disk full", id="the worst comes first",
         ),
         pytest.param(
-            replace(GOOD, source_ended=True, broker_reason="gone"), "degraded", "broker: gone",
+            replace(GOOD, source_ended=True, delivery_reason="broker: gone"), "degraded", "broker: gone",
             id="an idle station without broker is degraded",
         ),
     ],
@@ -87,7 +89,7 @@ def test_judgement(facts: Facts, state: str, reason: str | None) -> None:
         Facts,
         source_reason=st.none() | st.just("gone"),
         store_reason=st.none() | st.just("full"),
-        broker_reason=st.none() | st.just("away"),
+        delivery_reason=st.none() | st.just("broker: away"),
         started=st.booleans(),
         missed_frames=st.integers(0, 10),
         missed_cause=st.just("blank"),

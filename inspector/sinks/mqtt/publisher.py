@@ -283,7 +283,7 @@ class MqttPublisher:
     def _set_aside(self, answer: Answer, code: Any) -> None:
         seq, topic = answer.row.seq, answer.row.topic
         self._report.denied(topic, code)
-        self._metrics.outbox_lost.labels("rejected").inc()
+        self._metrics.outbox_lost.labels(SINK, "rejected").inc()
         if topic != "coverage":  # a refused report of a loss is not reported again, without end
             self._on_lost(seq, f"refused by the broker: {code}")
 

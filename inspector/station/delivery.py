@@ -1,0 +1,203 @@
+"""What leaves the station: its sinks, started, woken, watched and stopped together, and what waits for them.
+
+Which sinks there are is said here and nowhere else in the station. How one delivers is its own business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from inspector.clock import Clock
+from inspector.items import Lost
+from inspector.messages import ReplyMessage
+from inspector.settings.sections import Settings
+from inspector.sinks.base import LastWord, ResendingSink, Sink, SinkStatus
+from inspector.sinks.jsonl import JsonlSink
+from inspector.sinks.mqtt.options import BrokerStatus
+from inspector.sinks.mqtt.publisher import MqttPublisher
+from inspector.station.inbox import Inbox
+from inspector.station.wiring import jsonl_options, mqtt_options
+from inspector.store.outbox import StoredOutbox
+from inspector.store.store import Store
+from inspector.telemetry.metrics import Metrics
+
+SINK_GRACE_S = 5.0
+"""Shorter outages of a sink are not reported."""
+HEALTH_WORD = {"mqtt": "broker"}
+"""How a reason of health begins where it is not the sink's name."""
+
+_log = structlog.get_logger("daemon")
+
+
+class Delivery:
+    """The sinks that are switched on.
+
+    Args:
+        sinks: In the order in which they are started, stopped, and reported.
+    """
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self.sinks = tuple(sinks)
+        self._away_since_s: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        for sink in self.sinks:
+            sink.start()
+
+    def wake(self) -> None:
+        """There is something new in the outbox, or in the retained state."""
+        for sink in self.sinks:
+            sink.wake()
+
+    def stop(self, timeout_s: float, status: LastWord) -> None:
+        """Deliver what is possible within `timeout_s` seconds for each sink, and end."""
+        for sink in self.sinks:
+            sink.stop(timeout_s, status)
+
+    def resend(self, from_seq: int) -> str:
+        """Have what is kept from this `seq` on sent again, where a sink can; returns a sentence about it."""
+        said = [sink.resend(from_seq) for sink in self.sinks if isinstance(sink, ResendingSink)]
+        return "; ".join(said) or "there is no broker: mqtt.enabled = false"
+
+    def reason(self, now_mono_s: float) -> str | None:
+        """Return what is wrong with a sink, as health says it, or None; the first one's comes first."""
+        reasons = [self._reason_of(sink, now_mono_s) for sink in self.sinks]
+        return next((reason for reason in reasons if reason), None)
+
+    def _reason_of(self, sink: Sink, now_mono_s: float) -> str | None:
+        status = sink.status
+        if status.connected:
+            self._away_since_s.pop(sink.name, None)
+        since = now_mono_s if status.connected else self._away_since_s.setdefault(sink.name, now_mono_s)
+        why = status.trouble
+        if now_mono_s - since > SINK_GRACE_S:
+            why = why or status.reason or "not connected"
+        return why and f"{HEALTH_WORD.get(sink.name, sink.name)}: {why}"
+
+    @property
+    def broker(self) -> BrokerStatus | None:
+        """What is known of the broker; None where delivery to one is switched off."""
+        found = (sink.status for sink in self.sinks)
+        return next((status for status in found if isinstance(status, BrokerStatus)), None)
+
+    @property
+    def files(self) -> SinkStatus | None:
+        """What is known of the message files; None where they are switched off."""
+        return next((sink.status for sink in self.sinks if isinstance(sink, JsonlSink)), None)
+
+
+def open_sinks(
+    settings: Settings,
+    store: Store,
+    clock: Clock,
+    metrics: Metrics,
+    *,
+    retained: Callable[[], Mapping[str, bytes]],
+    on_lost: Callable[[str, int, str], None],
+    on_command: Callable[[str, bytes, bool], ReplyMessage | None],
+) -> list[Sink]:
+    """Return the sinks that the configuration switches on, not started; nothing is kept for others from here on.
+
+    Args:
+        settings: The configuration.
+        store: What they deliver, and its folder.
+        clock: Time.
+        metrics: Where they count.
+        retained: Gives the retained payloads of the broker, by topic below the root.
+        on_lost: Called with sink, `seq` and reason of a message that was refused for good.
+        on_command: Carries a command out, as `MqttPublisher` says.
+    """
+    sinks: list[Sink] = []
+    if settings.mqtt.enabled:
+        sinks.append(
+            MqttPublisher(
+                mqtt_options(settings),
+                store.outbox,
+                clock,
+                metrics,
+                retained=retained,
+                on_lost=lambda seq, reason: on_lost(MqttPublisher.name, seq, reason),
+                on_command=on_command,
+                commands=settings.mqtt.commands,
+            )
+        )
+    if settings.jsonl.enabled:
+        sinks.append(JsonlSink(jsonl_options(settings, store.folder), store.outbox, clock))
+    store.outbox.enable([sink.name for sink in sinks])
+    return sinks
+
+
+class Losses:
+    """Reports messages that will not be delivered, in the stream of messages itself."""
+
+    def __init__(self, inbox: Inbox, clock: Clock) -> None:
+        self._inbox = inbox
+        self._clock = clock
+
+    def report(self, sink: str, first_seq: int, last_seq: int, count: int, reason: str) -> None:
+        """Have a coverage message say that `count` messages from `first_seq` to `last_seq` are lost for a sink."""
+        self._inbox.put(Lost(self._clock.now(), sink, first_seq, last_seq, count, reason))
+
+    def report_one(self, sink: str, seq: int, reason: str) -> None:
+        """Have a coverage message say that one message is lost for a sink."""
+        self.report(sink, seq, seq, 1, reason)
+
+
+class OutboxCare:
+    """Prunes what was delivered, reports what had to go before, and measures what is left.
+
+    Args:
+        outbox: What waits for delivery.
+        losses: Where deleted messages are reported.
+        metrics: Where fill and losses are shown.
+        sinks: Names of those that are switched on.
+        limit_bytes: Size of what may wait for one sink.
+        horizon_s: How long delivered messages are kept, for a broker that loses them.
+
+    Attributes:
+        share: Fill for the sink for which most waits, 0 to 1, as of the last `refresh`.
+    """
+
+    def __init__(
+        self,
+        outbox: StoredOutbox,
+        losses: Losses,
+        metrics: Metrics,
+        *,
+        sinks: Sequence[str],
+        limit_bytes: int,
+        horizon_s: float,
+    ) -> None:
+        self._outbox = outbox
+        self._losses = losses
+        self._metrics = metrics
+        self._sinks = sinks
+        self._limit_bytes = limit_bytes
+        self._horizon_s = horizon_s
+        self.share = 0.0
+
+    def prune(self) -> None:
+        """Delete what is no longer needed, and what no longer fits.
+
+        Raises:
+            StoreBusyError: The store refuses.
+        """
+        for loss in self._outbox.prune(self._horizon_s):
+            self._metrics.outbox_lost.labels(loss.sink, "outbox_full").inc(loss.messages)
+            _log.error("messages_lost", sink=loss.sink, count=loss.messages, first_seq=loss.first_seq,
+                       last_seq=loss.last_seq, reason="outbox full")  # fmt: skip
+            self._losses.report(loss.sink, loss.first_seq, loss.last_seq, loss.messages, "the outbox was full")
+
+    def refresh(self) -> None:
+        """Set share and metrics as of now."""
+        shares = [0.0]
+        for sink in self._sinks:
+            state = self._outbox.outbox_state(sink)
+            shares.append(state.bytes / self._limit_bytes)
+            self._metrics.outbox_messages.labels(sink).set(state.messages)
+            self._metrics.outbox_bytes.labels(sink).set(state.bytes)
+            self._metrics.outbox_oldest.labels(sink).set((state.oldest_ms or 0) / 1000)
+        self.share = max(shares)
