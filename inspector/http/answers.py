@@ -1,6 +1,6 @@
 """What every kind of answer has in common: JSON, and an error as a sentence with a reason in one word.
 
-What is said of an error is for whoever asks over the network: never more than the request itself and a way on.
+An error is answered to clients on the network: it never contains more than the request itself and what to do.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The application: metrics, health, the status page, evidence, defects, and a picture to classify.
 
-It reads and shows; what changes something is a command and goes through the one port for them. What leaves the event
-loop: reading the store, collecting metrics, commands, and classifying, one picture at a time.
+It reads and shows; what changes something is a command and goes through the one port for commands. These run off the
+event loop: reading the store, collecting metrics, commands, and classifying, one picture at a time.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _log = structlog.get_logger("http")
 
 MAX_DEFECTS = 1000
 MAX_SAME_MOMENT = 10_000
-"""Defects of one millisecond that are answered whole: copies of an archive may all have one time."""
+"""Defects of one millisecond that are answered together: copies of an archive may all have one time."""
 
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -52,7 +52,7 @@ class Shown:
     Attributes:
         metrics: What `/metrics` and the page count.
         records: Where defects are read.
-        evidence: Pictures of defects; None where none are kept.
+        evidence: Pictures of defects; None if they are not kept.
         health: What `/healthz` answers.
         facts: What runs here, for the status page.
         classify: Makes the row of an uploaded picture.
@@ -139,8 +139,8 @@ class _Pages:
     ) -> Response:
         """Return defect messages, newest first.
 
-        The last moment is always whole, so that a reader who goes on with `before_ms` = its `timestamp_ms` misses
-        nothing; the list may be longer than `limit` for it.
+        The last moment is always complete, so that a reader who continues with `before_ms` = its `timestamp_ms` misses
+        nothing; for this the list may be longer than `limit`.
         """
         rows = self._shown.records.recent_defects(limit, before_ms)
         if len(rows) == limit:

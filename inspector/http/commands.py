@@ -1,7 +1,7 @@
 """Commands over HTTP: `POST /api/commands/NAME` takes what `cmd/NAME` takes over MQTT, and answers with the reply.
 
-A command changes something, so whoever sends one has to carry the token, also on this machine: a page in a browser
-must not be able to.
+A command changes something, so it needs the token, also on this machine: a page in a browser must not be able to send
+one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class CommandPort:
 
     Args:
         execute: Carries them out, off the event loop: it may wait for the disk.
-        has_token: Whether the listener asks for a token; without one, no command is taken that needs one.
+        has_token: Whether the listener has a token; without one, commands that need one are refused.
     """
 
     def __init__(self, execute: Execute, has_token: bool) -> None:
@@ -44,7 +44,7 @@ class CommandPort:
             if len(payload) > MAX_PAYLOAD_BYTES:
                 break  # it will be refused for its length
         reply = await run_in_threadpool(self._execute, name, payload)
-        if reply is None:  # only what a broker has kept is passed over
+        if reply is None:  # only what a broker has kept is ignored
             raise AssertionError(f"a command without a reply: {name}")
         status = 200 if reply.ok else _STATUS.get(reply.error or "", 409)
         return JSONResponse(reply.model_dump(mode="json", by_alias=True), status)

@@ -1,4 +1,4 @@
-"""Stands before the application: asks for the token, or that this machine is meant, and adds the security headers.
+"""Stands before the application: requires the token, or this machine's own name, and adds the security headers.
 
 There are no users and no roles: one token opens everything.
 """
@@ -36,7 +36,7 @@ SECURITY_HEADERS = {
 
 
 class Guard:
-    """Asks for the token, or else that this machine is meant, and puts the security headers on every answer."""
+    """Requires the token, or without one this machine's own name, and adds the security headers to every answer."""
 
     def __init__(self, app: ASGIApp, token: str | None, address: str) -> None:
         self._app = app
@@ -78,7 +78,7 @@ class Guard:
 
 
 def _is_from_another_site(scope: Scope) -> bool:
-    """Whether a browser sends this for a page that is not ours; other programs send neither header."""
+    """Whether a browser sends this for a foreign page; other programs send neither header."""
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     if headers.get(b"sec-fetch-site", "none") not in ("none", "same-origin"):
         return True
@@ -87,7 +87,7 @@ def _is_from_another_site(scope: Scope) -> bool:
 
 
 def _means_us(host: str, address: str) -> bool:
-    """Whether a `Host` names loopback or `address`; a page whose name was turned to point here sends its own."""
+    """Whether a `Host` names loopback or `address`; with DNS rebinding a page sends its own name."""
     name = re.sub(r":\d*$", "", host.strip()).removeprefix("[").removesuffix("]").lower()
     try:
         return name in ("localhost", address.lower()) or ipaddress.ip_address(name).is_loopback

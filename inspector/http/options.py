@@ -19,7 +19,7 @@ class HttpOptions(Http):
 
     Attributes:
         token: What every request but `/healthz` must carry, as bearer token or as password of HTTP Basic; None: open to
-            whoever asks for this machine by name.
+            any request that names this machine.
         max_frame_px: Most pixels that `/api/classify` decodes.
         full_scale: As `decode_picture`.
         upload_timeout_s: Longest wait for a picture to arrive.

@@ -19,14 +19,14 @@ class Pace:
 
 
 class PaceMeter:
-    """Remembers what the counters stood at when somebody looked, for a minute."""
+    """Remembers the counters at each view of the page, for a minute."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._seen: deque[tuple[float, float, float]] = deque()
 
     def note(self, mono_s: float, frames: float, tiles: float) -> Pace | None:
-        """Take the counters of now and return their growth, or None at the first look."""
+        """Take the present counters and return their growth, or None at the first view."""
         with self._guard:
             while len(self._seen) > 1 and mono_s - self._seen[1][0] >= PACE_S:
                 self._seen.popleft()

@@ -1,7 +1,7 @@
-"""The status page as a pure function: what the station knows, in; HTML, out.
+"""The status page as a pure function: the station's facts in, HTML out.
 
 It has no script and no style attribute, so the strictest content policy lets it through, and it works without any
-network but the one it came over. It shows; it changes nothing. Its text and order stand in `templates/status.html`.
+network but the one it came over. It shows; it changes nothing. Its text and order are in `templates/status.html`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class PageFacts:
     """What runs here.
 
     Attributes:
-        rows: Names and what they are; None: there is none.
-        broker: How the broker is; None: delivery is switched off, so that its absence is nothing bad.
-        files: Whether messages are written to files; None: they are switched off.
+        rows: Names with their values; None: no value.
+        broker: The state of the broker; None: delivery to one is disabled, so that a missing broker is no fault.
+        files: Whether messages are written to files; None: files are disabled.
         simulated: The pictures are generated.
     """
 

@@ -37,7 +37,7 @@ class HttpServer:
         options: Where, and with which certificate.
 
     Attributes:
-        failure: What ended the thread although nobody asked it to end, or None.
+        failure: The error that ended the thread, or None.
     """
 
     def __init__(self, app: ASGIApp, options: HttpOptions) -> None:
@@ -93,12 +93,12 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """Where a browser on this machine, or on the network of the address, finds the status page."""
+        """Address of the status page for a browser on this machine, or on the network of the address."""
         host = f"[{self._options.address}]" if ":" in self._options.address else self._options.address
         return f"{'https' if self._options.cert_file else 'http'}://{host}:{self._port}/"
 
     def stop(self, timeout_s: float) -> None:
-        """End it: running answers get up to a second, then connections are cut; returns within `timeout_s`."""
+        """Stop: running answers get up to a second, then connections are cut; returns within `timeout_s`."""
         self._stopping = True
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
@@ -114,7 +114,7 @@ class HttpServer:
             asyncio.run(server.serve([bound]))
             if not self._stopping:
                 raise RuntimeError("the HTTP server has ended by itself")
-        except BaseException as exc:  # noqa: BLE001 - a thread's outermost function: `failure` tells
+        except BaseException as exc:  # noqa: BLE001 - a thread's outermost function: `failure` has it
             self.failure = exc
             _log.error("server_died", exc_info=exc)
         finally:

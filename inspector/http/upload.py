@@ -26,7 +26,7 @@ from inspector.pictures.child import decode_in_child
 MakeRow = Callable[[Pixels, str], dict[str, Any]]
 """Classify a picture and return its row; the second argument is what to call it."""
 MAX_UPLOADS = 2
-"""Pictures in memory at once: one in work, one on its way."""
+"""Pictures in memory at once: one being classified, one arriving."""
 MAX_UPLOAD_PX = 25_000_000
 """Most pixels of an uploaded picture, where `source.max_frame_px` allows more."""
 MULTIPART_BYTES = 64 << 10
@@ -52,7 +52,7 @@ class UploadClassifier:
         self._turn = threading.Lock()
 
     async def answer(self, request: Request) -> Response:
-        """Answer with the row of the picture, or say why there is none."""
+        """Answer with the row of the picture, or with the reason why it has none."""
         if self._uploads >= MAX_UPLOADS:
             busy = {"error": "other pictures are being classified", "reason": "busy"}
             return JSONResponse(busy, 503, {"Retry-After": "1"})

@@ -1,4 +1,4 @@
-"""What the code names of states, causes and reasons are called on a page: English here, the rest in the catalogues."""
+"""How a page names the codes of states, causes and reasons: English here, other languages in the catalogues."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What runs here, as the station says it: the `about` message, the facts of the status page, the constant metrics.
+"""What runs here, as the station reports it: the `about` message, the facts of the status page, the constant metrics.
 
-Nothing here changes while the station runs, but the state of the broker and the coil, which are read when asked for.
+Nothing here changes while the station runs, except the state of the broker and the coil, which are read on request.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class About:
         """Return what the status page shows of the station.
 
         Args:
-            broker: What is known of it; None where delivery to one is switched off.
-            files: What is known of the message files; None where they are switched off.
+            broker: What is known about it; None if delivery to one is disabled.
+            files: What is known about the message files; None if they are disabled.
         """
         about = self.message()
         rows = {
@@ -94,7 +94,7 @@ class About:
 
 
 def show_constants(metrics: Metrics, settings: Settings, model: OpenModel, now: datetime) -> None:
-    """Set the metrics that stay as they are: versions, names, limits; and that the model has just been proven."""
+    """Set the metrics that do not change: versions, names, limits; and that the model has just been proven."""
     card = model.bundle.card
     metrics.build.info({"version": inspector.__version__, "python": sys.version.split()[0]})
     metrics.bundle.info({"name": card.name, "version": card.version, "fingerprint": model.bundle.fingerprint[:12]})

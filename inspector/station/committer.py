@@ -1,7 +1,7 @@
 """The owner of the tracker: takes results in order, makes messages, and commits them. After the commit, `done`.
 
 One transaction holds all results that are ready at that moment, up to `MAX_ENTRIES`: while the disk flushes one,
-the next gathers. What cannot be committed is tried again until it can; nothing overtakes it, nothing is dropped.
+the next gathers. What cannot be committed is retried until it can; nothing overtakes it, nothing is dropped.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Committer:
 
     Args:
         results: What to commit.
-        source: Told of every item that is done.
+        source: Its `done` is called for every committed item.
         store: Where messages are committed.
         evidence: Where pictures of defects are kept, or None.
         rules: How inspections become messages.
@@ -94,7 +94,7 @@ class Committer:
         store_reason: Why nothing can be committed now, or None.
         tally: What was counted.
         progress_mono_s: When the thread last went round.
-        failure: What ended the thread against its will.
+        failure: The error that ended the thread.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Committer:
         self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end after the dispatcher has drained; a store that refuses is not waited for longer."""
+        """Wait for the end after the dispatcher has drained; do not wait longer for a store that refuses."""
         if self._thread.is_alive():
             self._thread.join(timeout_s)
             self._abandon.set()

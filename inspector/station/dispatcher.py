@@ -1,4 +1,4 @@
-"""Between the queue and the committer: frames are inspected side by side and come out in order.
+"""Between the queue and the committer: frames are inspected in parallel and come out in order.
 
 A dispatcher takes items from the source's queue and hands frames to a few threads that run `inspect_frame`; the
 network itself runs in the worker pool, which shares the tiles of all frames in flight. So one frame of a hundred
@@ -47,10 +47,10 @@ class Dispatcher:
     """Keeps up to `depth` frames in flight and gives finished ones back in the order in which they came.
 
     Attributes:
-        idle: Nothing is in work and nothing waits.
+        idle: Nothing is being inspected and nothing waits.
         has_unfinished_head: The head of the queue is still being inspected.
         progress_mono_s: When an item was last taken, scored or finished.
-        failure: What ended the dispatcher against its will.
+        failure: The error that ended the dispatcher.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class Dispatcher:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits and nothing is in work."""
+        """Whether nothing waits and nothing is being inspected."""
         return not self._results and len(self._items) == 0
 
     @property
     def has_unfinished_head(self) -> bool:
-        """Whether a frame is in work, or waits with nothing before it; finished ones wait for the committer."""
+        """Whether the oldest frame is not inspected yet; finished ones wait for the committer."""
         with self._changed:
             return not self._results[0].ready if self._results else len(self._items) > 0
 
@@ -149,7 +149,7 @@ class Dispatcher:
 
         with self._metrics.stage_seconds.labels("inspect").time():
             inspection = inspect_frame(frame, classify, self._rules)
-        if inspection.cause is None:  # one observation a frame, however often its tiles were looked at
+        if inspection.cause is None:  # one observation a frame, however often its tiles were scored
             self._metrics.stage_seconds.labels("classify").observe(scoring_s)
         crash_point("frame.inspected")
         return inspection

@@ -1,6 +1,6 @@
-"""What the main thread does every few seconds besides watching: make room, and see what is lost for lack of it.
+"""What the main thread does every few seconds besides watching: make room, and count what is lost without it.
 
-Also what has to be remembered over a stop or a death: the heartbeat, so that the next start can report the time in
+Also what must be remembered over a stop or a crash: the heartbeat, so that the next start can report the time in
 which the surface was not watched.
 """
 
@@ -22,7 +22,7 @@ from inspector.store.store import Store
 
 HOUSEKEEPING_S = 5.0
 MOVING_S = 0.3
-"""Longest time given at once to the records of a previous program: health and watchdog are looked after in between."""
+"""Longest time given at once to the records of a previous program: health and watchdog are served in between."""
 
 
 _log = structlog.get_logger("daemon")
@@ -70,7 +70,7 @@ class Heartbeat:
 
         Args:
             closed_at: When the source was no longer watched.
-            reported: Whether all that was missed until then is committed; else the next start reports it.
+            reported: Whether everything missed until then is committed; otherwise the next start reports it.
         """
         try:
             if reported and not self._frozen:
@@ -84,7 +84,7 @@ class Heartbeat:
 
 
 def frames_wait(kind: str, live: bool) -> bool:
-    """Return whether a source's frames wait for a station that does not run: files do, a line does not."""
+    """Return whether a source's frames wait while the station does not run: files do, a line does not."""
     return kind in ("folder", "demo") or (kind == "camera" and not live)
 
 
@@ -109,11 +109,11 @@ class Drops:
 
 
 class Housekeeping:
-    """All of it, in its order.
+    """All of the housekeeping, in its order.
 
     Attributes:
         outbox: What waits for delivery.
-        drops: What was dropped.
+        drops: The share of dropped frames.
     """
 
     def __init__(
@@ -133,9 +133,9 @@ class Housekeeping:
         self.drops = drops
 
     def tidy(self) -> None:
-        """Make room on the disk, and refresh what health and metrics know of the outbox."""
+        """Make room on the disk, and refresh what health and metrics know about the outbox."""
         self.drops.count()
-        if self._evidence is not None:  # first: it makes room where the rest finds none
+        if self._evidence is not None:  # first: it makes the room that the rest needs
             try:
                 self._evidence.tidy()
             except OSError as exc:
@@ -151,7 +151,7 @@ class Housekeeping:
         self.outbox.refresh()
 
     def _move_records(self) -> None:
-        """Go on with what a previous program left, for a short time."""
+        """Continue the migration of a previous program's records, for a short time."""
         began = self._clock.monotonic()
         while self._migration.step() and self._clock.monotonic() - began < MOVING_S:
             pass

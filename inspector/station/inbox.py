@@ -1,4 +1,4 @@
-"""Where everything that is ordered, and comes from no source, waits for its place among the frames.
+"""Where everything that is ordered, and does not come from the source, waits for its place among the frames.
 
 Commands of the plant arrive on one thread, losses on another, gaps at the start on a third; the committer alone takes
 them out, each before the first frame that was captured after it was put in.
@@ -20,7 +20,7 @@ class Inbox:
     """Ordered, unbounded, safe to use from several threads.
 
     Args:
-        clock: Says when something was put in.
+        clock: Time.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -29,13 +29,13 @@ class Inbox:
         self._waiting: deque[tuple[float, Word]] = deque()
 
     def put(self, *words: Word) -> None:
-        """Put something in its place: after all frames that have been captured until now."""
+        """Put an item in its place: after all frames that were captured until now."""
         with self._guard:
             now_mono_s = self._clock.monotonic()
             self._waiting.extend((now_mono_s, word) for word in words)
 
     def take(self, until_mono_s: float) -> list[Word]:
-        """Return, and remove, what was put in up to that monotonic time, in order."""
+        """Return and remove the items that were put in up to that monotonic time, in order."""
         taken: list[Word] = []
         with self._guard:
             while self._waiting and self._waiting[0][0] <= until_mono_s:

@@ -19,7 +19,7 @@ class PicturesKept:
     """Keeps the picture of each defect's first message, and remembers it until the defect is closed.
 
     Args:
-        folder: Where pictures are kept; None where none are.
+        folder: Where pictures are kept; None if they are not.
         metrics: Where the time for it is measured.
     """
 
@@ -29,7 +29,7 @@ class PicturesKept:
         self._open: dict[str, Evidence] = {}
 
     def keep(self, drafts: Sequence[Draft]) -> dict[str, Evidence]:
-        """Write the pictures of these messages, and return by message id what each of them names."""
+        """Write the pictures of these messages, and return for each message id the evidence that it names."""
         kept: dict[str, Evidence] = {}
         for draft in drafts:
             body = draft.body

@@ -43,7 +43,7 @@ class Pipeline:
         committed: Given every committed message, on the committer's thread.
 
     Attributes:
-        inbox: Takes what is ordered and comes from no source.
+        inbox: Takes what is ordered and does not come from the source.
         live: Frames that are not taken in time are dropped.
     """
 
@@ -98,7 +98,7 @@ class Pipeline:
         """Close the source and commit what was read.
 
         Returns:
-            Whether the source has told all that it missed, and whether all is committed.
+            Whether the source has reported everything that it missed, and whether all is committed.
         """
         read = self.reader.stop()
         self.dispatcher.drain()

@@ -1,4 +1,4 @@
-"""What the plant tells the station: commands, each answered by a reply, whichever way they came.
+"""The plant's commands: each is answered by a reply, whichever way it came.
 
 A command is checked against its row of `command_table`, made durable, and put in its place among the frames. Nothing
 here touches the source or waits for a frame.
@@ -32,10 +32,10 @@ class Plant:
     """Executes commands; may be called from several threads.
 
     Args:
-        store: Remembers the coil, and what was obeyed, over a restart.
+        store: Remembers the coil, and the executed commands, over a restart.
         inbox: Where what is ordered takes its place.
         clock: Time.
-        resend: Has the broker sent what is kept from this `seq` on; returns a sentence about it.
+        resend: Sends kept messages again from this `seq` on; returns a sentence about it.
     """
 
     def __init__(self, store: Store, inbox: Inbox, clock: Clock, resend: Callable[[int], str]) -> None:
@@ -51,8 +51,8 @@ class Plant:
         Args:
             name: The last level of its topic.
             payload: JSON as it arrived.
-            retained: The broker kept it and sends it at each new subscription: the same one again is no command, and
-                has no reply.
+            retained: The broker kept it and sends it at each new subscription: a repeat is not a command, and has no
+                reply.
         """
         if name not in COMMANDS:
             return _refused(name, "unknown", f"no command of this name ({', '.join(COMMANDS)}): {name[:64]!r}")
@@ -91,7 +91,7 @@ def _read(name: str, payload: bytes) -> Asked:
     """Return a command as its model.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It does not fit the model.
     """
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"not understood: longer than {MAX_PAYLOAD_BYTES} bytes: {len(payload)}")
@@ -104,7 +104,7 @@ def _read(name: str, payload: bytes) -> Asked:
 
 
 def _request_id(payload: bytes) -> str | None:
-    """Return what the sender calls a command that is refused, if that much can be read."""
+    """Return the `request_id` of a refused command, if that much can be read."""
     try:
         asked = json.loads(payload) if len(payload) <= MAX_PAYLOAD_BYTES else None
     except (ValueError, RecursionError):

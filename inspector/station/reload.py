@@ -1,4 +1,4 @@
-"""A new configuration for a daemon that runs: checked whole, while the present station goes on inspecting."""
+"""A new configuration for a running daemon: checked completely while the present station keeps inspecting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = structlog.get_logger("daemon")
 def check_reload(
     config: Path, station: Station, notifier: Notifier, signals: PendingSignals
 ) -> tuple[Loaded, OpenModel] | None:
-    """Return the new configuration and its proven bundle, or None when the old ones must stay."""
+    """Return the new configuration and its proven bundle, or None if the previous ones must stay."""
     signals.begin_reload()
     notifier.reloading()
     try:
@@ -37,10 +37,10 @@ def check_reload(
 
 
 def _require_peers(settings: Settings, running: Settings) -> None:
-    """Refuse what the next station would stumble over while the present one still runs.
+    """Refuse, while the present station still runs, what would fail in the next one.
 
     Raises:
-        ConfigError: A file that is named cannot be used, or another program has the new port.
+        ConfigError: A named file cannot be used, or another program has the new port.
     """
     require_files(mqtt_options(settings))
     if settings.http.enabled:

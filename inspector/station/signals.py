@@ -1,4 +1,4 @@
-"""Signals to the daemon, which outlives its stations: a reload ends one station and begins another."""
+"""Signals to the daemon, which outlives its stations: a reload ends one station and starts another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from inspector.station.station import Station, Verb
 
 
 class PendingSignals:
-    """Signals that have come and are not obeyed yet; none is forgotten, not between two stations either."""
+    """Signals that arrived and were not acted on yet; none is forgotten, not even between two stations."""
 
     def __init__(self) -> None:
         self._station: Station | None = None

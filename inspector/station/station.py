@@ -1,8 +1,8 @@
 """The composition root: the only module that knows all parts. One `Station` runs one configuration.
 
 Main thread: signals, watchdog, health, housekeeping. Everything else has a thread and an owner of its own; they meet
-in the item queue, the dispatcher and the store. What is done on the main thread stands in `supervision` and
-`housekeeping`; here the parts are built, started in one order and stopped in the other.
+in the item queue, the dispatcher and the store. `supervision` and `housekeeping` do the work of the main thread; here
+the parts are built, started in one order and stopped in the other.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Station:
         )
 
     def _build_outside(self) -> None:
-        """Build what others meet of the station: sinks, commands, pages."""
+        """Build what the outside sees of the station: sinks, commands, pages."""
         settings, clock = self.settings, self._clock
         self.health = HealthBoard(settings.station.text, clock)
         self._losses = Losses(self.pipeline.inbox, clock)
@@ -207,17 +207,17 @@ class Station:
         until: Callable[[], bool] = lambda: False,
         reload: Callable[[], tuple[Loaded, OpenModel] | None] = lambda: None,
     ) -> tuple[Loaded, OpenModel] | None:
-        """Inspect until asked to stop, until `until` is true, or until `reload` gives something to go on with.
+        """Inspect until asked to stop, until `until` is true, or until `reload` returns something to continue with.
 
         Args:
             until: Asked several times a second.
             reload: Called after a request to reload; None keeps everything as it is.
 
         Returns:
-            What `reload` gave, or None when it is over.
+            What `reload` returned, or None if the run is over.
 
         Raises:
-            WorkerError: A part has died; nothing that was committed is lost.
+            WorkerError: A part has died; what was committed is not lost.
         """
         following: tuple[Loaded, OpenModel] | None = None
         failed = True

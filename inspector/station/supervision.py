@@ -1,7 +1,7 @@
 """Whether the station still works: a dead or stuck part, its health as of now, and the hourly proof of its model.
 
-The parts stand in a table, one row each; a part more is a row more. Nothing is stopped or repaired here: what has died
-is raised, what is stuck is no longer hidden from systemd's watchdog.
+The parts are in a table, one row each; a new part is a new row. Nothing is stopped or repaired here: if a part has
+died, its error is raised; if a part is stuck, systemd's watchdog is not fed any more.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from inspector.telemetry.notify import Notifier
 
 SELFTEST_S = 3600.0
 STUCK_AFTER_S = 30.0
-"""A part without progress for this long, and with something to do, is stuck: the watchdog is not fed any more."""
+"""A part with something to do and without progress for this long is stuck: the watchdog is not fed any more."""
 LOOKUP_S = 60.0
-"""Added where a host's name has to be resolved first: name servers that do not answer are no stuck part."""
+"""Added if a host name must be resolved first: silent name servers are not a stuck part."""
 RENEW_S = 10.0
 """Health that has not changed is shown again after this time."""
 
@@ -43,10 +43,10 @@ class Part:
     """What the main thread reads of one part.
 
     Attributes:
-        name: As logs and errors call it.
-        failure: Gives what ended its thread against its will, or None.
-        progress_mono_s: Gives when it last went round; None: it only waits for others and cannot be stuck.
-        busy: Gives whether it has something to do.
+        name: Its name in logs and errors.
+        failure: Returns the error that ended its thread, or None.
+        progress_mono_s: Returns when it last made progress; None: it only waits for others and cannot be stuck.
+        busy: Returns whether it has something to do.
         patience_s: A busy part without progress for longer is stuck.
     """
 
@@ -65,8 +65,8 @@ def list_parts(
     Args:
         source: How long the source may take to open and to read.
         pipeline: A reader that waits for room in the queue is not stuck, nor a dispatcher that waits for the committer;
-            the committer always goes round.
-        sinks: Those that are switched on.
+            the committer always makes progress.
+        sinks: The enabled ones.
         http: None without a listener.
     """
     reader, dispatcher, committer = pipeline.reader, pipeline.dispatcher, pipeline.committer
@@ -91,11 +91,11 @@ def part_of(sink: Sink) -> Part:
 
 
 def raise_failures(parts: Sequence[Part]) -> None:
-    """Pass on what ended a part.
+    """Raise what ended a part.
 
     Raises:
         InspectorError: As the part raised it.
-        WorkerError: A part has died of anything else.
+        WorkerError: Anything else ended a part.
     """
     for part in parts:
         failure = part.failure()
@@ -106,7 +106,7 @@ def raise_failures(parts: Sequence[Part]) -> None:
 
 
 def find_stuck(parts: Sequence[Part], now_mono_s: float) -> list[str]:
-    """Return the names of the parts that have something to do and have not gone round for too long."""
+    """Return the names of the parts that have something to do and made no progress for too long."""
     return [
         part.name
         for part in parts
@@ -117,7 +117,7 @@ def find_stuck(parts: Sequence[Part], now_mono_s: float) -> list[str]:
 def health_facts(
     pipeline: Pipeline, now_mono_s: float, *, delivery_reason: str | None, outbox_share: float, dropped_share: float
 ) -> Facts:
-    """Return what health is judged by, as of now; the last three are as in `Facts`."""
+    """Return the present facts for the judgement of health; the last three are as in `Facts`."""
     reader, committer = pipeline.reader, pipeline.committer
     recent = list(committer.tally.recent_unknown)
     busy = not pipeline.dispatcher.idle
@@ -139,12 +139,12 @@ def health_facts(
 
 
 class Supervision:
-    """Looks at all parts, a few times a second, on the main thread.
+    """Checks all parts, a few times a second, on the main thread.
 
     Args:
         parts: The table.
-        facts: Gives what health is judged by; its argument is the monotonic time.
-        limits: From where on a fact makes the station degraded or blind.
+        facts: Returns the facts for the judgement of health; its argument is the monotonic time.
+        limits: From which value on a fact makes the station degraded or blind.
         board: Where the state is kept.
         clock: Time.
         metrics: Where the state is shown.
@@ -175,11 +175,11 @@ class Supervision:
         self._shown_mono_s: float | None = None
 
     def begin(self) -> None:
-        """Show health at the next look, whether or not it has changed."""
+        """Show health at the next check, whether or not it has changed."""
         self._shown_mono_s = None
 
     def look(self) -> None:
-        """Raise what has died, show health, and feed the watchdog unless a part is stuck.
+        """Raise the error of a dead part, show health, and feed the watchdog unless a part is stuck.
 
         Raises:
             InspectorError: A part has died.
@@ -217,7 +217,7 @@ class WorkMeter:
         self._busy_s = self._waited_s = 0.0
 
     def count(self) -> None:
-        """Add what has come since the last call."""
+        """Add the growth since the last call."""
         busy_s, waited_s = sum(self._pool.busy_s), self._reader.waited_s
         self._metrics.worker_busy.inc(busy_s - self._busy_s)
         self._metrics.source_wait.inc(waited_s - self._waited_s)
@@ -228,7 +228,7 @@ def prove_model(bundle: Bundle, runtime: str | None) -> None:
     """Score the golden tiles on an interpreter of its own.
 
     Raises:
-        WorkerError: They score otherwise than in training: memory or processor cannot be trusted.
+        WorkerError: They score differently than in training: memory or processor cannot be trusted.
     """
     try:
         check_golden(Classifier(bundle, runtime))

@@ -1,4 +1,4 @@
-"""What is counted of every commit: frames, tiles, defects and alarms, metres of strip, and what was missed in a row."""
+"""The counts of every commit: frames, tiles, defects and alarms, metres of strip, and missed frames in a row."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class CommitTally:
         Args:
             bodies: The messages.
             firsts: Ids of those that show a defect for the first time.
-            results: What they came from.
+            results: Their results.
         """
         metrics = self._metrics
         for body in bodies:

@@ -15,7 +15,7 @@ from inspector.track.state import TrackState
 from inspector.track.track import Item, track
 
 STATE_S = 1.0
-"""How old the stored state may be in what only places the next frame."""
+"""How old the stored state may be in what only gives the next frame its place."""
 
 _log = structlog.get_logger("commit")
 
@@ -26,7 +26,7 @@ class Tracker:
     Args:
         rules: How items become messages.
         store: Has the state that the last process stored.
-        inbox: Takes the coil that was named after that.
+        inbox: Takes a coil that was named after that.
         clock: Time.
     """
 
@@ -37,15 +37,15 @@ class Tracker:
         self._stored_mono_s = clock.monotonic()
 
     def take(self, item: Item) -> list[Draft]:
-        """Return the messages that an item gives, in the order in which they must leave."""
+        """Return the messages that an item causes, in the order in which they are published."""
         self._state, drafts = track(self._state, item, self._rules)
         return drafts
 
     def to_store(self, writes: bool) -> str | None:
         """Return the state as text if it must be stored now.
 
-        It goes with whatever is written anyway. By itself it is stored at once when a defect, a gap, a coil or a limit
-        changed, and else once in `STATE_S`: a clean line must not flush the disk for each frame.
+        It is stored with whatever is written anyway. By itself it is stored at once when a defect, a gap, a coil or a
+        limit changed, otherwise once in `STATE_S`: a clean line must not flush the disk for each frame.
         """
         if self._state is self._stored:
             return None
@@ -77,7 +77,7 @@ def restore_state(store: Store, inbox: Inbox) -> TrackState:
 
 
 def what_matters(state: TrackState) -> tuple[object, ...]:
-    """Return what of a state must not be older than a moment after a crash."""
+    """Return the part of a state that must be up to date after a crash."""
     limits = {label: (limit.since, limit.sent, limit.suppressed) for label, limit in state.limits.items()}
     place = state.place
     return state.open, state.gaps, limits, state.coil_id, place and (place.epoch, place.head_line)

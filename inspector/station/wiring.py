@@ -1,6 +1,6 @@
 """From the configuration to the rules and options of each part; opens the bundle.
 
-Starts no thread but the model's workers and knows no part that runs, so that commands can share it with the station.
+Starts no thread but the model's workers and knows no running part, so that commands can share it with the station.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> Trac
 
 
 def health_limits(settings: Settings) -> HealthLimits:
-    """Return what the station's health is judged by."""
+    """Return the limits of the station's health."""
     return HealthLimits(off_domain_share=settings.events.off_domain_share)
 
 
@@ -103,7 +103,7 @@ def jsonl_options(settings: Settings, store_folder: Path) -> JsonlOptions:
 
 
 def open_evidence(kept: StoreSection, folder: Path, clock: Clock) -> EvidenceFolder | None:
-    """Return where pictures of defects are kept, or None where none are."""
+    """Return where pictures of defects are kept, or None if they are not."""
     if kept.evidence != "on":
         return None
     return EvidenceFolder(

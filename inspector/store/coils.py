@@ -1,4 +1,4 @@
-"""Which coils ran, from when until when: what a report about one of them begins with."""
+"""Which coils ran, from when until when: the start of a report about a coil."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from inspector.store.database import Database, put_meta
 
 _CURRENT = "coil"
-"""Under this name `meta` has the coil that runs and since when, as the first program wrote it."""
+"""Name in `meta` for the running coil and its start, as the first program wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class Coil:
 
     Attributes:
         coil_id: As the plant calls it.
-        began_ms: When the plant said so, ms since 1970.
-        ended_ms: When the next one was named, or none; None while it runs.
-        facts: What else is known of it, as JSON.
+        began_ms: When the plant named it, ms since 1970.
+        ended_ms: When the plant named the next one, or none; None while it runs.
+        facts: What else is known about it, as JSON.
     """
 
     coil_id: str
@@ -42,15 +42,15 @@ class Coils:
         self._database = database
 
     def current(self) -> tuple[str | None, int]:
-        """Return the coil that runs, or None, and since when (ms since 1970; 0: never said)."""
+        """Return the running coil, or None, and its start (ms since 1970; 0: none was ever named)."""
         coil_id, since_ms = json.loads(self._database.meta(_CURRENT) or "[null, 0]")
         return coil_id, int(since_ms)
 
     def change(self, coil_id: str | None, at_ms: int, facts: Mapping[str, Any] | None = None) -> None:
-        """Let a coil begin, or none, and the one that runs end.
+        """Begin a coil, or none, and end the running one.
 
         Raises:
-            StoreBusyError: The disk is full or broken; it is as it was.
+            StoreBusyError: The disk is full or broken; nothing has changed.
         """
         with self._database.transaction() as db:
             self._end(db, at_ms)
@@ -60,7 +60,7 @@ class Coils:
                 db.execute("INSERT INTO coils (coil_id, began_ms, facts) VALUES (?, ?, ?)", row)
 
     def _end(self, db: sqlite3.Connection, at_ms: int) -> None:
-        """End the coil that runs, also one that a previous program began, which kept no list of them."""
+        """End the running coil, even if a previous program began it, which kept no list of coils."""
         coil_id, since_ms = current = self.current()
         listed = db.execute("SELECT coil_id, began_ms FROM coils WHERE ended_ms IS NULL").fetchone()
         if listed not in (current, None):

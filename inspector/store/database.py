@@ -1,7 +1,7 @@
 """One SQLite file, opened, locked to this process, and written in whole transactions.
 
-Which tables it has stands in `schema`; what stands in them is the business of the parts beside it, each of which is
-built on a `Database`. WAL and `synchronous=FULL`: what a transaction has written survives the machine.
+`schema` has its tables; the parts beside it, each built on a `Database`, own their contents. WAL and
+`synchronous=FULL`: what a transaction has written survives the machine.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Database:
         folder: Where it lies, with its lock.
         store_id: Names this store, from its creation on.
         records_name: Table or view that has all columns of the records.
-        guard: Held by whoever needs several statements to be one step for the other threads; may be taken again.
+        guard: Makes several statements one step for the other threads; reentrant.
         connection: For statements outside a transaction, with `guard` held.
 
     Raises:
-        StoreError: Another process has it, it is no store of ours, or a newer program wrote it.
+        StoreError: Another process has it, it is not a store of ours, or a newer program wrote it.
         StoreBusyError: The disk is full or broken.
     """
 
@@ -52,14 +52,14 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Close the file and leave it to the next process; to be called once."""
+        """Close the file and leave it to the next process; call it once."""
         with self.guard:
             self.connection.close()
             os.close(self._lock_fd)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Write all that the block writes, or nothing of it.
+        """Write everything that the block writes, or nothing.
 
         Raises:
             StoreBusyError: The disk is full or broken; nothing is written.
@@ -98,12 +98,12 @@ class Database:
         return value
 
     def alter(self, change: Callable[[sqlite3.Connection], None]) -> None:
-        """Have the tables changed, by one of `schema`, as one step for the other threads."""
+        """Change the tables by a function of `schema`, as one step for the other threads."""
         with self.guard, _translated():
             change(self.connection)
 
     def shrink(self) -> None:
-        """Write the file anew without what was deleted: nothing of it is left to be read on the disk."""
+        """Rewrite the file without what was deleted: nothing of it stays readable on the disk."""
         with self.guard, _translated():
             self.connection.execute("VACUUM")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -111,7 +111,7 @@ class Database:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Let no error of SQLite out: a disk may be full for a while, a damaged file stays damaged."""
+    """Translate errors of SQLite: a disk may be full for a while, a damaged file stays damaged."""
     try:
         yield
     except sqlite3.OperationalError as exc:

@@ -11,7 +11,7 @@ from inspector.items import Command
 from inspector.messages import Evidence
 
 REFUSED_OUTCOMES = frozenset({Cause.UNREADABLE, Cause.UNSUPPORTED, Cause.TOO_LARGE, Cause.DEADLY})
-"""What the ledger calls a file that was never a picture to inspect."""
+"""The ledger's word for a file that was never a picture to inspect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Entry:
         evidence: Of drafts, by message id.
         done: The finished file, if it was one.
         candidates: Findings under their thresholds.
-        commands: What was accepted, and took effect here.
+        commands: Accepted commands that took effect here.
     """
 
     drafts: Sequence[Draft]
@@ -71,7 +71,7 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Messages that a sink will never deliver: they had to go before it did."""
+    """Messages that a sink will never deliver: they were deleted before it could."""
 
     sink: str
     messages: int

@@ -1,6 +1,6 @@
 """Evidence pictures: the surroundings of a defect as JPEG with its box, bounded by bytes, age and free space.
 
-A picture is never a reason to lose a message: where there is no room, the message goes without.
+A picture is never a reason to lose a message: without room, the message is sent without it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class EvidenceFolder:
     """Keeps pictures by defect id.
 
     Args:
-        folder: Where they lie; made when needed.
+        folder: Where they are; made when needed.
         clock: Time, for the age limit.
         limit_bytes: Pictures beyond it are deleted, the oldest first; 0 keeps none.
         max_age_s: Older pictures are deleted.
@@ -79,12 +79,12 @@ class EvidenceFolder:
         self._bytes = sum(size for _, size in self._sizes.values())
 
     def keep(self, defect_id: str, picture: Picture) -> Evidence | None:
-        """Write the picture of a defect; None where there is no room for it.
+        """Write the picture of a defect; None if there is no room for it.
 
         Raises:
-            OSError: The disk refused; the caller counts it and goes on without.
+            OSError: The disk refused; the caller counts it and continues without.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)  # somebody may have cleared it away
+        self._folder.mkdir(parents=True, exist_ok=True)  # the folder may have been deleted
         if self._limit_bytes == 0 or shutil.disk_usage(self._folder).free < self._free_floor_bytes:
             return None
         data = draw_evidence(picture, self._longest_px)
@@ -99,7 +99,7 @@ class EvidenceFolder:
         return Evidence(sha256=hashlib.sha256(data).hexdigest(), url=f"/evidence/{defect_id}.jpg")
 
     def read(self, defect_id: str) -> bytes | None:
-        """Return a picture, or None where there is none (any more)."""
+        """Return a picture, or None if it does not exist (any more)."""
         if defect_id not in self._sizes:
             return None
         try:
@@ -115,11 +115,11 @@ class EvidenceFolder:
         return known
 
     def tidy(self) -> int:
-        """Delete what is too old or too much; returns how many pictures went."""
+        """Delete what is too old or too much; returns how many pictures were deleted."""
         oldest = self._clock.now().timestamp() - self._max_age_s
         with self._guard:
             before = len(self._sizes)
-            # All of them: under a clock that ran ahead, one that looks young may lie before the old ones.
+            # All of them: after a clock that ran ahead, one that looks young may come before the old ones.
             for name in [name for name, (written, _) in self._sizes.items() if written < oldest]:
                 self._remove(name)
             while self._sizes and self._bytes > self._limit_bytes:

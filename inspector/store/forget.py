@@ -1,4 +1,4 @@
-"""Deletes what was stored of a time, so that it is readable in no file any more. What waits for a sink stays."""
+"""Deletes what was stored during a period, so that no file contains it any more. What waits for a sink stays."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def forget(database: Database, from_ms: int, to_ms: int, delivered_seq: int) -> 
 
     Args:
         database: The store's.
-        from_ms: Begin of the time, ms since 1970.
-        to_ms: Its end, which is not in it.
+        from_ms: Start of the period, ms since 1970.
+        to_ms: Its end, not included.
         delivered_seq: `StoredOutbox.delivered_seq`: what comes after it waits for a sink and stays.
 
     Returns:
-        How many records went, and the defects whose pictures are to go with them.
+        How many records were deleted, and the defects whose pictures must be deleted with them.
     """
     with database.transaction() as db:
         chosen = "captured_ms >= ? AND captured_ms < ? AND seq <= ?"

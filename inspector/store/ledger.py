@@ -1,7 +1,7 @@
 """Which files are finished, and which the process died over; `sources.base.Ledger`.
 
-A file is finished in the transaction that stores its messages. What is in work is only on the work list: it need not
-survive the machine.
+A file is finished in the transaction that stores its messages. A file that is being worked on is only on the work list,
+which need not survive the machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _REPLACE = "INSERT OR REPLACE INTO ledger (source_key, size_bytes, mtime_ns, out
 class FileLedger:
     """The files that came and what became of them.
 
-    What a process that died has left in work is counted against those files when the ledger is made.
+    When the ledger is made, each file that a dead process was working on counts one more death.
 
     Args:
         database: Holds the finished ones; its folder holds the work list.
@@ -41,7 +41,7 @@ class FileLedger:
             raise
 
     def is_done(self, source_key: str, size_bytes: int, mtime_ns: int) -> bool:
-        """Say whether this very file, at this size and time, has been committed before."""
+        """Say whether exactly this file, at this size and time, has been committed before."""
         row = self._database.one("SELECT size_bytes, mtime_ns FROM ledger WHERE source_key = ?", (source_key,))
         return row == (size_bytes, mtime_ns)
 
@@ -51,7 +51,7 @@ class FileLedger:
         return row is not None and row[0] in REFUSED_OUTCOMES
 
     def suspects(self) -> dict[str, int]:
-        """Return the files that were in work when the process died, and how often that happened."""
+        """Return the files that were being worked on when the process died, and how often that happened."""
         return dict(self._database.all("SELECT source_key, times FROM deaths ORDER BY source_key"))
 
     def starting(self, source_key: str) -> None:
@@ -71,7 +71,7 @@ class FileLedger:
             self._work.finished(source_keys)
 
     def close(self, clean: bool) -> None:
-        """Close the work list; `clean` says that the process ends on purpose, so no file in work is to blame."""
+        """Close the work list; `clean` says that the process ends on purpose, so no file is to blame."""
         if clean:
             self._work.clear()
         self._work.close()

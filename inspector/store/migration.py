@@ -1,11 +1,11 @@
 """Copies the records of a previous program to the table of this one, a slice at a time, while the station runs.
 
-Each slice is a transaction, so a death between two leaves every record where it was. What is copied gets what a
-previous program did not store: the checksum of its payload, and the coil and place that the payload names. The same is
-added to rows that a previous program wrote into the new table, after a downgrade and an upgrade.
+Each slice is a transaction, so a crash between two leaves every record where it was. A copy also gets what a previous
+program did not store: the checksum of its payload, and the coil and place that the payload names. Rows that a previous
+program wrote into the new table, after a downgrade and an upgrade, get the same.
 
-The copy needs room beside the records. Without it they stay as they are, and everything works; only questions by coil
-and place read all payloads.
+The copy needs room beside the records. Without room they stay as they are, and everything works; only queries by coil
+and place then read all payloads.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from inspector.store.schema import Stage
 SLICE_ROWS = 200
 """Rows copied at once, so that no commit waits long for them."""
 SPARE_BYTES = 256 << 20
-"""Less free space than this is left alone."""
+"""With less free space than this nothing is copied."""
 ROOM = 1.5
 """A copy of all records, with its indexes, is at most this much larger than the file."""
 
@@ -52,11 +52,11 @@ def _free_bytes(folder: Path) -> int:
 
 
 class RecordsMigration:
-    """What is left to do for a previous program's records.
+    """The remaining work on a previous program's records.
 
     Args:
         database: Holds them.
-        free_bytes: Tells how much room a folder's disk has.
+        free_bytes: Returns how much room a folder's disk has.
 
     Attributes:
         stage: Where the records are.
@@ -74,7 +74,7 @@ class RecordsMigration:
         """Do one slice; returns whether the next one can follow at once.
 
         Raises:
-            StoreBusyError: The disk is full or broken; the slice is as it was.
+            StoreBusyError: The disk is full or broken; nothing has changed.
         """
         if self.stage in (Stage.PREVIOUS, Stage.COPYING):
             return self._has_room() and self._copy()

@@ -9,7 +9,7 @@ from inspector.clock import Clock, to_timestamp_ms
 from inspector.store.database import Database
 
 OBEYED = 16
-"""Commands of one name whose digests are remembered."""
+"""How many digests of commands of one name are remembered."""
 TRACK_STATE = "track_state"
 """Name of the single value that is written with each commit."""
 
@@ -32,7 +32,7 @@ class StationNotes:
             return int(self._database.set_meta("epoch", int(self._database.meta("epoch") or 0) + 1))
 
     def heartbeat(self, moment: datetime | None = None) -> None:
-        """Note that somebody looked at `moment` (unset: now), so that the next start knows how long nobody did."""
+        """Note that the source was watched at `moment` (unset: now), so that the next start knows the blind time."""
         self._database.set_meta("alive_ms", to_timestamp_ms(moment or self._clock.now()))
 
     def last_alive_ms(self) -> int | None:
@@ -45,7 +45,7 @@ class StationNotes:
         return digest in json.loads(self._database.meta(f"obeyed_{name}") or "[]")
 
     def note_obeyed(self, name: str, digest: str) -> None:
-        """Remember a command, so that one that the broker keeps counts once."""
+        """Remember a command, so that a retained one counts once."""
         with self._database.guard:
             known = json.loads(self._database.meta(f"obeyed_{name}") or "[]")
             if digest not in known[-1:]:

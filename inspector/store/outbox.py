@@ -1,7 +1,8 @@
 """The messages in their order, kept until they have arrived; `sinks.base.Outbox`.
 
 Each sink has a cursor of its own, and what the slowest has not delivered is kept. What all have delivered stays for a
-while, to be sent again; what was not is lost only when more waits for a sink than the limit, and then it is reported.
+while, so that it can be sent again. An undelivered message is lost only if more waits for a sink than the limit, and
+the loss is reported.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class StoredOutbox:
         self._clock = clock
         self._waiting: dict[str, _Waiting] = {}
         self._enabled: tuple[str, ...] | None = None
-        self._floor = 0  # the last message that was gone when the sinks were enabled
+        self._floor = 0  # the last message that was deleted when the sinks were enabled
 
     @property
     def store_id(self) -> str:
@@ -58,10 +59,10 @@ class StoredOutbox:
         return self._database.store_id
 
     def enable(self, sinks: Iterable[str]) -> None:
-        """Say which sinks deliver from now on; the others hold nothing back, and nothing waits for them.
+        """Set which sinks deliver from now on; the others hold nothing back, and nothing waits for them.
 
-        A sink that is new, or was switched off for a while, begins at the oldest kept message that it does not have.
-        Until this is called, every sink that ever delivered anything counts.
+        A sink that is new, or was disabled for a while, begins at the oldest kept message that it does not have. Until
+        this is called, every sink that ever delivered anything counts.
         """
         with self._database.guard:
             first_kept = self.first_kept_seq()
@@ -95,11 +96,11 @@ class StoredOutbox:
         db.execute(_INSERT, (body.seq, topic, payload, "frame" if isinstance(body, FrameMessage) else "event", now_ms))
 
     def note_stored(self, first_seq: int, messages: int, size: int) -> None:
-        """Take note of what a commit has stored: how many messages from `first_seq` on, with `size` payload bytes."""
+        """Count what a commit has stored: how many messages from `first_seq` on, with `size` payload bytes."""
         with self._database.guard:
             for sink, waiting in list(self._waiting.items()):
                 if first_seq <= waiting.cursor:
-                    del self._waiting[sink]  # a cursor ahead of the messages: counted when somebody asks
+                    del self._waiting[sink]  # a cursor ahead of the messages: counted on request
                 waiting.messages += messages
                 waiting.bytes += size
 
@@ -119,7 +120,7 @@ class StoredOutbox:
                     ).fetchone()
                     arrived = _Waiting(seq, waiting.messages - count, waiting.bytes - size)
                 else:
-                    return  # nobody asked yet, or the cursor went back: counted when somebody asks
+                    return  # not asked yet, or the cursor went back: counted on request
             self._waiting[sink] = arrived
 
     def outbox_state(self, sink: str) -> OutboxState:
@@ -151,13 +152,14 @@ class StoredOutbox:
         return seq if seq is None else int(seq)
 
     def prune(self, horizon_s: float) -> list[Loss]:
-        """Forget what every sink delivered longer than `horizon_s` ago, and shrink what is over the limit for one.
+        """Delete what every sink delivered longer than `horizon_s` ago, and what exceeds the limit for one sink.
 
-        What only slow sinks wait for goes first, so that no sink loses a message for the sake of a slower one; of it
-        frame messages before events, the oldest first. Of much that was delivered a part is left to the next call.
+        Messages that only slow sinks wait for are deleted first, so that no sink loses a message because of a slower
+        one; among them frame messages before events, the oldest first. If much was delivered, a part is left to the
+        next call.
 
         Returns:
-            What was lost although it was never delivered, for each sink that lost anything.
+            Undelivered messages that were deleted, for each sink that lost any.
         """
         for _ in range(PRUNE_TIMES):
             if self._prune_delivered(int(horizon_s * 1000)) < PRUNE_ROWS:
@@ -192,7 +194,7 @@ class StoredOutbox:
         return chosen
 
     def _take_off(self, sink: str, waiting: _Waiting, lost: list[tuple[int, int]]) -> Loss | None:
-        """Count what is gone as no longer waiting for a sink, and return its loss; None: it had all of it already."""
+        """Count what was deleted as no longer waiting for a sink, and return its loss; None: it had all of it."""
         mine = [(seq, size) for seq, size in lost if seq > waiting.cursor]
         if not mine:
             return None
@@ -201,7 +203,7 @@ class StoredOutbox:
         return Loss(sink, len(mine), min(mine)[0], max(mine)[0])
 
     def _prune_delivered(self, horizon_ms: int) -> int:
-        """Remove the oldest delivered rows up to the first that is young enough, and return how many went."""
+        """Delete the oldest delivered rows up to the first that is young enough, and return how many."""
         now_ms = to_timestamp_ms(self._clock.now())
         last, count = 0, 0
         with self._database.transaction() as db:

@@ -1,7 +1,7 @@
 """Reads what is stored, on a connection of its own: a page never waits for a commit, and a commit never for a page.
 
-WAL gives each question the file as it was when it was asked. This connection cannot write, and takes no lock that the
-station's own connection needs; a question that takes long only keeps the WAL file from shrinking meanwhile.
+With WAL each query sees the file as it was when the query began. This connection cannot write, and takes no lock that
+the station's own connection needs; a long query only keeps the WAL file from shrinking.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ import structlog
 from inspector.errors import StoreBusyError
 
 _WAIT_S = 5.0
-"""Longest wait for the file: only its first opening and its closing lock it against readers."""
+"""Longest wait for the file: only its first opening and its closing lock readers out."""
 
 
 _log = structlog.get_logger("store")
 
 
 class StoreReader:
-    """What pages and reports ask; safe to use from several threads, which wait for each other.
+    """The queries of pages and reports; safe to use from several threads, which wait for each other.
 
     Args:
         path: The file of a store that is open in this process or another.
         records: `Database.records_name`.
 
     Raises:
-        StoreBusyError: The file cannot be read now; so does every question.
+        StoreBusyError: The file cannot be read now; every query raises it too.
     """
 
     def __init__(self, path: Path, records: str) -> None:
@@ -46,7 +46,7 @@ class StoreReader:
             raise StoreBusyError(str(exc)) from exc
 
     def close(self) -> None:
-        """Close the connection; what is asked afterwards is refused."""
+        """Close the connection; later queries are refused."""
         with self._guard:
             self._db.close()
 
@@ -61,12 +61,12 @@ class StoreReader:
     ) -> list[dict[str, Any]]:
         """Return the newest defect messages captured in [from_ms, before_ms), newest first, as parsed JSON.
 
-        One whose bytes are not those that were stored is left out, and logged.
+        A message whose bytes differ from those that were stored is left out, and logged.
 
         Args:
             limit: How many at most.
-            before_ms: End of the time, ms since 1970; None: no end.
-            from_ms: Its begin; None: no begin.
+            before_ms: End of the period, ms since 1970; None: no end.
+            from_ms: Its start; None: no start.
             label: Of this label only.
             coil_id: Of this coil only.
             severity: Of this severity only.
@@ -105,7 +105,7 @@ class StoreReader:
 
 
 def _message(seq: int, payload: bytes, crc32: int | None) -> dict[str, Any] | None:
-    """Return a stored message as JSON, or None when it is damaged; without a checksum, when it is no JSON."""
+    """Return a stored message as JSON, or None if it is damaged; without a checksum, if it is not JSON."""
     try:
         if crc32 in (None, zlib.crc32(payload)):
             return dict(json.loads(payload))

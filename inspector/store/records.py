@@ -1,4 +1,4 @@
-"""Every message that was ever made, by its id: the answer to what was found, years later.
+"""Every message that was ever made, by its id: what was found, still readable years later.
 
 A record is written once and never changes. The payload of a frame message is not kept: its verdict is.
 """
@@ -52,10 +52,10 @@ def _first_columns(body: Body, payload: bytes) -> tuple[Any, ...]:
 
 
 def added_columns(payload: bytes | None) -> tuple[int | None, str | None, int | None, float | None]:
-    """Return what a record has besides the columns of the first program, out of its payload.
+    """Return the columns that the first program did not have, from a record's payload.
 
     Returns:
-        Checksum, coil, line and position; None each where the payload was not kept or is damaged.
+        Checksum, coil, line and position; all None if the payload was not kept or is damaged.
     """
     if payload is None:
         return None, None, None, None

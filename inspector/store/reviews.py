@@ -1,4 +1,4 @@
-"""What people said of defects. A review is never changed: a later one of the same defect stands beside it."""
+"""What people said about defects. A review is never changed: a later one of the same defect is kept beside it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from inspector.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What one person said of one defect.
+    """What one person said about one defect.
 
     Attributes:
         defect_id: Of the defect.
         reviewed_ms: When, ms since 1970.
         verdict: One word: whether it is right, or what it is instead.
-        label: The right label, where the defect's is not; None: not said.
-        person: Who; None: not said.
-        note: A sentence; None: not said.
-        request_id: Of the command that said it; None: it had none.
+        label: The right label, if the defect's is wrong; None: not given.
+        person: Who; None: not given.
+        note: A sentence; None: not given.
+        request_id: Of the command; None: it had none.
     """
 
     defect_id: str
@@ -45,7 +45,7 @@ class Reviews:
         """Keep a review.
 
         Raises:
-            StoreBusyError: The disk is full or broken; it is not kept.
+            StoreBusyError: The disk is full or broken; the review is not kept.
         """
         with self._database.transaction() as db:
             db.execute(
@@ -56,7 +56,7 @@ class Reviews:
             )  # fmt: skip
 
     def of(self, defect_id: str) -> list[Review]:
-        """Return the reviews of a defect, the oldest first: the last one holds."""
+        """Return the reviews of a defect, the oldest first: the last one is valid."""
         rows = self._database.all(
             "SELECT reviewed_ms, verdict, label, person, note, request_id FROM reviews WHERE defect_id = ? ORDER BY id",
             (uuid.UUID(defect_id).bytes,),

@@ -1,13 +1,13 @@
-"""The tables of the store, what a file of a previous program lacks of them, and how it gets that without a pause.
+"""The tables of the store, and how a file of a previous program gets what it lacks of them without a pause.
 
 `SCHEMA_VERSION` says which programs can work with the file. A release may add tables, columns and indexes without
-touching it; it grows only when the release before knows the new number already, so that going back by one version
+changing it; it grows only when the previous release already knows the new number, so that going back by one version
 always opens the store. Every statement therefore names its columns: the next version may have added some.
 
-Records of a previous program lie in a table WITHOUT ROWID and lack columns. `migration` copies them to a new table, in
-slices; triggers keep both alike meanwhile, whichever program writes. Then the two change names, and the previous one is
+Records of a previous program are in a table WITHOUT ROWID and lack columns. `migration` copies them to a new table, in
+slices; meanwhile triggers keep both equal, whichever program writes. Then the two swap names, and the previous one is
 emptied, in slices. So at every moment `records` is one table with all records, as the previous program expects it.
-Until the names have changed, this program reads and writes through the view `messages`, which has all columns.
+Until the names are swapped, this program reads and writes through the view `messages`, which has all columns.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ SCHEMA_VERSION = 1
 
 RECORDS, VIEW = "records", "messages"
 COPY, OLD = "records_2", "records_1"
-"""While rows are copied: what `records` will be; afterwards: what it was, until that is empty."""
+"""While rows are copied, the future `records`; afterwards the former one, until it is empty."""
 COPIED = "records_copied"
-"""Under this name `meta` has the last record that was copied: its kind, time and id."""
+"""Name in `meta` for the last record that was copied: its kind, time and id."""
 
 FIRST_COLUMNS = (
     "id", "seq", "kind", "captured_ms", "defect_id", "label", "severity", "score", "phase", "alarm", "payload",
 )  # fmt: skip
-"""Of a record, as the first program wrote it."""
+"""Columns of a record, as the first program wrote it."""
 ADDED_COLUMNS = {"payload_crc32": "INTEGER", "coil_id": "TEXT", "line": "INTEGER", "position_mm": "REAL"}
-"""Of a record, since then; NULL in a row that a previous program wrote."""
+"""Columns of a record that were added since; NULL in a row that a previous program wrote."""
 COLUMNS = (*FIRST_COLUMNS, *ADDED_COLUMNS)
 
 _TABLES = """
@@ -73,7 +73,7 @@ _NEW_ALL, _NEW_FIRST = (", ".join(f"NEW.{name}" for name in names) for names in 
 _MESSAGE = "(CASE WHEN json_valid(CAST(payload AS TEXT)) THEN CAST(payload AS TEXT) END)"
 _METRES = f"coalesce({_MESSAGE} ->> 'position_m', {_MESSAGE} ->> 'from_m')"
 _READ = f"NULL, {_MESSAGE} ->> 'coil_id', {_MESSAGE} ->> 'line', round({_METRES} * 1000, 3)"
-"""The added columns of a row that has none, as `records.added_columns` reads them from its payload."""
+"""The added columns of a row that lacks them, as `records.added_columns` reads them from its payload."""
 _PREVIOUS_VIEW = f"""
 CREATE VIEW {VIEW} ({_ALL}) AS SELECT {_FIRST}, {_READ} FROM {RECORDS};
 CREATE TRIGGER {VIEW}_insert INSTEAD OF INSERT ON {VIEW} BEGIN
@@ -128,11 +128,11 @@ CREATE TABLE IF NOT EXISTS reviews (
 );
 CREATE INDEX IF NOT EXISTS reviews_by_defect ON reviews (defect_id);
 """
-"""What the first program did not have; it leaves them alone."""
+"""Tables that the first program did not have; it does not touch them."""
 
 
 class Stage(Enum):
-    """Where the records of a store are on their way."""
+    """How far the migration of a store's records is."""
 
     PREVIOUS = "as the previous program left them"
     COPYING = "being copied"
@@ -150,7 +150,7 @@ def create(db: sqlite3.Connection) -> None:
 
 
 def bring_up_to_date(db: sqlite3.Connection) -> None:
-    """Add to the file of a previous program what it lacks, in an instant; its records are copied later."""
+    """Add what the file of a previous program lacks, in an instant; its records are copied later."""
     if stage_of(db) in (Stage.PREVIOUS, Stage.COPYING):
         view = "" if _exists(db, VIEW) else _PREVIOUS_VIEW
     else:
@@ -159,7 +159,7 @@ def bring_up_to_date(db: sqlite3.Connection) -> None:
 
 
 def records_name(db: sqlite3.Connection) -> str:
-    """Return what has all columns of a record, for as long as the file stays open: the table, or a view of it."""
+    """Return the table, or the view of it, that has all columns of a record while the file is open."""
     return VIEW if _exists(db, VIEW) else RECORDS
 
 
@@ -172,12 +172,12 @@ def stage_of(db: sqlite3.Connection) -> Stage:
 
 
 def begin_copy(db: sqlite3.Connection) -> None:
-    """Make the new table; from here on it has what either program adds to `records`, and loses what either deletes."""
+    """Make the new table; from here on triggers repeat on it what either program adds to or deletes from `records`."""
     _run(db, _BEGIN_COPY)
 
 
 def end_copy(db: sqlite3.Connection) -> None:
-    """Let the new table, which has all rows, be `records`."""
+    """Give the new table, which has all rows, the name `records`."""
     _run(db, _END_COPY)
 
 

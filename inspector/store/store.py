@@ -1,8 +1,8 @@
 """The durable memory of one station: its parts on one database, and the transaction that they share.
 
 Messages, their place in the outbox and the done-mark of their file are one transaction, so a process that dies at any
-moment has either done a frame or not begun it. The store allocates `seq` (and `notes` the epoch), and nobody else
-does. Stored payloads never change. What can be asked of a part is asked of the part.
+moment has either done a frame or not begun it. Only the store allocates `seq` (and `notes` the epoch). Stored payloads
+never change. Callers use the parts directly.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Store:
     """Opens, or creates, the store in `folder`; it and its parts are safe to use from several threads.
 
     Args:
-        folder: Holds `inspector.sqlite3`, its lock, and the list of files in work.
+        folder: Holds `inspector.sqlite3`, its lock, and the list of files being worked on.
         clock: Time.
         outbox_limit_bytes: Undelivered payload bytes beyond which the oldest messages are lost.
 
@@ -43,14 +43,14 @@ class Store:
         reader: Reads what is stored without waiting for it to be written.
         records: Every message that was ever made.
         migration: Moves the records that a previous program has left.
-        outbox: Those that are to be delivered.
-        ledger: The files that are finished.
+        outbox: Messages to deliver.
+        ledger: Finished files.
         candidates: Findings under their thresholds.
-        notes: What the next start wants to know.
-        coils: Those that ran.
-        commands: Those that were accepted.
-        reviews: What people said of defects.
-        topics: Those that had subscribers.
+        notes: What the next start needs to know.
+        coils: Coils that ran.
+        commands: Accepted commands.
+        reviews: What people said about defects.
+        topics: Topics that had subscribers.
 
     Raises:
         StoreError: Another process has it, it is no store of ours, or a newer program wrote it.
@@ -68,7 +68,7 @@ class Store:
             except BaseException:
                 self.database.close()
                 raise
-        except (StoreBusyError, OSError) as exc:  # no room, or a broken disk: waiting may mend it
+        except (StoreBusyError, OSError) as exc:  # no room, or a broken disk: waiting may fix it
             raise WorkerError(f"store.path: {folder} cannot be written: {exc}") from exc
         self.store_id = self.database.store_id
         self.reader = StoreReader(folder / DATABASE, self.database.records_name)
@@ -83,7 +83,7 @@ class Store:
         self.topics = SubscribedTopics(self.database)
 
     def close(self, clean: bool = True) -> None:
-        """Close; `clean` says that the process ends on purpose, so no file in work is to blame. Idempotent."""
+        """Close; `clean` says that the process ends on purpose, so no file is to blame. Idempotent."""
         with self.database.guard:
             if self._closed:
                 return
@@ -98,7 +98,7 @@ class Store:
         A message whose id is stored already is left out: it was sent under that id before.
 
         Raises:
-            StoreBusyError: The disk is full or broken; nothing of the entries is stored.
+            StoreBusyError: The disk is full or broken; no entry is stored.
         """
         with self.database.guard:
             bodies, size = self._insert(entries, state)

@@ -1,4 +1,4 @@
-"""Commands that were accepted: every one with its time, and which are in force now, over a restart."""
+"""Accepted commands: each with its time, and which of them are in force now, also after a restart."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class CommandInForce:
 
     Attributes:
         name: Of the table of commands.
-        subject: What it is about, where several of one name can be in force: a label; else empty.
-        payload: Canonical JSON of what was asked.
+        subject: What it is about, if several of one name can be in force: a label; otherwise empty.
+        payload: Canonical JSON of the command.
         at_ms: When it was accepted, ms since 1970.
         until_ms: When it ends by itself; None: it does not.
     """
@@ -43,7 +43,7 @@ class StoredCommands:
         self._database = database
 
     def insert(self, db: sqlite3.Connection, command: Command, subject: str = "", until_ms: int | None = None) -> None:
-        """Keep a command, inside a transaction; one of its name and subject that was in force ends with it."""
+        """Keep a command, inside a transaction; it ends the previous one of its name and subject."""
         at_ms = to_timestamp_ms(command.at)
         self._end(db, command.name, subject, at_ms)
         db.execute(
@@ -55,7 +55,7 @@ class StoredCommands:
         """Note that a command is no longer in force.
 
         Raises:
-            StoreBusyError: The disk is full or broken; it is as it was.
+            StoreBusyError: The disk is full or broken; nothing has changed.
         """
         with self._database.transaction() as db:
             self._end(db, name, subject, at_ms)

@@ -1,4 +1,4 @@
-"""Which topics had subscribers: remembered over a restart, so that the first messages after it wait for them, too."""
+"""Which topics had subscribers: remembered over a restart, so that the first messages after it wait for them too."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from inspector.store.database import Database
 
 
 class SubscribedTopics:
-    """Topics that somebody took messages from, and until when their absence is waited out.
+    """Topics that had subscribers, and how long messages wait for missing ones.
 
-    Writes only what changes: a topic that has its subscribers costs nothing with each message.
+    Only changes are written: a topic that has its subscribers costs nothing per message.
 
     Args:
         database: Holds them.
@@ -23,7 +23,7 @@ class SubscribedTopics:
         """Return the topics of a sink that had subscribers.
 
         Returns:
-            For each until when messages wait for them to come back, ms since 1970; None while they are there.
+            For each topic the time until which messages wait for them, ms since 1970; None while they are there.
         """
         with self._database.guard:
             return {topic: until_ms for (name, topic), until_ms in self._known.items() if name == sink}
@@ -32,7 +32,7 @@ class SubscribedTopics:
         """Note that a topic has subscribers, or that it had some and messages wait for them until a time.
 
         Raises:
-            StoreBusyError: The disk is full or broken; it is as it was.
+            StoreBusyError: The disk is full or broken; nothing has changed.
         """
         with self._database.guard:
             if self._known.get((sink, topic), 0) == grace_until_ms:
@@ -49,7 +49,7 @@ class SubscribedTopics:
         """Note that a topic's subscribers did not come back.
 
         Raises:
-            StoreBusyError: The disk is full or broken; it is as it was.
+            StoreBusyError: The disk is full or broken; nothing has changed.
         """
         with self._database.guard:
             if (sink, topic) not in self._known:

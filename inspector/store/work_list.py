@@ -1,4 +1,4 @@
-"""Which files are in work: a process that dies leaves their names behind."""
+"""Which files are being worked on: a process that dies leaves their names behind."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 class WorkList:
-    """Which files are in work since when, in a plain file: `+` and `-` lines, written without waiting for the disk.
+    """Which files are being worked on, in a plain file: `+` and `-` lines, written without waiting for the disk.
 
     It must survive the process, not the machine, so it costs one small write per file instead of one disk flush. A
-    disk that takes no more is no reason to stop inspecting: then a deadly file is found one death later.
+    full disk is no reason to stop inspecting: then a deadly file is found one crash later.
     """
 
     MAX_BYTES = 1 << 20
@@ -51,7 +51,7 @@ class WorkList:
                 self._file.write("".join(f"{sign}{json.dumps([key, ms])}\n" for sign, key, ms in lines).encode())
 
     def _write_again(self) -> None:
-        """Replace the file by one with the open lines only; at no moment is there none."""
+        """Replace the file by one with the open lines only; the file exists at every moment."""
         partial = self._path.with_suffix(".partial")
         partial.write_text("".join(f"+{json.dumps(item)}\n" for item in self._open.items()), encoding="utf-8")
         partial.replace(self._path)
