@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Generator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from inspector.clock import Clock
 from inspector.errors import ConfigError, SourceError
 from inspector.sources.base import READ_TIMEOUT_S
+from inspector.sources.file_time import FileTimes
 
 MAX_HEADER_BYTES = 1024
 PIPE_BYTES = 1 << 20
@@ -248,5 +249,5 @@ def _open_path(path: Path) -> Channel:
         owner=file,
         reconnects=False,
         identity=f"{path.name}:{found.st_size}:{found.st_mtime_ns}",
-        written_at=datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=found.st_mtime_ns // 1000),
+        written_at=FileTimes().moment(found.st_mtime_ns, path.name),
     )

@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import threading
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from inspector.errors import PictureError, SourceError
@@ -22,6 +21,7 @@ from inspector.pictures.decode import decode_picture
 from inspector.pictures.files import read_picture_file
 from inspector.settings.source import FolderOptions
 from inspector.sources.base import Ledger, Policy, SourceContext
+from inspector.sources.file_time import FileTimes
 from inspector.sources.folder_file import VANISHED, FoundFile, stamp_of
 from inspector.sources.folder_finder import Finder
 from inspector.sources.folder_work import FilesInWork
@@ -53,6 +53,7 @@ class FolderSource:
         self._changed = threading.Condition()  # guards what other threads touch: `_closed`, the hints, files in work
         self._closed = False
         self._finished = FinishedFiles(options)
+        self._times = FileTimes()
         self._work = FilesInWork(ledger, self._changed)
         self._finder = Finder(options, context.clock, self._work, self._finished, self._changed)
         self._epoch = self._next_frame_id = 0
@@ -145,7 +146,7 @@ class FolderSource:
                 self._finder.put_back(file, stamp)  # some writers close a file more than once
                 return None
             return self._refuse(file, exc, digest)
-        captured_at = _moment(stamp.mtime_ns)
+        captured_at = self._times.moment(stamp.mtime_ns, key)
         self._work.begin(file)
         return Frame(
             pixels=pixels,
@@ -173,7 +174,7 @@ class FolderSource:
         return True
 
     def _refuse(self, file: FoundFile, exc: PictureError, digest: str | None) -> Gap:
-        moment = _moment(file.stamp.mtime_ns)
+        moment = self._times.moment(file.stamp.mtime_ns, file.key)
         self._work.begin(file)
         return Gap(
             cause=Cause(exc.reason),
@@ -191,13 +192,6 @@ class FolderSource:
     def _number_frame(self) -> int:
         self._next_frame_id += 1
         return self._next_frame_id - 1
-
-
-def _moment(mtime_ns: int) -> datetime:
-    try:
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=mtime_ns // 1000)
-    except OverflowError:  # a damaged file system
-        return datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _identity(key: str, stamp: FileStamp, digest: str | None) -> str:

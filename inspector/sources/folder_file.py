@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.frame import FileStamp
+from inspector.sources.file_time import bounded_ns
 
 UNFINISHED = (".tmp", ".part", ".filepart")
 """Ends of names that a writer uses until the file is complete."""
@@ -51,7 +52,7 @@ def stamp_of(path: str | Path) -> FileStamp | None:
             found = os.lstat(path)
         except OSError:
             return None
-    return FileStamp(found.st_size, found.st_mtime_ns)
+    return FileStamp(found.st_size, bounded_ns(found.st_mtime_ns))
 
 
 def key_of(relative: str) -> str:

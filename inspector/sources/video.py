@@ -18,6 +18,7 @@ from inspector.frame import Cause, Frame, Gap
 from inspector.settings.source import CameraOptions
 from inspector.sources.base import EndOfSource, Policy, SourceContext
 from inspector.sources.capture import check_size, open_ffmpeg, pixel_format
+from inspector.sources.file_time import FileTimes
 
 
 class VideoFile:
@@ -104,7 +105,7 @@ class VideoFile:
         self._epoch = self._context.next_epoch()
         self._next_frame_id = 0
         self._name = f"{self._path.name}:{found.st_size}:{found.st_mtime_ns}"
-        self._began = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=found.st_mtime_ns // 1000)
+        self._began = FileTimes().moment(found.st_mtime_ns, self._path.name)
         self._fps = float(capture.get(cv2.CAP_PROP_FPS))
         self._frame_count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         return capture
