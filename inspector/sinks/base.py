@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 from inspector.store.entries import OutboxRow, OutboxState
 
 LastWord = Literal["stopped", "offline"]
-"""`stopped`: somebody asked for it; `offline`: the station fails."""
+"""`stopped`: on request; `offline`: the station fails."""
 
 
 class Outbox(Protocol):
@@ -42,7 +42,7 @@ class Outbox(Protocol):
 
 @dataclass(slots=True)
 class SinkStatus:
-    """What health reports of a sink.
+    """What health reports about a sink.
 
     Attributes:
         connected: Its other end takes messages.
@@ -58,29 +58,29 @@ class SinkStatus:
 class Sink(Protocol):
     """Delivers the outbox somewhere, on a thread of its own.
 
-    It begins after its cursor and moves it only over what has arrived and will survive there; what it has delivered
-    and not acknowledged when it dies is delivered again. Its other end may be away for any time: it waits, says so in
-    `status`, and goes on where it was. `tests/sinks/test_sink_contract.py` holds every sink to this.
+    It begins after its cursor and moves it only over what has arrived and will survive there. What it delivered without
+    acknowledging before a crash is delivered again. Its other end may be away for any time: the sink waits, reports it
+    in `status`, and continues where it was. `tests/sinks/test_sink_contract.py` checks this for every sink.
     """
 
     @property
     def name(self) -> str:
-        """As the store calls its cursor, metrics their label, and the configuration its section."""
+        """Name of its cursor in the store, of its label in metrics, and of its section in the configuration."""
         ...
 
     @property
     def status(self) -> SinkStatus:
-        """How its other end is; read by any thread."""
+        """The state of its other end; read by any thread."""
         ...
 
     @property
     def progress_mono_s(self) -> float:
-        """When its thread last went round, on the monotonic clock."""
+        """When its thread last made progress, on the monotonic clock."""
         ...
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended its thread against its will."""
+        """The error that ended its thread."""
         ...
 
     def start(self) -> None:
@@ -92,7 +92,7 @@ class Sink(Protocol):
         ...
 
     def stop(self, timeout_s: float, status: LastWord = "stopped") -> None:
-        """Deliver what is possible within `timeout_s` seconds, leave `status` behind where one can, and end."""
+        """Deliver what is possible within `timeout_s` seconds, publish `status` if the sink can, and end."""
         ...
 
 
@@ -101,5 +101,5 @@ class ResendingSink(Protocol):
     """A sink whose other end may have lost what it acknowledged."""
 
     def resend(self, from_seq: int) -> str:
-        """Send what is kept from this `seq` on again, under the same ids; returns a sentence about it."""
+        """Send kept messages again from this `seq` on, under the same ids; returns a sentence about it."""
         ...

@@ -2,8 +2,8 @@
 
 The payload is what MQTT publishes, byte for byte: the same ids, the same `seq`. A line is written and synced before the
 cursor moves, so a process that dies at any moment leaves no hole; it may repeat lines, and readers drop them by `id`.
-Half a line is cut off before the next one is written. What is a state and no message is not in the files: `status`,
-`about`, `health`, `coil`.
+Half a line is cut off before the next one is written. States are not messages and not in the files: `status`, `about`,
+`health`, `coil`.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class JsonlSink:
         """
         rows = self._outbox.pending(self._written_seq, BATCH_ROWS)
         found, lines = len(rows), to_lines(rows)
-        self._files.open()  # also without a line: whether it could be written is known before there is one
+        self._files.open()  # also without a line: a folder that cannot be written is noticed before a message comes
         while lines:
             count = self._files.append(lines)
             self._written_seq, rows, lines = rows[count - 1].seq, rows[count:], lines[count:]

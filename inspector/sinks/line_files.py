@@ -1,7 +1,7 @@
-"""Lines in numbered files of one folder: appended, synced, and after a size continued in the next file.
+"""Lines in numbered files of one folder: appended, synced, and from a certain size on continued in the next file.
 
-It knows nothing of messages. Only the newest file is written. A file may be deleted or moved away at any time, and the
-folder too: writing goes on in a new one. What another program writes into a file is not looked for.
+It knows nothing about messages. Only the newest file is written. A file may be deleted or moved away at any time, and
+the folder too: writing continues in a new one. What another program writes into a file is not noticed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class LineFiles:
 
     Args:
         folder: Made when it is needed. Only files of these names are read, written or deleted in it.
-        rotate_bytes: A file that would grow beyond is left, and a new one begun; a longer line has a file of its own.
-        keep_files: The newest ones that stay, the one that is written included.
+        rotate_bytes: A file that would grow beyond it is followed by the next; a longer line gets a file of its own.
+        keep_files: How many of the newest stay, including the one being written.
     """
 
     def __init__(self, folder: Path, rotate_bytes: int, keep_files: int) -> None:
@@ -33,7 +33,7 @@ class LineFiles:
         self._fd: int | None = None
 
     def open(self) -> None:
-        """Make folder and file if there is none, and cut off the half line that a dying machine may have left.
+        """Make folder and file if they are missing, and cut off the half line that a power cut may have left.
 
         Raises:
             OSError: The folder or file cannot be used.
@@ -53,13 +53,13 @@ class LineFiles:
         os.ftruncate(self._fd, _end_of_lines(self._fd))
 
     def append(self, lines: Sequence[bytes]) -> int:
-        """Append whole lines, each with its newline, and return when they survive the machine.
+        """Append whole lines, each with its newline, and return when they would survive a power cut.
 
         Returns:
-            How many of them, one at least: those that go into the same file as the first.
+            How many were appended, at least one: those that go into the same file as the first.
 
         Raises:
-            OSError: None of them is there, or all must be taken for not there.
+            OSError: None of them counts as written.
         """
         try:
             self.open()
@@ -95,7 +95,7 @@ class LineFiles:
                 rest = rest[os.write(self._file, rest) :]
             os.fsync(self._file)
         except OSError:
-            with suppress(OSError):  # else each try on a full disk would take the room that was made for the next
+            with suppress(OSError):  # otherwise each try on a full disk would use the room that was made for the next
                 os.ftruncate(self._file, size)
             raise
 

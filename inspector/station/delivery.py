@@ -1,6 +1,6 @@
 """What leaves the station: its sinks, started, woken, watched and stopped together, and what waits for them.
 
-Which sinks there are is said here and nowhere else in the station. How one delivers is its own business.
+Only this module of the station knows which sinks there are. How a sink delivers is its own business.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from inspector.telemetry.metrics import Metrics
 SINK_GRACE_S = 5.0
 """Shorter outages of a sink are not reported."""
 HEALTH_WORD = {"mqtt": "broker"}
-"""How a reason of health begins where it is not the sink's name."""
+"""First word of a reason of health, if it is not the sink's name."""
 
 _log = structlog.get_logger("daemon")
 
 
 class Delivery:
-    """The sinks that are switched on.
+    """The enabled sinks.
 
     Args:
         sinks: In the order in which they are started, stopped, and reported.
@@ -58,12 +58,12 @@ class Delivery:
             sink.stop(timeout_s, status)
 
     def resend(self, from_seq: int) -> str:
-        """Have what is kept from this `seq` on sent again, where a sink can; returns a sentence about it."""
+        """Send kept messages again from this `seq` on, by a sink that can; returns a sentence about it."""
         said = [sink.resend(from_seq) for sink in self.sinks if isinstance(sink, ResendingSink)]
         return "; ".join(said) or "there is no broker: mqtt.enabled = false"
 
     def reason(self, now_mono_s: float) -> str | None:
-        """Return what is wrong with a sink, as health says it, or None; the first one's comes first."""
+        """Return what is wrong with a sink, for health, or None; the first sink comes first."""
         reasons = [self._reason_of(sink, now_mono_s) for sink in self.sinks]
         return next((reason for reason in reasons if reason), None)
 
@@ -79,13 +79,13 @@ class Delivery:
 
     @property
     def broker(self) -> BrokerStatus | None:
-        """What is known of the broker; None where delivery to one is switched off."""
+        """What is known about the broker; None if delivery to one is disabled."""
         found = (sink.status for sink in self.sinks)
         return next((status for status in found if isinstance(status, BrokerStatus)), None)
 
     @property
     def files(self) -> SinkStatus | None:
-        """What is known of the message files; None where they are switched off."""
+        """What is known about the message files; None if they are disabled."""
         return next((sink.status for sink in self.sinks if isinstance(sink, JsonlSink)), None)
 
 
@@ -99,7 +99,7 @@ def open_sinks(
     on_lost: Callable[[str, int, str], None],
     on_command: Callable[[str, bytes, bool], ReplyMessage | None],
 ) -> list[Sink]:
-    """Return the sinks that the configuration switches on, not started; nothing is kept for others from here on.
+    """Return the enabled sinks, not started; from here on nothing is kept for others.
 
     Args:
         settings: The configuration.
@@ -108,7 +108,7 @@ def open_sinks(
         metrics: Where they count.
         retained: Gives the retained payloads of the broker, by topic below the root.
         on_lost: Called with sink, `seq` and reason of a message that was refused for good.
-        on_command: Carries a command out, as `MqttPublisher` says.
+        on_command: Carries a command out; see `MqttPublisher`.
     """
     sinks: list[Sink] = []
     if settings.mqtt.enabled:
@@ -138,27 +138,27 @@ class Losses:
         self._clock = clock
 
     def report(self, sink: str, first_seq: int, last_seq: int, count: int, reason: str) -> None:
-        """Have a coverage message say that `count` messages from `first_seq` to `last_seq` are lost for a sink."""
+        """Report in a coverage message that `count` messages from `first_seq` to `last_seq` are lost for a sink."""
         self._inbox.put(Lost(self._clock.now(), sink, first_seq, last_seq, count, reason))
 
     def report_one(self, sink: str, seq: int, reason: str) -> None:
-        """Have a coverage message say that one message is lost for a sink."""
+        """Report in a coverage message that one message is lost for a sink."""
         self.report(sink, seq, seq, 1, reason)
 
 
 class OutboxCare:
-    """Prunes what was delivered, reports what had to go before, and measures what is left.
+    """Prunes what was delivered, reports what had to be dropped undelivered, and measures what is left.
 
     Args:
         outbox: What waits for delivery.
         losses: Where deleted messages are reported.
         metrics: Where fill and losses are shown.
-        sinks: Names of those that are switched on.
-        limit_bytes: Size of what may wait for one sink.
+        sinks: Names of the enabled ones.
+        limit_bytes: Payload bytes that may wait for one sink.
         horizon_s: How long delivered messages are kept, for a broker that loses them.
 
     Attributes:
-        share: Fill for the sink for which most waits, 0 to 1, as of the last `refresh`.
+        share: Fill of the fullest sink's outbox, 0 to 1, as of the last `refresh`.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """One connection to a broker: connect, fall back to MQTT 3.1.1, publish, subscribe. It knows no outbox and no window.
 
 Each connection is a new client. The broker keeps a session for it, in which commands wait for a station that
-restarts; what the station sends is kept in the outbox and in no session. paho calls back on a thread of its own; what
-it reports goes as events into a queue that the owner reads.
+restarts; what the station sends is kept in the outbox and not in a session. paho calls back on a thread of its own and
+reports events into a queue that the owner reads.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from inspector.sinks.mqtt.options import MqttOptions, read_secret, tls_context
 
 HANDSHAKE_TIMEOUT_S = 10.0
 SESSION_EXPIRY_S = 86400
-"""So long the broker keeps commands for a station that is not connected."""
+"""How long the broker keeps commands for a disconnected station."""
 RETAINED_TIMEOUT_S = 1.0
-"""A retained message comes this soon after the subscription is granted, or there is none."""
+"""A retained message comes within this time after the subscription is granted, or does not exist."""
 _LOGIN_CODES = {4, 5, 0x86, 0x87, 0x8A, 0x8C}
 _PROTOCOL_CODES = {1, 0x84}
 
@@ -44,8 +44,8 @@ _log = structlog.get_logger("mqtt")
 class ProtocolChoice:
     """Which version of MQTT to speak, learned from what the broker answered.
 
-    3.1.1 says less, and a broker that starts behind a proxy closes connections of any version: unless it refused
-    MQTT 5 by its name, a closed connection has to be confirmed by a second one.
+    3.1.1 reports less, and a broker that starts behind a proxy closes connections of any version. So unless the broker
+    refused MQTT 5 explicitly, a closed connection must be confirmed by a second one.
 
     Args:
         options: The broker; `protocol` may name the version.
@@ -63,7 +63,7 @@ class ProtocolChoice:
         return MQTTProtocolVersion.MQTTv5
 
     def accepts(self, version: MQTTProtocolVersion) -> bool:
-        """Say whether to go on with a connection of this version, or to try MQTT 5 once more."""
+        """Say whether to continue with a connection of this version, or to try MQTT 5 once more."""
         if version is MQTTProtocolVersion.MQTTv5 or self._options.protocol == "3.1.1":
             self._v311_was_accepted = False
             return True
@@ -76,9 +76,9 @@ class ProtocolChoice:
         """Note that the broker refused this version.
 
         Args:
-            version: The one that was tried.
+            version: The version that was tried.
             why: For the log.
-            by_name: It refused the version itself, and did not only close the connection.
+            by_name: It refused the version explicitly, and did not only close the connection.
         """
         if self._options.protocol != "auto":
             return
@@ -97,7 +97,7 @@ class Arrived:
     Attributes:
         payload: As it arrived.
         retained: The broker had kept it.
-        packet_id, qos: What `Connection.take` answers.
+        packet_id, qos: For the answer by `Connection.take`.
     """
 
     payload: bytes
@@ -117,7 +117,7 @@ class Connection:
     Attributes:
         version: The version it speaks.
         events: Where its events go.
-        early: Messages that came before anybody asked for events: a session delivers them at once.
+        early: Messages that came before events were read: a session delivers them at once.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Connection:
         self.version = version
         self.events = events
         self.early: list[Event] = []
-        # paho calls these while it holds its own locks, so they do nothing but hand over.
+        # paho calls these while it holds its own locks, so they only hand over.
         client.on_connect = lambda _c, _u, _f, code, _p: events.put(("connack", code, None))
         client.on_disconnect = lambda _c, _u, _f, code, _p: events.put(("disconnect", code, None))
         client.on_publish = lambda _c, _u, mid, code, _p: events.put(("puback", mid, code))
@@ -174,7 +174,7 @@ class Connection:
         Args:
             topic: Below the root.
             payload: JSON.
-            historical: It is old: MQTT 5 says so in the user property `historical=1`.
+            historical: It is old: on MQTT 5 it carries the user property `historical=1`.
 
         Raises:
             BrokerError: It cannot be sent.
@@ -191,11 +191,11 @@ class Connection:
         return info.mid
 
     def publish(self, topic: str, payload: bytes, retain: bool = False) -> paho.MQTTMessageInfo:
-        """Publish something that is no message of the outbox, below the root, QoS 1."""
+        """Publish something that is not from the outbox, below the root, QoS 1."""
         return self._client.publish(f"{self._options.root}/{topic}", payload, qos=1, retain=retain)
 
     def take(self, arrived: Arrived) -> None:
-        """Tell the broker that a message is dealt with; without it, the next connection gets it again."""
+        """Acknowledge a message to the broker; otherwise the next connection gets it again."""
         self._client.ack(arrived.packet_id, arrived.qos)
 
     def subscribe(self, topics: Sequence[str]) -> None:
@@ -211,7 +211,7 @@ class Connection:
             self._client.subscribe([(name, 1) for name in names])
 
     def read_retained(self, topic: str) -> bytes | None:
-        """Return what the broker keeps on a topic below the root; empty: nothing; None: it may not be read."""
+        """Return the retained message of a topic below the root; empty: none; None: it may not be read."""
         full = f"{self._options.root}/{topic}"
         result, _ = self._client.subscribe(full, qos=1)
         payload: bytes | None = None
@@ -256,7 +256,7 @@ class Connector:
 
         Args:
             events: Where the connection reports; a new queue for each.
-            will: Leave `status` = offline behind if the connection breaks.
+            will: Have the broker publish `status` = offline if the connection breaks.
 
         Raises:
             BrokerError: The broker is not there, refuses this client, or a file for it cannot be read.
@@ -335,7 +335,7 @@ def probe_broker(options: MqttOptions) -> str:
     """Connect once, without publishing anything or disturbing a running station, and return the protocol version.
 
     Raises:
-        BrokerError: It is not there or refuses, in the words of the daemon.
+        BrokerError: It is not there or refuses; with the text that the daemon would log.
     """
     quiet = options.model_copy(update={"client_id": f"{options.client_id}-check"})
     connector = Connector(quiet, SystemClock(), rejected=lambda _reason: None)

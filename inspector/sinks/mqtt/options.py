@@ -1,4 +1,4 @@
-"""How to reach the broker, and what is said of it."""
+"""How to reach the broker, and what is reported about it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MqttOptions(Mqtt):
 
 @dataclass(slots=True)
 class BrokerStatus(SinkStatus):
-    """What health and `/` say about the broker.
+    """What health and `/` report about the broker.
 
     Attributes:
         protocol: The version of MQTT that it speaks.

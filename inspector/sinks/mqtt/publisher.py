@@ -1,9 +1,9 @@
 """The broker session: one thread that owns it and drives connection, window and retained state.
 
-The outbox is the queue; paho's own is never used, for it lives in memory and refuses the newest when full. What the
-broker has not acknowledged is sent again from the outbox, under the same ids. After each acknowledged window the
-retained `mark` tells how far the broker got; read back on connect, it shows what a broker has lost, and everything
-after it is sent again. What an answer means is decided in `window`; here it is counted, stored and reported.
+The outbox is the queue; paho's own is never used, because it is in memory and refuses the newest message when full.
+What the broker has not acknowledged is sent again from the outbox, under the same ids. After each acknowledged window
+the retained `mark` records how far the broker got; read back on connect, it shows what a broker has lost, and
+everything after it is sent again. `window` decides what an answer means; here it is counted, stored and reported.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SINK = "mqtt"
 HISTORICAL_AFTER_S = 60.0
 """A message older than this carries the user property `historical=1`."""
 MUTE_AFTER_S = 60.0
-"""A broker that owes an answer and gave none for this long is left, and tried anew."""
+"""If a broker owes an answer for this long, the publisher disconnects and connects again."""
 _BACKOFF_S = (0.2, 10.0)
 
 _log = structlog.get_logger("mqtt")
@@ -48,9 +48,9 @@ class MqttPublisher:
         clock: Time.
         metrics: Where connects, refusals and acknowledgements are counted.
         retained: Gives the retained payloads (`about`, `health`) by topic below the root, as of now.
-        on_lost: Told of a message that the broker refused for good: `seq` and reason.
-        on_command: Given the last level of a `cmd/...` topic, its payload and whether the broker had kept it; returns
-            the reply, or None where there is nothing to say.
+        on_lost: Called with `seq` and reason of a message that the broker refused for good.
+        on_command: Called with the last level of a `cmd/...` topic, its payload and whether the broker had kept it;
+            returns the reply, or None if none is due.
         commands: Which of those topics are subscribed.
     """
 
@@ -100,7 +100,7 @@ class MqttPublisher:
         self._events.put(("wake", None, None))
 
     def resend(self, from_seq: int) -> str:
-        """Send what is kept from this `seq` on again, under the same ids; returns a sentence about it."""
+        """Send kept messages again from this `seq` on, under the same ids; returns a sentence about it."""
         kept, last = self._outbox.first_kept_seq(), self._outbox.cursor(SINK)
         first = max(from_seq, kept or last + 1)
         if first > last:
@@ -110,11 +110,11 @@ class MqttPublisher:
         return f"sends {first} to {last} again{missing}"
 
     def stop(self, timeout_s: float, status: LastWord = "stopped") -> None:
-        """Deliver what is possible within `timeout_s` seconds, leave `status` behind, and end.
+        """Deliver what is possible within `timeout_s` seconds, publish `status`, and end.
 
         Args:
             timeout_s: For what still waits in the outbox.
-            status: `stopped` when somebody asked for it, `offline` when the station fails.
+            status: `stopped` on request, `offline` when the station fails.
         """
         self._goodbye = status.encode()
         self._stop_by_mono_s = self._clock.monotonic() + timeout_s
@@ -177,7 +177,7 @@ class MqttPublisher:
                 self._say_goodbye(connection, state)
 
     def _find_start(self, connection: Connection) -> int:
-        """Return after which `seq` to send: after what the broker has, or still has."""
+        """Return the `seq` after which to send: the last one that the broker has, or still has."""
         cursor = self._outbox.cursor(SINK)
         if cursor == 0:
             return 0
@@ -217,10 +217,10 @@ class MqttPublisher:
             state.refresh(now)
 
     def _require_answer(self, now: float) -> None:
-        """Leave a broker that takes messages and acknowledges none: a new connection is the one thing to try.
+        """Disconnect from a broker that takes messages and acknowledges none: only a new connection can help.
 
         Raises:
-            BrokerError: It is so.
+            BrokerError: The broker owes an answer for too long.
         """
         since = self._window.unanswered_since()
         if since is not None and now - since > MUTE_AFTER_S:
@@ -255,7 +255,7 @@ class MqttPublisher:
                 connection.publish("reply", encode(reply))
                 if reply.accepted:
                     state.publish_all(self._clock.monotonic())
-        connection.take(arrived)  # only now: a command that a death interrupts comes again
+        connection.take(arrived)  # only now: a command that a crash interrupts comes again
 
     # --- Answers --------------------------------------------------------------------------------------------------
 
@@ -288,7 +288,7 @@ class MqttPublisher:
             self._on_lost(seq, f"refused by the broker: {code}")
 
     def _advance(self, state: RetainedState, last: bool = False) -> None:
-        """Store how far everything has arrived without a hole, and leave the mark."""
+        """Store how far everything has arrived without a hole, and publish the mark."""
         self._window.advance()
         reached = self._window.acknowledged
         if reached > self._stored_seq:
@@ -302,7 +302,7 @@ class MqttPublisher:
         state.leave_mark(reached, last)
 
     def _say_goodbye(self, connection: Connection, state: RetainedState) -> None:
-        self._advance(state, last=True)  # whether or not the previous mark has arrived: the last word counts
+        self._advance(state, last=True)  # whether or not the previous mark has arrived: the last one counts
         info = connection.publish("status", self._goodbye, retain=True)
         try:
             info.wait_for_publish(2.0)

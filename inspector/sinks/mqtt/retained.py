@@ -31,11 +31,11 @@ def seq_of_mark(payload: bytes | None, store_id: str, topic: str) -> int | None:
 
     Args:
         payload: The mark; empty: it has none; None: it may not be read.
-        store_id: Of the store that sends here.
+        store_id: Of the sending store.
         topic: Of the mark, for the log.
 
     Returns:
-        The last `seq`; 0 when there is no mark or it is not understood; None when it says nothing about this store.
+        The last `seq`; 0 if there is no mark or it is not understood; None if it is not about this store.
     """
     if payload is None:
         _log.warning("mark_not_readable", topic=topic, mend="allow this station to read its own mark")
@@ -49,7 +49,7 @@ def seq_of_mark(payload: bytes | None, store_id: str, topic: str) -> int | None:
         return 0
     if mark.store_id != store_id:
         _log.warning("mark_of_another_store", topic=topic, store_id=mark.store_id)
-        return None  # somebody else publishes here, or did: what we sent is no less there for it
+        return None  # another station publishes here, or did: what we sent is still there
     return mark.seq
 
 

@@ -1,6 +1,6 @@
-"""What is wrong with a broker although it is connected. Health reports one sentence: the gravest trouble of all.
+"""What is wrong with a broker although it is connected. Health reports one sentence: the most serious trouble.
 
-It decides nothing about messages: that is done in `window`.
+It decides nothing about messages: `window` does.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Trouble:
 
     @property
     def reason(self) -> str | None:
-        """The gravest of them."""
+        """The most serious of them."""
         return self.mute or self.held or next(iter(self.denied.values()), None) or self.unstable
 
 
 class TroubleReport:
-    """Keeps the present troubles, logs each when it begins, and shows the gravest in the status.
+    """Keeps the present troubles, logs each when it begins, and shows the most serious in the status.
 
     Args:
         options: The broker, for the texts.
@@ -74,7 +74,7 @@ class TroubleReport:
         self._status.reason = reason
 
     def lost(self, now_s: float) -> None:
-        """Note that a connection is lost; many at once are most often another client that uses the same id."""
+        """Note that a connection is lost; many losses are mostly caused by another client with the same id."""
         self._lost_s.append(now_s)
         unstable = None
         if len(self._lost_s) == MANY_LOSSES and now_s - self._lost_s[0] < LOSSES_WITHIN_S:
@@ -91,7 +91,7 @@ class TroubleReport:
             self._show(replace(self.trouble, unstable=None))
 
     def mute(self, since_s: float, now_s: float, in_flight: int) -> str:
-        """Note that the broker acknowledges nothing, and return how to say it; connections in between do not count."""
+        """Note that the broker acknowledges nothing, and return its text; connections in between do not count."""
         first = self.trouble.mute is None
         if first:
             self._mute_since_s = since_s
@@ -107,7 +107,7 @@ class TroubleReport:
         self._show(replace(trouble, held=None) if first_accepted else trouble)
 
     def held(self, code: Any) -> None:
-        """Note that the broker refuses everything, or asks us to wait: a rule there has to change, not a message."""
+        """Note that the broker refuses everything, or asks us to wait: its configuration is wrong, not a message."""
         if self.trouble.held is not None:
             return
         whole = code.value != QUOTA_EXCEEDED

@@ -1,11 +1,11 @@
 """The delivery window: what is under way, what an answer of the broker means, and how far all has arrived.
 
-A state machine without socket, store or clock: time is an argument. What is to be sent, stored or reported is left to
-its owner, which reads the `Answer`. It outlives connections: `open` begins one, and what earlier ones taught (topics
-that had subscribers, topics that are refused, how often a message was refused) stays.
+A state machine without socket, store or clock: time is an argument. Its owner reads the `Answer`, and sends, stores or
+reports. It outlives connections: `open` begins one, and what earlier ones showed (topics that had subscribers, topics
+that are refused, how often a message was refused) stays.
 
 PUBACK below 0x80 is success. "No matching subscribers" is success too, except shortly after a reconnect for topics
-that had subscribers before: then consumers get a grace time to come back (MQTT 5 only; 3.1.1 cannot tell).
+that had subscribers before: then consumers get a grace time to come back (MQTT 5 only; 3.1.1 does not report it).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from inspector.store.entries import OutboxRow
 MAX_REFUSALS = 5
 """A payload refused this often is set aside and reported as a loss."""
 REFUSED_PAUSE_S = 5.0
-"""Between two tries where the broker refuses everything, or for now."""
+"""Pause between two tries if the broker refuses everything, or for now."""
 UNMATCHED_PAUSE_S = 0.5
-"""Between two tries of a message that waits for its subscribers."""
+"""Pause between two tries of a message that waits for its subscribers."""
 NO_SUBSCRIBERS = 0x10
 FAILURE = 0x80
-"""The first of the codes that refuse."""
+"""The lowest code that refuses."""
 QUOTA_EXCEEDED = 0x97
 
 
@@ -36,7 +36,7 @@ class Fate(Enum):
     REFUSED = "refused"
     """It is sent again after a pause that grows."""
     SET_ASIDE = "set aside"
-    """It was refused for the last time; what follows goes on."""
+    """It was refused for the last time; the messages after it continue."""
     HELD = "held"
     """The broker refuses everything, or takes no more for now: all messages wait."""
 
@@ -57,11 +57,11 @@ class Answer:
 
 
 def first_position(cursor: int, mark: int | None, first_kept_seq: int | None) -> int:
-    """Return after which `seq` a connection begins to send.
+    """Return the `seq` after which a connection begins to send.
 
     Args:
         cursor: Up to where the broker acknowledged everything.
-        mark: Up to where it still had everything, by its own memory; None: unknown.
+        mark: Up to where it still has everything, by the mark it kept; None: unknown.
         first_kept_seq: The oldest message that can be sent again; None: none can.
     """
     if mark is None or mark >= cursor:
@@ -111,7 +111,7 @@ class Window:
         return 0 if now_s < self._hold_until_s else max(0, self._size - len(self._in_flight))
 
     def unanswered_since(self) -> float | None:
-        """Return since when the broker owes an answer and gave none; None: it owes none."""
+        """Return since when the broker owes an answer; None: it owes none."""
         return self._heard_s if self._in_flight else None
 
     def send(self, packet_id: int, row: OutboxRow, now_s: float) -> None:
@@ -130,7 +130,7 @@ class Window:
         return first
 
     def ack(self, packet_id: int, code: int, now_s: float) -> Answer | None:
-        """Take the answer to a packet; None when it is no message under way."""
+        """Take the answer to a packet; None if no message is under way as this packet."""
         row = self._in_flight.get(self._seq_of.pop(packet_id, 0))
         if row is None:
             return None
