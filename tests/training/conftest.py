@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import pytest
 
 from inspector.drawn.spec import KINDS
 from inspector.drawn.tiles import draw_tile
+
+if TYPE_CHECKING:
+    from small_run import Trained
 
 HERE = Path(__file__).parent
 THERE = all(find_spec(name) for name in ("tensorflow", "sklearn", "matplotlib"))
@@ -70,3 +74,19 @@ def write_neu_layout(root: Path, *, per_label: int, held: int, side: int = 200) 
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six labels of ten generated pictures, eight for training."""
     return write_neu_layout(tmp_path_factory.mktemp("data"), per_label=18, held=4)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backbone's weights, random; see `small_run.random_weights`."""
+    from small_run import random_weights
+
+    return random_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="session")
+def trained(small_data: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A finished run and its bundle; see `small_run.train_small`."""
+    from small_run import train_small
+
+    return train_small(small_data, weights, tmp_path_factory.mktemp("runs"))

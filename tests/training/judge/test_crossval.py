@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import killed
+from small_run import SMALL, Trained
 
-from training.data.dataset import Picture
-from training.judge.crossval import read_fold, summarize
-from training.network.course import carve_validation
+from training.data.folds import group_folds
+from training.errors import FoldError
+from training.judge import crossval
+from training.judge.crossval import cross_validate, fold_digest, read_fold, summarize
+from training.tiles.auxiliary import NOTHING
 
 
 def test_a_fold_counts_only_whole_and_of_its_configuration(tmp_path: Path) -> None:
@@ -68,22 +72,48 @@ def test_another_seed_scores_no_more_pictures() -> None:
     assert (three["int8"]["k"], three["int8"]["n"]) == (91 + 96 + 100, 300)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "held"),
-    [
-        pytest.param({"a": [1] * 100, "b": [1] * 2}, {"a": 12, "b": 1}, id="a rare label"),
-        pytest.param({"a": [20, 1, 1, 1, 1], "b": [1] * 40}, {"a": 3, "b": 5}, id="one large group"),
-        pytest.param({"a": [5, 5], "b": [3, 4]}, {"a": 5, "b": 3}, id="two groups each"),
-    ],
-)
-def test_a_rare_label_does_not_hold_out_the_others(sizes: dict[str, list[int]], held: dict[str, int]) -> None:
-    """An eighth of each label as near as groups allow, at least one, never the largest."""
-    pictures = [
-        Picture(f"{label}/{group}-{i}.png", label, "", "", 200, 200, (), f"{label}{group}")
-        for label, groups in sizes.items() for group, size in enumerate(groups) for i in range(size)
-    ]  # fmt: skip
-    kept, out = carve_validation(pictures)
+def test_a_fold_is_trained_scored_and_kept(
+    trained: Trained, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One fold for real: in its own process, every held-out picture scored, read and not run again the next time."""
+    monkeypatch.chdir(tmp_path)  # runs go below the working directory
+    options = {"folds": 3, "seeds": 1, "output": tmp_path, "only": (1,)}
+    found = cross_validate(SMALL, trained.store, trained.manifest, weights, **options)
+    row = json.loads((tmp_path / "crossval" / "small" / "seed-1-fold-1.json").read_text())
+    held = [trained.manifest.pictures[i].name for i in list(group_folds(trained.manifest.pictures, 1, 3))[1][1]]
+    monkeypatch.setattr(crossval, "run_fold", killed)
 
-    assert sorted(kept + out) == list(range(len(pictures)))
-    assert not {pictures[i].group for i in kept} & {pictures[i].group for i in out}
-    assert {label: sum(pictures[i].label == label for i in out) for label in sizes} == held
+    assert row["pictures"] == held
+    assert row["n"] == found["int8"]["n"] == len(held) == len(row["int8"])
+    for kind in ("int8", "int8_four_looks"):
+        assert row[f"{kind}_correct"] == sum(a == b for a, b in zip(row[kind], row["truth"], strict=True))
+    assert cross_validate(SMALL, trained.store, trained.manifest, weights, **options)["int8"] == found["int8"]
+    with pytest.raises(FoldError, match="finished folds are kept"):
+        cross_validate(SMALL, trained.store, trained.manifest, weights, **{**options, "only": (0, 1)})
+    assert [path.name for path in (tmp_path / "crossval" / "small").iterdir()] == ["seed-1-fold-1.json"]
+
+
+def test_a_process_that_takes_one_fold_leaves_the_others_alone(trained: Trained, tmp_path: Path) -> None:
+    """Folds that stand are summed up, those that are missing and somebody else's are neither run nor counted."""
+    manifest = trained.manifest
+    held = list(group_folds(manifest.pictures, 1, 3))[2][1]
+    right = ["a"] * (len(held) - 1)
+    tops = {"truth": [*right, "b"], "float": [*right, "b"], "int8": [*right, "a"]}
+    row = {"labels": ["a", "b"], **tops, "pictures": [str(place) for place in held], "n": len(held), "seed": 1}
+    row |= {"float_correct": len(held), "int8_correct": len(right), "disagreements": 1}
+    row["digest"] = fold_digest(SMALL, manifest, NOTHING, 3, 1, 2)
+    path = tmp_path / "crossval" / "small" / "seed-1-fold-2.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(row))
+    found = cross_validate(SMALL, trained.store, manifest, None, folds=3, seeds=1, output=tmp_path, only=(2,))
+
+    assert found["folds_done"] == 1
+    assert found["int8"]["k"] == len(right)
+    assert found["apart"]["int8"] == {"k": [len(right)], "n": [len(held)], "wilson95": found["int8"]["wilson95"]}
+    assert json.loads((tmp_path / "crossval.json").read_text())["small"]["folds"] == 3
+    assert [each.name for each in path.parent.iterdir()] == ["seed-1-fold-2.json"]
+
+    fuller = {"small": {**found, "folds_done": 3}}
+    (tmp_path / "crossval.json").write_text(json.dumps(fuller))
+    cross_validate(SMALL, trained.store, manifest, None, folds=3, seeds=1, output=tmp_path, only=(2,))
+    assert json.loads((tmp_path / "crossval.json").read_text())["small"]["folds_done"] == 3
