@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -159,6 +160,17 @@ def too_large(package: str) -> dict[str, int]:
 def test_nothing_holds_too_much(package: str) -> None:
     """A person can read any file, class and function in one go: none is longer than its bound."""
     assert too_large(package) == {}
+
+
+def test_names_of_test_files_are_unique() -> None:
+    """Folders of tests are no packages (but e2e and systemd), so pytest refuses two test files of one name."""
+    tests = REPOSITORY / "tests"
+    packages = {path.parent for path in tests.rglob("__init__.py")}
+    names = Counter(
+        path.name for path in tests.rglob("*.py") if path.parent not in packages and path.stem != "conftest"
+    )
+
+    assert {name: count for name, count in names.items() if count > 1} == {}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
