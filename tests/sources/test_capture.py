@@ -67,26 +67,31 @@ def serve_rtsp(tmp_path: Path) -> Iterator[Callable[..., RtspServer]]:
         server.stop()
 
 
+def seconds_until_down(source: FrameSource) -> float:
+    begun_s = time.monotonic()
+    with pytest.raises(SourceError, match="stopped delivering"):
+        read_until(source, lambda _: False)
+    return time.monotonic() - begun_s
+
+
 @pytest.mark.real
 @pytest.mark.timeout(40)
 @pytest.mark.parametrize("codec", ["h264", "mjpeg"])
 def test_rtsp_camera_dies_hangs_and_comes_back(codec: str, serve_rtsp: Callable[..., RtspServer], opened: Open) -> None:
-    """Frames in order and in time; dead at once, hung after one time-out, back in a new epoch."""
+    """Frames in order and in time; dead before a time-out, hung after one and not two, back in a new epoch."""
     server = serve_rtsp(codec)
-    source = make_camera(server.url, open_timeout_s=5, read_timeout_s=1)
+    read_timeout_s = 2.0
+    source = make_camera(server.url, open_timeout_s=5, read_timeout_s=read_timeout_s)
     opened(source)
 
     frames = only_frames(read_items(source, 6))
     numbers = [number_of(frame) for frame in frames]
     assert all(later == (one + 1) % 20 for one, later in itertools.pairwise(numbers)), numbers
     took_s = frames[-1].captured_mono_s - frames[0].captured_mono_s
-    assert 0.3 < took_s < 2.0  # five frames at 10 a second: no stale burst
+    assert took_s > 0.3  # five frames at 10 a second: no stale burst
 
     server.stop()
-    down_s = time.monotonic()
-    with pytest.raises(SourceError, match="stopped delivering"):
-        read_until(source, lambda _: False, 3)
-    assert time.monotonic() - down_s < 1
+    died_s = seconds_until_down(source)
     with pytest.raises(SourceError, match="Connection refused"):
         source.read()
 
@@ -95,10 +100,8 @@ def test_rtsp_camera_dies_hangs_and_comes_back(codec: str, serve_rtsp: Callable[
     assert (again.epoch, again.frame_id) == (2, 0)
 
     server.send_signal(signal.SIGSTOP)
-    hung_s = time.monotonic()
-    with pytest.raises(SourceError, match="stopped delivering"):
-        read_until(source, lambda _: False, 5)
-    assert time.monotonic() - hung_s < 2.5
+    hung_s = seconds_until_down(source)
+    assert died_s < hung_s < 2 * read_timeout_s
     server.send_signal(signal.SIGCONT)
     assert only_frames(read_items(source, 1, patient=True))[0].epoch == 3
 
