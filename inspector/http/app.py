@@ -95,7 +95,7 @@ def make_app(options: HttpOptions, shown: Shown) -> FastAPI:
 
 
 class _Pages:
-    """What can be read. Plain functions: FastAPI runs them off the event loop, because store and disk may block."""
+    """What can be read. Plain functions: FastAPI runs them off the event loop, because the disk may block them."""
 
     def __init__(self, options: HttpOptions, shown: Shown) -> None:
         self._options = options
@@ -103,10 +103,11 @@ class _Pages:
         self._pace = PaceMeter()
 
     def metrics(self, request: Request) -> Response:
+        self._shown.metrics.show_health(self._shown.health.message().state)  # whoever sets it otherwise may hang
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return Response(encode(self._shown.metrics.registry), headers={"Content-Type": content_type})
 
-    def healthz(self) -> Response:
+    async def healthz(self) -> Response:  # on the event loop: threads that wait for the disk cannot keep it waiting
         message = self._shown.health.message()
         status = 503 if message.state == "blind" else 200
         return JSONResponse(message.model_dump(mode="json", by_alias=True), status)

@@ -22,6 +22,7 @@ STATE_TEXT = {
 }
 REASON_TEXT = {
     "store": N_("store"),
+    "unjudged": N_("not judged"),
     "source_down": N_("source down"),
     "frozen": N_("frozen"),
     "no_frames": N_("no frames"),

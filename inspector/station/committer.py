@@ -15,13 +15,15 @@ from typing import Protocol
 import structlog
 
 from inspector.clock import Clock, to_timestamp_ms
+from inspector.drafts import Draft
 from inspector.errors import StoreBusyError
 from inspector.faults import crash_point
 from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import Inspection
 from inspector.items import Command, Tick
-from inspector.messages import Body
+from inspector.messages import Body, Evidence
 from inspector.sources.base import FrameSource
+from inspector.station.disk_watch import DiskWatch
 from inspector.station.dispatcher import Result
 from inspector.station.inbox import Inbox, Word
 from inspector.station.pictures_kept import PicturesKept
@@ -93,6 +95,7 @@ class Committer:
     Attributes:
         store_reason: Why nothing can be committed now, or None.
         tally: What was counted.
+        disk: How long the thread has been waiting for a disk.
         progress_mono_s: When the thread last went round.
         failure: The error that ended the thread.
     """
@@ -123,6 +126,7 @@ class Committer:
         self._tracker = Tracker(rules, store, inbox, clock)
         self._pictures = PicturesKept(evidence, metrics)
         self.tally = CommitTally(metrics, clock, options.mm_per_px)
+        self.disk = DiskWatch(clock)
         self._abandon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self.store_reason: str | None = None
@@ -176,7 +180,7 @@ class Committer:
 
     def _enter_word(self, word: Word) -> Entry:
         drafts = self._tracker.take(word)
-        return Entry(drafts, self._pictures.keep(drafts), commands=(word,) if isinstance(word, Command) else ())
+        return Entry(drafts, self._keep(drafts), commands=(word,) if isinstance(word, Command) else ())
 
     def _enter(self, result: Result) -> Entry:
         item, outcome = result.item, result.wait()
@@ -186,11 +190,15 @@ class Committer:
         if item.source_key is not None and item.file_stamp is not None:
             done = DoneMark(item.source_key, item.file_stamp, _word(outcome))
         candidates = self._candidates(outcome) if isinstance(outcome, Inspection) else ()
-        return Entry(drafts, self._pictures.keep(drafts), done, candidates)
+        return Entry(drafts, self._keep(drafts), done, candidates)
 
     def _tick(self, final: bool = False) -> Entry:
         drafts = self._tracker.take(Tick(self._clock.now(), final))
-        return Entry(drafts, self._pictures.keep(drafts))
+        return Entry(drafts, self._keep(drafts))
+
+    def _keep(self, drafts: Sequence[Draft]) -> dict[str, Evidence]:
+        with self.disk.waiting_for("the folder of pictures"):
+            return self._pictures.keep(drafts)
 
     def _candidates(self, inspection: Inspection) -> tuple[Candidate, ...]:
         frame = inspection.frame
@@ -213,7 +221,7 @@ class Committer:
         while True:
             try:
                 crash_point("commit.before")
-                with self._metrics.stage_seconds.labels("commit").time():
+                with self._metrics.stage_seconds.labels("commit").time(), self.disk.waiting_for("the store"):
                     bodies = self._store.commit(entries, state)
                 break
             except StoreBusyError as exc:
@@ -234,7 +242,8 @@ class Committer:
         self._committed(bodies)
         for result in results:
             crash_point("done.before")
-            self._source.done(_to_put_away(result))
+            with self.disk.waiting_for("the folder of the source"):
+                self._source.done(_to_put_away(result))
             crash_point("done.after")
 
 

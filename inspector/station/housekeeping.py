@@ -1,11 +1,12 @@
-"""What the main thread does every few seconds besides watching: make room, and count what is lost without it.
+"""What a thread of its own does every few seconds: make room, and count what is lost without it.
 
 Also what must be remembered over a stop or a crash: the heartbeat, so that the next start can report the time in
-which the surface was not watched.
+which the surface was not watched. All of it may wait for the disk, which is why the main thread does none of it.
 """
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timedelta
 
 import structlog
@@ -15,6 +16,7 @@ from inspector.errors import StoreBusyError
 from inspector.frame import Cause, Gap
 from inspector.sources.reader import Reader
 from inspector.station.delivery import OutboxCare
+from inspector.station.disk_watch import DiskWatch
 from inspector.station.pipeline import Pipeline
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.notes import StationNotes
@@ -22,7 +24,7 @@ from inspector.store.store import Store
 
 HOUSEKEEPING_S = 5.0
 MOVING_S = 0.3
-"""Longest time given at once to the records of a previous program: health and watchdog are served in between."""
+"""Longest time given at once to the records of a previous program: others use the store in between."""
 
 
 _log = structlog.get_logger("daemon")
@@ -109,11 +111,15 @@ class Drops:
 
 
 class Housekeeping:
-    """All of the housekeeping, in its order.
+    """All of the housekeeping, in its order, on a thread of its own once started.
 
     Attributes:
         outbox: What waits for delivery.
         drops: The share of dropped frames.
+        disk: How long the thread has been waiting for the store to take a heartbeat, its smallest write.
+        busy: Whether a round is being made; between rounds the thread rests.
+        progress_mono_s: When the last round began.
+        failure: What ended the thread against its will.
     """
 
     def __init__(
@@ -131,6 +137,34 @@ class Housekeeping:
         self._clock = clock
         self.outbox = outbox
         self.drops = drops
+        self.disk = DiskWatch(clock)
+        self.busy = False
+        self.progress_mono_s = clock.monotonic()
+        self.failure: BaseException | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        """Begin to tidy, first after `HOUSEKEEPING_S`."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Return whether the thread has ended after at most `timeout_s`; no heartbeat is stored after that."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while not self._ended.wait(HOUSEKEEPING_S):
+                self.progress_mono_s = self._clock.monotonic()
+                self.busy = True
+                self.tidy()
+                self.busy = False
+        except BaseException as exc:  # noqa: BLE001 - the thread's outermost function: the daemon reads it
+            self.failure = exc
+            _log.exception("housekeeping_died")
 
     def tidy(self) -> None:
         """Make room on the disk, and refresh what health and metrics know about the outbox."""
@@ -141,7 +175,8 @@ class Housekeeping:
             except OSError as exc:
                 _log.warning("housekeeping_failed", reason=str(exc))
         try:
-            self._heartbeat.beat()
+            with self.disk.waiting_for("the store"):
+                self._heartbeat.beat()
             self._candidates.trim()
             self.outbox.prune()
             self._move_records()

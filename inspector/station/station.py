@@ -1,8 +1,8 @@
 """The composition root: the only module that knows all parts. One `Station` runs one configuration.
 
-Main thread: signals, watchdog, health, housekeeping. Everything else has a thread and an owner of its own; they meet
-in the item queue, the dispatcher and the store. `supervision` and `housekeeping` do the work of the main thread; here
-the parts are built, started in one order and stopped in the other.
+Main thread: signals, watchdog, health; it never waits for the store or the disk. Everything else has a thread and an
+owner of its own; they meet in the item queue, the dispatcher and the store. `supervision` does the work of the main
+thread; here the parts are built, started in one order and stopped in the other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from inspector.sinks.mqtt.options import require_files
 from inspector.station.about import About, remember_versions, show_constants
 from inspector.station.delivery import Delivery, Losses, OutboxCare, open_sinks
 from inspector.station.housekeeping import (
-    HOUSEKEEPING_S,
     Drops,
     Heartbeat,
     Housekeeping,
@@ -42,6 +41,7 @@ from inspector.telemetry.metrics import Metrics
 from inspector.telemetry.notify import Notifier
 
 PUBLISH_AT_STOP_S = 3.0
+HOUSEKEEPING_AT_STOP_S = 3.0
 STOP_LIMIT_S = 60
 
 
@@ -170,7 +170,7 @@ class Station:
         )
         self._meter = WorkMeter(self.model.pool, pipeline.reader, self.metrics)
         self._supervision = Supervision(
-            list_parts(settings.source, pipeline, self.delivery.sinks, self.http),
+            list_parts(settings.source, pipeline, self._housekeeping, self.delivery.sinks, self.http),
             self._health_facts,
             health_limits(settings),
             self.health,
@@ -183,10 +183,9 @@ class Station:
     def _health_facts(self, now_mono_s: float) -> Facts:
         return health_facts(
             self.pipeline,
+            self._housekeeping,
             now_mono_s,
             delivery_reason=self.delivery.reason(now_mono_s),
-            outbox_share=self._housekeeping.outbox.share,
-            dropped_share=self._housekeeping.drops.share,
         )
 
     def _on_committed(self, bodies: Sequence[Body]) -> None:
@@ -246,13 +245,14 @@ class Station:
         self._heartbeat.begin(frames_wait(self.settings.source.kind, self.pipeline.live))
         self.delivery.start()
         self.pipeline.start()
+        self._housekeeping.start()
         self._notifier.ready("starting")
         _log.info("started", station=self.settings.station.text, source=self.pipeline.source.description,
                   bundle=self.model.bundle.short, workers=self.model.pool.workers,
                   http=None if self.http is None else self.http.port)  # fmt: skip
 
     def _watch(self, until: Callable[[], bool]) -> None:
-        tidied = tested = self._clock.monotonic()
+        tested = self._clock.monotonic()
         period_s = min(0.25, (self._notifier.watchdog_s or 1.0) / 3)
         self._supervision.begin()
         while self._verb is None and not until():
@@ -260,9 +260,6 @@ class Station:
             self._supervision.look()
             self._meter.count()
             now = self._clock.monotonic()
-            if now - tidied >= HOUSEKEEPING_S:
-                tidied = now
-                self._housekeeping.tidy()
             if now - tested >= SELFTEST_S:
                 tested = now
                 prove_model(self.model.bundle, self.settings.model.runtime)
@@ -276,6 +273,7 @@ class Station:
             self._notifier.alive()
 
     def _stop(self, status: Literal["stopped", "offline"], failed: bool) -> None:
+        self._housekeeping.stop(HOUSEKEEPING_AT_STOP_S)  # before: no heartbeat may be later than what was watched
         closed_at = self._clock.now()  # the source is not watched from here on, however long the rest takes
         read, clean = self.pipeline.stop()
         self.delivery.stop(PUBLISH_AT_STOP_S, status)

@@ -21,6 +21,7 @@ from inspector.model.pool import WorkerPool
 from inspector.settings.source import AnySource
 from inspector.sinks.base import Sink
 from inspector.sources.reader import Reader
+from inspector.station.housekeeping import Housekeeping
 from inspector.station.pipeline import Pipeline
 from inspector.telemetry.health import Facts, HealthBoard, HealthLimits, judge_health
 from inspector.telemetry.metrics import Metrics
@@ -58,7 +59,11 @@ class Part:
 
 
 def list_parts(
-    source: AnySource, pipeline: Pipeline, sinks: Sequence[Sink], http: HttpServer | None
+    source: AnySource,
+    pipeline: Pipeline,
+    housekeeping: Housekeeping,
+    sinks: Sequence[Sink],
+    http: HttpServer | None,
 ) -> tuple[Part, ...]:
     """Return the table of the parts that run.
 
@@ -66,6 +71,7 @@ def list_parts(
         source: How long the source may take to open and to read.
         pipeline: A reader that waits for room in the queue is not stuck, nor a dispatcher that waits for the committer;
             the committer always makes progress.
+        housekeeping: It rests between its rounds.
         sinks: The enabled ones.
         http: None without a listener.
     """
@@ -77,6 +83,8 @@ def list_parts(
         Part("inspection", lambda: dispatcher.failure, lambda: dispatcher.progress_mono_s,
              lambda: dispatcher.has_unfinished_head),
         Part("committer", lambda: committer.failure, lambda: committer.progress_mono_s),
+        Part("housekeeping", lambda: housekeeping.failure, lambda: housekeeping.progress_mono_s,
+             lambda: housekeeping.busy),
     ]  # fmt: skip
     parts += [part_of(sink) for sink in sinks]
     if http is not None:
@@ -115,9 +123,9 @@ def find_stuck(parts: Sequence[Part], now_mono_s: float) -> list[str]:
 
 
 def health_facts(
-    pipeline: Pipeline, now_mono_s: float, *, delivery_reason: str | None, outbox_share: float, dropped_share: float
+    pipeline: Pipeline, housekeeping: Housekeeping, now_mono_s: float, *, delivery_reason: str | None
 ) -> Facts:
-    """Return the present facts for the judgement of health; the last three are as in `Facts`."""
+    """Return the present facts for the judgement of health; a store that hangs counts as one that refuses."""
     reader, committer = pipeline.reader, pipeline.committer
     recent = list(committer.tally.recent_unknown)
     busy = not pipeline.dispatcher.idle
@@ -128,12 +136,14 @@ def health_facts(
         idle_s=0.0 if busy else now_mono_s - reader.item_mono_s,
         missed_frames=committer.tally.missed_frames,
         missed_cause=committer.tally.missed_cause,
-        store_reason=committer.store_reason,
+        store_reason=committer.store_reason
+        or committer.disk.reason(now_mono_s)
+        or housekeeping.disk.reason(now_mono_s),
         delivery_reason=delivery_reason,
-        outbox_share=outbox_share,
+        outbox_share=housekeeping.outbox.share,
         unknown_share=sum(recent) / len(recent) if recent else 0.0,
         recent_tiles=len(recent),
-        dropped_share=dropped_share,
+        dropped_share=housekeeping.drops.share,
         live=pipeline.live,
     )
 

@@ -19,7 +19,7 @@ State = Literal["starting", "ok", "degraded", "blind", "idle", "paused"]
 
 
 VALID_FOR = timedelta(seconds=15)
-"""Health that was not renewed for this long is invalid: three periods of renewal."""
+"""Health that was not judged anew for this long is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,10 @@ def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]
 
 
 class HealthBoard:
-    """The present state and its start, as a message. One writer, any number of readers.
+    """The state as it was last judged, and its start, as a message. One writer, any number of readers.
+
+    Asking renews nothing: a state that nobody has judged for `VALID_FOR` is shown as blind, because whoever should
+    judge it hangs.
 
     Args:
         station: site/line/name.
@@ -122,12 +125,14 @@ class HealthBoard:
         self._state: State = "starting"
         self._reason: str | None = None
         self._since: datetime = clock.now()
+        self._judged: tuple[datetime, float] = clock.now(), clock.monotonic()
 
     def update(self, state: State, reason: str | None) -> bool:
         """Set the state; returns whether state or the reason's first word changed."""
         with self._guard:
             before = (self._state, _word(self._reason))
             changed = before != (state, _word(reason))
+            self._judged = self._clock.now(), self._clock.monotonic()
             if state != self._state:
                 self._since = self._clock.now()
             self._state, self._reason = state, reason  # the figures in a reason move on without a change
@@ -139,14 +144,20 @@ class HealthBoard:
         return self._state
 
     def message(self) -> HealthMessage:
-        """Return the state as of now."""
+        """Return the last judgement, or `blind` where that is too old to be believed."""
         with self._guard:
+            judged_at, judged_mono_s = self._judged
+            state, reason, since = self._state, self._reason, self._since
+            age_s = self._clock.monotonic() - judged_mono_s
+            if age_s > VALID_FOR.total_seconds():
+                state, reason = "blind", f"unjudged: nothing has looked after the station for {age_s:.0f} s"
+                since = judged_at
             return HealthMessage(
                 station=self._station,
-                state=self._state,
-                reason=self._reason,
-                since=to_rfc3339(self._since),
-                valid_until=to_rfc3339(self._clock.now() + VALID_FOR),
+                state=state,
+                reason=reason,
+                since=to_rfc3339(since),
+                valid_until=to_rfc3339(judged_at + VALID_FOR),
             )
 
 

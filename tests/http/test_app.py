@@ -66,6 +66,21 @@ def test_only_blind_is_unhealthy(bench: Bench, state: State) -> None:
     assert answer.json() == bench.health.message().model_dump(mode="json", by_alias=True)
 
 
+def test_health_that_is_old_is_unhealthy(bench: Bench) -> None:
+    """When whoever judges health hangs, `/healthz` answers 503 and the metric says blind: asking renews nothing."""
+    app = bench.app()
+    bench.health.update("ok", None)
+    bench.metrics.show_health("ok")
+    bench.clock.advance(15.1)
+    answer = ask(app, "/healthz")
+    ask(app, "/metrics")
+
+    assert answer.status_code == 503
+    assert answer.json()["reason"].startswith("unjudged: ")
+    assert bench.registry.get_sample_value("inspector_health_state", {"state": "ok"}) == 0
+    assert bench.registry.get_sample_value("inspector_health_state", {"state": "blind"}) == 1
+
+
 def test_healthz_answers_head(bench: Bench) -> None:
     """A load balancer may ask for the head alone."""
     assert ask(bench.app(), "/healthz", "HEAD").status_code == 200

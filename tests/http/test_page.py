@@ -67,6 +67,13 @@ def test_the_page_has_a_word_for_every_reason(facts: Facts) -> None:
     assert str(judge_health(facts, HealthLimits(off_domain_share=0.5))[1]).partition(":")[0] in words.REASON_TEXT
 
 
+def test_the_page_has_a_word_for_health_that_is_old(bench: Bench) -> None:
+    """So has the reason that the board itself gives."""
+    bench.clock.advance(60)
+
+    assert str(bench.health.message().reason).partition(":")[0] in words.REASON_TEXT
+
+
 def test_the_page_needs_nothing_else(bench: Bench) -> None:
     """The page has no script, no inline style and no address off the station, and its style is the one allowed."""
     bench.find(still(), "crack", "hole")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -14,8 +15,9 @@ import pytest
 from fakes import NOON, FakeClock, entry
 
 from inspector.clock import to_timestamp_ms
-from inspector.errors import StoreBusyError
+from inspector.errors import StoreBusyError, WorkerError
 from inspector.frame import Cause, Gap
+from inspector.station import housekeeping
 from inspector.station.delivery import Losses, OutboxCare
 from inspector.station.housekeeping import Drops, Heartbeat, Housekeeping, frames_wait
 from inspector.station.inbox import Inbox
@@ -191,6 +193,35 @@ def test_one_failure_does_not_keep_the_rest_from_its_work(
     assert len(trimmed) == (not full)
     assert keeping.drops.share == 0.25
     assert (care.share > 0) == (not full)
+
+
+def test_a_round_that_fails_ends_the_part_and_is_told(
+    store: Store, inbox: Inbox, clock: FakeClock, metrics: Metrics, make_pipeline: MakePipeline,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """It works on a thread of its own; what the store says of its damage is passed on as it is."""
+    monkeypatch.setattr(housekeeping, "HOUSEKEEPING_S", 0.001)
+    pipeline, rounds = make_pipeline(), threading.Semaphore(0)
+    keeping = Housekeeping(
+        None, Heartbeat(store.notes, pipeline, clock), store, clock,
+        outbox=make_care(store, inbox, clock, metrics, 1 << 30), drops=Drops(pipeline.reader),
+    )  # fmt: skip
+    trim = store.candidates.trim
+    monkeypatch.setattr(store.candidates, "trim", lambda: (trim(), rounds.release()))
+    keeping.start()
+    assert all(rounds.acquire(timeout=10) for _ in range(3))
+    damaged = WorkerError("the store fails: malformed")
+
+    def fail() -> None:
+        rounds.release(9)
+        raise damaged
+
+    monkeypatch.setattr(store.candidates, "trim", fail)
+    assert all(rounds.acquire(timeout=10) for _ in range(9))
+    keeping._thread.join(10)
+
+    assert keeping.failure is damaged
+    assert keeping.stop(1.0)
 
 
 class TickingClock(FakeClock):

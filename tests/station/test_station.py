@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -16,6 +18,7 @@ from inspector.errors import StoreBusyError
 from inspector.frame import Cause
 from inspector.messages import Body, CoverageMessage
 from inspector.settings.sections import Settings
+from inspector.station import housekeeping
 from inspector.station.station import Station
 from inspector.station.wiring import open_bundle
 from inspector.store.entries import Entry
@@ -80,9 +83,10 @@ def alive_at(folder: Path) -> float:
 
 
 def test_an_outage_in_which_the_process_dies_is_not_forgotten(
-    tmp_path: Path, clock: FakeClock, make_station: MakeStation
+    tmp_path: Path, clock: FakeClock, make_station: MakeStation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the source is away no sign of life moves on: the next start tells the whole time that nobody looked."""
+    monkeypatch.setattr(housekeeping, "HOUSEKEEPING_S", 0.01)
     station = make_station("lines", AWAY)
     seen: list[float] = []
 
@@ -90,7 +94,7 @@ def test_an_outage_in_which_the_process_dies_is_not_forgotten(
         if station.pipeline.reader.reason is None:
             return False
         clock.advance(6.0)
-        if clock.now() > NOON.replace(minute=1):
+        if station._housekeeping.progress_mono_s > 1060.0:
             seen.append(alive_at(tmp_path / "state"))
         return bool(seen)
 
@@ -140,6 +144,49 @@ def test_an_outage_that_a_stop_cannot_tell_is_told_at_the_next_start(
 
     station.run(until)
     assert alive_at(tmp_path / "state") == 0.0
+
+
+@pytest.mark.parametrize("hanging", ["commit", "heartbeat"])
+def test_a_disk_that_hangs_blinds_and_holds_up_nobody_else(
+    tmp_path: Path, clock: FakeClock, make_station: MakeStation, monkeypatch: pytest.MonkeyPatch, hanging: str
+) -> None:
+    """Whoever holds the store's lock in a flush that does not return: the main thread goes on judging, and says so."""
+    monkeypatch.setattr(housekeeping, "HOUSEKEEPING_S", 0.01)
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "0.png"), draw_tile("clean", 0))
+    notifier = CountingNotifier()
+    station = make_station("folder", str(folder), notifier)
+    hangs, released = threading.Event(), threading.Event()
+
+    def hang(*_: Any) -> list[Body]:
+        with station.store.database.guard:
+            hangs.set()
+            assert released.wait(30)
+        return []
+
+    monkeypatch.setattr(
+        *((station.store, "commit") if hanging == "commit" else (station.store.notes, "heartbeat")), hang
+    )
+    shown: list[tuple[str, str | None]] = []
+
+    def until() -> bool:
+        if hangs.is_set() and not shown:
+            clock.advance(1.6)
+            shown.append(("", None))
+        elif shown:
+            message = station.health.message()
+            shown.append((message.state, message.reason))
+        if len(shown) == 3:
+            released.set()
+        return released.is_set()
+
+    before = station._heartbeat.begin
+    monkeypatch.setattr(station._heartbeat, "begin", lambda waits: before(waits) if hanging == "commit" else None)
+    station.run(until)
+
+    assert shown[-1] == ("blind", "store: the store has not answered for 2 s")
+    assert notifier.fed >= 2
 
 
 def test_a_full_disk_is_no_stuck_part(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from inspector.errors import InspectorError, SourceError, WorkerError
 from inspector.model.bundle import find_bundle, load_bundle
 from inspector.settings.source import AnySource, CameraOptions, DemoOptions
+from inspector.station.disk_watch import DiskWatch
 from inspector.station.pipeline import Pipeline
 from inspector.station.supervision import (
     LOOKUP_S,
@@ -29,7 +31,7 @@ from inspector.station.supervision import (
     raise_failures,
 )
 from inspector.station.wiring import OpenModel
-from inspector.telemetry.health import Facts, HealthBoard, HealthLimits
+from inspector.telemetry.health import Facts, HealthBoard, HealthLimits, judge_health
 from inspector.telemetry.metrics import Metrics
 from inspector.telemetry.notify import Notifier
 
@@ -87,17 +89,23 @@ def test_stuck_is_busy_and_without_progress(one: Part, expected: list[str]) -> N
 
 
 class Standing:
-    """A sink or listener that stands as it is put."""
+    """A sink, a listener or a housekeeping that stands as it is put."""
 
     def __init__(self, progress_mono_s: float = 1000.0) -> None:
         self.name = "mqtt"
         self.progress_mono_s = progress_mono_s
         self.failure: BaseException | None = None
+        self.busy = True
+        self.disk = DiskWatch(FakeClock())
+        self.outbox, self.drops = SimpleNamespace(share=0.2), SimpleNamespace(share=0.1)
 
 
-def stuck_after(pipeline: Pipeline, seconds: float, source: AnySource | None = None, sinks: Any = ()) -> list[str]:
-    """Names of the parts that are stuck when nothing has moved for so long."""
-    parts = list_parts(source or DemoOptions(), pipeline, sinks, None)
+def stuck_after(
+    pipeline: Pipeline, seconds: float, source: AnySource | None = None, sinks: Any = (), keeping: Any = None
+) -> list[str]:
+    """Names of the parts that are stuck when nothing has moved for so long; housekeeping moves where none is given."""
+    keeping = keeping or Standing(1000.0 + seconds)
+    parts = list_parts(source or DemoOptions(), pipeline, keeping, sinks, None)
     return find_stuck(parts, 1000.0 + seconds)
 
 
@@ -108,6 +116,16 @@ def test_the_committer_always_goes_round(make_pipeline: MakePipeline) -> None:
 
     assert stuck_after(pipeline, 30.0) == []
     assert stuck_after(pipeline, 30.1) == ["committer"]
+
+
+def test_housekeeping_that_hangs_is_stuck(make_pipeline: MakePipeline) -> None:
+    """A disk that does not let it finish its round is no longer hidden from systemd; between rounds it rests."""
+    pipeline, keeping = make_pipeline(), Standing()
+
+    assert "housekeeping" not in stuck_after(pipeline, 30.0, keeping=keeping)
+    assert "housekeeping" in stuck_after(pipeline, 30.1, keeping=keeping)
+    keeping.busy = False
+    assert "housekeeping" not in stuck_after(pipeline, 30.1, keeping=keeping)
 
 
 @pytest.mark.parametrize("state", ["ended", "waiting_to_put"])
@@ -147,15 +165,16 @@ def test_a_sink_may_look_up_a_name(make_pipeline: MakePipeline) -> None:
 
 def test_every_part_that_runs_can_fail(make_pipeline: MakePipeline) -> None:
     """Each thread with an owner of its own stands in the table once, under the name that the error has."""
-    pipeline, sink, http = make_pipeline(), Standing(), Standing()
+    pipeline, keeping, sink, http = make_pipeline(), Standing(), Standing(), Standing()
     failing: dict[str, Any] = {
         "source": pipeline.reader,
         "inspection": pipeline.dispatcher,
         "committer": pipeline.committer,
+        "housekeeping": keeping,
         "sink mqtt": sink,
         "HTTP listener": http,
     }
-    unusual: Any = ([sink], http)
+    unusual: Any = (keeping, [sink], http)
     parts = list_parts(DemoOptions(), pipeline, *unusual)
     said = []
     for owner in failing.values():
@@ -171,8 +190,22 @@ def test_every_part_that_runs_can_fail(make_pipeline: MakePipeline) -> None:
 # --- Health -------------------------------------------------------------------------------------------------------
 
 
-def facts_of(pipeline: Pipeline, now: float = 1000.0) -> Facts:
-    return health_facts(pipeline, now, delivery_reason="broker: away", outbox_share=0.2, dropped_share=0.1)
+def facts_of(pipeline: Pipeline, now: float = 1000.0, keeping: Any = None) -> Facts:
+    return health_facts(pipeline, keeping or Standing(), now, delivery_reason="broker: away")
+
+
+def test_a_disk_that_hangs_blinds_within_two_seconds(make_pipeline: MakePipeline) -> None:
+    """What hangs raises nothing: whoever waits for the disk for too long is believed, committer or housekeeping."""
+    pipeline, keeping = make_pipeline(), Standing()
+    found = [facts_of(pipeline, 1002.0, keeping).store_reason]
+    for disk in (pipeline.committer.disk, keeping.disk):
+        with disk.waiting_for("the store"):
+            found += [facts_of(pipeline, now, keeping).store_reason for now in (1001.5, 1001.75, 1060.0)]
+    found.append(facts_of(pipeline, 1060.0, keeping).store_reason)
+    hung = [None, "the store has not answered for 2 s", "the store has not answered for 60 s"]
+
+    assert found == [None, *hung, *hung, None]
+    assert judge_health(Facts(True, store_reason=hung[1]), HealthLimits())[0] == "blind"
 
 
 def test_facts_are_what_the_parts_know(make_pipeline: MakePipeline) -> None:

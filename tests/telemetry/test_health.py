@@ -128,6 +128,27 @@ def test_board_keeps_since_and_shows_the_present_reason(clock: FakeClock) -> Non
     assert recovered.valid_until == "2026-03-01T12:00:36.000Z"
 
 
+def test_asking_renews_nothing(clock: FakeClock) -> None:
+    """A state is worth 15 s from when it was judged; later nothing but `blind` is shown, until it is judged again."""
+    board = HealthBoard("site/line/cam", clock)
+    board.update("ok", None)
+    shown = []
+    for step in (0.0, 15.0, 0.5, 60.0):
+        clock.advance(step)
+        message = board.message()
+        shown.append((message.state, message.reason, message.valid_until))
+    board.update("ok", None)
+    until = "2026-03-01T12:00:15.000Z"
+
+    assert shown == [
+        ("ok", None, until),
+        ("ok", None, until),
+        ("blind", "unjudged: nothing has looked after the station for 16 s", until),
+        ("blind", "unjudged: nothing has looked after the station for 76 s", until),
+    ]
+    assert (board.message().state, board.message().valid_until) == ("ok", "2026-03-01T12:01:30.500Z")
+
+
 def test_board_starts_by_starting(clock: FakeClock) -> None:
     """Before anything is known the station says so."""
     message = HealthBoard("site/line/cam", clock).message()
