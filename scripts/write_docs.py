@@ -234,7 +234,7 @@ def example_defect() -> str:
 
 
 def command_help() -> str:
-    """Return what `--help` says of each command, as plain text."""
+    """Return the `--help` of each command, as plain text."""
     group: Any = get_command(app)
     parts = []
     for name, command in group.commands.items():

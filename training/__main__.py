@@ -57,7 +57,7 @@ def open_data(data: Path, manifest_path: Path) -> tuple[Store, Manifest]:
 
 
 def make_manifest(store: Store, path: Path) -> Manifest:
-    """Return the manifest of a data set, written to `path` when all of it holds; one that is there is replaced then."""
+    """Return the manifest of a data set, written to `path` if everything is in order; it replaces an existing one."""
     with Progress(console=console) as progress:
         task = progress.add_task("checking and grouping", total=None)
         manifest = build_manifest(store, lambda done, total: progress.update(task, completed=done, total=total))
@@ -83,7 +83,7 @@ def prepare(
     output: Annotated[Path, typer.Option(help="Folder for manifest.json and the sheets.")] = MANIFEST.parent,
     agrees_with: Annotated[Path | None, typer.Option(help="CSV of image, split, group to compare with.")] = None,
 ) -> None:
-    """Check a data set, group overlapping views, and draw sheets to look at."""
+    """Check a data set, group overlapping views, and draw contact sheets."""
     store = Store(data)
     manifest = make_manifest(store, output / "manifest.json")
     table = Table("label", "counts", title=f"{len(manifest.pictures)} pictures, manifest {manifest.sha256[:12]}")
@@ -259,7 +259,7 @@ def crossval(
     manifest_path: ManifestFile = MANIFEST,
     auxiliary_root: AuxiliaryData = None,
 ) -> None:
-    """Train and measure on group-aware folds over all pictures; a fold whose configuration stands is skipped."""
+    """Train and measure on group-aware folds over all pictures; a fold of the same configuration is skipped."""
     from training.errors import RecipeError
 
     recipe = load_recipe(recipe_name)

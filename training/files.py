@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: each is written beside itself and renamed.
+"""Files that are either complete or missing: each is written under another name and renamed.
 
 A full disk or a kill leaves a `partial-*` file that nothing reads.
 """

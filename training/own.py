@@ -1,4 +1,4 @@
-"""The next model from your own pictures: start from a bundle or a run, fine-tune, and compare before anyone switches.
+"""The next model from your own pictures: start from a bundle or a run, fine-tune, and compare before you switch.
 
 A bundle holds no float weights and needs none: the int8 file's kernels, scaled back, are the float kernels to within
 half a step, with BatchNorm folded in. New labels are allowed; rows of the head for labels that stay are kept.
@@ -45,7 +45,7 @@ _Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """Where fine-tuning begins: the network before it, its labels, and what its weights have seen.
+    """Where fine-tuning begins: the previous network, its labels, and what its weights have seen.
 
     Attributes:
         sets: As `data.sets` of a card.
@@ -157,7 +157,7 @@ def carry_over(start: Start, recipe: Recipe, labels: Sequence[str]) -> Any:
 def fine_tune(recipe: Recipe, source: Path, store: Store, manifest: Manifest, run: Path) -> str:
     """Fine-tune, sign off, compare with the model in service on held-out pictures, and say which is better.
 
-    Pictures that the one in service has not learned from are held out first, and they alone decide.
+    Pictures that the one in service has not learned from are held out first, and only they decide.
 
     The comparison is written to `comparison.json` in the run.
     """
@@ -194,10 +194,10 @@ def fine_tune(recipe: Recipe, source: Path, store: Store, manifest: Manifest, ru
 def compare(start: Start, new: Int8Network, course: Course, known: frozenset[str]) -> dict[str, Any]:
     """Score both int8 networks on the same held-out pictures, one look at each, and say which is better.
 
-    Composed and generated tiles do not vote: the new network has learned from their like. Pictures of a label that the
-    one in service cannot name do not either; how many of them the new one names is told beside. Nor do groups that the
-    one in service has learned from (`known`). Views of one surface are one vote: an exact sign test over the groups of
-    which one network has more right than the other.
+    Composed and generated tiles do not count: the new network has learned from such tiles. Pictures of a label that the
+    one in service cannot name do not count either; how many of them the new one names is reported beside. Nor do groups
+    that the one in service has learned from (`known`). Views of one surface are one vote: an exact sign test over the
+    groups of which one network has more right than the other.
     """
     held = course.validation
     old_logits, new_logits = Int8Network(start.int8)(held.pixels)["logits"], new(held.pixels)["logits"]

@@ -40,14 +40,14 @@ class Stage(_Strict):
 
 
 class Rounding(_Strict):
-    """How long int8 learns to follow the float network where plain int8 is not float over all validation tiles."""
+    """How long int8 learns to follow the float network if plain int8 differs from it on the validation tiles."""
 
     epochs: int = Field(default=8, ge=0)
     learning_rate: float = Field(default=1e-4, gt=0)
 
 
 class Augment(_Strict):
-    """Chances and ranges of what may happen to a tile before it is shown to the network."""
+    """Chances and ranges of the changes to a tile before it is shown to the network."""
 
     flip: Chance = 0.5
     quarter_turn: Chance = 0.5
@@ -75,7 +75,7 @@ class Augment(_Strict):
 
 
 class Tiles(_Strict):
-    """How many tiles of each origin stand beside the pictures of the training split (see `tiles`)."""
+    """How many tiles of each origin are added to the pictures of the training split (see `tiles`)."""
 
     clean_quilted: int = 0
     clean_textures: int = 0
@@ -90,14 +90,14 @@ class AuxiliarySet(_Strict):
     """A data set of another mill, half of which is learned from (see `auxiliary`)."""
 
     source: str
-    """What it is and who asks to be cited for it, as the bundle's card says it."""
+    """What it is and who asks to be cited for it, as in the bundle's card."""
     licence: str
     shows: dict[str, str] = Field(min_length=1)
     """Its folders, and which label each shows; empty: none of them, the network is to be unsure."""
 
 
 class Recipe(_Strict):
-    """Everything that decides what a training run gives, but the data."""
+    """Everything that decides the result of a training run, except the data."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     # -- network
@@ -114,15 +114,15 @@ class Recipe(_Strict):
     tiles: Tiles = Tiles()
     augment: Augment = Augment()
     ground: Literal["credible", "reviewed"] = "credible"
-    """What clean steel is taken from: surface outside the boxes by a rule over pixels, or of that only what two reviews
-    do not both call marked (see `reviewed`)."""
+    """Where clean steel is taken from: surface outside the boxes by a rule over pixels, or only the part of it that two
+    reviews do not both call marked (see `reviewed`)."""
     clean: bool = True
     """Whether the network has the label `clean`."""
     auxiliary: AuxiliarySet | None = None
     """Pictures from elsewhere that join those of the data set."""
     # -- course
     refines: bool = Field(default=False, exclude=True)
-    """Whether it begins from a bundle or run alone. Not in the digest: what is learned does not depend on it."""
+    """Whether it must begin from a bundle or run. Not in the digest: what is learned does not depend on it."""
     stages: tuple[Stage, ...] = Field(min_length=1)
     batch: int = 32
     label_smoothing: Chance = 0.05
@@ -143,7 +143,7 @@ class Recipe(_Strict):
     def digest(self) -> str:
         """sha256 over every setting that decides what is learned: names the recipe in runs, cards and results."""
         row = self.model_dump()
-        if self.auxiliary is None:  # recipes of before that setting keep their name
+        if self.auxiliary is None:  # recipes older than that setting keep their name
             del row["auxiliary"]
         if self.ground == "credible":
             del row["ground"]
@@ -189,7 +189,7 @@ def load_recipe(name_or_path: str) -> Recipe:
     """Read a configuration file.
 
     Raises:
-        RecipeError: It is not there, cannot be read, is no Python, or sets a name that `Recipe` does not know; the text
+        RecipeError: It is missing, cannot be read, is not Python, or sets a name that `Recipe` does not know; the text
             names it.
     """
     path = find_recipe(name_or_path)

@@ -97,7 +97,7 @@ class WorkerPool:
             started = time.perf_counter()
             self._score(classify, *job)
             self.busy_s[number] += time.perf_counter() - started
-            del job  # its tiles are views of a frame: nobody may keep that until the next one comes
+            del job  # its tiles are views of a frame: it must not be kept until the next one comes
 
     def _score(self, classify: Classify, tiles: Sequence[Pixels], future: Future[Predictions]) -> None:
         try:

@@ -50,7 +50,7 @@ class FolderSource:
         self._options = options
         self._context = context
         self._clock = context.clock
-        self._changed = threading.Condition()  # guards what other threads touch: `_closed`, the hints, files in work
+        self._changed = threading.Condition()  # guards what other threads touch: `_closed`, hints, begun files
         self._closed = False
         self._finished = FinishedFiles(options)
         self._times = FileTimes()

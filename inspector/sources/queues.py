@@ -87,7 +87,7 @@ class Mailbox:
             return self._items.pop(0) if self._items else None
 
     def release(self, item: Frame | Gap) -> None:
-        """A live camera is read whatever is in work; see `ItemQueue`."""
+        """A live camera is read whatever is being inspected; see `ItemQueue`."""
 
     def close(self) -> None:
         """See `ItemQueue`."""

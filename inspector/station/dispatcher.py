@@ -95,7 +95,7 @@ class Dispatcher:
 
     def take(self, limit: int, timeout_s: float) -> list[Result]:
         """Return finished results from the head, at most `limit`, waiting up to `timeout_s` for the first."""
-        while self._taken:  # whoever comes back has committed what was taken before
+        while self._taken:  # a caller that comes back has committed what it took before
             self._items.release(self._taken.pop())
         with self._changed:
             self._changed.wait_for(lambda: (self._results and self._results[0].ready) or self.finished, timeout_s)

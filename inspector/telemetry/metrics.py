@@ -22,7 +22,7 @@ LOST = ("outbox_full", "rejected")
 REJECTED = ("login", "certificate", "protocol", "refused", "unreachable", "publish")
 
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` gauge beside each counter would double the table and tell nothing here
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` gauge beside each counter would double the table and say nothing here
 _STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _AGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200)
 _SCORE_BUCKETS = tuple(step / 10 for step in range(1, 11))

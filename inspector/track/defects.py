@@ -44,7 +44,7 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
     state = replace(state, place=place_after(state.place, frame))
     head_line = state.place.head_line if state.place is not None else 0
     waiting, seen = [known for known in state.open if known.last.frame.epoch == frame.epoch], list[OpenDefect]()
-    drafts += [closed_draft(known, rules) for known in state.open if known not in waiting]  # lines are counted anew
+    drafts += [closed_draft(known, rules) for known in state.open if known not in waiting]  # lines restart at 0
     for ordinal, defect in enumerate(inspection.published):
         extent, shown = defect.tiles_box.moved(dy=shift), defect.box.moved(dy=shift)
         known = next((other for other in (*waiting, *seen) if _continues(other, defect, extent)), None)

@@ -1,7 +1,7 @@
 """Writes a model bundle as `inspector.model.card.Card` describes it, and opens it as the daemon does before it counts.
 
-The folder appears under its name only when everything in it holds: it is written beside itself, opened and proven as
-`inspector.model` does, and renamed.
+The folder appears under its name only when everything in it holds: it is written under another name, opened and proven
+as `inspector.model` does, and renamed.
 """
 
 from __future__ import annotations
@@ -83,12 +83,13 @@ def bundle_run(
         manifest: Of the data that the run was trained on.
         version: For the card.
         results: JSON of `evaluate`, for the card's figures.
-        gate: Refuse an int8 network that is not the float one; else the card says why it should have been refused.
+        gate: Refuse an int8 network that differs from the float one; otherwise the card says why it should have been
+            refused.
 
     Raises:
-        DataError: The results are of another model, or `root` is something else than a bundle.
-        GateError: The int8 network is not the float network.
-        RecipeError: The run was trained on other pictures, or is none.
+        DataError: The results are of another model, or `root` is not a bundle.
+        GateError: The int8 network differs from the float network.
+        RecipeError: The run was trained on other pictures, or is not a run.
     """
     refuse_other_data(run, {"data": manifest.sha256})
     identity = read_identity(run)

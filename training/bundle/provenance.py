@@ -1,4 +1,4 @@
-"""Which pictures are behind the weights of a run: whose they are, under what licence, and what a card says of them."""
+"""The pictures behind the weights of a run: whose they are, under what licence, and what a card says about them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEU_NOTICE = (
 )
 
 NEU_PICTURES = "a49c5b6d3a9438f7cb463e8e55a55204560a907d7857e20edbda5c97982bb204"
-"""`Manifest.pictures_sha256` of NEU-DET's 1,800 pictures: labels alone do not tell whose pictures they are."""
+"""`Manifest.pictures_sha256` of NEU-DET's 1,800 pictures: labels alone do not show whose pictures they are."""
 OWN_NOTICE = "Trained on a user's own pictures. Backbone: MobileNetV2, ImageNet weights (Google, Apache-2.0)."
 
 
@@ -57,7 +57,7 @@ def learned_from(identity: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def notice(recipe: Recipe, sets: Sequence[Mapping[str, str]], *, own: bool) -> str:
-    """Return what a card says of the pictures behind the weights."""
+    """Return what a card says about the pictures behind the weights."""
     text = OWN_NOTICE if own else NEU_NOTICE
     if own and any(row["name"] == "NEU-DET" for row in sets):
         text += f" It was fine-tuned from one that was trained on {NEU_CITATION}"

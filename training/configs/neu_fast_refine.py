@@ -1,4 +1,4 @@
-"""A few slow epochs more for the fast bundle, from one that is there: after the generator or the clean steel changed.
+"""A few more slow epochs for the fast bundle, from an existing one: after the generator or the clean steel changed.
 
 Claim: see training/results/evaluate-neu-fast.json; the comparison with its start is in the run's comparison.json.
 Cost: four minutes on two cores.

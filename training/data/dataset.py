@@ -92,7 +92,7 @@ class Picture:
 
 
 class Store:
-    """The files of a data set: a folder, or a zip read in place. What is hidden there, or junk of a share, is left out.
+    """The files of a data set: a folder, or a zip read in place. Hidden files and the junk of a share are left out.
 
     Raises:
         DataError: Neither a folder nor a zip, or nothing readable in it.
@@ -122,7 +122,7 @@ class Store:
         """Return the bytes of one file.
 
         Raises:
-            DataError: It is gone, damaged, encrypted or packed in a way that is not known here; the text names it.
+            DataError: It is missing, damaged, encrypted or packed in an unknown way; the text names it.
         """
         try:
             return self._zip.read(name) if self._zip else (self.root / name).read_bytes()
@@ -135,7 +135,7 @@ class Store:
 
 
 def _is_junk(name: str) -> bool:
-    """Return whether a file is hidden, or what macOS or a Synology share has left."""
+    """Return whether a file is hidden, or left by macOS or a Synology share."""
     return any(part.startswith(".") or part in ("__MACOSX", "@eaDir") for part in PurePosixPath(name).parts)
 
 
@@ -226,7 +226,7 @@ def _label(name: str, common: tuple[str, ...], alone: bool) -> str:
 
 
 def _split_folder(name: str) -> str:
-    """Return the folder that says the split of a picture or annotation, the one nearest to the file; empty if none."""
+    """Return the folder that names the split of a picture or annotation, the one nearest to the file; empty if none."""
     return next((part for part in reversed(PurePosixPath(name).parts[:-1]) if part.lower() in SPLIT_FOLDERS), "")
 
 
@@ -247,10 +247,10 @@ def _check_splits(names: Sequence[str]) -> None:
 
 
 def _match_annotations(store: Store, labels: dict[str, str]) -> dict[str, str]:
-    """Return the annotation of each picture that has one: same file name, and no folder that speaks against it.
+    """Return the annotation of each picture that has one: same file name, and no folder that contradicts it.
 
-    A folder of an annotation speaks when pictures lie in one of that name: its split, its label, its camera. Of the
-    pictures left the one that shares most folders is meant, or the one right beside.
+    A folder of an annotation matters if pictures are in one of that name: its split, its label, its camera. Of the
+    remaining pictures, the one that shares most folders is meant, or the one right beside it.
     """
     folders = {name: _folders(name) for name in labels}
     spoken = frozenset[str]().union(*folders.values())

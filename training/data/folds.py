@@ -1,4 +1,4 @@
-"""Which pictures may stand on which side: folds of whole groups, and what both sides of a split show all the same.
+"""Which pictures may be on which side: folds of whole groups, and surfaces that both sides of a split still show.
 
 Nothing here trains; see `judge.crossval`.
 """
@@ -33,9 +33,9 @@ def check_leaks(train: Sequence[Picture], held: Sequence[Picture]) -> None:
 
 
 def shared_with_training(manifest: Manifest) -> frozenset[str]:
-    """Return the paths of validation pictures that show what a training picture shows: their surface has some there.
+    """Return the paths of validation pictures whose surface a training picture shows too.
 
-    Empty where the data set brings no split. A network is flattered by them.
+    Empty if the data set brings no split. They make a network look better than it is.
     """
     surfaces = manifest.surface_of
     learned = {surfaces[picture.path] for picture in manifest.split("train")}

@@ -1,4 +1,4 @@
-"""Which pictures a network has learned from, so that nobody judges it by them.
+"""Which pictures a network has learned from, so that it is not judged by them.
 
 A run and a bundle hold a list. The next model from a folder that has grown holds out other pictures first, and the
 comparison with the model in service leaves out what that one has learned from.
@@ -20,11 +20,11 @@ Pictures of the data set alone: neither those of another mill nor the eighth tha
 LEARNED_BEFORE = "learned-before.txt"
 """In a run: what its start had learned from."""
 ID_DIGITS = 16
-"""Of a picture file's sha256: enough to tell any two apart, and a list of a thousand is 17 kB."""
+"""Of a picture file's sha256: enough to distinguish any two, and a list of a thousand is 17 kB."""
 
 
 def picture_id(picture: Picture) -> str:
-    """Return what a picture is called in the lists: the beginning of its file's hash, since names change."""
+    """Return the id of a picture in the lists: the beginning of its file's hash, because names change."""
     return picture.sha256[:ID_DIGITS]
 
 
@@ -34,7 +34,7 @@ def write_learned(path: Path, ids: Iterable[str]) -> None:
 
 
 def read_learned(folder: Path) -> frozenset[str]:
-    """Return the ids of all pictures behind a run or a bundle; empty where it was made before there were lists."""
+    """Return the ids of all pictures behind a run or a bundle; empty if it was made before there were lists."""
     return _read(folder / LEARNED) | read_before(folder)
 
 
@@ -48,5 +48,5 @@ def _read(path: Path) -> frozenset[str]:
 
 
 def known_groups(pictures: Iterable[Picture], learned: frozenset[str]) -> frozenset[str]:
-    """Return the groups of which a view has been learned from: their other views are no news either."""
+    """Return the groups of which a view was learned from: their other views are not new either."""
     return frozenset(picture.group for picture in pictures if picture_id(picture) in learned)

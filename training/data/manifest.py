@@ -21,7 +21,7 @@ MANIFEST_SCHEMA = "inspector/manifest/1"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A checked data set: its pictures in natural order, and the hash over all that is said of them."""
+    """A checked data set: its pictures in natural order, and the hash over everything recorded about them."""
 
     pictures: tuple[Picture, ...]
     duplicates: tuple[tuple[str, str], ...]

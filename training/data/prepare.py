@@ -1,6 +1,6 @@
 """From the files of a data set to its manifest: everything is checked, and what overlaps is grouped.
 
-What cannot be learned from is refused by name here, before a run begins. Nothing here writes; see `manifest`, `sheets`.
+What cannot be learned from is refused here by name, before a run begins. Nothing here writes; see `manifest`, `sheets`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def build_manifest(store: Store, on_step: Callable[[int, int], None] = lambda do
 
 
 def check_labels(pictures: Sequence[Picture]) -> None:
-    """Refuse labels that nothing can be learned from.
+    """Refuse labels from which nothing can be learned.
 
     Raises:
         DataError: The name `unknown`, `clean` in another case, one label only, a label with one picture, or a label
@@ -114,7 +114,7 @@ def training_refusals(manifest: Manifest, tile_px: int) -> list[str]:
 
 
 def label_contradictions(manifest: Manifest) -> list[str]:
-    """Return a line for each file that lies under two labels: it teaches that the one looks like the other."""
+    """Return a line for each file that is under two labels: it teaches that the one looks like the other."""
     label = {picture.path: picture.label for picture in manifest.pictures}
     return [
         f"{first} and {second} are the same file under two labels, {label[first]!r} and {label[second]!r}: one is wrong"
@@ -124,7 +124,7 @@ def label_contradictions(manifest: Manifest) -> list[str]:
 
 
 def compare_groups(manifest: Manifest, reference: Path) -> str:
-    """Say how the groups found agree with a list of (image, split, group).
+    """Report how the groups agree with a list of (image, split, group).
 
     Compared are pairs: two pictures of one group there should be in one group here, and the other way round.
     """

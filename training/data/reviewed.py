@@ -1,11 +1,11 @@
-"""Which surfaces that count as clean show a mark all the same, judged without knowing any network.
+"""Which surfaces that count as clean still show a mark, judged without knowing any network.
 
-Surface outside every box is not always clean, and no rule over pixels tells (`LOG.md`). So each picture that gives
-ground, 244 of the training split and 49 of the test split, was judged twice, boxes covered, in shuffled order, with
-nothing else to go by: `clean`, `unsure` or `marked`. The reviewer was a vision model, no mill's inspector, and each
-time knew nothing of the other review. Where both say `marked`, a tile that alarms is no proof of a false alarm:
-`evaluate` gives its clean figures over all grounds, and beside them over the groups without such a picture: the same
-strips, and as many windows as over all. A recipe with `ground = "reviewed"` learns from unmarked ground alone.
+Surface outside every box is not always clean, and no rule over pixels shows that (`LOG.md`). So each picture that gives
+ground, 244 of the training split and 49 of the test split, was judged twice, boxes covered, in shuffled order, without
+other information: `clean`, `unsure` or `marked`. The reviewer was a vision model, not a mill's inspector, and did not
+know the other review. Where both say `marked`, a tile that alarms does not prove a false alarm: `evaluate` reports its
+clean figures over all grounds, and also over the groups without such a picture: the same strips, and the same number of
+windows as over all. A recipe with `ground = "reviewed"` learns from unmarked ground only.
 
 All tiles of the Severstal sample's defect-free pictures, and 180 of the 2,758 of magnetic tile, drawn at random, were
 judged in the same way, each as recorded and with stretched contrast; "no defect" means there none of the set's own

@@ -1,9 +1,9 @@
-"""A finer map: where in a tile its label shows, read from a map that the logits do not look at.
+"""A finer map: where in a tile its label shows, read from a map that the logits do not use.
 
 MobileNetV2's last map has cells of 32 input pixels, four a side at 128 px: too coarse to point with. The map before the
 last halving has about twice as many. When a network is finished, a linear head is fitted on that one, so that its
 output and the class activation map together peak inside the boxes (`pointing_loss`). No other weight learns, and the
-logits do not see the head: what is decided stays as it was, to the bit (docs/decisions/0008).
+logits do not see the head: every decision stays the same, to the bit (docs/decisions/0008).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from training.tiles.tile_set import TileSet
 MOST_TILES = 3000
 """More than these are not learned from: a map of neu-224 is 226 kB."""
 VIEWS = 2
-"""How often each tile is shown, changed otherwise each time."""
+"""How often each tile is shown, changed differently each time."""
 EPOCHS = 6
 LEARNING_RATE = 2e-3
 DECAY = 1e-4
@@ -36,7 +36,7 @@ _Floats = npt.NDArray[np.float32]
 
 
 def fit_fine_head(network: Any, tiles: TileSet, labels: Sequence[str], recipe: Recipe) -> _Floats | None:
-    """Return the (D, C) kernel of the head on `FINE_MAP`, or None where hardly a tile says where its label shows.
+    """Return the (D, C) kernel of the head on `FINE_MAP`, or None if hardly any tile says where its label shows.
 
     Args:
         network: The float network, finished; it is not changed.

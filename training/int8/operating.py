@@ -3,9 +3,9 @@
 Temperature: the one that makes validation scores most likely (Guo et al., ICML 2017). Threshold of a label: a quarter
 of the way (`MARGIN`), in log odds, from the score that at most `MAX_FALSE_ALARM_RATE` of the clean validation tiles
 exceed to the one that all but `MAX_MISS_RATE` of the label's own validation tiles reach. A threshold right above the
-highest clean score of validation would let clean tiles of the next strip over it. Where clean tiles score higher than
-that, no threshold parts the two, and what is called clean mostly shows a mark that nobody boxed: the clean score is
-then no bound, and the threshold keeps its distance from the label's own tiles instead.
+highest clean score of validation would be exceeded by clean tiles of the next strip. If clean tiles score higher than
+that, no threshold separates the two, and what is called clean mostly shows an unboxed mark: the clean score is then
+no bound, and the threshold keeps its distance from the label's own tiles instead.
 """
 
 from __future__ import annotations

@@ -189,8 +189,8 @@ class Parity:
 
     @property
     def refusal(self) -> str:
-        """Why the gate stays shut, or nothing."""
-        # Of fewer than 1,000 tiles one may differ: 99.9 % cannot be told from all of them otherwise.
+        """Why the gate refuses, or nothing."""
+        # Of fewer than 1,000 tiles one may differ: otherwise 99.9 % would mean all of them.
         allowed = max(1, int(self.tiles * (1 - MIN_AGREEMENT)))
         differing = round(self.tiles * (1 - self.agreement))
         if differing > allowed:
@@ -201,7 +201,7 @@ class Parity:
 
     @property
     def account(self) -> str:
-        """What a person weighs when the gate stays shut: who is right how often, and the tiles furthest apart."""
+        """What a person weighs if the gate refuses: how often each is right, and the tiles that differ most."""
         right = [round(self.tiles * share) for share in (self.float_accuracy, self.int8_accuracy)]
         furthest = "; ".join(
             f"{row['tile']} ({row['label']}): float {row['float']}, int8 {row['int8']}, shift {row['shift']}"

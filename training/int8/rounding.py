@@ -1,12 +1,12 @@
-"""Rounding as the int8 file rounds, and a network that learns to say the same in spite of it.
+"""Rounding as the int8 file rounds, and a network that learns to give the same answers in spite of it.
 
 Kernels are rounded per output channel and activations per tensor, each to 256 steps, with gradients passed straight
 through (Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference",
 CVPR 2018). Rounding a kernel before BatchNorm equals rounding the folded kernel: both have one scale a channel.
 The ranges come from representative tiles, leave the rarest values out, and go into the file as they are.
 
-`follow` trains the rounded network towards the float one's own answers, labels play no part in it: what is to be small
-is the difference between the two (after Hinton et al., "Distilling the knowledge in a neural network", 2015).
+`follow` trains the rounded network towards the float one's own answers, without labels: it makes the difference between
+the two small (after Hinton et al., "Distilling the knowledge in a neural network", 2015).
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ def simulate_int8(network: Any, ranges: Ranges) -> None:
 
 
 def follow(network: Any, tiles: TileSet, labels: Sequence[str], recipe: Recipe, ranges: Ranges, folder: Path) -> Any:
-    """Return a network that, rounded, answers as `network` does unrounded; goes on where it was interrupted.
+    """Return a network that, rounded, answers as `network` does unrounded; continues after an interruption.
 
     Args:
         network: The float network.
-        tiles: To be shown, changed as in training.
+        tiles: To show, changed as in training.
         labels: In the order of the logits.
         recipe: How long and how fast (`rounding`).
         ranges: See `calibrate`.

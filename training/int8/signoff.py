@@ -1,6 +1,6 @@
 """From a trained run to an int8 network with its operating point: what `quantize` does and `bundle` packs.
 
-Order: fit `features` on training tiles, convert, compare int8 with float over validation tiles; where they differ, let
+Order: fit `features` on training tiles, convert, compare int8 with float over validation tiles; if they differ, let
 the rounded network follow the float one and convert again, unless the plain one alone passes the gate over whole
 pictures; calibrate temperature, choose thresholds, fit the unknown rule and the finer map. Nothing here has seen a
 test picture.
@@ -54,18 +54,18 @@ from training.tiles.augment import augment
 from training.tiles.tile_set import OUTLIER, TileSet
 
 FALSE_UNKNOWN_RATE = 0.015
-"""Of held-out tiles two thirds of which are relit, blurred or noisy: what becomes unknown are mostly spoilt ones."""
+"""Of held-out tiles, two thirds of which are relit, blurred or noisy: mostly spoilt ones become unknown."""
 FIT_TILES = 3000
 FIT_COPIES, HELD_COPIES = 4, 2
-"""How often each tile is lit otherwise beside itself, for what is known and for the threshold."""
+"""How many relit copies each tile gets, for what is known and for the threshold."""
 LOOKS = 1 + len(MIRRORS)
 TURNS = 5
-"""At most so often temperature and doubtful tiles are found anew."""
+"""How often temperature and doubtful tiles are found again, at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SignedOff:
-    """An int8 network with everything a bundle says about it, but its measured figures."""
+    """An int8 network with everything a bundle says about it, except its measured figures."""
 
     model: bytes
     temperature: float
@@ -77,7 +77,7 @@ class SignedOff:
     box_from: BoxFrom
     """`cam` where the maps of all defect labels have learned from boxes; another one may peak anywhere (`LOG.md`)."""
     parity: Parity
-    """Over whole validation pictures: the gate. A tile cut at its edge may lie on the fence for both networks."""
+    """Over whole validation pictures: the gate. A tile cut at its edge may be undecided for both networks."""
     parity_tiles: Parity
     """Over all validation tiles, cut and composed ones too."""
 
@@ -124,7 +124,7 @@ def sign_off(
     taught = model is not made.model and every_label_is_boxed(course)
     int8, held = Int8Network(model), course.validation
     looks, logits, temperature = 1, made.scored["logits"], made.temperature
-    if CLEAN in course.labels:  # without it every tile would be looked at again
+    if CLEAN in course.labels:  # without it every tile would be scored again
         looks = LOOKS
         logits, temperature = look_as_served(held, logits, course.labels, temperature, int8)
     thresholds = choose_thresholds(to_scores(logits, temperature), held.labels, course.labels)
@@ -137,7 +137,7 @@ def sign_off(
 
 
 def round_network(network: Any, course: Course, recipe: Recipe, run: Path) -> Rounded:
-    """Return the int8 network of a float one, that of the rounded twin which followed it where the plain one differs.
+    """Return the int8 network of a float one; if the plain one differs, that of the rounded twin which followed it.
 
     Args:
         network: The float network.
@@ -181,7 +181,7 @@ def round_network(network: Any, course: Course, recipe: Recipe, run: Path) -> Ro
 
 
 def with_finer_map(made: Rounded, course: Course, recipe: Recipe) -> bytes:
-    """Return the file with a finer map where there are boxes, else as it is."""
+    """Return the file, with a finer map if there are boxes."""
     fine_head = fit_fine_head(made.network, _named(course), course.labels, recipe)
     if fine_head is None:
         return made.model
@@ -194,7 +194,7 @@ def with_finer_map(made: Rounded, course: Course, recipe: Recipe) -> bytes:
 
 
 def every_label_is_boxed(course: Course) -> bool:
-    """Say whether the finer map could learn of each defect label where it shows; the others' may peak anywhere."""
+    """Say whether the finer map could learn where each defect label shows; other maps may peak anywhere."""
     boxed = {label for label, boxes in zip(course.train.labels, course.train.boxes, strict=True) if boxes}
     return boxed >= set(course.labels) - {CLEAN}
 
@@ -202,9 +202,9 @@ def every_label_is_boxed(course: Course) -> bool:
 def fit_unknown(
     int8: Int8Network, course: Course, recipe: Recipe, groups: tuple[tuple[int, int], ...]
 ) -> tuple[FeatureDistance, npt.NDArray[np.float64]]:
-    """Return the distance from everything known, and those of held-out tiles, as they are and lit otherwise.
+    """Return the distance from everything known, and those of held-out tiles, as they are and relit.
 
-    Artificial surfaces stand for other mills: what is like them is not thereby known.
+    Artificial surfaces stand for other mills: what is like them does not count as known.
     """
     rng = np.random.default_rng(recipe.seed)
     known, held = (_unlike_artificial(tiles) for tiles in (_some(_named(course), recipe), course.validation))
@@ -240,9 +240,9 @@ def look_as_served(
 
     Args:
         held: Validation tiles.
-        logits: Theirs, of one look.
+        logits: Of these tiles, of one look.
         labels: In the order of the logits.
-        temperature: To begin with.
+        temperature: The first one.
         int8: The network.
     """
     for _ in range(TURNS):
@@ -298,7 +298,7 @@ def load(run: Path) -> SignedOff:
     """Return what `save` wrote.
 
     Raises:
-        DataError: Not quantized yet, by a version of before, or interrupted between two of its files.
+        DataError: Not quantized yet, by an older version, or interrupted between two of its files.
     """
     if not (run / "signoff.json").is_file():
         raise DataError(f"{run}: not quantized: run python -m training quantize {run} first")

@@ -1,10 +1,10 @@
 """What `features` is, and when a tile is like nothing the network was shown.
 
-`features` says two things of a tile. *Texture*: for chosen channels of two late maps, how much of them lies above zero
-and how much below, on average over the tile; brought to length 1 by the daemon, so that contrast and exposure say
-little. *Certainty*: the logits, cut to 0 and `1 / LOGIT_GAIN`; small ones throughout say that the network is unsure,
-as it has learned to be of outliers (see `auxiliary`). A confident network on strange steel is caught by the former
-alone, a doubtful one by the latter.
+`features` describes a tile in two ways. *Texture*: for chosen channels of two late maps, how much of them lies above
+zero and how much below, on average over the tile; the daemon brings it to length 1, so that contrast and exposure
+matter little. *Certainty*: the logits, cut to 0 and `1 / LOGIT_GAIN`; if all are small, the network is unsure, as it
+has learned to be of outliers (see `auxiliary`). Only the former catches a confident network on strange steel, the
+latter a doubtful one.
 In each the distance to the nearest known place is a Mahalanobis distance with one shared covariance (Lee et al., 2018);
 a label has several such places, found by k-means. Both are measured in what known held-out tiles reach, the larger one
 counts, and its threshold is a quantile over held-out tiles of known labels.
@@ -31,17 +31,17 @@ from training.recipe import Recipe
 
 MAX_FEATURES = 256
 TAPS = ("block_12_add", "block_14_add")
-"""Linear maps, signed: of all layers of MobileNetV2 these tell other mills' steel best, once they have length 1. Those
-behind them tell other coils of the same mill as well (`LOG.md`)."""
+"""Linear maps, signed: of all layers of MobileNetV2 these recognize other mills' steel best, once they have length 1.
+Those behind them also react to other coils of the same mill (`LOG.md`)."""
 REACH_QUANTILE = 0.9999
 LOGIT_GAIN = 0.2
 SPACES = ("texture", "certainty")
 UNKNOWN_FILE = "unknown.npz"
 PLACES = 16
-"""A label's places at most in the texture space."""
+"""Most places of a label in the texture space."""
 TILES_PER_PLACE = 20
 MAX_PLACES = 256
-"""Of all labels together: a product with more of them would wake threads (`inspector.inspection.distance`)."""
+"""Most places of all labels together: a product with more would wake threads (`inspector.inspection.distance`)."""
 TEXTURE_UNIT, CERTAINTY_UNIT = 0.99, 0.995
 """What is 1 in each space: the distance that so many of known held-out tiles stay below. Doubt costs defects as they
 are, a strange texture only spoilt ones (`LOG.md`)."""
@@ -82,7 +82,7 @@ def halves(network: Any, tiles: Sequence[Pixels], recipe: Recipe) -> list[_Float
 
 
 def fit_feature_head(means: Sequence[_Floats], size: int) -> FeatureHead:
-    """Return the head of at most `size` features, as many of each map: what varies most over the training tiles."""
+    """Return the head of at most `size` features, the same number of each map: what varies most over training tiles."""
     each = size // len(means)
     channels = tuple(np.sort(np.argsort(-rows.std(axis=0), kind="stable")[:each]) for rows in means)
     reach = tuple(
@@ -110,7 +110,7 @@ def fit_distance(
 
 
 def rule_for(distance: FeatureDistance, threshold: float, false_unknown_rate: float) -> UnknownRule:
-    """Return what a card says of the distance whose `arrays_of` lie beside it."""
+    """Return what a card says about the distance whose `arrays_of` are beside it."""
     spaces = tuple(
         UnknownSpace(name=name, start=space.start, unit_length=space.unit_length)
         for name, space in zip(SPACES, distance.spaces, strict=True)

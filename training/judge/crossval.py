@@ -1,6 +1,6 @@
 """Group-aware cross-validation over all pictures of a data set, float and int8, one JSON a fold.
 
-A fold's file is skipped when its configuration hash stands: recipe, data, fold and seed. Each fold trains the shipped
+A fold is skipped if its file has the same configuration hash: recipe, data, fold and seed. Each fold trains the shipped
 recipe on the other folds' pictures, with its own clean, cut and generated tiles made from those alone; whole groups of
 overlapping views stay on one side.
 """
@@ -57,13 +57,13 @@ def cross_validate(
 ) -> dict[str, Any]:
     """Run what is missing and return the summary of all folds.
 
-    Folds not in `only` are read where their file stands and left out where not; empty: all are run. So several
-    processes, or machines that share `output`, take a part of the folds each.
+    Folds not in `only` are read if their file exists, and otherwise left out; empty: all are run. So several processes,
+    or machines that share `output`, take a part of the folds each.
 
     Without `weights`, the first fold that has to be run downloads them.
 
-    After each fold the summary of those that are there goes to `crossval.json`, beside other recipes'; `folds_done`
-    tells how many they are, and one of more folds is not replaced.
+    After each fold the summary of the existing ones is written to `crossval.json`, beside those of other recipes;
+    `folds_done` is how many they are, and a summary of more folds is not replaced.
     """
     rows, summary = [], {}
     for seed in range(1, seeds + 1):
@@ -111,7 +111,7 @@ def fold_digest(recipe: Recipe, manifest: Manifest, auxiliary: Auxiliary, folds:
 
 
 def read_fold(path: Path, digest: str) -> dict[str, Any] | None:
-    """Return a fold's result when it is there, whole, and of this configuration."""
+    """Return a fold's result if it exists, is complete, and of this configuration."""
     try:
         row = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -136,7 +136,7 @@ def _in_its_own_process(*arguments: Any) -> dict[str, Any]:
 
 
 def _end_with_parent() -> None:
-    """Have this process end when its parent does, however that ends: another start must find nobody in the run."""
+    """End this process when its parent ends, in whatever way: another start must find no process in the run."""
     parent = parent_process()
 
     def watch() -> None:
@@ -166,7 +166,7 @@ def run_fold(
         auxiliary: Pictures from elsewhere.
         weights: To begin from.
         kept: Places of the pictures to learn from.
-        held: Places of those to score.
+        held: Places of the pictures to score.
         run: The run's folder.
     """
     store = Store(data)
@@ -207,8 +207,8 @@ def summarize(rows: Sequence[dict[str, Any]], folds: int, seeds: int) -> dict[st
     """Return mean, deviation, worst fold and worst class of both networks, pooled over folds and seeds.
 
     `wilson95` is the widest of the seeds' intervals: another seed scores the same pictures again, not more of them.
-    `int8_four_looks` is there when every fold has it: each picture as the daemon looks at a doubtful tile. `apart`
-    leaves out what shows the surface of a picture that was learned from, which groups of near views do not know.
+    `int8_four_looks` is there if every fold has it: each picture scored as the daemon scores a doubtful tile. `apart`
+    leaves out pictures whose surface was learned from another picture, which groups of near views do not cover.
     """
     summary: dict[str, Any] = {"folds": folds, "seeds": seeds, "grouped": True, "folds_done": len(rows)}
     truth = [label for row in rows for label in row["truth"]]

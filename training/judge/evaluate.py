@@ -98,7 +98,7 @@ def evaluate(
         foreign_root: Folder with the foreign sets, or None.
         gallery: Gets the pictures that the figures are about.
         quick: A tenth of the clean strips and tiles, for a first look.
-        say: Told what is measured now.
+        say: Called with what is measured now.
     """
     classifiers = [Classifier(bundle) for _ in range(2)]
     golden, pool = check_golden(classifiers[0]), WorkerPool(classifiers)
@@ -160,7 +160,7 @@ def evaluate(
 def refuse_learned(pictures: Sequence[Picture], manifest: Manifest, learned: frozenset[str], name: str) -> None:
     """Refuse to measure a network on pictures that it has learned from, as far as it lists them.
 
-    A copy of a training picture among the test pictures is no reason: the figure without shared surfaces leaves it out.
+    A copy of a training picture among the test pictures is not refused: the figure without shared surfaces omits it.
 
     Raises:
         DataError: There are some; the text names one.
@@ -174,7 +174,7 @@ def refuse_learned(pictures: Sequence[Picture], manifest: Manifest, learned: fro
 
 
 def evaluate_float(run: Path, manifest: Manifest, store: Store) -> dict[str, Any]:
-    """Return how a run's float network does on the test pictures, arg-max over its labels: what int8 begins from.
+    """Return the figures of a run's float network on the test pictures, arg-max over its labels: what int8 begins from.
 
     Raises:
         DataError: The data set has no `validation` split.

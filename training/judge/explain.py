@@ -63,10 +63,10 @@ def overlay(tile: Pixels, heat: _Floats) -> Pixels:
 
 
 def explain_picture(picture: Path, run: Path, output: Path, label: str | None) -> str:
-    """Write tile, Grad-CAM and int8 CAM side by side, and say in a line what leads and how well the maps agree.
+    """Write tile, Grad-CAM and int8 CAM side by side, and return in a line what leads and how well the maps agree.
 
     Raises:
-        DataError: The picture does not decode, or the label is none of the run's.
+        DataError: The picture does not decode, or the run does not have the label.
     """
     recipe, labels, network = load_run(run)
     try:

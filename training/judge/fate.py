@@ -22,9 +22,9 @@ class Judged:
         found: The tiles of a published defect touch it.
         right_label: One of those has its label.
         touched: The box of one of them touches it, too.
-        covered: Share of its box that theirs cover; 0 where it was not found.
+        covered: Share of its box that theirs cover; 0 if it was not found.
         iou: Of its box and the best of theirs.
-        right_iou: Of its box and the best of those with its label; 0 where there is none.
+        right_iou: Of its box and the best of those with its label; 0 without one.
         tile_px: Side of a tile.
     """
 
@@ -68,16 +68,16 @@ def judge(strip: Strip, inspection: Inspection, tile_px: int) -> list[Judged]:
 
 
 def judge_by_chance(inspected: Sequence[tuple[Strip, Inspection]], tile_px: int) -> list[Judged]:
-    """Return what would become of the defects of each strip, were it judged by what was found on the next one.
+    """Return what would become of the defects of each strip if it were judged by what was found on the next one.
 
-    How often that gives "found" is how lenient touching is. Of a single strip there is nothing to say.
+    The share of "found" shows how lenient touching is. A single strip gives nothing.
     """
     others = [other for _, other in (*inspected[1:], *inspected[:1])] if len(inspected) > 1 else []
     return [row for (strip, _), other in zip(inspected, others, strict=False) for row in judge(strip, other, tile_px)]
 
 
 def count_matched(strip: Strip, inspection: Inspection, tile_px: int, named: bool) -> int:
-    """Return how many defects of a quarter side can each have a published one to itself, of its label where `named`."""
+    """Return how many defects of a quarter side can each have a published one of their own, of its label if `named`."""
     placed = [each.placed for each in judge(strip, inspection, tile_px) if each.quarter_side]
     pairs = [
         [defect.tiles_box.touches(each.box) and (not named or defect.label == each.label) for each in placed]

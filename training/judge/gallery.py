@@ -1,4 +1,4 @@
-"""Pictures for the report: what a person should look at before believing a figure."""
+"""Pictures for the report: what a person should see before believing a figure."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Exhibit:
 
     Attributes:
         pixels: (H, W) uint8.
-        caption: What stands below it.
+        caption: The text below it.
         weight: The heaviest are shown first.
-        box: To be drawn into it.
+        box: To draw into it.
     """
 
     pixels: Pixels

@@ -1,4 +1,4 @@
-"""k of N with its Wilson bound: the only form in which a rate is reported. Beside it one that knows of surfaces."""
+"""k of N with its Wilson bound: the only form in which a rate is reported. Beside it an interval over surfaces."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Bounds(TypedDict):
 
 
 def cluster_bootstrap(hits: Sequence[bool], clusters: Sequence[str], draws: int = 2000, seed: int = 0) -> Bounds | None:
-    """Return the 95 % interval of the share of hits when whole clusters are drawn anew, or None where no draw differs.
+    """Return the 95 % interval of the share of hits when whole clusters are resampled, or None if no draw differs.
 
-    Tiles of one surface are right or wrong together, of which Wilson's interval knows nothing. A single cluster says
-    nothing of others, nor do many where none or every one of their tiles hits.
+    Tiles of one surface are right or wrong together, which Wilson's interval ignores. A single cluster says nothing
+    about others, nor do many if none or all of their tiles hit.
     """
     place = np.unique(list(clusters), return_inverse=True)[1]
     counts = np.stack([np.bincount(place, np.asarray(hits, np.float64)), np.bincount(place)], axis=1)
@@ -57,7 +57,7 @@ def cluster_bootstrap(hits: Sequence[bool], clusters: Sequence[str], draws: int 
 
 
 def by_surface(alarms: Sequence[bool], groups: Sequence[str], pictures: Sequence[str]) -> dict[str, Any]:
-    """Return of how many pictures and groups clean tiles are, how many groups alarm, and the interval over groups."""
+    """Return how many pictures and groups the tiles come from, how many groups alarm, and the interval over groups."""
     alarmed = {group for group, alarm in zip(groups, alarms, strict=True) if alarm}
     return {
         "pictures": len(set(pictures)),

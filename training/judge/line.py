@@ -33,7 +33,7 @@ PROTOCOL = (
     " them; cam_pointing over tiles led by the label of the defect they show, where its boxes cover less than"
     " half"
 )
-"""What the figures are over, with the number of strips to be put in."""
+"""What the figures are over; the number of strips is put in."""
 
 
 def run_benchmark(
@@ -44,7 +44,7 @@ def run_benchmark(
     marked_groups: Collection[str] = (),
     marked_pictures: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Inspect every strip and return the figures of the line; what was missed and what was false goes to `gallery`.
+    """Inspect every strip and return the figures of the line; missed defects and false alarms go to `gallery`.
 
     Args:
         strips: With and without defects.

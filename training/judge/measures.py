@@ -57,7 +57,7 @@ class Model:
     rules: DecisionRules
 
     def verdicts(self, tiles: Sequence[Pixels]) -> tuple[Predictions, list[Verdict]]:
-        """Return what the network and the decision say of tiles."""
+        """Return the network's answer and the decision for tiles."""
         return judge_tiles(tiles, self.classify, self.rules)
 
     @property
@@ -137,7 +137,7 @@ def surface(
 ) -> dict[str, Any]:
     """What becomes of tiles that show no defect this model knows: alarms, unknown, clean, by tile and by group.
 
-    With the picture of each tile, also of how many they are, and an interval over groups.
+    With the picture of each tile, also from how many pictures they are, and an interval over groups.
     """
     _, verdicts = model.verdicts(tiles)
     alarms = [verdict.is_defect for verdict in verdicts]

@@ -24,7 +24,7 @@ def provenance(manifest: Manifest) -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
-    """Return what git says of this checkout; nothing where there is none, or no git."""
+    """Return what git says about this checkout; nothing without git or a checkout."""
     if (program := shutil.which("git")) is None:
         return ""
     found = subprocess.run(

@@ -41,7 +41,7 @@ class Tally(Protocol):
 
 
 class Found:
-    """How many of the drawn defects are found and rightly named, in all and per label. Missed ones go on show.
+    """How many of the drawn defects are found and rightly named, in all and per label. Missed ones go to the gallery.
 
     Counted are defects whose longer side is at least a quarter of a tile's, unless a figure's name says otherwise.
     """
@@ -186,12 +186,12 @@ class Tiles:
 
 
 class CleanTiles:
-    """How many clean tiles alarm, over all grounds and over those without marks; false alarms go on show.
+    """How many clean tiles alarm, over all grounds and over those without marks; false alarms go to the gallery.
 
     Args:
         tile_px: Side of a tile.
         gallery: Gets the tiles that alarm.
-        marked_groups: Groups of grounds that show marks which nobody had boxed (see `data.reviewed`):
+        marked_groups: Groups of grounds that show unboxed marks (see `data.reviewed`):
             `clean_tiles_reviewed`, which is there if there are any, leaves them out.
         marked_pictures: The pictures (ids) in which these marks are: `clean_tiles_reviewed_pictures` leaves them out.
     """
@@ -241,7 +241,7 @@ class CleanTiles:
         }
 
     def _reviewed(self) -> dict[str, Any]:
-        """Return the figures without what the reviews call marked; nothing where there was no review."""
+        """Return the figures without what the reviews call marked; nothing without a review."""
         rows: dict[str, Any] = {}
         if self._marked_groups:
             kept = [i for i, strip in enumerate(self._strips) if strip.group not in self._marked_groups]

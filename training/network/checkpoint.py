@@ -1,4 +1,4 @@
-"""What a run keeps so that it can stop at any moment and go on: weights and epochs done, each replaced in one step."""
+"""What a run keeps, to stop at any moment and continue: weights and epochs done, each replaced in one step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from training.files import write_json
 
 ROOM = 2
-"""So many times the weights' bytes must be free before they are written."""
+"""How many times the weights' bytes must be free before they are written."""
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class Progress:
     Attributes:
         epoch: Epochs done.
         best_loss: Smallest validation loss so far.
-        best_epoch: Where it was, -1: nowhere yet.
+        best_epoch: Its epoch; -1: none yet.
     """
 
     epoch: int = 0
@@ -34,7 +34,7 @@ class Progress:
 
     @staticmethod
     def load(folder: Path) -> Progress:
-        """Return what `save_state` wrote into `folder`, or a beginning."""
+        """Return what `save_state` wrote into `folder`, or the state of a new run."""
         path = folder / "progress.json"
         if not (path.is_file() and (folder / "state.weights.h5").is_file()):
             return Progress()
@@ -48,10 +48,10 @@ def save_state(network: Any, folder: Path, progress: Progress) -> None:
 
 
 def replace_weights(network: Any, path: Path) -> None:
-    """Write weights beside `path` and rename: a half-written file is never taken for a whole one.
+    """Write weights under another name and rename: a half-written file is never mistaken for a complete one.
 
     Raises:
-        OSError: Too little room; asked beforehand, because HDF5 may end the whole process on a full disk.
+        OSError: Too little room; checked beforehand, because HDF5 may end the whole process on a full disk.
     """
     wanted = ROOM * sum(weight.nbytes for weight in network.get_weights())
     if shutil.disk_usage(path.parent).free < wanted:
@@ -62,10 +62,10 @@ def replace_weights(network: Any, path: Path) -> None:
 
 
 class Rate(keras.callbacks.Callback):  # type: ignore[misc]
-    """Sets the learning rate before every batch, so that an interrupted stage goes on with the right one.
+    """Sets the learning rate before every batch, so that an interrupted stage continues with the right one.
 
-    It rises over the first steps of a stage, and again where one goes on: Adam, whose means are not kept, moves every
-    weight by the whole rate at first.
+    It rises over the first steps of a stage, and again after an interruption: Adam, whose means are not kept, moves
+    every weight by the whole rate at first.
     """
 
     def __init__(self, peak: float, schedule: str, steps: int, epochs: int, done: int) -> None:

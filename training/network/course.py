@@ -27,7 +27,7 @@ from training.tiles.generated import TRAIN_SEED, VALIDATION_SEED, generated_clea
 from training.tiles.tile_set import TileSet, picture_tiles, sum_tiles, texture_tiles
 
 VALIDATION_CLEAN = 4
-"""So many times as many clean tiles for each held-out picture: a threshold needs rare false alarms to be seen."""
+"""Factor for the clean tiles per held-out picture: a threshold needs rare false alarms to show."""
 VALIDATION_FOLDS = 8
 """One part in eight of the training split, whole groups, is held out to stop early and to set thresholds."""
 
@@ -46,7 +46,7 @@ class Course:
 def carve_validation(
     pictures: Sequence[Picture], seed: int = 0, known: frozenset[str] = frozenset()
 ) -> tuple[list[int], list[int]]:
-    """Split pictures into (train, validation) indices by group, an eighth of each label's as near as groups allow.
+    """Split pictures into (train, validation) indices by group, an eighth of each label as nearly as groups allow.
 
     Groups of which the start has learned a picture (`known`) are held out last.
 
@@ -67,10 +67,11 @@ def carve_validation(
 
 
 def _groups_to_hold_out(pictures: Sequence[Picture], known: frozenset[str], rng: np.random.Generator) -> set[str]:
-    """Return at least one group a label, no more than an eighth where more than one are taken.
+    """Return at least one group a label, and no more than an eighth if more than one is taken.
 
-    Never the largest of the label, or of its known ones. For data with a rare label: as many folds as it has groups
-    would hold out half of everything. And for data of which a part is `known` to the start: those groups come last.
+    Never the largest of the label, or of its known ones. This is for data with a rare label, where as many folds as it
+    has groups would hold out half of everything; and for data that is partly `known` to the start: those groups come
+    last.
     """
     chosen: set[str] = set()
     for label in sorted({picture.label for picture in pictures}):
@@ -93,12 +94,12 @@ def course_of(
     auxiliary: Auxiliary = NOTHING,
     learned: frozenset[str] = frozenset(),
 ) -> Course:
-    """Return the tiles of a run over a data set's training split, or over all of it where it brings no split.
+    """Return the tiles of a run over a data set's training split, or over all of it if it brings no split.
 
     `learned` marks what the start of the run has learned from.
 
     Raises:
-        DataError: It brings a split to be held out, and none to train on, or a picture that the daemon would tile.
+        DataError: It brings a held-out split but none to train on, or a picture that the daemon would tile.
     """
     pictures = manifest.split("train")
     if not pictures and manifest.split("validation"):
@@ -116,7 +117,7 @@ def assemble(
     auxiliary: Auxiliary = NOTHING,
     known: frozenset[str] = frozenset(),
 ) -> Course:
-    """Return the tiles of a run; `pictures` are those it may learn from, held-out test pictures are not among them.
+    """Return the tiles of a run; `pictures` are those it may learn from, without held-out test pictures.
 
     Generated tiles join for the labels that the pictures have, and for `clean`. Auxiliary tiles are learned from, and
     nothing is judged or calibrated on them.
@@ -142,9 +143,9 @@ def companions(
     Args:
         recipe: How many tiles of a kind.
         pictures: Of one side.
-        pixels: Theirs.
+        pixels: Of these pictures.
         share: Part of the recipe's numbers.
-        clean_times: So many times as many clean tiles.
+        clean_times: Factor for the number of clean tiles.
         seed: Of what is drawn.
     """
     wanted = recipe.tiles

@@ -1,6 +1,6 @@
 """The `tf.data` pipeline: seeded draws, augmentation, the daemon's own preprocessing, and the network's float scale.
 
-Batch number k of a run is always the same batch, whatever was interrupted before it: the order of an epoch and each
+Batch number k of a run is always the same batch, whatever interruption came before it: the order of an epoch and each
 tile's changes come from generators seeded by (seed, epoch) and (seed, epoch, place).
 """
 
@@ -36,9 +36,9 @@ def steps_per_epoch(tiles: TileSet, recipe: Recipe) -> int:
 def training_batches(
     tiles: TileSet, labels: Sequence[str], recipe: Recipe, *, input_px: int, first_epoch: int, epochs: int
 ) -> Any:
-    """Return a dataset of (float tiles, {`logits`: wanted scores, `cam`: see `shown_cells`}) of `epochs` epochs.
+    """Return a dataset of (float tiles, {`logits`: target scores, `cam`: see `shown_cells`}) of `epochs` epochs.
 
-    It starts with epoch `first_epoch`. The wanted scores are 1 for a tile's label, and the same for all labels of an
+    It starts with epoch `first_epoch`. The target scores are 1 for a tile's label, and equal for all labels of an
     outlier.
     """
     cells = -(-input_px // MAP_STRIDE)
@@ -98,7 +98,7 @@ def mask_of(boxes: Sequence[Box], shape: tuple[int, ...]) -> Pixels:
 def shown_cells(marked: Pixels, cells: int) -> npt.NDArray[np.float32]:
     """Return (cells, cells): the share of each cell of the last feature map that is marked, over the largest share.
 
-    All zero when hardly anything is marked: a turn or shift has moved the defect out of the tile.
+    All zero if hardly anything is marked: a turn or shift has moved the defect out of the tile.
     """
     shares = cv2.resize(marked, (cells, cells), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     return np.asarray(shares / shares.max() if shares.max() >= LEAST_SHOWN else np.zeros_like(shares), np.float32)

@@ -76,7 +76,7 @@ def pointing_loss(shown: Any, cam: Any) -> Any:
     "Studying how to efficiently and effectively guide models with explanations", ICCV 2023.
 
     Args:
-        shown: (N, h, w, C), share of each cell that boxes of the tile's label cover, 0 to 1; all zero: nobody knows.
+        shown: (N, h, w, C), share of each cell that boxes of the tile's label cover, 0 to 1; all zero: unknown.
         cam: (N, h, w, C).
     """
     count, labels = keras.ops.shape(cam)[0], cam.shape[-1]
@@ -112,7 +112,7 @@ def load_backbone(backbone: Any, width: float, weights: Path, *, grey: bool) -> 
 
 
 def imagenet_weights(width: float, folder: Path) -> Path:
-    """Return Keras' own ImageNet weights of this width, downloaded into `folder` where they are not there yet.
+    """Return Keras' own ImageNet weights of this width, downloaded into `folder` unless they are there already.
 
     Raises:
         WeightsError: There is no such width, or no internet.
@@ -152,7 +152,7 @@ def fold_batch_norm(network: Any) -> None:
     """Let each convolution of a network with frozen BatchNorm do its norm's work too: same answers, a fifth faster.
 
     A frozen norm is a scale and an offset a channel; scaling the kernel instead of its output saves two passes over
-    every map, forward and back. Weights stay where they are, so files fit both ways.
+    every map, forward and back. Weights stay where they are, so files fit either network.
     """
     for norm in network.layers:
         if isinstance(norm, keras.layers.BatchNormalization):

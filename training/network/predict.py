@@ -15,7 +15,7 @@ from training.recipe import Recipe
 
 
 def predict_tiles(network: Any, tiles: Sequence[Pixels], recipe: Recipe) -> npt.NDArray[np.float64]:
-    """Return the (N, C) output of a float network, its logits as a rule, for whole tiles."""
+    """Return the (N, C) output of a float network, usually its logits, for whole tiles."""
     rows = [
         network.predict_on_batch(float_input(stacked_input(tiles[start : start + 64], recipe.input_px), recipe))
         for start in range(0, len(tiles), 64)

@@ -1,8 +1,8 @@
 """From a recipe and a data set to a float network: read from top to bottom.
 
-A run folder holds `run.json` (recipe, data, labels), `state.weights.h5` with `progress.json` (to go on after an
-interruption), `history.jsonl`, TensorBoard logs and, where the rate stays constant, `best.weights.h5`. Every file is
-written beside itself and renamed.
+A run folder holds `run.json` (recipe, data, labels), `state.weights.h5` with `progress.json` (to continue after an
+interruption), `history.jsonl`, TensorBoard logs and, if the rate stays constant, `best.weights.h5`. Every file is
+written under another name and renamed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from training.recipe import Recipe
 
 
 def train(recipe: Recipe, course: Course, run: Path, weights: Path | None, provenance: dict[str, Any]) -> Any:
-    """Train, or go on where an interrupted run stopped, and return the network; see `kept_weights`.
+    """Train, or continue where an interrupted run stopped, and return the network; see `kept_weights`.
 
     Raises:
         RecipeError: `run` belongs to another recipe or other data.
@@ -86,10 +86,10 @@ def train(recipe: Recipe, course: Course, run: Path, weights: Path | None, prove
 
 
 def kept_weights(run: Path, recipe: Recipe) -> Path:
-    """Return the file of the weights that a finished run gives.
+    """Return the file of the weights that are the result of a finished run.
 
-    They are the last ones where the rate has fallen along a cosine: the lowest validation loss comes by chance, while
-    the rate is still high (`LOG.md`). Under a constant rate no epoch is the end, and the best one is taken.
+    They are the last ones if the rate has fallen along a cosine: the lowest validation loss comes by chance, while the
+    rate is still high (`LOG.md`). Under a constant rate no epoch is the end, and the best one is taken.
     """
     return run / ("best.weights.h5" if recipe.stages[-1].schedule == "constant" else "state.weights.h5")
 
@@ -98,7 +98,7 @@ def load_run(run: Path) -> tuple[Recipe, tuple[str, ...], Any]:
     """Return recipe, labels and float network of a finished run.
 
     Raises:
-        RecipeError: No run there, or one that has not reached its end.
+        RecipeError: No run there, or an unfinished one.
     """
     identity = read_identity(run)
     try:
@@ -127,7 +127,7 @@ def read_identity(run: Path) -> dict[str, Any]:
 
 
 def refuse_other_data(run: Path, provenance: dict[str, str]) -> None:
-    """Refuse to go on with a run on data that it was not trained on.
+    """Refuse to continue with a run on data that it was not trained on.
 
     Args:
         run: A finished run.
@@ -143,7 +143,7 @@ def refuse_other_data(run: Path, provenance: dict[str, str]) -> None:
 
 
 class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
-    """After each epoch: validates, keeps state and, where asked for, best weights, tells one line, stops early."""
+    """After each epoch: validates, keeps state and, if asked for, best weights, prints one line, stops early."""
 
     def __init__(self, run: Path, progress: Progress, network: Any, held: Any, wanted: Any, recipe: Recipe) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ def _chunks(values: Any, size: int) -> list[Any]:
 
 
 def claim(recipe: Recipe, course: Course, run: Path, provenance: dict[str, Any]) -> None:
-    """Write what a run folder is for, or see that it is for the same.
+    """Write what a run folder is for, or check that it is for the same.
 
     Raises:
         RecipeError: It belongs to another recipe or other data.
@@ -187,7 +187,7 @@ def claim(recipe: Recipe, course: Course, run: Path, provenance: dict[str, Any])
     identity, path = json.loads(json.dumps(identity)), run / "run.json"
     if path.is_file():
         known = json.loads(path.read_text())
-        keys = (identity.keys() | known.keys()) - {"pictures"}  # follows from `data`, and runs of before lack it
+        keys = (identity.keys() | known.keys()) - {"pictures"}  # follows from `data`, and older runs lack it
         differing = sorted(key for key in keys if identity.get(key) != known.get(key))
         if differing:
             raise RecipeError(f"{run}: holds a run of another configuration, {', '.join(differing)} differ: {run}")

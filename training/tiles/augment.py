@@ -1,4 +1,4 @@
-"""What may happen to a tile before training shows it to the network: what cameras, light and belts do to steel.
+"""Changes to a tile before training shows it to the network: what cameras, light and belts do to steel.
 
 NumPy and OpenCV on uint8 tiles, so that the daemon's one preprocessing (`inspector.inspection.preprocess`) comes last,
 as it does on the line. Every change is drawn from the generator that is handed in: one seed, one tile, one result.
@@ -48,7 +48,7 @@ def augment_marked(
 
 
 def vary_clean(tile: Pixels, other: Pixels, rng: np.random.Generator, policy: Augment) -> Pixels:
-    """Return another clean surface: the tile mixed with `other`, stretched; what shows no defect shows none after that.
+    """Return another clean surface: the tile mixed with `other`, stretched; without a defect before, it has none after.
 
     Args:
         tile: (H, W) uint8, without a defect.

@@ -1,7 +1,7 @@
 """Pictures from elsewhere that a recipe learns from beside its own data set.
 
-A network that has seen one mill is sure of itself on every other one. A recipe therefore names folders of another data
-set and what they show: one of the labels, or none of them. Of the latter the network learns to be unsure (outlier
+A network that has seen one mill is overconfident on every other one. A recipe therefore names folders of another data
+set and what they show: one of the labels, or none of them. The network learns to be unsure of the latter (outlier
 exposure; Hendrycks, Mazeika and Dietterich, ICLR 2019). Half of those pictures are learned from, whole groups of
 overlapping views; `evaluate` measures on the other half.
 """
@@ -28,14 +28,14 @@ ORIGIN = "auxiliary"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Auxiliary:
-    """Tiles from elsewhere, and the hash of the data set they come from; empty for a recipe that wants none."""
+    """Tiles from elsewhere, and the hash of the data set they come from; empty for a recipe without any."""
 
     tiles: TileSet
     sha256: str = ""
 
     @property
     def provenance(self) -> dict[str, str]:
-        """Return what a run or fold says of them."""
+        """Return what a run or fold reports about them."""
         return {"auxiliary": self.sha256} if self.sha256 else {}
 
 
@@ -64,11 +64,11 @@ def load_auxiliary(recipe: Recipe, root: Path | None, labels: Sequence[str]) -> 
 
     Args:
         recipe: Says which folders show what.
-        root: The data set with those folders; not looked at when the recipe wants none.
+        root: The data set with those folders; not read if the recipe names none.
         labels: Of the network.
 
     Raises:
-        RecipeError: The recipe wants such pictures and `root` is None, or it names a label that the network lacks.
+        RecipeError: The recipe needs such pictures and `root` is None, or it names a label that the network lacks.
         DataError: A folder that the recipe names is not there, or as `build_manifest`.
     """
     if recipe.auxiliary is None:

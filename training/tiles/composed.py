@@ -25,11 +25,11 @@ from training.tiles.tile_set import TileSet, own_boxes, sum_tiles
 
 FEATHER_PX = 8
 CREDIBLE_GROUND = ("inclusion", "scratches")
-"""Labels whose pictures show clean steel outside their boxes; on the others the defect's texture goes on there."""
+"""Labels whose pictures show clean steel outside their boxes; on the others the defect's texture continues there."""
 BOUNDLESS = ("crazing", "rolled-in_scale")
-"""Labels whose texture goes on beside the boxes all over the picture."""
+"""Labels whose texture continues beside the boxes all over the picture."""
 ARTIFICIAL_GROUND = 0.3
-"""Share of training strips whose ground is artificial: a defect must not be known by the mill it lies on."""
+"""Share of training strips whose ground is artificial: a defect must not be recognized by its mill."""
 WINDOWS_PER_STRIP = 12
 MIN_VISIBLE_SHARE = 0.25
 MIN_VISIBLE_PX = 400
@@ -83,7 +83,7 @@ class Strip:
         pixels: (H, W) uint8.
         placed: The defects on it.
         group: Of its ground.
-        picture: The id of the picture that its ground is of; empty where the group is all that is known.
+        picture: The id of the picture that its ground is from; empty if only the group is known.
     """
 
     pixels: Pixels
@@ -93,7 +93,7 @@ class Strip:
 
     @property
     def ground(self) -> str:
-        """What its ground is of, as exactly as is known: a picture, or a group of them."""
+        """Where its ground is from, as exactly as it is known: a picture, or a group of pictures."""
         return self.picture or self.group
 
 
@@ -126,7 +126,7 @@ def _paste(strip: Pixels, cutout: Cutout, y: int, x: int) -> None:
     alpha = np.zeros((height, width), np.float32)
     inner = cutout.inner
     alpha[inner.y : inner.bottom, inner.x : inner.right] = 1
-    # Where a box ends at its picture's edge there is no rim to blend over: soften inwards by a little instead.
+    # A box at its picture's edge has no rim to blend over: soften inwards a little instead.
     alpha = np.maximum(np.asarray(cv2.blur(alpha, (FEATHER_PX, FEATHER_PX)), np.float32), alpha * 0.5)
     alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), 2.0), np.float32)
     rim = alpha < 0.5
@@ -138,7 +138,7 @@ def _paste(strip: Pixels, cutout: Cutout, y: int, x: int) -> None:
 
 
 def label_of_window(placed: Sequence[Placed], window: Box) -> str | None:
-    """Return what a window shows: a defect's label, `clean`, or None where a person would not be sure.
+    """Return what a window shows: a defect's label, `clean`, or None if a person would not be sure.
 
     A defect shows when a quarter of it, or a sixteenth of the window, is inside, and at least `MIN_VISIBLE_PX` pixels.
     """
@@ -174,7 +174,7 @@ def strip_windows(
 
     Windows lie at random phases.
     A share `artificial` of the strips has artificial ground; only windows with a defect are taken from those.
-    Of `marked_pictures` none gives ground; see `find_grounds`.
+    None of `marked_pictures` gives ground; see `find_grounds`.
     """
     rng = np.random.default_rng(seed)
     grounds = find_grounds(pictures, pixels, marked_pictures)
@@ -264,11 +264,11 @@ def cut_picture_tiles(
     seed: int,
     marked_pictures: Collection[str] = (),
 ) -> TileSet:
-    """Return windows over the edge of a whole picture that lies on clean ground, every label as often.
+    """Return windows over the edge of a whole picture that lies on clean ground, every label equally often.
 
-    Cut-outs of boxes do not teach what a texture without an end looks like where the tile shows a part of it. Half of
+    Cut-outs of boxes do not teach what a texture without an end looks like in a tile that shows a part of it. Half of
     the pictures keep their own grey level, so that their edge is a step; half of the ground is artificial. One window
-    in three shows clean surface laid on clean surface: such an edge alone is no defect. Of `marked_pictures` none
+    in three shows clean surface laid on clean surface: such an edge alone is not a defect. None of `marked_pictures`
     gives ground; see `find_grounds`.
     """
     rng = np.random.default_rng(seed)

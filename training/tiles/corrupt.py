@@ -1,7 +1,7 @@
-"""The corruption suite: seven ways a line spoils a picture, three severities each, after ImageNet-C's idea.
+"""The corruption suite: seven ways in which a line spoils a picture, three severities each, after ImageNet-C.
 
 Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions", ICLR 2019. Severity 1 is an
-ordinary bad day, 3 is a camera that somebody should look at.
+ordinary bad day, 3 is a camera that needs a person.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Efros and Freeman, "Image quilting for texture synthesis and transfer", SIGGRAPH 2001: blocks are laid one by one, each
 chosen among random candidates by how well its rim agrees with what lies there, and cut along the path of least
 difference. Pictures without enough surface outside every box give no ground, nor do those whose surface has specks that
-stand out, as many hide marks that nobody has boxed: of NEU-DET's inclusion and scratches test pictures more than half.
+stand out, because many of those hide unboxed marks: more than half of NEU-DET's inclusion and scratches test pictures.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Ground:
 
 
 def find_ground(picture: Picture, pixels: Pixels, block_px: int = BLOCK_PX) -> Ground | None:
-    """Return where a picture shows clean surface, or None when there is too little of it."""
+    """Return where a picture shows clean surface, or None if there is too little of it."""
     found = ground_or_reason(picture, pixels, block_px)
     return None if isinstance(found, str) else found
 

@@ -1,4 +1,4 @@
-"""Artificial clean surfaces, drawn from a seed: they stand for the mills nobody has pictures of."""
+"""Artificial clean surfaces, drawn from a seed: they stand for the mills without pictures."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class TileSet:
         labels: N label names, or `OUTLIER`.
         origins: N words: where each tile comes from (`picture`, `clean_quilted`, `cut`, `generated`, ...).
         groups: N group names; tiles of one group never stand on both sides of a split.
-        boxes: N tuples: where the tile's own label shows, tile pixels; empty where nobody knows.
+        boxes: N tuples: where the tile's own label shows, tile pixels; empty if that is unknown.
     """
 
     pixels: list[Pixels]
@@ -86,7 +86,7 @@ def sum_tiles(sets: Iterator[TileSet] | Sequence[TileSet]) -> TileSet:
 def texture_tiles(count: int, tile_px: int, seed: int) -> TileSet:
     """Return seeded artificial clean surfaces: coloured noise, brushed lines, uneven light, black margins.
 
-    They stand for the mills nobody has pictures of: what has none of the defects must come out as clean there too.
+    They stand for the mills without pictures: what has none of the defects must come out as clean there too.
     """
     rng = np.random.default_rng(seed)
     tiles = [texture(tile_px, rng) for _ in range(count)]
