@@ -26,7 +26,8 @@ from prometheus_client import CollectorRegistry
 from inspector.clock import Clock, SystemClock, to_timestamp_ms
 from inspector.sinks.mqtt import window
 from inspector.sinks.mqtt.options import MqttOptions
-from inspector.sinks.mqtt.publisher import HISTORICAL_AFTER_S, MUTE_AFTER_S, MqttPublisher
+from inspector.sinks.mqtt.outgoing import HISTORICAL_AFTER_S, MUTE_AFTER_S
+from inspector.sinks.mqtt.publisher import MqttPublisher
 from inspector.store.entries import OutboxRow, OutboxState
 from inspector.telemetry.metrics import Metrics
 

@@ -23,6 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from inspector.clock import Clock, SystemClock
 from inspector.errors import BrokerError
+from inspector.sinks.mqtt.limits import PeerLimits
 from inspector.sinks.mqtt.options import MqttOptions, read_secret, tls_context
 
 HANDSHAKE_TIMEOUT_S = 10.0
@@ -34,8 +35,8 @@ _LOGIN_CODES = {4, 5, 0x86, 0x87, 0x8A, 0x8C}
 _PROTOCOL_CODES = {1, 0x84}
 
 Event = tuple[str, Any, Any]
-"""What happened: `connack` (code), `disconnect` (code), `puback` (packet id, code), `suback` (packet id, codes),
-`message` (topic, `Arrived`), `wake`, `idle`."""
+"""What happened: `connack` (code, properties), `disconnect` (code), `puback` (packet id, code), `suback` (packet id,
+codes), `message` (topic, `Arrived`), `wake`, `idle`."""
 Events = queue.SimpleQueue[Event]
 
 _log = structlog.get_logger("mqtt")
@@ -117,6 +118,7 @@ class Connection:
     Attributes:
         version: The version it speaks.
         events: Where its events go.
+        limits: What the broker can take.
         early: Messages that came before events were read: a session delivers them at once.
     """
 
@@ -129,8 +131,9 @@ class Connection:
         self.version = version
         self.events = events
         self.early: list[Event] = []
+        self.limits = PeerLimits()
         # paho calls these while it holds its own locks, so they only hand over.
-        client.on_connect = lambda _c, _u, _f, code, _p: events.put(("connack", code, None))
+        client.on_connect = lambda _c, _u, _f, code, said: events.put(("connack", code, said))
         client.on_disconnect = lambda _c, _u, _f, code, _p: events.put(("disconnect", code, None))
         client.on_publish = lambda _c, _u, mid, code, _p: events.put(("puback", mid, code))
         client.on_subscribe = lambda _c, _u, mid, codes, _p: events.put(("suback", mid, codes))
@@ -192,7 +195,9 @@ class Connection:
 
     def publish(self, topic: str, payload: bytes, retain: bool = False) -> paho.MQTTMessageInfo:
         """Publish something that is not from the outbox, below the root, QoS 1."""
-        return self._client.publish(f"{self._options.root}/{topic}", payload, qos=1, retain=retain)
+        return self._client.publish(
+            f"{self._options.root}/{topic}", payload, qos=1, retain=retain and self.limits.retains
+        )
 
     def take(self, arrived: Arrived) -> None:
         """Acknowledge a message to the broker; otherwise the next connection gets it again."""
@@ -248,6 +253,7 @@ class Connector:
         self._options = options
         self._clock = clock
         self._rejected = rejected
+        self._in_flight = options.window + 10
         self.choice = ProtocolChoice(options)
 
     @contextmanager
@@ -261,11 +267,23 @@ class Connector:
         Raises:
             BrokerError: The broker is not there, refuses this client, or a file for it cannot be read.
         """
+        with self._dial_once(events, will) as connection:
+            if connection.limits.in_flight >= self._in_flight:
+                yield connection
+                return
+            self._in_flight = connection.limits.in_flight  # a client keeps to what it is told before it connects
+        while not events.empty():  # what the first one reported, its end above all
+            events.get()
+        with self._dial_once(events, will) as connection:
+            yield connection
+
+    @contextmanager
+    def _dial_once(self, events: Events, will: bool) -> Iterator[Connection]:
         version = self.choice.version()
         client = self._make_client(version, will)
         try:
             connection = Connection(client, version, self._options, events, self._clock)
-            self._shake_hands(client, connection)
+            self._shake_hands(client, connection, keep=will)
             yield connection
         finally:
             client.disconnect()
@@ -278,12 +296,12 @@ class Connector:
             CallbackAPIVersion.VERSION2,
             client_id=options.client_id,
             protocol=version,
-            clean_session=False if old else None,
+            clean_session=(not will) if old else None,
             reconnect_on_failure=False,
             manual_ack=True,
         )
         client.connect_timeout = 5.0
-        client.max_inflight_messages_set(options.window + 10)
+        client.max_inflight_messages_set(self._in_flight)
         if will:
             client.will_set(f"{options.root}/status", b"offline", qos=1, retain=True)
         if options.username is not None:
@@ -292,11 +310,15 @@ class Connector:
             client.tls_set_context(tls_context(options))
         return client
 
-    def _shake_hands(self, client: paho.Client, connection: Connection) -> None:
-        self._dial(client, connection.version)
+    def _shake_hands(self, client: paho.Client, connection: Connection, keep: bool) -> None:
+        self._dial(client, connection.version, keep)
         client.loop_start()
-        kind, code, _ = connection.wait_for({"connack", "disconnect"}, HANDSHAKE_TIMEOUT_S)
+        kind, code, said = connection.wait_for({"connack", "disconnect"}, HANDSHAKE_TIMEOUT_S)
         if kind == "connack" and not code.is_failure:
+            connection.limits = PeerLimits.of(said)
+            if connection.limits.qos < 1:
+                self._rejected("refused")
+                raise BrokerError(f"broker {self._options.address} takes QoS 0 only: it acknowledges no message")
             return
         if kind == "connack":
             reason = (
@@ -314,13 +336,15 @@ class Connector:
             self.choice.refused(connection.version, why, by_name=False)
         raise BrokerError(f"broker {self._options.address} {why}")
 
-    def _dial(self, client: paho.Client, version: MQTTProtocolVersion) -> None:
+    def _dial(self, client: paho.Client, version: MQTTProtocolVersion, keep: bool) -> None:
         options = self._options
         try:
             if version is MQTTProtocolVersion.MQTTv5:
                 session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-                session.SessionExpiryInterval = SESSION_EXPIRY_S
-                client.connect(options.host, options.port, options.keepalive_s, clean_start=False, properties=session)
+                session.SessionExpiryInterval = SESSION_EXPIRY_S if keep else 0
+                client.connect(
+                    options.host, options.port, options.keepalive_s, clean_start=not keep, properties=session
+                )
             else:
                 client.connect(options.host, options.port, options.keepalive_s)
         except ssl.SSLError as exc:

@@ -12,29 +12,23 @@ import queue
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import structlog
 
-from inspector.clock import Clock, to_timestamp_ms
-from inspector.errors import BrokerError, StoreBusyError
+from inspector.clock import Clock
+from inspector.errors import BrokerError
 from inspector.faults import crash_point
 from inspector.messages import ReplyMessage, encode
 from inspector.sinks.base import LastWord, Outbox
 from inspector.sinks.mqtt.connection import HANDSHAKE_TIMEOUT_S, Arrived, Connection, Connector, Event, Events
 from inspector.sinks.mqtt.options import BrokerStatus, MqttOptions
-from inspector.sinks.mqtt.retained import RetainedState, seq_of_mark
+from inspector.sinks.mqtt.outgoing import SINK, Outgoing
+from inspector.sinks.mqtt.retained import RetainedState
 from inspector.sinks.mqtt.trouble import TroubleReport
-from inspector.sinks.mqtt.window import FAILURE, Answer, Fate, Window, first_position
-from inspector.store.entries import OutboxRow
 from inspector.telemetry.metrics import Metrics
 
-SINK = "mqtt"
-HISTORICAL_AFTER_S = 60.0
-"""A message older than this carries the user property `historical=1`."""
-MUTE_AFTER_S = 60.0
-"""If a broker owes an answer for this long, the publisher disconnects and connects again."""
-_BACKOFF_S = (0.2, 10.0)
+_BACKOFF_S = (0.2, 5.0)
+"""Shortest and longest pause before the next connection; only a connection that delivered something begins anew."""
 
 _log = structlog.get_logger("mqtt")
 
@@ -72,20 +66,18 @@ class MqttPublisher:
         self._clock = clock
         self._metrics = metrics
         self._retained = retained
-        self._on_lost = on_lost
         self._on_command = on_command
         self._commands = commands
         self._connector = Connector(options, clock, lambda reason: metrics.mqtt_rejected.labels(reason).inc())
-        self._window = Window(options.window, options.subscriber_grace_s)
         self._events: Events = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._stop_by_mono_s = 0.0
         self._goodbye = b"stopped"
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._opened_mono_s = 0.0
-        self._stored_seq = 0
         self.status = BrokerStatus()
         self._report = TroubleReport(options, self.status)
+        self._outgoing = Outgoing(options, outbox, clock, metrics, on_lost, self._report)
         self.progress_mono_s = clock.monotonic()
         self.failure: BaseException | None = None
 
@@ -128,9 +120,9 @@ class MqttPublisher:
         try:
             while not self._stopping.is_set():
                 self.progress_mono_s = self._clock.monotonic()
+                stored_seq = self._outgoing.stored_seq
                 try:
                     self._serve()
-                    tries = 0
                 except BrokerError as exc:
                     self._report.failed(str(exc))
                 finally:
@@ -139,7 +131,7 @@ class MqttPublisher:
                         self._report.lost(self._clock.monotonic())
                     self.status.connected = False
                     self._metrics.mqtt_connected.set(0)
-                    tries = 0 if was else tries + 1
+                    tries = 0 if was and self._outgoing.stored_seq > stored_seq else tries + 1
                 low, high = _BACKOFF_S
                 self._stopping.wait(random.uniform(0.5, 1) * min(high, low * 2**tries))  # noqa: S311 - jitter
         except BaseException as exc:  # noqa: BLE001 - the thread's outermost function: the daemon reads it
@@ -153,15 +145,14 @@ class MqttPublisher:
         with self._connector.connect(self._events) as connection:
             if not self._connector.choice.accepts(connection.version):
                 return
-            self._stored_seq = self._find_start(connection)
+            self._outgoing.open(connection)
             self._opened_mono_s = self._clock.monotonic()
-            self._window.open(self._stored_seq, self._opened_mono_s)
             self._metrics.mqtt_connected.set(1)
             self._metrics.mqtt_connects.inc()
             self.status.connected, self.status.reason = True, None
             self.status.protocol = connection.protocol
             _log.info("broker_connected", broker=self._options.address, protocol=connection.protocol,
-                      from_seq=self._window.position + 1)  # fmt: skip
+                      from_seq=self._outgoing.window.position + 1)  # fmt: skip
             connection.publish("status", b"online", retain=True)
             state = RetainedState(
                 lambda topic, payload: connection.publish(topic, payload, retain=True).mid,
@@ -176,29 +167,12 @@ class MqttPublisher:
             if self._stopping.is_set():
                 self._say_goodbye(connection, state)
 
-    def _find_start(self, connection: Connection) -> int:
-        """Return the `seq` after which to send: the last one that the broker has, or still has."""
-        cursor = self._outbox.cursor(SINK)
-        if cursor == 0:
-            return 0
-        mark = seq_of_mark(connection.read_retained("mark"), self._outbox.store_id, f"{self._options.root}/mark")
-        start = first_position(cursor, mark, self._outbox.first_kept_seq())
-        if mark is not None and mark < cursor:
-            _log.warning("broker_lost_messages", acknowledged=cursor, found=mark, resend_from=start + 1)
-        return start
-
     def _pump(self, connection: Connection, state: RetainedState) -> None:
-        window = self._window
         while True:
             now = self._clock.monotonic()
             self.progress_mono_s = now
-            room = window.room(now)
-            if room:
-                for row in self._outbox.pending(window.position, room):
-                    self._send(connection, row)
-            if self._stopping.is_set() and (
-                now >= self._stop_by_mono_s or not (window.in_flight or self._outbox.pending(window.position, 1))
-            ):
+            self._outgoing.send_next(connection, now)
+            if self._stopping.is_set() and (now >= self._stop_by_mono_s or self._outgoing.is_empty()):
                 return
             try:
                 event = self._events.get(timeout=0.5)
@@ -211,37 +185,22 @@ class MqttPublisher:
                 except queue.Empty:
                     break
             now = self._clock.monotonic()
-            self._require_answer(now)
-            self._advance(state)
+            self._outgoing.require_answer(now)
+            self._outgoing.advance(state)
             self._report.lasts(now - self._opened_mono_s)
             state.refresh(now)
-
-    def _require_answer(self, now: float) -> None:
-        """Disconnect from a broker that takes messages and acknowledges none: only a new connection can help.
-
-        Raises:
-            BrokerError: The broker owes an answer for too long.
-        """
-        since = self._window.unanswered_since()
-        if since is not None and now - since > MUTE_AFTER_S:
-            raise BrokerError(self._report.mute(since, now, self._window.in_flight))
-
-    def _send(self, connection: Connection, row: OutboxRow) -> None:
-        historical = to_timestamp_ms(self._clock.now()) - row.stored_ms > HISTORICAL_AFTER_S * 1000
-        packet_id = connection.send(row.topic, row.payload, historical)
-        crash_point("publish.sent")
-        self._window.send(packet_id, row, self._clock.monotonic())
 
     def _take_event(self, connection: Connection, state: RetainedState, event: Event) -> None:
         kind, first, second = event
         if kind == "disconnect":
+            self._outgoing.learn(first.value)
             raise connection.closed(first)
         if kind == "puback":
-            self._take_puback(state, first, second)
+            self._outgoing.take_puback(state, first, second)
         elif kind == "message":
             self._obey(connection, state, first, second)
         elif kind == "resend":
-            self._window.begin_again(first)
+            self._outgoing.window.begin_again(first)
         elif kind == "suback" and any(code.is_failure for code in second):
             mend = "allow this station to read it, or mqtt.commands = []"
             _log.warning("commands_not_readable", topic=f"{self._options.root}/cmd", mend=mend)
@@ -257,52 +216,8 @@ class MqttPublisher:
                     state.publish_all(self._clock.monotonic())
         connection.take(arrived)  # only now: a command that a crash interrupts comes again
 
-    # --- Answers --------------------------------------------------------------------------------------------------
-
-    def _take_puback(self, state: RetainedState, packet_id: int, code: Any) -> None:
-        now = self._clock.monotonic()
-        self._report.answered(first_accepted=self._window.hear(code.value, now))
-        if state.ack(packet_id) or (answer := self._window.ack(packet_id, code.value, now)) is None:
-            return
-        if code.value >= FAILURE:
-            self._metrics.mqtt_rejected.labels("publish").inc()
-        row = answer.row
-        if answer.fate is Fate.REFUSED:
-            _log.warning("message_refused", seq=row.seq, topic=row.topic, reason=str(code), tries=answer.tries)
-        elif answer.fate is Fate.HELD:
-            self._report.held(code)
-        elif answer.fate is Fate.SET_ASIDE:
-            self._set_aside(answer, code)
-        elif answer.fate is Fate.ARRIVED:
-            self._report.arrived(row.topic)
-        if answer.fate in (Fate.ARRIVED, Fate.SET_ASIDE):
-            wall_ms = to_timestamp_ms(self._clock.now())
-            self._metrics.last_puback.set(wall_ms / 1000)
-            self._metrics.delivery_seconds.observe(max(0, wall_ms - row.stored_ms) / 1000)
-
-    def _set_aside(self, answer: Answer, code: Any) -> None:
-        seq, topic = answer.row.seq, answer.row.topic
-        self._report.denied(topic, code)
-        self._metrics.outbox_lost.labels(SINK, "rejected").inc()
-        if topic != "coverage":  # a refused report of a loss is not reported again, without end
-            self._on_lost(seq, f"refused by the broker: {code}")
-
-    def _advance(self, state: RetainedState, last: bool = False) -> None:
-        """Store how far everything has arrived without a hole, and publish the mark."""
-        self._window.advance()
-        reached = self._window.acknowledged
-        if reached > self._stored_seq:
-            self._stored_seq = reached
-            if reached > self._outbox.cursor(SINK):
-                crash_point("cursor.before")
-                try:
-                    self._outbox.acknowledge(SINK, reached)
-                except StoreBusyError as exc:  # the disk is full: sent again after a restart, at worst
-                    _log.warning("cursor_not_stored", seq=reached, reason=str(exc))
-        state.leave_mark(reached, last)
-
     def _say_goodbye(self, connection: Connection, state: RetainedState) -> None:
-        self._advance(state, last=True)  # whether or not the previous mark has arrived: the last one counts
+        self._outgoing.advance(state, last=True)  # whether or not the previous mark has arrived: the last word counts
         info = connection.publish("status", self._goodbye, retain=True)
         try:
             info.wait_for_publish(2.0)

@@ -125,6 +125,13 @@ class TroubleReport:
         denied = {**self.trouble.denied, topic: f"the broker refuses the topic {topic}: {code}"}
         self._show(replace(self.trouble, denied=denied))
 
+    def too_long(self, topic: str, size: int) -> None:
+        """Note that a message was set aside for its size."""
+        if topic not in self.trouble.denied:
+            _log.warning("message_too_long", topic=topic, bytes=size)
+        denied = {**self.trouble.denied, topic: f"the broker does not take messages of {size} bytes on {topic}"}
+        self._show(replace(self.trouble, denied=denied))
+
     def arrived(self, topic: str) -> None:
         """Note that a message on this topic has arrived."""
         denied = {other: why for other, why in self.trouble.denied.items() if other != topic}

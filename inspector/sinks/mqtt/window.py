@@ -106,6 +106,20 @@ class Window:
         """How many messages are under way."""
         return len(self._in_flight)
 
+    @property
+    def accepted(self) -> bool:
+        """Whether the broker has acknowledged anything on this connection."""
+        return self._accepted
+
+    def under_way(self) -> list[OutboxRow]:
+        """Return the messages that are under way, in order."""
+        return [self._in_flight[seq] for seq in sorted(self._in_flight)]
+
+    def skip(self, row: OutboxRow) -> None:
+        """Set `row`, the next message, aside without sending it."""
+        self.position = row.seq
+        self._arrived.add(row.seq)
+
     def room(self, now_s: float) -> int:
         """Return how many messages may be sent now."""
         return 0 if now_s < self._hold_until_s else max(0, self._size - len(self._in_flight))

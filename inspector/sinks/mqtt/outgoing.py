@@ -1,0 +1,195 @@
+"""The outbox on its way to a broker, over one connection after the other: what is sent, and what an answer does.
+
+What an answer means is decided in `window`, what a broker can take in `limits`; here it is counted, stored, reported.
+The connection's life, commands and retained state are the publisher's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from inspector.clock import Clock, to_timestamp_ms
+from inspector.errors import BrokerError, StoreBusyError
+from inspector.faults import crash_point
+from inspector.sinks.base import Outbox
+from inspector.sinks.mqtt.connection import Connection
+from inspector.sinks.mqtt.limits import SizeLesson, packet_bytes
+from inspector.sinks.mqtt.options import MqttOptions
+from inspector.sinks.mqtt.retained import RetainedState, seq_of_mark
+from inspector.sinks.mqtt.trouble import TroubleReport
+from inspector.sinks.mqtt.window import FAILURE, Answer, Fate, Window, first_position
+from inspector.store.entries import OutboxRow
+from inspector.telemetry.metrics import Metrics
+
+SINK = "mqtt"
+HISTORICAL_AFTER_S = 60.0
+"""A message older than this carries the user property `historical=1`."""
+MUTE_AFTER_S = 60.0
+"""A broker that owes an answer and gave none for this long is left, and tried anew."""
+LESSON_S = 86400.0
+"""After this time a broker is tried again with what it refused for its size."""
+
+_log = structlog.get_logger("mqtt")
+
+
+class Outgoing:
+    """What is under way to a broker, and what it has taught; it outlives connections.
+
+    Args:
+        options: The broker.
+        outbox: What waits.
+        clock: Time.
+        metrics: Where answers are counted.
+        on_lost: Called with a message that the broker does not take: `seq` and reason.
+        report: Where troubles are reported.
+
+    Attributes:
+        window: What is under way.
+        stored_seq: Up to where the outbox knows that everything arrived.
+    """
+
+    def __init__(
+        self,
+        options: MqttOptions,
+        outbox: Outbox,
+        clock: Clock,
+        metrics: Metrics,
+        on_lost: Callable[[int, str], None],
+        report: TroubleReport,
+    ) -> None:
+        self._options = options
+        self._outbox = outbox
+        self._clock = clock
+        self._metrics = metrics
+        self._on_lost = on_lost
+        self._report = report
+        self._lesson = SizeLesson()
+        self._lesson_mono_s = clock.monotonic()
+        self._set_aside_seq = 0
+        self.window = Window(options.window, options.subscriber_grace_s)
+        self.stored_seq = 0
+
+    def open(self, connection: Connection) -> None:
+        """Begin a connection: find out where to go on, and try again daily what was refused for its size."""
+        now = self._clock.monotonic()
+        if now - self._lesson_mono_s > LESSON_S:
+            self._lesson.forget()
+            self._lesson_mono_s = now
+        self.stored_seq = self._find_start(connection)
+        self.window.open(self.stored_seq, self._clock.monotonic())
+
+    def is_empty(self) -> bool:
+        """Say whether nothing is under way and nothing waits."""
+        return not (self.window.in_flight or self._outbox.pending(self.window.position, 1))
+
+    def send_next(self, connection: Connection, now: float) -> None:
+        """Send as many messages as may be under way; one alone while a cause for closed connections is sought."""
+        window = self.window
+        room = window.room(now)
+        if self._lesson.alone:
+            room = 0 if window.in_flight or not window.accepted else min(1, room)
+        if room:
+            for row in self._outbox.pending(window.position, room):
+                self._send(connection, row)
+
+    def _find_start(self, connection: Connection) -> int:
+        """Return after which `seq` to send: after what the broker has, or still has."""
+        cursor = self._outbox.cursor(SINK)
+        if cursor == 0:
+            return 0
+        mark = seq_of_mark(connection.read_retained("mark"), self._outbox.store_id, f"{self._options.root}/mark")
+        start = first_position(cursor, mark, self._outbox.first_kept_seq())
+        if mark is not None and mark < cursor:
+            _log.warning("broker_lost_messages", acknowledged=cursor, found=mark, resend_from=start + 1)
+        return start
+
+    def _send(self, connection: Connection, row: OutboxRow) -> None:
+        if self._is_set_aside(connection, row):
+            return
+        historical = to_timestamp_ms(self._clock.now()) - row.stored_ms > HISTORICAL_AFTER_S * 1000
+        packet_id = connection.send(row.topic, row.payload, historical)
+        crash_point("publish.sent")
+        self.window.send(packet_id, row, self._clock.monotonic())
+
+    def _is_set_aside(self, connection: Connection, row: OutboxRow) -> bool:
+        """Set a message aside that this broker does not take, and say whether it is one."""
+        size = packet_bytes(self._options.root, row.topic, row.payload)
+        if row.seq != self._set_aside_seq and not self._lesson.is_too_long(size, connection.limits):
+            return False
+        self.window.skip(row)
+        why = f"the broker takes no packet of {size} bytes"
+        if row.seq == self._set_aside_seq:
+            why = f"the broker closes the connection over this message of {size} bytes"
+        self._report.too_long(row.topic, size)
+        self._metrics.outbox_lost.labels(SINK, "rejected").inc()
+        if row.topic != "coverage":
+            self._on_lost(row.seq, why)
+        return True
+
+    def learn(self, code: int) -> None:
+        """Learn from a connection that the broker closed."""
+        self._store_progress()
+        rows = self.window.under_way()
+        sizes = [(row.seq, packet_bytes(self._options.root, row.topic, row.payload)) for row in rows]
+        if self._lesson.dropped(code, sizes, self.window.accepted):
+            self._set_aside_seq = rows[0].seq
+
+    def require_answer(self, now: float) -> None:
+        """Leave a broker that takes messages and acknowledges none: a new connection is the one thing to try.
+
+        Raises:
+            BrokerError: It is so.
+        """
+        since = self.window.unanswered_since()
+        if since is not None and now - since > MUTE_AFTER_S:
+            raise BrokerError(self._report.mute(since, now, self.window.in_flight))
+
+    def take_puback(self, state: RetainedState, packet_id: int, code: Any) -> None:
+        """Take the broker's answer to a packet."""
+        now = self._clock.monotonic()
+        self._report.answered(first_accepted=self.window.hear(code.value, now))
+        if state.ack(packet_id) or (answer := self.window.ack(packet_id, code.value, now)) is None:
+            return
+        if code.value >= FAILURE:
+            self._metrics.mqtt_rejected.labels("publish").inc()
+        row = answer.row
+        if answer.fate is Fate.REFUSED:
+            _log.warning("message_refused", seq=row.seq, topic=row.topic, reason=str(code), tries=answer.tries)
+        elif answer.fate is Fate.HELD:
+            self._report.held(code)
+        elif answer.fate is Fate.SET_ASIDE:
+            self._set_aside(answer, code)
+        elif answer.fate is Fate.ARRIVED:
+            self._report.arrived(row.topic)
+            self._lesson.arrived(row.seq, packet_bytes(self._options.root, row.topic, row.payload))
+        if answer.fate in (Fate.ARRIVED, Fate.SET_ASIDE):
+            wall_ms = to_timestamp_ms(self._clock.now())
+            self._metrics.last_puback.set(wall_ms / 1000)
+            self._metrics.delivery_seconds.observe(max(0, wall_ms - row.stored_ms) / 1000)
+
+    def _set_aside(self, answer: Answer, code: Any) -> None:
+        seq, topic = answer.row.seq, answer.row.topic
+        self._report.denied(topic, code)
+        self._metrics.outbox_lost.labels(SINK, "rejected").inc()
+        if topic != "coverage":  # a refused report of a loss is not reported again, without end
+            self._on_lost(seq, f"refused by the broker: {code}")
+
+    def advance(self, state: RetainedState, last: bool = False) -> None:
+        """Store how far everything has arrived without a hole, and leave the mark."""
+        self._store_progress()
+        state.leave_mark(self.stored_seq, last)
+
+    def _store_progress(self) -> None:
+        self.window.advance()
+        reached = self.window.acknowledged
+        if reached > self.stored_seq:
+            self.stored_seq = reached
+            if reached > self._outbox.cursor(SINK):
+                crash_point("cursor.before")
+                try:
+                    self._outbox.acknowledge(SINK, reached)
+                except StoreBusyError as exc:  # the disk is full: sent again after a restart, at worst
+                    _log.warning("cursor_not_stored", seq=reached, reason=str(exc))
