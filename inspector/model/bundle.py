@@ -27,6 +27,7 @@ from inspector.model.card import Card, UnknownRule
 
 SHIPPED = Path(__file__).parent.parent / "bundles"
 DEFAULT_BUNDLE = "neu-fast"
+MAX_CARD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,14 +92,19 @@ def read_card(root: Path) -> tuple[Card, str]:
     """
     path = root / "card.json"
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MAX_CARD_BYTES + 1)
     except OSError as exc:
         shipped = ", ".join(sorted(card.parent.name for card in SHIPPED.glob("*/card.json")))
         raise BundleError(
             f"model.path: no bundle ({shipped}, or a folder), cannot read {path}: {exc.strerror}"
         ) from exc
+    if len(raw) > MAX_CARD_BYTES:
+        raise BundleError(f"{path}: more than {MAX_CARD_BYTES} bytes")
     try:
         card = Card.model_validate(json.loads(raw))
+    except RecursionError as exc:
+        raise BundleError(f"{path}: not JSON: nested too deep") from exc
     except (ValueError, ValidationError) as exc:
         if isinstance(exc, ValidationError):
             first = exc.errors(include_url=False)[0]
@@ -116,7 +122,7 @@ def load_bundle(root: Path) -> Bundle:
     """
     card, fingerprint = read_card(root)
     for name, expected in sorted(card.files.items()):
-        if Path(name).name != name:
+        if Path(name).name != name or "\0" in name:
             raise BundleError(f"{root / 'card.json'}: files: a name, not a path, is wanted: {name!r}")
         path = root / name
         try:
@@ -161,7 +167,10 @@ def _arrays(path: Path, kinds: Mapping[str, type[np.generic]]) -> dict[str, npt.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in kinds}
     # What NumPy raises for an empty file, a file that is no archive, a single array, and a damaged member.
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as exc:
+    except (
+        OSError, ValueError, LookupError, TypeError, EOFError, ArithmeticError, MemoryError, RuntimeError,
+        zipfile.BadZipFile, zlib.error,
+    ) as exc:  # fmt: skip
         raise BundleError(f"{path}: needs the arrays {', '.join(kinds)}: {exc}") from exc
     for name, kind in kinds.items():
         if not np.issubdtype(arrays[name].dtype, kind):

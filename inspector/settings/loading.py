@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSourc
 from pydantic_settings.exceptions import SettingsError
 
 from inspector.errors import ConfigError
+from inspector.settings.bounds import MAX_DEPTH, MAX_FILE_BYTES, find_fault
 from inspector.settings.places import find_credential
 from inspector.settings.sections import Settings
 from inspector.settings.source import SOURCE_KINDS
@@ -119,11 +120,17 @@ class Layer(InitSettingsSource):
         values: By section, then key; an array of tables is a list.
         origin: What to call the place.
 
+    Raises:
+        ConfigError: A value is beyond the bounds that hold for all.
+
     Attributes:
         given: Names of the values that came from here, once it was read.
     """
 
     def __init__(self, settings_class: type[BaseSettings], values: dict[str, Any], origin: str) -> None:
+        for name, value in _named_values(values):
+            if fault := find_fault(value):
+                raise ConfigError(f"{origin}: {name}: {fault}")
         super().__init__(settings_class, values)
         self.origin = origin
         self.given: tuple[str, ...] = ()
@@ -183,7 +190,7 @@ def _environment(settings_class: type[Settings], environ: Mapping[str, str]) -> 
         source.env_vars = {name.lower(): environ[name]}
         try:
             values = source()
-        except SettingsError as exc:
+        except (SettingsError, RecursionError) as exc:
             raise no_json from exc
         yield Layer(settings_class, values, f"env {name}")
 
@@ -201,6 +208,19 @@ class _TomlFile(TomlConfigSettingsSource):
     def _read_files(self, files: Any, deep_merge: bool = False) -> dict[str, Any]:
         return self._read_file(files)
 
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        with file_path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+        if len(raw) > MAX_FILE_BYTES:
+            raise ValueError(f"more than {MAX_FILE_BYTES} bytes")
+        try:
+            values = tomllib.loads(raw.decode())
+        except RecursionError as exc:
+            raise ValueError(f"tables and arrays are nested more than {MAX_DEPTH} deep") from exc
+        if fault := find_fault(list(values)):
+            raise ValueError(fault)
+        return values
+
 
 def _file(settings_class: type[Settings], path: Path | None) -> Iterator[Layer]:
     if path is None:
@@ -209,7 +229,7 @@ def _file(settings_class: type[Settings], path: Path | None) -> Iterator[Layer]:
         values = _TomlFile(settings_class, path)()
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except ValueError as exc:  # TOML's own error, bytes that are no UTF-8, digits or depth without end
         raise ConfigError(f"{path}: not TOML: {exc}") from exc
     for section, field in settings_class.model_fields.items():
         if section in values:

@@ -31,9 +31,11 @@ def check_reload(
         return loaded, open_bundle(loaded.settings)
     except InspectorError as exc:
         _log.error("reload_refused", reason=str(exc), still="the previous configuration")
-        station.metrics.reload_ok.set(0)
-        notifier.ready("reload refused, still running as before")
-        return None
+    except Exception:  # noqa: BLE001 - a mistake that nothing foresaw must not end a station that inspects
+        _log.exception("reload_refused", reason="a fault in inspector", still="the previous configuration")
+    station.metrics.reload_ok.set(0)
+    notifier.ready("reload refused, still running as before")
+    return None
 
 
 def _require_peers(settings: Settings, running: Settings) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from inspector.clock import SystemClock
-from inspector.errors import EXIT_FAILURE, EXIT_OK, RefusedError, WorkerError
+from inspector.errors import EXIT_FAILURE, EXIT_OK, WorkerError
 from inspector.settings.loading import Loaded, load_settings
 from inspector.station.reload import check_reload
 from inspector.station.signals import PendingSignals
@@ -51,7 +51,7 @@ def run_daemon(config: Path) -> int:
         _log_warnings(loaded)
         try:
             station = Station(loaded.settings, model, clock, notifier)
-        except RefusedError as exc:
+        except Exception as exc:  # noqa: BLE001 - of whatever kind: the previous one has just run
             _log.error("reload_refused", reason=str(exc), still="the previous configuration")
             model.pool.close()
             loaded = previous

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.clock import Clock
+from inspector.errors import BundleError, InspectorError
 from inspector.http.options import HttpOptions, read_token
 from inspector.ids import Ids
 from inspector.inspection.one_frame import InspectRules
@@ -138,7 +139,13 @@ def open_bundle(settings: Settings) -> OpenModel:
         BundleError: It does not hold what its card says.
         ConfigError: The configuration does not fit it.
     """
-    bundle = load_bundle(find_bundle(settings.model.path))
-    rules = inspect_rules(settings.tiling, settings.decision, bundle)
-    pool, golden = open_model(bundle, worker_count(settings.model.workers), settings.model.runtime)
+    root = find_bundle(settings.model.path)
+    try:
+        bundle = load_bundle(root)
+        rules = inspect_rules(settings.tiling, settings.decision, bundle)
+        pool, golden = open_model(bundle, worker_count(settings.model.workers), settings.model.runtime)
+    except InspectorError:
+        raise
+    except Exception as exc:  # whatever a foreign bundle sets off in the libraries: it is refused, nothing else ends
+        raise BundleError(f"{root}: cannot be used: {exc!r}") from exc
     return OpenModel(bundle, pool, golden, rules, load_runtime(settings.model.runtime)[0])

@@ -102,6 +102,19 @@ def test_a_rule_of_two_spaces_is_taken(tmp_path: Path) -> None:
         pytest.param(lambda root: (root / "card.json").unlink(), r"cannot read .*card\.json", id="no card"),
         pytest.param(lambda root: (root / "card.json").write_bytes(b"\xff\0"), r"card\.json: not JSON", id="no text"),
         pytest.param(lambda root: (root / "card.json").write_text("[]"), r"card\.json: card: ", id="no object"),
+        pytest.param(
+            lambda root: (root / "card.json").write_text("[" * 200_000), r"card\.json: not JSON: nested", id="deep card"
+        ),
+        pytest.param(
+            lambda root: (root / "card.json").write_text('{"x": ' + "9" * 5000),
+            r"card\.json: not JSON: .*digits",
+            id="digits without end",
+        ),
+        pytest.param(
+            lambda root: (root / "card.json").write_text(" " * ((1 << 20) + 1)),
+            r"card\.json: more than",
+            id="large card",
+        ),
         pytest.param(lambda root: (root / "card.json").write_text("{"), r"card\.json: not JSON", id="half a card"),
         pytest.param(lambda root: edit_card(root, schema="other/1"), r"card\.json: schema: ", id="another schema"),
         pytest.param(lambda root: edit_card(root, extra=1), r"card\.json: extra: ", id="unknown key"),

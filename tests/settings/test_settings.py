@@ -103,6 +103,18 @@ def test_the_smallest_file_runs(tmp_path: Path) -> None:
             "[http]\naddress = '::'\ntoken_file = '/t'", r"http: .*are needed off loopback: ::", id="token without tls"
         ),
         pytest.param("no toml", r"station\.toml: not TOML: ", id="no TOML"),
+        pytest.param("x = " + "[" * 5000 + "]" * 5000, r"not TOML: .*more than 16 deep", id="deep arrays"),
+        pytest.param("[tiling]\nroi_xy = " + "[" * 40 + "]" * 40, r"station\.toml: tiling\.roi_xy: .*more than 16 deep",
+                     id="less deep"),
+        pytest.param("[" + ".".join("a" * 5000) + "]", r"station\.toml: .*more than 16 deep", id="deep tables"),
+        pytest.param("[mqtt]\nport = " + "9" * 5000, r"station\.toml: not TOML: .*digits", id="5,000 digits"),
+        pytest.param("[mqtt]\nport = " + "9" * 50, r"mqtt\.port: a number is at most 9007199254740992", id="50 digits"),
+        pytest.param("[tiling]\nroi_xy = [[0, 1e99]]", r"tiling\.roi_xy: a number is at most", id="1e99 inside"),
+        pytest.param("[store]\npath = '/a\\u0000b'".replace("'", '"'), r"store\.path: .*NUL", id="NUL in a path"),
+        pytest.param('[mqtt]\nca_file = "/a\\u0000"', r"mqtt\.ca_file: .*NUL", id="NUL in a file"),
+        pytest.param('[model]\npath = "a\\u0000"', r"model\.path: .*NUL", id="NUL in a bundle"),
+        pytest.param(f"[store]\npath = '{'a' * 5000}'", r"store\.path: .*at most 4096 characters", id="long path"),
+        pytest.param("#" * (1 << 20), r"station\.toml: not TOML: more than 1048576 bytes", id="large"),
     ],
 )  # fmt: skip
 def test_mistakes_in_the_file(tmp_path: Path, text: str, told: str) -> None:
@@ -328,6 +340,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
             "INSPECTOR_DECISION__THRESHOLDS", "crack=1", "INSPECTOR_DECISION__THRESHOLDS: JSON is wanted", id="no JSON"
         ),
         pytest.param("INSPECTOR_DECISION__THRESHOLDS", "", "JSON is wanted for decision.thresholds: ''", id="empty"),
+        pytest.param("INSPECTOR_TILING__ROI_XY", "[" * 99999, "JSON is wanted for tiling.roi_xy", id="deep"),
         pytest.param("INSPECTOR_DECISION__THRESHOLDS__CRACK", "1", "unknown variable: .*__CRACK$", id="in a table"),
     ],
 )

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from inspector.settings.loading import load_settings
 from inspector.settings.sections import Settings
+from inspector.station import reload
 from inspector.station.reload import check_reload
 from inspector.station.signals import PendingSignals
 from inspector.telemetry.metrics import Metrics
@@ -111,11 +112,29 @@ def test_a_good_configuration_is_taken_with_its_bundle(bench: Bench, registry: C
         pytest.param("[", id="no TOML"),
         pytest.param("[decision]\nthresholds = {rust = 0.5}\n", id="a label that the bundle has not"),
         pytest.param("[tiling]\nroi_xy = [[0, 0], [1, 1]]\n", id="no region"),
+        pytest.param("[tiling]\nroi_xy = " + "[" * 5000 + "]" * 5000, id="deep arrays"),
+        pytest.param("[events]\nalarm_hits = " + "9" * 5000, id="digits without end"),
+        pytest.param('[jsonl]\npath = "/a\\u0000b"', id="NUL in a path"),
     ],
 )
 def test_a_bad_configuration_changes_nothing(bench: Bench, registry: CollectorRegistry, more: str) -> None:
     """The station goes on; metrics and systemd hear that the file was refused."""
     bench.write(more=more)
+
+    assert bench.reload() is None
+    assert bench.notifier.lines == ["RELOADING=1", "READY=1"]
+    assert registry.get_sample_value("inspector_config_last_reload_successful") == 0
+
+
+def test_what_nothing_foresaw_changes_nothing(
+    bench: Bench, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of our own in the check ends no station that inspects."""
+
+    def burst(*_: Any) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(reload, "open_bundle", burst)
 
     assert bench.reload() is None
     assert bench.notifier.lines == ["RELOADING=1", "READY=1"]
