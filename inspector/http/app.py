@@ -30,7 +30,7 @@ from inspector.http.page import SHOWN_DEFECTS, PageFacts, PageView, render_page
 from inspector.http.upload import MakeRow, UploadClassifier
 from inspector.pages.language import choose_code
 from inspector.store.evidence import EvidenceFolder
-from inspector.store.reader import StoreReader
+from inspector.store.read_only import StoreReader
 from inspector.telemetry.counts import Counts
 from inspector.telemetry.health import HealthBoard
 from inspector.telemetry.metrics import Metrics

@@ -24,7 +24,7 @@ from inspector.store.ledger import FileLedger
 from inspector.store.migration import RecordsMigration
 from inspector.store.notes import TRACK_STATE, StationNotes
 from inspector.store.outbox import StoredOutbox
-from inspector.store.reader import StoreReader
+from inspector.store.read_only import StoreReader
 from inspector.store.records import Records
 from inspector.store.reviews import Reviews
 from inspector.store.stored_commands import StoredCommands

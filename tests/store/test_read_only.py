@@ -1,4 +1,4 @@
-"""`inspector.store.reader`: what was stored can be read back, and reading waits for nobody."""
+"""`inspector.store.read_only`: what was stored can be read back, and reading waits for nobody."""
 
 from __future__ import annotations
 
