@@ -1,7 +1,8 @@
 """The owner of the tracker: takes results in order, makes messages, and commits them. After the commit, `done`.
 
 One transaction holds all results that are ready at that moment, up to `MAX_ENTRIES`: while the disk flushes one,
-the next gathers. What cannot be committed is retried until it can; nothing overtakes it, nothing is dropped.
+the next gathers. What a store refuses is tried again until it takes it; nothing overtakes it, nothing is dropped. If
+the results themselves are refused, they are tried one by one, and the one at fault becomes a gap that says why.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +18,7 @@ import structlog
 
 from inspector.clock import Clock, to_timestamp_ms
 from inspector.drafts import Draft
-from inspector.errors import StoreBusyError
+from inspector.errors import StoreBusyError, WorkerError
 from inspector.faults import crash_point
 from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import Inspection
@@ -27,9 +29,10 @@ from inspector.station.disk_watch import DiskWatch
 from inspector.station.dispatcher import Result
 from inspector.station.inbox import Inbox, Word
 from inspector.station.pictures_kept import PicturesKept
+from inspector.station.substitutes import put_away_as, reason_of, substitutes
 from inspector.station.tally import CommitTally
 from inspector.station.tracker import Tracker
-from inspector.store.entries import REFUSED_OUTCOMES, Candidate, DoneMark, Entry
+from inspector.store.entries import Candidate, DoneMark, Entry
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
@@ -43,6 +46,10 @@ RETRY_S = 1.0
 _log = structlog.get_logger("commit")
 
 
+_NO_FAULT_OF_THE_ITEM = (StoreBusyError, WorkerError, CancelledError)
+
+Place = Word | Result | Tick
+"""What takes its place in the order of commits."""
 Listener = Callable[[Sequence[Body]], None]
 
 
@@ -156,11 +163,11 @@ class Committer:
                 elif self._results.idle:
                     final = self._results.finished
                     words = self._inbox.take(math.inf)
-                    self._commit([*map(self._enter_word, words), self._tick(final)], [])
+                    self._commit([*words, Tick(self._clock.now(), final)])
                     if final:
                         return
                 else:
-                    self._commit([self._tick()], [])
+                    self._commit([Tick(self._clock.now())])
         except BaseException as exc:  # noqa: BLE001 - the thread's outermost function: the daemon reads it
             self.failure = exc
             _log.exception("committer_failed")
@@ -169,20 +176,22 @@ class Committer:
 
     def take(self, results: Sequence[Result]) -> None:
         """Commit these results in one transaction, each with what stands before it."""
-        self._commit([entry for result in results for entry in self._in_place(result)], results)
+        self._commit([place for result in results for place in self._in_place(result)])
 
-    def _in_place(self, result: Result) -> Iterator[Entry]:
+    def _in_place(self, result: Result) -> Iterator[Place]:
         """Yield what stands before the result, and the result."""
         item = result.item
         place_s = item.placed_mono_s if isinstance(item, Frame) else self._clock.monotonic()
-        yield from map(self._enter_word, self._inbox.take(place_s))
-        yield self._enter(result)
+        yield from self._inbox.take(place_s)
+        yield result
 
-    def _enter_word(self, word: Word) -> Entry:
-        drafts = self._tracker.take(word)
-        return Entry(drafts, self._keep(drafts), commands=(word,) if isinstance(word, Command) else ())
+    def _enter(self, place: Place) -> Entry:
+        if isinstance(place, Result):
+            return self._enter_result(place)
+        drafts = self._tracker.take(place)
+        return Entry(drafts, self._keep(drafts), commands=(place,) if isinstance(place, Command) else ())
 
-    def _enter(self, result: Result) -> Entry:
+    def _enter_result(self, result: Result) -> Entry:
         item, outcome = result.item, result.wait()
         with self._metrics.stage_seconds.labels("track").time():
             drafts = self._tracker.take(outcome)
@@ -191,10 +200,6 @@ class Committer:
             done = DoneMark(item.source_key, item.file_stamp, _word(outcome))
         candidates = self._candidates(outcome) if isinstance(outcome, Inspection) else ()
         return Entry(drafts, self._keep(drafts), done, candidates)
-
-    def _tick(self, final: bool = False) -> Entry:
-        drafts = self._tracker.take(Tick(self._clock.now(), final))
-        return Entry(drafts, self._keep(drafts))
 
     def _keep(self, drafts: Sequence[Draft]) -> dict[str, Evidence]:
         with self.disk.waiting_for("the folder of pictures"):
@@ -213,11 +218,48 @@ class Committer:
 
     # --- Commit, count, done --------------------------------------------------------------------------------------
 
-    def _commit(self, entries: Sequence[Entry], results: Sequence[Result]) -> None:
+    def _commit(self, places: Sequence[Place]) -> None:
+        """Commit all in one transaction, or else each in one of its own."""
+        if (fault := self._try(places)) is None:
+            return
+        for place in places:
+            if len(places) > 1:
+                fault = self._try([place])
+            if fault is not None:
+                self._give_up(place, fault)
+
+    def _try(self, places: Sequence[Place]) -> Exception | None:
+        """Commit all and tell the source, or nothing of it: then say what is wrong with one of them."""
+        before = self._tracker.state
+        try:
+            entries = [self._enter(place) for place in places]
+            results = [place for place in places if isinstance(place, Result)]
+            bodies = self._write(entries, bool(results))
+        except _NO_FAULT_OF_THE_ITEM:
+            raise
+        except Exception as exc:  # noqa: BLE001 - whatever is wrong with one item, the others are committed
+            self._tracker.rewind(before)
+            return exc
+        if bodies is not None:
+            self._tell(entries, bodies, results)
+        return None
+
+    def _give_up(self, place: Place, fault: Exception) -> None:
+        """Commit in place of a result that it could not be inspected; a word that cannot be committed has no effect."""
+        _log.error("item_not_committed", item=type(place).__name__, reason=reason_of(fault))
+        if not isinstance(place, Result):
+            return
+        named, bare = substitutes(place.item, fault, self._clock.now())
+        if self._try([Result(named, named)]) is not None:
+            self._try([Result(bare, bare)])
+            self._source.done(named)
+
+    def _write(self, entries: Sequence[Entry], any_results: bool) -> list[Body] | None:
+        """Commit as soon as the store takes it; None if there is nothing to commit."""
         writes = any(entry.drafts or entry.done or entry.candidates or entry.commands for entry in entries)
         state = self._tracker.to_store(writes)
-        if not writes and not results and state is None:
-            return
+        if not writes and not any_results and state is None:
+            return None
         while True:
             try:
                 crash_point("commit.before")
@@ -236,6 +278,9 @@ class Committer:
             self.store_reason = None
         if state is not None:
             self._tracker.note_stored()
+        return bodies
+
+    def _tell(self, entries: Sequence[Entry], bodies: Sequence[Body], results: Sequence[Result]) -> None:
         crash_point("commit.after")
         firsts = {draft.body.id for entry in entries for draft in entry.drafts if draft.picture is not None}
         self.tally.count(bodies, firsts, results)
@@ -243,18 +288,8 @@ class Committer:
         for result in results:
             crash_point("done.before")
             with self.disk.waiting_for("the folder of the source"):
-                self._source.done(_to_put_away(result))
+                self._source.done(put_away_as(result))
             crash_point("done.after")
-
-
-def _to_put_away(result: Result) -> Frame | Gap:
-    """Return the item for the source's `done`: a gap is a refused file, and so is a picture of unsupported size."""
-    item = result.item
-    outcome = result.wait()
-    if isinstance(item, Frame) and isinstance(outcome, Inspection) and outcome.cause in REFUSED_OUTCOMES:
-        return Gap(outcome.cause, item.captured_at, item.captured_at, item.epoch, 1, item.frame_id, item.identity,
-                   item.source_key, item.file_stamp, outcome.detail)  # fmt: skip
-    return item
 
 
 def _word(outcome: Inspection | Gap) -> str:

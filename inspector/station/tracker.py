@@ -36,6 +36,15 @@ class Tracker:
         self._state = self._stored = restore_state(store, inbox)
         self._stored_mono_s = clock.monotonic()
 
+    @property
+    def state(self) -> TrackState:
+        """What the items so far have led to."""
+        return self._state
+
+    def rewind(self, state: TrackState) -> None:
+        """Forget what came since `state` was read: it could not be committed."""
+        self._state = state
+
     def take(self, item: Item) -> list[Draft]:
         """Return the messages that an item causes, in the order in which they are published."""
         self._state, drafts = track(self._state, item, self._rules)

@@ -64,6 +64,7 @@ class Database:
         Raises:
             StoreBusyError: The disk is full or broken; nothing is written.
             WorkerError: The file is damaged.
+            ValueError: A value cannot be stored.
         """
         with self.guard, _translated():
             self.connection.execute("BEGIN IMMEDIATE")
@@ -116,6 +117,8 @@ def _translated() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as exc:
         raise StoreBusyError(str(exc)) from exc
+    except (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError) as exc:
+        raise ValueError(f"the store cannot hold this: {exc}") from exc
     except sqlite3.Error as exc:
         raise WorkerError(f"the store fails: {exc}") from exc
 

@@ -29,7 +29,7 @@ from inspector.box import Box
 from inspector.clock import to_timestamp_ms
 from inspector.drafts import Picture
 from inspector.errors import StoreBusyError, WorkerError
-from inspector.frame import Cause, Frame, Gap
+from inspector.frame import Cause, FileStamp, Frame, Gap
 from inspector.inspection.decision import Verdict
 from inspector.inspection.one_frame import Inspection
 from inspector.items import CoilChange, Lost
@@ -388,6 +388,67 @@ def test_a_dead_worker_ends_the_committer(bench: Bench) -> None:
     assert committer.join(30)
     assert isinstance(committer.failure, WorkerError)
     assert bench.source.finished == []
+
+
+# --- An item at fault ---------------------------------------------------------------------------------------------
+
+
+def bad_number() -> Inspection:
+    """A file whose size no column holds."""
+    whole = still(1)
+    return replace(whole, frame=replace(whole.frame, file_stamp=FileStamp(1 << 70, 1)))
+
+
+def bad_name() -> Inspection:
+    """A file whose name is no text."""
+    whole = still(1, "crack")
+    return replace(whole, frame=replace(whole.frame, source_key="\udcff.jpg"))
+
+
+@pytest.mark.parametrize("bad", [bad_number, bad_name])
+@pytest.mark.parametrize("together", [True, False])
+def test_an_item_at_fault_costs_itself_alone(bench: Bench, bad: Callable[[], Inspection], together: bool) -> None:
+    """Its neighbours are committed in order, it becomes a gap with its reason, and the source hears of all."""
+    items = [still(0, "crack"), bad(), still(2, "crack")]
+    bench.run(items) if together else bench.run(*([item] for item in items))
+
+    frames = [body for body in bench.bodies if isinstance(body, FrameMessage)]
+    assert [body.frame.source_key for body in frames if body.reason is None] == ["0.jpg", "2.jpg"]
+    assert [bench.count("frames_total", outcome=outcome) for outcome in ("inspected", "unreadable")] == [2, 1]
+    assert len([body for body in bench.bodies if isinstance(body, DefectMessage)]) == 2
+    (reason,) = (
+        body.detail for body in bench.bodies if isinstance(body, FrameMessage | CoverageMessage) and body.detail
+    )
+    assert "could not be inspected or stored" in reason
+    assert [type(item) for item in bench.source.finished if item.source_key] == [Frame, Gap, Frame]
+    assert [body.seq for body in bench.bodies] == list(range(1, len(bench.bodies) + 1))
+
+
+def test_an_inspection_that_fails_over_its_frame_is_a_gap(bench: Bench) -> None:
+    """An error that is no worker's death is the frame's: the next one is inspected."""
+    future: Future[Inspection] = Future()
+    future.set_exception(ValueError("a picture of an unheard-of kind"))
+    committer = bench.build()
+    results = deque([[Result(still(0).frame, future), result_of(still(1))]])
+    bench.results.take = lambda limit, timeout_s: results.popleft() if results else []  # type: ignore[method-assign]
+    committer.start()
+
+    assert committer.join(30)
+    assert committer.failure is None
+    assert [bench.count("frames_total", outcome=outcome) for outcome in ("inspected", "unreadable")] == [1, 1]
+
+
+def test_a_command_at_fault_has_no_effect(bench: Bench) -> None:
+    """A coil whose name cannot be stored changes nothing; the picture behind it is committed."""
+
+    def name() -> Sequence[Inspection]:
+        bench.inbox.put(CoilChange(NOON, "\udcff"))
+        return [still(0)]
+
+    bench.run(name, [still(1)])
+
+    frames = [body for body in bench.bodies if isinstance(body, FrameMessage)]
+    assert [(body.frame.source_key, body.coil_id) for body in frames] == [("0.jpg", None), ("1.jpg", None)]
 
 
 # --- What is counted ----------------------------------------------------------------------------------------------
