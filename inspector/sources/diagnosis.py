@@ -7,7 +7,7 @@ from email import message_from_string
 from email.message import Message
 from urllib.parse import SplitResult
 
-from inspector.sources.login import answer_challenge
+from inspector.sources.login import UnknownLoginError, answer_challenge
 
 PROBE_TIMEOUT_S = 1.0
 
@@ -29,6 +29,8 @@ def find_out_why(url: SplitResult, user: tuple[str, str] | None) -> str:
             if _status(answer) == "401" and user is not None:
                 login = answer_challenge("DESCRIBE", url.geturl(), headers, user)
                 answer, _ = _describe(connection, url, f"Authorization: {login}\r\n")
+    except UnknownLoginError as exc:
+        return str(exc)
     except TimeoutError:
         return "it does not answer"
     except (OSError, ValueError) as exc:  # ValueError: a name that no host can have

@@ -19,7 +19,7 @@ from inspector.frame import Pixels
 from inspector.pictures.decode import decode_picture
 from inspector.settings.source import CameraOptions
 from inspector.sources.capture import CaptureStream, open_url
-from inspector.sources.login import answer_challenge, read_login
+from inspector.sources.login import UnknownLoginError, answer_challenge, read_login
 from inspector.sources.urls import shown_url
 
 MAX_PART_HEADER_BYTES = 8192
@@ -40,6 +40,8 @@ def open_http(options: CameraOptions, url: SplitResult, clock: Clock) -> HttpStr
     try:
         connection, response = _request(options, url)
         begin = response.read1(1024) if response.status == http.HTTPStatus.OK else b""
+    except UnknownLoginError as exc:
+        raise SourceError(f"camera cannot be opened: {description}: {exc}") from exc
     except (OSError, ValueError, http.client.HTTPException) as exc:
         why = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
         raise SourceError(f"camera cannot be opened: {description}: {why}") from exc
