@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import socket
 import ssl
 from urllib.parse import SplitResult
@@ -23,6 +24,7 @@ from inspector.sources.login import UnknownLoginError, answer_challenge, read_lo
 from inspector.sources.urls import shown_url
 
 MAX_PART_HEADER_BYTES = 8192
+_JPEG = b"\xff\xd8\xff"
 
 
 def open_http(options: CameraOptions, url: SplitResult, clock: Clock) -> HttpStream | CaptureStream:
@@ -39,7 +41,9 @@ def open_http(options: CameraOptions, url: SplitResult, clock: Clock) -> HttpStr
     description = shown_url(url)
     try:
         connection, response = _request(options, url)
-        begin = response.read1(1024) if response.status == http.HTTPStatus.OK else b""
+        begin = b""
+        if response.status == http.HTTPStatus.OK:
+            begin = _read_first_line(response, clock, options.open_timeout_s)
     except UnknownLoginError as exc:
         raise SourceError(f"camera cannot be opened: {description}: {exc}") from exc
     except (OSError, ValueError, http.client.HTTPException) as exc:
@@ -174,7 +178,10 @@ class Parts:
     """
 
     def __init__(self, boundary: str) -> None:
-        self._delimiter = b"--" + boundary.strip().lstrip("-").encode("latin-1", "replace")
+        name = re.escape(boundary.strip().lstrip("-").encode("latin-1", "replace"))
+        self._between = re.compile(rb"--" + name + rb"(?:--|[ \t]{0,8}\r?\n)")
+        self._too_early = re.compile(rb"\n-*--" + name + rb"(?:--|[ \t]{0,8}\r?\n[!-9;-~]{1,80}:)")
+        self._longest = len(boundary) + 100  # bytes that may belong to a delimiter of which the end is still to come
         self._buffer = bytearray()
         self._searched = 0
 
@@ -188,24 +195,36 @@ class Parts:
         self._buffer += data
 
     def next_body(self) -> bytes | None:
-        """Return the next part's body, or None when more bytes are needed.
+        """Return the body of the next part that may be a picture, or None when more bytes are needed.
 
-        A body that is shorter than its announced length ends where the next part begins.
+        A body that is shorter than its announced length ends where the next part begins, with a delimiter on a line of
+        its own and a header. Nothing else inside an announced length is a delimiter: a picture may hold any bytes.
 
         Raises:
             SourceError: A part's header does not end.
         """
-        start = self._buffer.find(self._delimiter)
+        while (part := self._next_part()) is not None:
+            kind, body = part
+            if _may_be_picture(kind) or body.startswith(_JPEG):
+                return body
+        return None
+
+    def _next_part(self) -> tuple[str, bytes] | None:
+        start = self._find(self._between, 0)
         if start < 0:
-            del self._buffer[: -len(self._delimiter)]
+            del self._buffer[: -self._longest]
             return None
         del self._buffer[:start]
-        if (body := self._find_body()) is None:
+        if (header := self._read_header()) is None:
             if len(self._buffer) > MAX_PART_HEADER_BYTES:
                 raise SourceError(f"a part's header has more than {MAX_PART_HEADER_BYTES} bytes")
             return None
-        begin, length = body
-        following = self._buffer.find(self._delimiter, max(begin, self._searched - len(self._delimiter)))
+        begin, length, kind = header
+        following = self._find(
+            self._too_early if length else self._between, max(begin - 1, self._searched - self._longest)
+        )
+        if length:
+            following += following >= 0  # behind the line feed
         self._searched = len(self._buffer)
         if length and not 0 <= following < begin + length:
             if len(self._buffer) < begin + length:
@@ -222,10 +241,14 @@ class Parts:
         content = bytes(self._buffer[begin : max(begin, end)])
         del self._buffer[:rest]
         self._searched = 0
-        return content
+        return kind, content
 
-    def _find_body(self) -> tuple[int, int] | None:
-        """Return where the body begins and how long it is announced to be (0: not announced)."""
+    def _find(self, pattern: re.Pattern[bytes], begin: int) -> int:
+        found = pattern.search(self._buffer, max(0, begin))
+        return -1 if found is None else found.start()
+
+    def _read_header(self) -> tuple[int, int, str] | None:
+        """Return where the body begins, how long it is announced to be (0: not announced), and its type ("": none)."""
         ends = [
             (at, len(gap))
             for gap in (b"\r\n\r\n", b"\n\n")
@@ -234,8 +257,30 @@ class Parts:
         if not ends:
             return None
         at, gap = min(ends)
+        length, kind = 0, ""
         for line in bytes(self._buffer[:at]).splitlines():
             name, _, value = line.partition(b":")
-            if name.strip().lower() == b"content-length" and value.strip().isdigit() and len(value) < 20:
-                return at + gap, int(value)
-        return at + gap, 0
+            match name.strip().lower():
+                case b"content-length" if value.strip().isdigit() and len(value) < 20:
+                    length = int(value)
+                case b"content-type":
+                    kind = value.partition(b";")[0].strip().lower().decode("latin-1")
+        return at + gap, length, kind
+
+
+def _may_be_picture(kind: str) -> bool:
+    """Say whether a part of this type is to be decoded; sound, text and data beside the pictures are not."""
+    return "/" not in kind or kind.startswith(("image/", "video/")) or kind == "application/octet-stream"
+
+
+def _read_first_line(response: http.client.HTTPResponse, clock: Clock, wait_s: float) -> bytes:
+    """Return the beginning of the body, as far as it takes to see whether it begins with a delimiter."""
+    begin, until_s = b"", clock.monotonic() + wait_s
+    while len(begin) < MAX_PART_HEADER_BYTES and clock.monotonic() < until_s:
+        text = begin.lstrip()
+        if (text and not text.startswith(b"--"[: len(text)])) or b"\n" in text:
+            break
+        if not (more := response.read1(1024)):
+            break
+        begin += more
+    return begin

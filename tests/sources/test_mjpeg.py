@@ -41,6 +41,13 @@ def read_to_the_end(source: FrameSource) -> list[Frame | Gap]:
     return items
 
 
+OTHERS = [
+    part(b"RIFF....WAVE").replace(b"image/jpeg", b"audio/basic"),
+    part(b"temperature 40", with_length=False).replace(b"image/jpeg", b'Text/Plain; charset="utf-8"'),
+    part(b"{}").replace(b"image/jpeg", b"application/json"),
+]
+"""Parts that are no pictures."""
+
 STREAMS: dict[str, list[bytes]] = {
     "with lengths": [head(), *(part(jpeg(n)) for n in range(4)), b"--frame--\r\n"],
     "without lengths": [head(), *(part(jpeg(n), with_length=False) for n in range(4)), b"--frame--\r\n"],
@@ -62,6 +69,19 @@ STREAMS: dict[str, list[bytes]] = {
         *(part(jpeg(n)).replace(b"Content-Length: ", b"Content-Length: " + b"9" * 5000) for n in range(4)),
         b"--frame--\r\n",
     ],
+    "line ends first": [
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n",
+        *(b"\r\n", b"\n", b"\r\n-", b"-fra", b"me\r\n"),
+        *(part(jpeg(n)).removeprefix(b"--frame\r\n" if n == 0 else b"") for n in range(4)),
+    ],
+    "sound, text and data between": [
+        head(),
+        *(b"".join(OTHERS) + part(jpeg(n), with_length=n < 2) for n in range(4)),
+        b"--frame--\r\n",
+    ],
+    "text that is a picture": [head(), *(part(jpeg(n)).replace(b"image/jpeg", b"text/plain") for n in range(4))],
+    "no type": [head(), *(part(jpeg(n)).replace(b"Content-Type: image/jpeg\r\n", b"") for n in range(4))],
+    "a type that is none": [head(), *(part(jpeg(n)).replace(b"image/jpeg", b"jpg") for n in range(4))],
     "byte by byte": [head(), *(bytes([byte]) for n in range(4) for byte in part(jpeg(n)))],
 }
 
@@ -264,6 +284,23 @@ def test_parts_do_not_depend_on_how_the_bytes_arrive(
     for cut in [*cuts, len(data)]:
         parts.feed(data[at : at + cut])
         at += cut
+        while (body := parts.next_body()) is not None:
+            found.append(body)
+
+    assert found == bodies
+
+
+@pytest.mark.parametrize("boundary", ["b", "--", "frame"])
+@given(bodies=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=4), cut=st.integers(1, 30))
+def test_a_part_of_known_length_may_hold_any_bytes(boundary: str, bodies: list[bytes], cut: int) -> None:
+    """Its bytes are no delimiter, not even the delimiter's: a one-letter boundary tears no picture."""
+    line = f"--{boundary.strip('-')}"
+    bodies = [body + line.encode() + b"--" + b" \r\n" + line.encode() + b"\r\n\xff" for body in bodies]
+    bodies = [body.replace(b"\n" + line.encode() + b"--", b"") for body in bodies]
+    data = b"".join(part(body, line) for body in bodies)
+    parts, found = Parts(boundary), []
+    for at in range(0, len(data), cut):
+        parts.feed(data[at : at + cut])
         while (body := parts.next_body()) is not None:
             found.append(body)
 
