@@ -29,7 +29,7 @@ class Cause(StrEnum):
     UNDEREXPOSED = "underexposed"
     FROZEN = "frozen"  # a live camera repeats one picture
     SOURCE_DOWN = "source_down"
-    DEADLY = "deadly"  # the process died twice over this file
+    DEADLY = "deadly"  # this file kills the process that decodes it
     PAUSED = "paused"
     PROCESS_DOWN = "process_down"
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from inspector.errors import PictureError, SourceError
 from inspector.faults import crash_point
-from inspector.frame import Cause, FileStamp, Frame, Gap
+from inspector.frame import Cause, FileStamp, Frame, Gap, Pixels
+from inspector.pictures.child import CHILD_MEMORY_BYTES, decode_in_child
 from inspector.pictures.decode import decode_picture
 from inspector.pictures.files import read_picture_file
 from inspector.settings.source import FolderOptions
@@ -121,10 +122,6 @@ class FolderSource:
             touched = file.closed and stamp.size_bytes == file.stamp.size_bytes
             self._finder.put_back(file, stamp, closed=touched)
             return None
-        deaths = self._work.deaths_of(key)
-        if deaths >= 2:
-            why = PictureError(f"{key}: the process died {deaths} times while it worked on this file", Cause.DEADLY)
-            return self._refuse(file, why, None)
         try:
             data = read_picture_file(path, self._options.max_file_bytes, name=key)
         except PictureError as exc:
@@ -138,9 +135,7 @@ class FolderSource:
         crash_point("file.started")
         digest = hashlib.sha256(data).hexdigest()
         try:
-            pixels = decode_picture(
-                data, name=key, max_px=self._options.max_frame_px, full_scale=self._options.full_scale
-            )
+            pixels = self._decode(data, key)
         except PictureError as exc:
             if file.closed and exc.reason == Cause.UNREADABLE:
                 self._finder.put_back(file, stamp)  # some writers close a file more than once
@@ -160,6 +155,17 @@ class FolderSource:
             found_mono_s=file.found_s,
             independent=self._options.independent is not False,
         )
+
+    def _decode(self, data: bytes, key: str) -> Pixels:
+        max_px, full_scale = self._options.max_frame_px, self._options.full_scale
+        if not self._work.is_suspect(key):
+            return decode_picture(data, name=key, max_px=max_px, full_scale=full_scale)
+        try:  # it may be what the process died over, or have met its death by chance
+            return decode_in_child(
+                data, name=key, max_px=max_px, full_scale=full_scale, memory_bytes=CHILD_MEMORY_BYTES + 16 * max_px
+            )
+        except OSError as exc:
+            raise SourceError(f"a process to decode {key} cannot be started: {exc.strerror}") from exc
 
     def _is_given_up(self, file: FoundFile, exc: OSError) -> bool:
         if exc.errno in _OUT_OF_RESOURCES:

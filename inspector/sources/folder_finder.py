@@ -169,9 +169,7 @@ class Finder:
         heapq.heappush(self._settling, (file.ready_s, file.key))
 
     def _may_begin_next(self) -> bool:
-        if not self._ready or not self._scanned_once:
-            return False
-        return self._work.may_begin(suspect=self._ready[0][0] == _SUSPECT)
+        return bool(self._ready) and self._scanned_once
 
     def _push_ready(self, file: FoundFile) -> None:
         rank = _SUSPECT if self._work.is_suspect(file.key) else _OTHER

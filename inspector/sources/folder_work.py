@@ -1,4 +1,4 @@
-"""Which files are being worked on or finished, and which must be worked on alone because the process died over them."""
+"""Which files are being worked on or finished, and which were being worked on when the process died."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from inspector.sources.folder_file import FoundFile
 class FilesInWork:
     """Files that were read and are not committed yet, in front of the ledger of those that are.
 
-    A file that was being worked on when the process died is a suspect: it is worked on alone, so that the culprit is
-    known if the process dies again. Files begin on the reader's thread and end on any.
+    A file that was being worked on when the process died is a suspect: it is decoded in a process of its own, so that
+    it cannot kill this one. Files begin on the reader's thread and end on any.
 
     Args:
         ledger: What is finished already, and what the process died over.
@@ -24,20 +24,15 @@ class FilesInWork:
         self._ledger = ledger
         self._changed = changed
         self._files: dict[tuple[str, FileStamp], FoundFile] = {}
-        self._deaths: dict[str, int] = {}
-        self._alone: tuple[str, FileStamp] | None = None
+        self._suspects: set[str] = set()
 
     def load_suspects(self) -> None:
         """Ask the ledger which files were being worked on when the process died."""
-        self._deaths = self._ledger.suspects()
+        self._suspects = set(self._ledger.suspects())
 
     def is_suspect(self, key: str) -> bool:
         """Say whether the process died while it worked on this file."""
-        return key in self._deaths
-
-    def deaths_of(self, key: str) -> int:
-        """Return how often the process died while it worked on this file."""
-        return self._deaths.get(key, 0)
+        return key in self._suspects
 
     def was_refused(self, key: str) -> bool:
         """Say whether the finished file of this name could not be inspected."""
@@ -53,11 +48,6 @@ class FilesInWork:
         with self._changed:
             return (key, stamp) in self._files
 
-    def may_begin(self, *, suspect: bool) -> bool:
-        """Say whether a file may begin now; a suspect may only while no other file is being worked on."""
-        with self._changed:
-            return self._alone not in self._files and not (suspect and self._files)
-
     def note_start(self, key: str) -> None:
         """Note durably that work on a file begins, before anything could kill the process over it."""
         self._ledger.starting(key)
@@ -66,7 +56,6 @@ class FilesInWork:
         """Register a file as being worked on, until `end`."""
         with self._changed:
             self._files[file.key, file.stamp] = file
-            self._alone = (file.key, file.stamp) if self._deaths.get(file.key) == 1 else None
 
     def find(self, key: str, stamp: FileStamp) -> FoundFile | None:
         """Return the file of this name and stamp that is being worked on."""
@@ -77,5 +66,5 @@ class FilesInWork:
         """End the work on a file that was committed and put away; its name is no longer a suspect."""
         with self._changed:
             self._files.pop((key, stamp), None)
-            self._deaths.pop(key, None)
+            self._suspects.discard(key)
             self._changed.notify_all()

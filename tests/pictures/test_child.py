@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -52,3 +55,23 @@ def test_a_picture_that_wants_too_much_costs_the_child(monkeypatch: pytest.Monke
         decode_in_child(big, name="a", max_px=10**9)
 
     assert caught.value.reason == Cause.DEADLY
+
+
+@pytest.mark.parametrize(("kills", "good"), [(1, True), (2, True), (3, False)])
+def test_a_child_that_is_killed_from_outside_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, kills: int, good: bool
+) -> None:
+    """A picture is not given up because somebody killed its decoder; one that always is killed is set aside."""
+    data = cv2.imencode(".png", np.full((8, 8), 9, np.uint8))[1].tobytes()
+    run, calls = subprocess.run, []
+
+    def killed(*args: Any, **more: Any) -> Any:
+        calls.append(args)
+        return subprocess.CompletedProcess(args, -9, b"") if len(calls) <= kills else run(*args, **more)
+
+    monkeypatch.setattr(subprocess, "run", killed)
+    if good:
+        assert decode_in_child(data, name="a", max_px=100).tolist() == [[9] * 8] * 8
+    else:
+        with pytest.raises(PictureError, match="signal 9"):
+            decode_in_child(data, name="a", max_px=100)
