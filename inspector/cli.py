@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO, cast
 
 import structlog
 import typer
@@ -15,6 +15,7 @@ import typer
 import inspector
 from inspector.errors import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, InspectorError, SourceError
 from inspector.model.bundle import DEFAULT_BUNDLE
+from inspector.telemetry.log_stream import LogStream, open_stderr
 
 app = typer.Typer(
     help="Real-time surface inspection: frames in, defects out over MQTT, metrics for Prometheus.",
@@ -28,8 +29,9 @@ ModelOption = Annotated[str, typer.Option("--model", help="Bundle folder, or nam
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
-def set_up_logging(environ: dict[str, str] | None = None) -> None:
-    """Log one line per event to standard error: for people on a terminal, JSON elsewhere."""
+def set_up_logging(environ: dict[str, str] | None = None) -> LogStream:
+    """Log one line per event to standard error, which is returned: for people on a terminal, JSON elsewhere."""
+    stderr = open_stderr()
     journal = "JOURNAL_STREAM" in (environ or os.environ)
     pretty = sys.stderr.isatty() and not journal
     structlog.configure(
@@ -40,9 +42,10 @@ def set_up_logging(environ: dict[str, str] | None = None) -> None:
             structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(sort_keys=True),
             _with_priority if journal else _unchanged,
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, stderr)),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
+    return stderr
 
 
 def _with_priority(_: Any, method: str, line: Any) -> Any:
@@ -243,16 +246,16 @@ def demo(
 def main() -> None:
     """Run the command line; our own errors become one line and their exit code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    set_up_logging()
+    stderr = set_up_logging()
     try:
         app()
     except InspectorError as exc:
-        typer.echo(f"inspector: {exc}", err=True)
+        stderr.write(f"inspector: {exc}\n")  # after the log, and whether or not it can be written
         sys.exit(exc.exit_code)
     except OSError as exc:  # a file or folder that was named cannot be used
         if exc.filename is None:
             raise
-        typer.echo(f"inspector: {os.fsdecode(exc.filename)}: {exc.strerror}", err=True)
+        stderr.write(f"inspector: {os.fsdecode(exc.filename)}: {exc.strerror}\n")
         sys.exit(EXIT_FAILURE)
 
 
