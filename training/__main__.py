@@ -18,7 +18,7 @@ from inspector.errors import InspectorError
 from training.errors import say_missing
 
 try:
-    from training.data.dataset import Store
+    from training.data.dataset import DataSet
     from training.data.folds import shared_with_training
     from training.data.manifest import Manifest, check_files, count_pictures, read_manifest, write_manifest
     from training.data.prepare import build_manifest, label_contradictions, training_refusals
@@ -42,25 +42,25 @@ AuxiliaryData = Annotated[
 MANIFEST = Path("runs/data/manifest.json")
 
 
-def open_data(data: Path, manifest_path: Path) -> tuple[Store, Manifest]:
+def open_data(data: Path, manifest_path: Path) -> tuple[DataSet, Manifest]:
     """Return the files of a data set and its manifest, prepared now when it is not there.
 
     Raises:
         DataError: As `build_manifest`, or the manifest is that of other pictures.
     """
-    store = Store(data)
+    data_set = DataSet(data)
     if manifest_path.is_file():
         manifest = read_manifest(manifest_path)
-        check_files(manifest_path, manifest, store)
-        return store, manifest
-    return store, make_manifest(store, manifest_path)
+        check_files(manifest_path, manifest, data_set)
+        return data_set, manifest
+    return data_set, make_manifest(data_set, manifest_path)
 
 
-def make_manifest(store: Store, path: Path) -> Manifest:
+def make_manifest(data_set: DataSet, path: Path) -> Manifest:
     """Return the manifest of a data set, written to `path` if everything is in order; it replaces an existing one."""
     with Progress(console=console) as progress:
         task = progress.add_task("checking and grouping", total=None)
-        manifest = build_manifest(store, lambda done, total: progress.update(task, completed=done, total=total))
+        manifest = build_manifest(data_set, lambda done, total: progress.update(task, completed=done, total=total))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_manifest(path, manifest)
     if shared := shared_with_training(manifest):
@@ -84,15 +84,15 @@ def prepare(
     agrees_with: Annotated[Path | None, typer.Option(help="CSV of image, split, group to compare with.")] = None,
 ) -> None:
     """Check a data set, group overlapping views, and draw contact sheets."""
-    store = Store(data)
-    manifest = make_manifest(store, output / "manifest.json")
+    data_set = DataSet(data)
+    manifest = make_manifest(data_set, output / "manifest.json")
     table = Table("label", "counts", title=f"{len(manifest.pictures)} pictures, manifest {manifest.sha256[:12]}")
     for label, counts in count_pictures(manifest).items():
         table.add_row(label, ", ".join(f"{value} {name}" for name, value in counts.items()))
     console.print(table)
     for first, second in manifest.duplicates:
         console.print(f"byte-identical: {first} = {second}")
-    for path in write_sheets(output, store, manifest):
+    for path in write_sheets(output, data_set, manifest):
         console.print(f"look at {path}")
     if agrees_with is not None:
         from training.data.prepare import compare_groups
@@ -127,17 +127,17 @@ def train(
     from training.tiles.auxiliary import load_auxiliary
 
     folder = run or Path("runs") / recipe.name
-    store, manifest = open_data(data, manifest_path)
+    data_set, manifest = open_data(data, manifest_path)
     warn(label_contradictions(manifest))
     if init is not None:
         from training.own import fine_tune
 
-        console.print(fine_tune(recipe, init, store, manifest, folder))
+        console.print(fine_tune(recipe, init, data_set, manifest, folder))
         return
     from training.network.network import imagenet_weights
 
     auxiliary = load_auxiliary(recipe, auxiliary_root, manifest.labels)
-    course = course_of(recipe, store, manifest, auxiliary)
+    course = course_of(recipe, data_set, manifest, auxiliary)
     chosen = weights or imagenet_weights(recipe.width, Path("cache"))
     data_names = {"data": manifest.sha256, "pictures": manifest.pictures_sha256, **auxiliary.provenance}
     train_network(recipe, course, folder, chosen, data_names)
@@ -161,13 +161,13 @@ def quantize(
     from training.network.train import load_run, refuse_other_data
     from training.tiles.auxiliary import load_auxiliary
 
-    store, manifest = open_data(data, manifest_path)
+    data_set, manifest = open_data(data, manifest_path)
     recipe, _, network = load_run(run)
     if (recipe.colour, recipe.scaling) != ("grey", "centred"):
         raise RecipeError(f"quantize: a bundle takes grey pixels as they are, {recipe.name} {recipe.colour} ones")
     auxiliary = load_auxiliary(recipe, auxiliary_root, manifest.labels)
     refuse_other_data(run, {"data": manifest.sha256, **auxiliary.provenance})
-    course = course_of(recipe, store, manifest, auxiliary, read_before(run))
+    course = course_of(recipe, data_set, manifest, auxiliary, read_before(run))
     result = signoff.sign_off(network, course, recipe, run)
     signoff.save(run, result)
     parity = result.parity
@@ -223,10 +223,10 @@ def evaluate(
     from training.judge.gallery import Gallery
     from training.judge.report import write_report
 
-    store, manifest = open_data(data, manifest_path)
+    data_set, manifest = open_data(data, manifest_path)
     on = "DATA/neu-det" if manifest.pictures_sha256 == NEU_PICTURES else "FOLDER"
     if (Path(bundle_name) / "run.json").is_file():
-        row = evaluate_float(Path(bundle_name), manifest, store)
+        row = evaluate_float(Path(bundle_name), manifest, data_set)
         row["command"] = f"python -m training evaluate RUN_OF_{row['run']} --data {on}"
         if results is not None:
             write_json(results, row)
@@ -235,7 +235,7 @@ def evaluate(
     loaded = load_bundle(find_bundle(bundle_name))
     gallery = Gallery()
     found = measure(
-        loaded, manifest, store, foreign, gallery=gallery, quick=quick, say=lambda text: console.print(f"  {text}")
+        loaded, manifest, data_set, foreign, gallery=gallery, quick=quick, say=lambda text: console.print(f"  {text}")
     )
     shipped = SHIPPED / loaded.card.name
     named = loaded.card.name if loaded.root == shipped else f"FOLDER_OF_{loaded.card.name}"
@@ -268,9 +268,9 @@ def crossval(
     from training.judge.crossval import cross_validate
     from training.tiles.auxiliary import load_auxiliary
 
-    store, manifest = open_data(data, manifest_path)
+    data_set, manifest = open_data(data, manifest_path)
     row = cross_validate(
-        recipe, store, manifest, weights, folds=folds, seeds=seeds, output=output,
+        recipe, data_set, manifest, weights, folds=folds, seeds=seeds, output=output,
         auxiliary=load_auxiliary(recipe, auxiliary_root, manifest.labels), only=tuple(fold or ()),
     )  # fmt: skip
     console.print(row)

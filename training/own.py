@@ -24,7 +24,7 @@ from inspector.model.bundle import find_bundle, load_bundle
 from inspector.model.classifier import Classifier
 from inspector.model.interpreter import Int8Network, load_runtime
 from training.bundle.provenance import data_sets, learned_from
-from training.data.dataset import Store
+from training.data.dataset import DataSet
 from training.data.learned import LEARNED_BEFORE, known_groups, read_learned, write_learned
 from training.data.manifest import Manifest
 from training.data.prepare import check_labels
@@ -154,7 +154,7 @@ def carry_over(start: Start, recipe: Recipe, labels: Sequence[str]) -> Any:
     return network
 
 
-def fine_tune(recipe: Recipe, source: Path, store: Store, manifest: Manifest, run: Path) -> str:
+def fine_tune(recipe: Recipe, source: Path, data_set: DataSet, manifest: Manifest, run: Path) -> str:
     """Fine-tune, sign off, compare with the model in service on held-out pictures, and say which is better.
 
     Pictures that the one in service has not learned from are held out first, and only they decide.
@@ -169,7 +169,7 @@ def fine_tune(recipe: Recipe, source: Path, store: Store, manifest: Manifest, ru
         colour=start.recipe.colour, scaling=start.recipe.scaling,
         clean=CLEAN in labels_known or bool(recipe.tiles.clean_textures or recipe.tiles.generated_clean),
     )  # fmt: skip
-    course = course_of(own, store, manifest, learned=start.learned)
+    course = course_of(own, data_set, manifest, learned=start.learned)
     begun = {
         "data": manifest.sha256,
         "pictures": manifest.pictures_sha256,

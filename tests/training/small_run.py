@@ -15,7 +15,7 @@ from inspector.frame import Pixels
 from inspector.inspection.preprocess import to_input
 from training.bundle import provenance
 from training.bundle.bundle import bundle_run
-from training.data.dataset import Store
+from training.data.dataset import DataSet
 from training.data.manifest import Manifest
 from training.data.prepare import build_manifest
 from training.int8 import signoff
@@ -50,7 +50,7 @@ class Trained(NamedTuple):
 
     run: Path
     bundle: Path
-    store: Store
+    data_set: DataSet
     manifest: Manifest
     course: Course
 
@@ -77,13 +77,13 @@ def random_weights(folder: Path) -> Path:
 
 def train_small(data: Path, weights: Path, folder: Path) -> Trained:
     """The whole way from pictures to a bundle, as if these pictures were NEU's."""
-    store = Store(data)
-    manifest = build_manifest(store)
-    course = course_of(SMALL, store, manifest)
+    data_set = DataSet(data)
+    manifest = build_manifest(data_set)
+    course = course_of(SMALL, data_set, manifest)
     names = {"data": manifest.sha256, "pictures": manifest.pictures_sha256}
     network = training_run.train(SMALL, course, folder / "run", weights, names)
     signoff.save(folder / "run", signoff.sign_off(network, course, SMALL, folder / "run"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(provenance, "NEU_PICTURES", manifest.pictures_sha256)
         bundle_run(folder / "run", folder / "bundle", manifest, "9.9.9", None, gate=False)
-    return Trained(folder / "run", folder / "bundle", store, manifest, course)
+    return Trained(folder / "run", folder / "bundle", data_set, manifest, course)

@@ -19,7 +19,7 @@ from inspector.model.interpreter import Int8Network
 from training import own
 from training.__main__ import quantize
 from training.bundle.bundle import bundle_run
-from training.data.dataset import Store
+from training.data.dataset import DataSet
 from training.data.learned import LEARNED_BEFORE, picture_id, read_before, read_learned, write_learned
 from training.data.manifest import Manifest
 from training.data.prepare import build_manifest
@@ -50,11 +50,11 @@ def test_own_pictures_make_the_next_model(trained: Trained, tmp_path: Path) -> N
         for number in range(6):
             pixels = draw_tile(drawn, 500 + number, 200)
             cv2.imwrite(str(tmp_path / "own" / label / f"{label}_{number}.png"), pixels)
-    store = Store(tmp_path / "own")
+    data_set = DataSet(tmp_path / "own")
     tiles = {"generated_defects": 12, "clean_textures": 4, "cut": 4}  # of six labels, of which one is ours
     stages, rounding = [{"epochs": 2, "learning_rate": 0.001, "schedule": "constant"}], {"epochs": 1}
     recipe = SMALL.changed(name="own", tiles=tiles, stages=stages, rounding=rounding, batch=8)
-    told = fine_tune(recipe, trained.bundle, store, build_manifest(store), tmp_path / "run")
+    told = fine_tune(recipe, trained.bundle, data_set, build_manifest(data_set), tmp_path / "run")
     row = json.loads((tmp_path / "run" / "comparison.json").read_text())
     labels = json.loads((tmp_path / "run" / "run.json").read_text())["labels"]
 
@@ -67,9 +67,9 @@ def test_own_pictures_make_the_next_model(trained: Trained, tmp_path: Path) -> N
     assert "newly named: dent" in told
     assert "NO LONGER NAMED, for want of pictures of them: crazing, inclusion" in told
 
-    card = bundle_run(tmp_path / "run", tmp_path / "bundle", build_manifest(store), "1.0.0", None, gate=False)
+    card = bundle_run(tmp_path / "run", tmp_path / "bundle", build_manifest(data_set), "1.0.0", None, gate=False)
     learned = read_learned(tmp_path / "bundle")
-    assert len(learned) == len(read_learned(trained.bundle)) + len(build_manifest(store).pictures) - 3
+    assert len(learned) == len(read_learned(trained.bundle)) + len(build_manifest(data_set).pictures) - 3
     assert learned == read_learned(tmp_path / "run") > read_learned(trained.bundle) == read_learned(trained.run)
     assert "user's own pictures" in card.description
     assert "ask to be cited" in card.description
@@ -114,22 +114,22 @@ class SeenError(Exception):
 
 
 @pytest.fixture
-def grown(tmp_path: Path) -> tuple[Store, Manifest]:
+def grown(tmp_path: Path) -> tuple[DataSet, Manifest]:
     """Twelve drawn surfaces a label."""
     for label in ("scratches", "crazing"):
         (tmp_path / "own" / label).mkdir(parents=True)
         for number in range(12):
             tile = draw_tile(label, 700 + number, 200)
             cv2.imwrite(str(tmp_path / "own" / label / f"{label}_{number}.png"), tile)
-    store = Store(tmp_path / "own")
-    return store, build_manifest(store)
+    data_set = DataSet(tmp_path / "own")
+    return data_set, build_manifest(data_set)
 
 
 def test_the_next_round_holds_out_what_is_new(
-    grown: tuple[Store, Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    grown: tuple[DataSet, Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fine-tuning from a model that knows ten surfaces a label holds out the others, and quantize does the same."""
-    store, manifest = grown
+    data_set, manifest = grown
     start = open_start(Path("neu-fast"))
     learned = frozenset(picture_id(p) for p in manifest.pictures if int(p.name.split("_")[1]) < 10)
     monkeypatch.setattr(own, "open_start", lambda source: replace(start, learned=learned))
@@ -148,7 +148,7 @@ def test_the_next_round_holds_out_what_is_new(
     monkeypatch.setattr(own, "compare", compared)
     recipe = load_recipe("neu-fast-refine").changed(tiles={})
     held = {p.group for p in manifest.pictures if picture_id(p) not in learned}
-    assert own.fine_tune(recipe, Path("start"), store, manifest, tmp_path / "run") == "said"
+    assert own.fine_tune(recipe, Path("start"), data_set, manifest, tmp_path / "run") == "said"
     assert {
         g
         for g, o in zip(seen["course"].validation.groups, seen["course"].validation.origins, strict=True)
@@ -169,17 +169,17 @@ def test_the_next_round_holds_out_what_is_new(
 
 
 def test_a_folder_of_another_start_keeps_its_list(
-    grown: tuple[Store, Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    grown: tuple[DataSet, Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Refused before anything in it is written."""
-    store, manifest = grown
+    data_set, manifest = grown
     start = open_start(Path("neu-fast"))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text('{"recipe": {}}')
     write_learned(tmp_path / "run" / LEARNED_BEFORE, ["aa"])
     monkeypatch.setattr(own, "open_start", lambda source: start)
     with pytest.raises(RecipeError, match="run of another configuration"):
-        own.fine_tune(load_recipe("neu-fast-refine").changed(tiles={}), Path("s"), store, manifest, tmp_path / "run")
+        own.fine_tune(load_recipe("neu-fast-refine").changed(tiles={}), Path("s"), data_set, manifest, tmp_path / "run")
 
     assert read_before(tmp_path / "run") == {"aa"}
     assert not (tmp_path / "run" / "init.weights.h5").exists()

@@ -91,7 +91,7 @@ class Picture:
         return "/".join(part for part in parts if part.lower() not in SPLIT_FOLDERS)
 
 
-class Store:
+class DataSet:
     """The files of a data set: a folder, or a zip read in place. Hidden files and the junk of a share are left out.
 
     Raises:
@@ -176,21 +176,21 @@ def read_boxes(raw: bytes, name: str) -> tuple[tuple[int, int], tuple[LabelledBo
     return (width, height), tuple(boxes)
 
 
-def find_pictures(store: Store) -> list[Picture]:
-    """Return every picture of the store with its label, split and boxes; each is decoded once to prove it.
+def find_pictures(data_set: DataSet) -> list[Picture]:
+    """Return every picture of a data set with its label, split and boxes; each is decoded once to prove it.
 
     Raises:
         DataError: A file does not decode, an annotation has no picture or could belong to two, a picture no label, or
             only some lie in a split; the text names it.
     """
-    if not store.pictures:
-        raise DataError(f"data: no picture ({', '.join(sorted(SUFFIXES))}) below {store.root}")
-    common = _common_folder(store.pictures)
-    alone = all(PurePosixPath(name).parts[:-1] == common for name in store.pictures)
-    labels = {name: _label(name, common, alone) for name in store.pictures}
-    _check_splits(store.pictures)
-    annotations = _match_annotations(store, labels)
-    found = [_picture(store, name, label, annotations.get(name)) for name, label in labels.items()]
+    if not data_set.pictures:
+        raise DataError(f"data: no picture ({', '.join(sorted(SUFFIXES))}) below {data_set.root}")
+    common = _common_folder(data_set.pictures)
+    alone = all(PurePosixPath(name).parts[:-1] == common for name in data_set.pictures)
+    labels = {name: _label(name, common, alone) for name in data_set.pictures}
+    _check_splits(data_set.pictures)
+    annotations = _match_annotations(data_set, labels)
+    found = [_picture(data_set, name, label, annotations.get(name)) for name, label in labels.items()]
     return sorted(found, key=lambda picture: natural_key(picture.path))
 
 
@@ -246,7 +246,7 @@ def _check_splits(names: Sequence[str]) -> None:
         )
 
 
-def _match_annotations(store: Store, labels: dict[str, str]) -> dict[str, str]:
+def _match_annotations(data_set: DataSet, labels: dict[str, str]) -> dict[str, str]:
     """Return the annotation of each picture that has one: same file name, and no folder that contradicts it.
 
     A folder of an annotation matters if pictures are in one of that name: its split, its label, its camera. Of the
@@ -259,7 +259,7 @@ def _match_annotations(store: Store, labels: dict[str, str]) -> dict[str, str]:
         by_stem[PurePosixPath(name).stem].append(name)
     found: dict[str, str] = {}
     orphans = []
-    for annotation in (name for name in store.names if name.lower().endswith(".xml")):
+    for annotation in (name for name in data_set.names if name.lower().endswith(".xml")):
         path, its = PurePosixPath(annotation), _folders(annotation)
         fitting = [name for name in by_stem[path.stem] if its & spoken <= folders[name]]
         if not fitting:
@@ -285,14 +285,14 @@ def _folders(name: str) -> frozenset[str]:
     return frozenset(SPLIT_FOLDERS.get(part.lower(), part) for part in PurePosixPath(name).parts[:-1])
 
 
-def _picture(store: Store, name: str, label: str, annotation: str | None) -> Picture:
+def _picture(data_set: DataSet, name: str, label: str, annotation: str | None) -> Picture:
     split = SPLIT_FOLDERS.get(_split_folder(name).lower(), "")
-    raw = store.read(name)
+    raw = data_set.read(name)
     height, width = decode(raw, name).shape
     picture = Picture(name, label, split, hashlib.sha256(raw).hexdigest(), width, height)
     if annotation is None:
         return picture
-    size, boxes = read_boxes(store.read(annotation), annotation)
+    size, boxes = read_boxes(data_set.read(annotation), annotation)
     if size != (width, height):
         raise DataError(f"{annotation}: says {size[0]}x{size[1]}, but {name} is {width}x{height}")
     if label not in {box.label for box in boxes}:
@@ -307,7 +307,7 @@ def natural_key(path: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path)]
 
 
-def load_pixels(store: Store, pictures: Iterable[Picture]) -> list[Pixels]:
+def load_pixels(data_set: DataSet, pictures: Iterable[Picture]) -> list[Pixels]:
     """Return the grey pixels of `pictures`, in order; a file that changed since `prepare` is refused.
 
     Raises:
@@ -315,7 +315,7 @@ def load_pixels(store: Store, pictures: Iterable[Picture]) -> list[Pixels]:
     """
     loaded = []
     for picture in pictures:
-        raw = store.read(picture.path)
+        raw = data_set.read(picture.path)
         if hashlib.sha256(raw).hexdigest() != picture.sha256:
             raise DataError(f"{picture.path}: its bytes differ from the manifest: run prepare again")
         loaded.append(decode(raw, picture.path))

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from training.data.dataset import SPLITS, LabelledBox, Picture, Store
+from training.data.dataset import SPLITS, DataSet, LabelledBox, Picture
 from training.errors import DataError
 from training.files import write_json
 
@@ -81,17 +81,17 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def check_files(path: Path, manifest: Manifest, store: Store) -> None:
-    """Refuse a manifest of other pictures than the store holds; names are compared, contents by `load_pixels`.
+def check_files(path: Path, manifest: Manifest, data_set: DataSet) -> None:
+    """Refuse a manifest of other pictures than the data set holds; names are compared, contents by `load_pixels`.
 
     Raises:
         DataError: Pictures are missing in either; the text names the manifest, `path`.
     """
-    told, there = {picture.path for picture in manifest.pictures}, set(store.pictures)
+    told, there = {picture.path for picture in manifest.pictures}, set(data_set.pictures)
     if told != there:
         raise DataError(
             f"{path}: not the manifest of these pictures: run prepare again, or name theirs with --manifest: it has"
-            f" {len(told)} pictures, {store.root} has {len(there)}, {len(told & there)} are in both"
+            f" {len(told)} pictures, {data_set.root} has {len(there)}, {len(told & there)} are in both"
         )
 
 

@@ -15,21 +15,21 @@ from pathlib import Path, PurePosixPath
 
 from inspector.inspection.tiling import SINGLE_TILE_RATIO
 from inspector.labels import CLEAN, UNKNOWN
-from training.data.dataset import Picture, Store, find_pictures, load_pixels
+from training.data.dataset import DataSet, Picture, find_pictures, load_pixels
 from training.data.manifest import Manifest
 from training.data.overlap import distant_pairs, group_names, overlapping_pairs
 from training.errors import DataError
 
 
-def build_manifest(store: Store, on_step: Callable[[int, int], None] = lambda done, total: None) -> Manifest:
-    """Check every file of `store` and group overlapping views.
+def build_manifest(data_set: DataSet, on_step: Callable[[int, int], None] = lambda done, total: None) -> Manifest:
+    """Check every file of `data_set` and group overlapping views.
 
     Raises:
         DataError: As `find_pictures`, or a label with one picture, or one that a split lacks.
     """
-    pictures = find_pictures(store)
+    pictures = find_pictures(data_set)
     check_labels(pictures)
-    pixels = load_pixels(store, pictures)
+    pixels = load_pixels(data_set, pictures)
     total = 2 * len(pictures)
     pairs = overlapping_pairs(pictures, pixels, on_step=lambda done: on_step(done, total))
     groups = group_names(pictures, pairs)

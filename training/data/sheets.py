@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from inspector.frame import Pixels
-from training.data.dataset import Store, load_pixels
+from training.data.dataset import DataSet, load_pixels
 from training.data.manifest import Manifest
 from training.files import write_picture
 
@@ -28,7 +28,7 @@ def draw_sheet(tiles: Sequence[Pixels], captions: Sequence[str], columns: int = 
     return sheet
 
 
-def write_sheets(folder: Path, store: Store, manifest: Manifest, per_label: int = 50, seed: int = 0) -> list[Path]:
+def write_sheets(folder: Path, data_set: DataSet, manifest: Manifest, per_label: int = 50, seed: int = 0) -> list[Path]:
     """Write one sheet a label with its boxes drawn, and return the paths."""
     rng = np.random.default_rng(seed)
     written = []
@@ -36,7 +36,7 @@ def write_sheets(folder: Path, store: Store, manifest: Manifest, per_label: int 
         mine = [picture for picture in manifest.pictures if picture.label == label]
         chosen = [mine[int(i)] for i in sorted(rng.permutation(len(mine))[:per_label])]
         tiles = []
-        for picture, pixels in zip(chosen, load_pixels(store, chosen), strict=True):
+        for picture, pixels in zip(chosen, load_pixels(data_set, chosen), strict=True):
             drawn = pixels.copy()
             for box in picture.boxes:
                 cv2.rectangle(drawn, (box.x, box.y), (box.right - 1, box.bottom - 1), 255, 1)

@@ -24,7 +24,7 @@ import numpy as np
 from inspector.inspection.decision import to_scores
 from inspector.model.bundle import sha256_file
 from inspector.model.interpreter import Int8Network
-from training.data.dataset import Store, load_pixels
+from training.data.dataset import DataSet, load_pixels
 from training.data.folds import group_folds, seen_in
 from training.data.manifest import Manifest
 from training.errors import FoldError
@@ -45,7 +45,7 @@ FOLD_SCHEMA = "inspector/fold/2"
 
 def cross_validate(
     recipe: Recipe,
-    store: Store,
+    data_set: DataSet,
     manifest: Manifest,
     weights: Path | None,
     *,
@@ -78,7 +78,7 @@ def cross_validate(
             if row is None:
                 run = Path("runs") / "crossval" / f"{recipe.name}-{seed}-{number}-{digest[:8]}"
                 start = weights or imagenet_weights(recipe.width, Path("cache"))
-                row = _in_its_own_process(seeded, store.root, manifest, auxiliary, start, kept, held, run)
+                row = _in_its_own_process(seeded, data_set.root, manifest, auxiliary, start, kept, held, run)
                 row |= {"schema": FOLD_SCHEMA, "digest": digest, "seed": seed, "fold": number, "folds": folds}
                 row |= {"provenance": {**provenance(manifest), "weights_sha256": sha256_file(start)}}
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,15 +169,15 @@ def run_fold(
         held: Places of the pictures to score.
         run: The run's folder.
     """
-    store = Store(data)
+    data_set = DataSet(data)
     keras.utils.set_random_seed(recipe.seed)
     pictures = [manifest.pictures[i] for i in kept]
-    course = assemble(recipe, pictures, load_pixels(store, pictures), auxiliary)
+    course = assemble(recipe, pictures, load_pixels(data_set, pictures), auxiliary)
     identity = {"data": manifest.sha256, **auxiliary.provenance, "held_out": [int(i) for i in held]}
     network = train(recipe, course, run, weights, identity)
     made = signoff.round_network(network, course, recipe, run)
     tested = [manifest.pictures[i] for i in held]
-    pixels = load_pixels(store, tested)
+    pixels = load_pixels(data_set, tested)
     floats, int8 = predict_tiles(network, pixels, recipe), Int8Network(made.model)
     ints = int8(pixels)["logits"]
     looks, _ = signoff.look_where_doubtful(pixels, ints, course.labels, made.temperature, int8)

@@ -20,7 +20,7 @@ from inspector.model.golden import check_golden
 from inspector.model.pool import WorkerPool
 from inspector.model.rules import decision_rules
 from training.bundle.provenance import learned_from
-from training.data.dataset import Picture, Store, load_pixels
+from training.data.dataset import DataSet, Picture, load_pixels
 from training.data.folds import shared_with_training
 from training.data.learned import picture_id, read_learned
 from training.data.manifest import Manifest
@@ -65,7 +65,7 @@ class TestSide:
     apart: list[int]
 
 
-def test_side(manifest: Manifest, store: Store) -> TestSide:
+def test_side(manifest: Manifest, data_set: DataSet) -> TestSide:
     """Return the test side of a data set.
 
     Raises:
@@ -73,16 +73,16 @@ def test_side(manifest: Manifest, store: Store) -> TestSide:
     """
     pictures = manifest.split("validation")
     if not pictures:
-        raise DataError(f"evaluate: the data set has no split named validation: {store.root}")
+        raise DataError(f"evaluate: the data set has no split named validation: {data_set.root}")
     seen = shared_with_training(manifest)
     apart = [i for i, picture in enumerate(pictures) if picture.path not in seen]
-    return TestSide(pictures, load_pixels(store, pictures), apart)
+    return TestSide(pictures, load_pixels(data_set, pictures), apart)
 
 
 def evaluate(
     bundle: Bundle,
     manifest: Manifest,
-    store: Store,
+    data_set: DataSet,
     foreign_root: Path | None,
     *,
     gallery: Gallery | None = None,
@@ -93,8 +93,8 @@ def evaluate(
 
     Args:
         bundle: Opened and proven as the daemon does.
-        manifest: Of the data set in `store`.
-        store: Its files.
+        manifest: Of the data set in `data_set`.
+        data_set: Its files.
         foreign_root: Folder with the foreign sets, or None.
         gallery: Gets the pictures that the figures are about.
         quick: A tenth of the clean strips and tiles, for a first look.
@@ -105,7 +105,7 @@ def evaluate(
     rules = decision_rules(bundle, {}, {}, RECORD_FLOOR)
     model = Model(pool, rules)
     tile_px = bundle.card.tile_px
-    side = test_side(manifest, store)
+    side = test_side(manifest, data_set)
     if strange := sorted({picture.label for picture in side.pictures} - set(bundle.card.labels)):
         raise DataError(f"evaluate: {bundle.short} does not know the label {strange[0]!r}: {list(bundle.card.labels)}")
     refuse_learned(side.pictures, manifest, read_learned(bundle.root), bundle.short)
@@ -173,7 +173,7 @@ def refuse_learned(pictures: Sequence[Picture], manifest: Manifest, learned: fro
         )
 
 
-def evaluate_float(run: Path, manifest: Manifest, store: Store) -> dict[str, Any]:
+def evaluate_float(run: Path, manifest: Manifest, data_set: DataSet) -> dict[str, Any]:
     """Return the figures of a run's float network on the test pictures, arg-max over its labels: what int8 begins from.
 
     Raises:
@@ -182,7 +182,7 @@ def evaluate_float(run: Path, manifest: Manifest, store: Store) -> dict[str, Any
     """
     recipe, labels, network = load_run(run)
     refuse_other_data(run, {"data": manifest.sha256})
-    side = test_side(manifest, store)
+    side = test_side(manifest, data_set)
     refuse_learned(side.pictures, manifest, read_learned(run), recipe.name)
     top = [labels[int(i)] for i in predict_tiles(network, side.pixels, recipe).argmax(axis=1)]
     truth = [picture.label for picture in side.pictures]

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
 from inspector.inspection.one_frame import Inspection
 from training.judge.maps import box_iou
-from training.tiles.composed import Placed, Strip
+from training.tiles.composed import ComposedStrip, Placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Judged:
         return 4 * self.placed.box.width * self.placed.box.height >= self.tile_px**2
 
 
-def judge(strip: Strip, inspection: Inspection, tile_px: int) -> list[Judged]:
+def judge(strip: ComposedStrip, inspection: Inspection, tile_px: int) -> list[Judged]:
     """Return what became of each placed defect of a strip."""
     rows = []
     for placed in strip.placed:
@@ -67,7 +67,7 @@ def judge(strip: Strip, inspection: Inspection, tile_px: int) -> list[Judged]:
     return rows
 
 
-def judge_by_chance(inspected: Sequence[tuple[Strip, Inspection]], tile_px: int) -> list[Judged]:
+def judge_by_chance(inspected: Sequence[tuple[ComposedStrip, Inspection]], tile_px: int) -> list[Judged]:
     """Return what would become of the defects of each strip if it were judged by what was found on the next one.
 
     The share of "found" shows how lenient touching is. A single strip gives nothing.
@@ -76,7 +76,7 @@ def judge_by_chance(inspected: Sequence[tuple[Strip, Inspection]], tile_px: int)
     return [row for (strip, _), other in zip(inspected, others, strict=False) for row in judge(strip, other, tile_px)]
 
 
-def count_matched(strip: Strip, inspection: Inspection, tile_px: int, named: bool) -> int:
+def count_matched(strip: ComposedStrip, inspection: Inspection, tile_px: int, named: bool) -> int:
     """Return how many defects of a quarter side can each have a published one of their own, of its label if `named`."""
     placed = [each.placed for each in judge(strip, inspection, tile_px) if each.quarter_side]
     pairs = [

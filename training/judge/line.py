@@ -16,7 +16,7 @@ from inspector.inspection.predictions import Classify
 from training.judge.gallery import Gallery
 from training.judge.strips import STRIP_PX
 from training.judge.tallies import Boxes, CleanTiles, Found, KeptMaps, Lenience, Pointing, Published, Tally, Tiles
-from training.tiles.composed import FEATHER_PX, Strip
+from training.tiles.composed import FEATHER_PX, ComposedStrip
 
 PROTOCOL = (
     f"{{strips}} strips of {STRIP_PX} px, defects and ground of test groups, tiled and decided by"
@@ -37,7 +37,7 @@ PROTOCOL = (
 
 
 def run_benchmark(
-    strips: Sequence[Strip],
+    strips: Sequence[ComposedStrip],
     classify: Classify,
     rules: InspectRules,
     gallery: Gallery,

@@ -12,7 +12,7 @@ import numpy as np
 
 from inspector.frame import Pixels
 from training.data.dataset import Picture
-from training.tiles.composed import CREDIBLE_GROUND, Cutout, Strip, compose_strip, find_cutouts, find_grounds
+from training.tiles.composed import CREDIBLE_GROUND, ComposedStrip, Cutout, compose_strip, find_cutouts, find_grounds
 from training.tiles.quilt import NO_ROOM, SPECKS, ground_or_reason, quilt
 
 STRIP_PX = 1000
@@ -22,7 +22,7 @@ GAP_PX = 120
 
 def compose_benchmark(
     pictures: Sequence[Picture], pixels: Sequence[Pixels], *, clean_strips: int, seed: int = 7
-) -> list[Strip]:
+) -> list[ComposedStrip]:
     """Return strips that hold every cut-out of `pictures` once, and `clean_strips` without any.
 
     Args:
@@ -45,7 +45,7 @@ def compose_benchmark(
         strips.append(replace(strip, picture=ground.picture))
     for number in range(clean_strips):
         ground = grounds[number % len(grounds)]
-        strips.append(Strip(quilt(ground, STRIP_PX, STRIP_PX, rng), (), ground.group, ground.picture))
+        strips.append(ComposedStrip(quilt(ground, STRIP_PX, STRIP_PX, rng), (), ground.group, ground.picture))
     return strips
 
 

@@ -22,7 +22,7 @@ from training.judge.fate import Judged, count_matched, judge, judge_by_chance
 from training.judge.gallery import Exhibit, Gallery
 from training.judge.intervals import Share, by_surface, share
 from training.judge.maps import POINTING_TOLERANCE_PX, grown_map, hottest_place, off_by_px
-from training.tiles.composed import FEATHER_PX, Strip, label_of_window
+from training.tiles.composed import FEATHER_PX, ComposedStrip, label_of_window
 
 LEAST_IOUS = (0.1, 0.3, 0.5)
 MM_PER_PX = 0.5
@@ -32,7 +32,7 @@ MM_PER_PX = 0.5
 class Tally(Protocol):
     """Counts over strips what one question asks."""
 
-    def add(self, strip: Strip, inspection: Inspection) -> None:
+    def add(self, strip: ComposedStrip, inspection: Inspection) -> None:
         """Count one strip."""
 
     def rows(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class Found:
         self._tile_px, self._gallery = tile_px, gallery
         self._judged: list[Judged] = []
 
-    def add(self, strip: Strip, inspection: Inspection) -> None:
+    def add(self, strip: ComposedStrip, inspection: Inspection) -> None:
         """Count the defects of one strip."""
         here = judge(strip, inspection, self._tile_px)
         self._judged += here
@@ -84,9 +84,9 @@ class Lenience:
 
     def __init__(self, tile_px: int) -> None:
         self._tile_px = tile_px
-        self._inspected: list[tuple[Strip, Inspection]] = []
+        self._inspected: list[tuple[ComposedStrip, Inspection]] = []
 
-    def add(self, strip: Strip, inspection: Inspection) -> None:
+    def add(self, strip: ComposedStrip, inspection: Inspection) -> None:
         """Keep a strip that has defects."""
         if strip.placed:
             self._inspected.append((strip, inspection))
@@ -114,7 +114,7 @@ class Boxes:
         self._tile_px = tile_px
         self._found: list[Judged] = []
 
-    def add(self, strip: Strip, inspection: Inspection) -> None:
+    def add(self, strip: ComposedStrip, inspection: Inspection) -> None:
         """Count the found defects of one strip."""
         self._found += [each for each in judge(strip, inspection, self._tile_px) if each.found and each.quarter_side]
 
@@ -136,7 +136,7 @@ class Published:
         self._real: Counter[str] = Counter()
         self._named: Counter[str] = Counter()
 
-    def add(self, strip: Strip, inspection: Inspection) -> None:
+    def add(self, strip: ComposedStrip, inspection: Inspection) -> None:
         """Count what was published on one strip."""
         self._drawn |= {placed.label for placed in strip.placed}
         for defect in inspection.published:
@@ -165,7 +165,7 @@ class Tiles:
         self._right: list[bool] = []
         self._doubtful_alarms: list[bool] = []
 
-    def add(self, strip: Strip, inspection: Inspection) -> None:
+    def add(self, strip: ComposedStrip, inspection: Inspection) -> None:
         """Count the tiles of one strip."""
         for _, verdict, truth in _tiles(strip, inspection):
             if truth is None:
@@ -201,11 +201,11 @@ class CleanTiles:
     ) -> None:
         self._tile_px, self._gallery = tile_px, gallery
         self._marked_groups, self._marked_pictures = marked_groups, marked_pictures
-        self._strips: list[Strip] = []
+        self._strips: list[ComposedStrip] = []
         self._alarms: list[bool] = []
         self._unknown = 0
 
-    def add(self, strip: Strip, inspection: Inspection) -> None:
+    def add(self, strip: ComposedStrip, inspection: Inspection) -> None:
         """Count the clean tiles of one strip."""
         for box, verdict, truth in _tiles(strip, inspection):
             if truth != CLEAN:
@@ -294,7 +294,7 @@ class Pointing:
         self._maps, self._labels = maps, labels
         self._off_px: list[int] = []
 
-    def add(self, strip: Strip, inspection: Inspection) -> None:
+    def add(self, strip: ComposedStrip, inspection: Inspection) -> None:
         """Count the tiles of the strip that was just inspected."""
         first = self._maps.take()
         if inspection.cause is not None or first is None or first.cam is None:
@@ -318,7 +318,7 @@ class Pointing:
         }
 
 
-def _tiles(strip: Strip, inspection: Inspection) -> Iterator[tuple[Box, Verdict, str | None]]:
+def _tiles(strip: ComposedStrip, inspection: Inspection) -> Iterator[tuple[Box, Verdict, str | None]]:
     """Yield each tile of a strip with its verdict, and what it shows (see `label_of_window`)."""
     for box, verdict in zip(inspection.boxes, inspection.verdicts, strict=True):
         yield box, verdict, label_of_window(strip.placed, box)
@@ -336,7 +336,7 @@ def _mean(values: Sequence[float]) -> float:
     return round(float(np.mean(values)), 4) if values else 0.0
 
 
-def _surroundings(strip: Strip, missed: Judged) -> Exhibit:
+def _surroundings(strip: ComposedStrip, missed: Judged) -> Exhibit:
     """Return what lies around a missed defect, as large as a tile, the larger defects first."""
     box, side = missed.placed.box, missed.tile_px
     height, width = strip.pixels.shape

@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from inspector.frame import Pixels
 from inspector.labels import CLEAN
-from training.data.dataset import Picture, Store, load_pixels
+from training.data.dataset import DataSet, Picture, load_pixels
 from training.data.learned import known_groups, picture_id
 from training.data.manifest import Manifest
 from training.data.prepare import check_sizes, check_surfaces
@@ -89,7 +89,7 @@ def _groups_to_hold_out(pictures: Sequence[Picture], known: frozenset[str], rng:
 
 def course_of(
     recipe: Recipe,
-    store: Store,
+    data_set: DataSet,
     manifest: Manifest,
     auxiliary: Auxiliary = NOTHING,
     learned: frozenset[str] = frozenset(),
@@ -103,11 +103,13 @@ def course_of(
     """
     pictures = manifest.split("train")
     if not pictures and manifest.split("validation"):
-        raise DataError(f"train: the data set has pictures to hold out, and none in a folder named train: {store.root}")
+        raise DataError(
+            f"train: the data set has pictures to hold out, and none in a folder named train: {data_set.root}"
+        )
     pictures = pictures or list(manifest.pictures)
     check_sizes(pictures, recipe.tile_px)
     known = known_groups(manifest.pictures, learned)
-    return assemble(recipe, pictures, load_pixels(store, pictures), auxiliary, known)
+    return assemble(recipe, pictures, load_pixels(data_set, pictures), auxiliary, known)
 
 
 def assemble(

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from inspector.labels import CLEAN
-from training.data.dataset import Picture, Store, load_pixels
+from training.data.dataset import DataSet, Picture, load_pixels
 from training.data.manifest import Manifest
 from training.data.prepare import build_manifest
 from training.errors import DataError, RecipeError
@@ -78,15 +78,15 @@ def load_auxiliary(recipe: Recipe, root: Path | None, labels: Sequence[str]) -> 
         raise RecipeError(f"recipe {recipe.name}: learns from pictures of elsewhere too: --auxiliary FOLDER is wanted")
     if strange := sorted(set(wanted.values()) - {OUTLIER, CLEAN, *labels}):
         raise RecipeError(f"recipe {recipe.name}: auxiliary: no label of the data: {strange[0]!r}")
-    store = Store(root)
-    manifest = build_manifest(store)
+    data_set = DataSet(root)
+    manifest = build_manifest(data_set)
     if missing := sorted(set(wanted) - set(manifest.labels)):
         raise DataError(f"{root}: no folder {missing[0]!r}, which recipe {recipe.name} learns from")
     pictures = [picture for picture in learned_half(manifest) if picture.label in wanted]
     side = recipe.tile_px
     tiles = [
         np.asarray(cv2.resize(pixels, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
-        for pixels in load_pixels(store, pictures)
+        for pixels in load_pixels(data_set, pictures)
     ]
     shown = [wanted[picture.label] for picture in pictures]
     return Auxiliary(TileSet.of(tiles, shown, ORIGIN, [picture.group for picture in pictures]), manifest.sha256)

@@ -76,7 +76,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Strip:
+class ComposedStrip:
     """A composed strip.
 
     Attributes:
@@ -97,7 +97,9 @@ class Strip:
         return self.picture or self.group
 
 
-def compose_strip(field: Pixels, group: str, cutouts: Sequence[Cutout], gap_px: int, rng: np.random.Generator) -> Strip:
+def compose_strip(
+    field: Pixels, group: str, cutouts: Sequence[Cutout], gap_px: int, rng: np.random.Generator
+) -> ComposedStrip:
     """Return the clean field with the cut-outs at random places, at least `gap_px` apart.
 
     A cut-out that finds no place in 50 tries, or is larger than the field, is left out.
@@ -116,7 +118,7 @@ def compose_strip(field: Pixels, group: str, cutouts: Sequence[Cutout], gap_px: 
                 _paste(pixels, cutout, y, x)
                 placed.append(Placed(cutout.label, box, cutout.group))
                 break
-    return Strip(pixels, tuple(placed), group)
+    return ComposedStrip(pixels, tuple(placed), group)
 
 
 def _paste(strip: Pixels, cutout: Cutout, y: int, x: int) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from inspector.frame import Pixels
 from inspector.inspection.tiling import TilingRules, cut_tiles, plan_tiles
-from training.data.dataset import Store, decode, load_pixels
+from training.data.dataset import DataSet, decode, load_pixels
 from training.data.prepare import build_manifest
 from training.tiles.auxiliary import held_half
 
@@ -54,14 +54,14 @@ def foreign_sets(root: Path, tile_px: int, learned: Collection[str] = ()) -> Ite
 def _x_sdd(folder: Path, learned: Collection[str]) -> Iterator[ForeignSet]:
     if not folder.is_dir():
         return
-    store = Store(folder)
-    manifest = build_manifest(store)
+    data_set = DataSet(folder)
+    manifest = build_manifest(data_set)
     held = held_half(manifest)
     for name in manifest.labels:
         pictures = [p for p in (held if name in learned else manifest.pictures) if p.label == name]
         kind = "counterpart" if name in COUNTERPARTS else "strange"
         groups = [picture.group for picture in pictures]
-        yield ForeignSet(f"x-sdd/{name}", kind, COUNTERPARTS.get(name, ""), load_pixels(store, pictures), groups)
+        yield ForeignSet(f"x-sdd/{name}", kind, COUNTERPARTS.get(name, ""), load_pixels(data_set, pictures), groups)
 
 
 def _severstal(folder: Path, tile_px: int) -> Iterator[ForeignSet]:

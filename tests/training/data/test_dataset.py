@@ -13,14 +13,14 @@ import pytest
 from drawn_pictures import picture, surface
 
 from inspector.pictures.limits import MAX_FRAME_PX
-from training.data.dataset import MAX_PX, Store, decode, find_pictures, load_pixels
+from training.data.dataset import MAX_PX, DataSet, decode, find_pictures, load_pixels
 from training.data.prepare import build_manifest, check_labels
 from training.errors import DataError
 
 
 def test_reads_the_layout_of_the_public_distribution(small_data: Path) -> None:
     """Folder names are labels, the split comes from the path, and boxes from the annotation."""
-    found = find_pictures(Store(small_data))
+    found = find_pictures(DataSet(small_data))
 
     assert len(found) == 108
     assert {p.split for p in found} == {"train", "validation"}
@@ -45,7 +45,7 @@ def test_label_of_a_file(tmp_path: Path, name: str, label: str) -> None:
     """A flat NEU-CLS name or the folder says what a picture shows."""
     picture(tmp_path / name)
 
-    assert [p.label for p in find_pictures(Store(tmp_path))] == [label]
+    assert [p.label for p in find_pictures(DataSet(tmp_path))] == [label]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_flat_name_counts_only_without_a_label_folder(
     for name in names:
         picture(tmp_path / name)
 
-    assert {p.path: p.label for p in find_pictures(Store(tmp_path))} == dict(zip(names, labels, strict=True))
+    assert {p.path: p.label for p in find_pictures(DataSet(tmp_path))} == dict(zip(names, labels, strict=True))
 
 
 @pytest.mark.parametrize("name", ["own/loose.png", "train/loose.png"])
@@ -75,7 +75,7 @@ def test_a_picture_beside_label_folders_has_no_label(tmp_path: Path, name: str) 
     for each in (name, f"{folder}/dent/1.png", f"{folder}/fold/1.png"):
         picture(tmp_path / each)
     with pytest.raises(DataError, match=rf"{name}: no label: .* as in {folder}/scratches/loose.png"):
-        find_pictures(Store(tmp_path))
+        find_pictures(DataSet(tmp_path))
 
 
 @pytest.mark.parametrize("folder", ["validation", "val", "valid", "test", "Test"])
@@ -84,7 +84,7 @@ def test_split_folders_go_by_their_usual_names(tmp_path: Path, folder: str) -> N
     for split in ("train", folder):
         picture(tmp_path / split / "dent" / "1.png")
 
-    found = {p.path: p.split for p in find_pictures(Store(tmp_path))}
+    found = {p.path: p.split for p in find_pictures(DataSet(tmp_path))}
     assert found == {"train/dent/1.png": "train", f"{folder}/dent/1.png": "validation"}
 
 
@@ -100,7 +100,7 @@ def test_splits_that_would_leave_pictures_out_are_refused(tmp_path: Path, names:
     for name in names:
         picture(tmp_path / name)
     with pytest.raises(DataError) as caught:
-        find_pictures(Store(tmp_path))
+        find_pictures(DataSet(tmp_path))
 
     assert told in str(caught.value)
 
@@ -133,7 +133,7 @@ def test_boxes_are_those_of_the_picture_in_the_same_split_and_folder(tmp_path: P
         picture(tmp_path / name)
         note(tmp_path / annotation, Path(name).parent.name, x=number)
 
-    found = {p.path: p.boxes[0].x for p in find_pictures(Store(tmp_path))}
+    found = {p.path: p.boxes[0].x for p in find_pictures(DataSet(tmp_path))}
     assert found == {name: number for number, name in enumerate(pairs, start=1)}
 
 
@@ -163,7 +163,7 @@ def test_an_annotation_that_nothing_assigns_is_refused(tmp_path: Path, names: Se
         else:
             picture(tmp_path / name)
     with pytest.raises(DataError, match=told):
-        find_pictures(Store(tmp_path))
+        find_pictures(DataSet(tmp_path))
 
 
 def test_a_zip_reads_as_the_folder_does(small_data: Path, tmp_path: Path) -> None:
@@ -171,10 +171,10 @@ def test_a_zip_reads_as_the_folder_does(small_data: Path, tmp_path: Path) -> Non
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         for path in sorted(small_data.rglob("crazing_*")):
             archive.write(path, path.relative_to(small_data))
-    zipped = find_pictures(Store(tmp_path / "data.zip"))
+    zipped = find_pictures(DataSet(tmp_path / "data.zip"))
 
-    assert [p for p in find_pictures(Store(small_data)) if p.label == "crazing"] == zipped
-    assert load_pixels(Store(tmp_path / "data.zip"), zipped)[0].shape == (200, 200)
+    assert [p for p in find_pictures(DataSet(small_data)) if p.label == "crazing"] == zipped
+    assert load_pixels(DataSet(tmp_path / "data.zip"), zipped)[0].shape == (200, 200)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -193,7 +193,7 @@ def test_what_shares_leave_behind_is_no_picture_and_no_label(tmp_path: Path, pac
             for path in root.rglob("*.*"):
                 archive.write(path, path.relative_to(root))
 
-    found = find_pictures(Store(tmp_path / "data.zip" if packed else root))
+    found = find_pictures(DataSet(tmp_path / "data.zip" if packed else root))
     assert {p.path: p.label for p in found} == {"dent/1.png": "dent", "fold/2.png": "fold"}
 
 
@@ -234,7 +234,7 @@ def test_a_zip_that_cannot_be_read_is_refused_by_name(tmp_path: Path, how: str, 
             raw[listed : listed + 4] = b"none"
     path.write_bytes(raw)
     with pytest.raises(DataError, match=told):
-        find_pictures(Store(path))
+        find_pictures(DataSet(path))
 
 
 def encoded(how: str) -> bytes:
@@ -305,7 +305,7 @@ def test_names_of_verdicts_are_no_labels(tmp_path: Path, label: str) -> None:
     """`unknown` cannot be learned, and good steel is `clean` exactly."""
     for name in ("dent/1.png", "dent/2.png", f"{label}/1.png", f"{label}/2.png"):
         picture(tmp_path / name)
-    pictures = find_pictures(Store(tmp_path))
+    pictures = find_pictures(DataSet(tmp_path))
     with pytest.raises(DataError, match=rf"data: .*{label.lower()}.*: {label}$"):
         check_labels(pictures)
 
@@ -362,7 +362,7 @@ def test_bad_data_is_refused_by_name(small_data: Path, tmp_path: Path, how: str,
     shutil.copytree(small_data, root)
     broken(root, how)
     with pytest.raises(DataError) as caught:
-        build_manifest(Store(root))
+        build_manifest(DataSet(root))
 
     assert named in str(caught.value)
 
@@ -372,13 +372,13 @@ def test_a_label_missing_in_a_split_is_said_with_the_folder_as_the_user_named_it
     for name in ("train/dent/1.png", "train/dent/2.png", "train/fine/1.png", "train/fine/2.png", "test/fine/3.png"):
         picture(tmp_path / name)
     with pytest.raises(DataError, match=r"label 'dent' is missing in .* which test/fine/3\.png is of"):
-        check_labels(find_pictures(Store(tmp_path)))
+        check_labels(find_pictures(DataSet(tmp_path)))
 
 
 def test_a_path_that_is_no_data_is_refused(tmp_path: Path) -> None:
     """Neither a folder nor a zip, and a folder without a picture."""
     (tmp_path / "a.txt").write_text("text")
     with pytest.raises(DataError, match="neither a folder nor a zip"):
-        Store(tmp_path / "a.txt")
+        DataSet(tmp_path / "a.txt")
     with pytest.raises(DataError, match="no picture"):
-        find_pictures(Store(tmp_path))
+        find_pictures(DataSet(tmp_path))

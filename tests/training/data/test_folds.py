@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data.dataset import Store
+from training.data.dataset import DataSet
 from training.data.folds import check_leaks, group_folds
 from training.data.prepare import build_manifest
 from training.errors import DataError
@@ -14,7 +14,7 @@ from training.errors import DataError
 
 def test_folds_keep_groups_whole_and_leaks_are_refused(small_data: Path) -> None:
     """Every picture is held out once, no group stands on both sides, and a leaking split has a name."""
-    manifest = build_manifest(Store(small_data))
+    manifest = build_manifest(DataSet(small_data))
     folds = list(group_folds(manifest.pictures, seed=1))
     held = sorted(i for _, part in folds for i in part)
 

@@ -9,7 +9,7 @@ import pytest
 from drawn_pictures import picture
 
 from training.__main__ import open_data
-from training.data.dataset import Store, load_pixels
+from training.data.dataset import DataSet, load_pixels
 from training.data.manifest import count_pictures, read_manifest, write_manifest
 from training.data.prepare import build_manifest
 from training.errors import DataError
@@ -17,7 +17,7 @@ from training.errors import DataError
 
 def test_a_manifest_of_other_pictures_is_refused(small_data: Path, tmp_path: Path) -> None:
     """Pictures added since, and the manifest of another data set: both name the manifest and say what to do."""
-    write_manifest(tmp_path / "manifest.json", build_manifest(Store(small_data)))
+    write_manifest(tmp_path / "manifest.json", build_manifest(DataSet(small_data)))
     assert len(open_data(small_data, tmp_path / "manifest.json")[1].pictures) == 108
 
     root = tmp_path / "data"
@@ -35,7 +35,7 @@ def test_a_manifest_of_other_pictures_is_refused(small_data: Path, tmp_path: Pat
 
 def test_manifest_survives_and_damage_is_seen(small_data: Path, tmp_path: Path) -> None:
     """What is read is what was written; a changed manifest and a changed picture are refused."""
-    manifest = build_manifest(Store(small_data))
+    manifest = build_manifest(DataSet(small_data))
     write_manifest(tmp_path / "manifest.json", manifest)
 
     assert read_manifest(tmp_path / "manifest.json") == manifest
@@ -50,4 +50,4 @@ def test_manifest_survives_and_damage_is_seen(small_data: Path, tmp_path: Path) 
     shutil.copytree(small_data, root)
     picture(root / manifest.pictures[0].path, seed=99)
     with pytest.raises(DataError, match="differ from the manifest"):
-        load_pixels(Store(root), manifest.pictures[:1])
+        load_pixels(DataSet(root), manifest.pictures[:1])

@@ -11,7 +11,7 @@ import pytest
 from drawn_pictures import surface
 
 from training.__main__ import open_data
-from training.data.dataset import Picture, Store, load_pixels
+from training.data.dataset import DataSet, Picture, load_pixels
 from training.data.folds import seen_in, shared_with_training
 from training.data.manifest import Manifest, read_manifest
 from training.data.overlap import distant_pairs, overlapping_pairs
@@ -28,7 +28,7 @@ def test_overlapping_views_and_copies_share_a_group(tmp_path: Path) -> None:
     for number in range(2):
         (tmp_path / "b").mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / "b" / f"b_{number}.png"), surface(10 + number)[:200, :200])
-    manifest = build_manifest(Store(tmp_path))
+    manifest = build_manifest(DataSet(tmp_path))
 
     assert [p.group for p in manifest.pictures] == ["a_1", "a_1", "a_3", "a_3", "b_0", "b_1"]
     assert manifest.duplicates == (("a/a_3.png", "a/a_4.png"),)
@@ -40,7 +40,7 @@ def test_pictures_of_one_name_in_two_folders_are_two_surfaces(tmp_path: Path) ->
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), surface(number))
 
-    assert len({p.group for p in build_manifest(Store(tmp_path)).pictures}) == 4
+    assert len({p.group for p in build_manifest(DataSet(tmp_path)).pictures}) == 4
 
 
 def views(names: Sequence[str], surfaces: int) -> tuple[list[Picture], list[np.ndarray]]:
@@ -100,11 +100,11 @@ def test_a_surface_that_was_photographed_again_much_later_is_told(tmp_path: Path
         path = tmp_path / "own" / ("test" if place > 17 else "train") / label / f"{place}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), shown)
-    store, manifest = open_data(tmp_path / "own", tmp_path / "run" / "manifest.json")
+    data_set, manifest = open_data(tmp_path / "own", tmp_path / "run" / "manifest.json")
     places = {picture.path: index for index, picture in enumerate(manifest.pictures)}
     first, again, other = (places[name] for name in ("train/a/3.png", "test/a/19.png", "test/a/20.png"))
 
-    pairs = distant_pairs(manifest.pictures, load_pixels(store, manifest.pictures))
+    pairs = distant_pairs(manifest.pictures, load_pixels(data_set, manifest.pictures))
     assert [set(pair) for pair in pairs] == [{first, again}]
     assert len({picture.group for picture in manifest.pictures}) == 40
     assert read_manifest(tmp_path / "run" / "manifest.json") == manifest
@@ -116,7 +116,7 @@ def test_a_surface_that_was_photographed_again_much_later_is_told(tmp_path: Path
 @pytest.mark.timeout(900)
 def test_groups_found_agree_with_the_supplied_list(data_folder: Path) -> None:
     """Of the list's picture pairs at most five are missed; ours are more, and each of those correlates by over 0.8."""
-    manifest = build_manifest(Store(data_folder / "neu-det"))
+    manifest = build_manifest(DataSet(data_folder / "neu-det"))
     told = compare_groups(manifest, data_folder / "neu-det" / "overlap_groups.csv")
     both, there = (int(word) for word in told.split("; ")[1].split(" pairs")[0].split(" of "))
 

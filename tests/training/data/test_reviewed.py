@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data.dataset import Picture, Store, load_pixels
+from training.data.dataset import DataSet, Picture, load_pixels
 from training.data.learned import picture_id
 from training.data.prepare import build_manifest
 from training.data.reviewed import FOREIGN_REVIEW, REVIEW, find_marked_groups, find_unmarked_tiles, read_marked_pictures
@@ -43,9 +43,9 @@ def test_a_marked_picture_gives_no_ground_to_a_recipe_that_wants_reviewed_ones(
     small_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Windows, cut boxes and cut pictures alike; what the picture itself shows is learned as before."""
-    store = Store(small_data)
-    pictures = [p for p in build_manifest(store).split("train") if p.label == "inclusion"]
-    pixels = load_pixels(store, pictures)
+    data_set = DataSet(small_data)
+    pictures = [p for p in build_manifest(data_set).split("train") if p.label == "inclusion"]
+    pixels = load_pixels(data_set, pictures)
     grounds = [i for i, p in enumerate(pictures) if find_grounds([p], [pixels[i]])]
     assert len(grounds) > 1
     out = pictures[grounds[0]]

@@ -78,7 +78,7 @@ def test_a_fold_is_trained_scored_and_kept(
     """One fold for real: in its own process, every held-out picture scored, read and not run again the next time."""
     monkeypatch.chdir(tmp_path)  # runs go below the working directory
     options = {"folds": 3, "seeds": 1, "output": tmp_path, "only": (1,)}
-    found = cross_validate(SMALL, trained.store, trained.manifest, weights, **options)
+    found = cross_validate(SMALL, trained.data_set, trained.manifest, weights, **options)
     row = json.loads((tmp_path / "crossval" / "small" / "seed-1-fold-1.json").read_text())
     held = [trained.manifest.pictures[i].name for i in list(group_folds(trained.manifest.pictures, 1, 3))[1][1]]
     monkeypatch.setattr(crossval, "run_fold", killed)
@@ -87,9 +87,9 @@ def test_a_fold_is_trained_scored_and_kept(
     assert row["n"] == found["int8"]["n"] == len(held) == len(row["int8"])
     for kind in ("int8", "int8_four_looks"):
         assert row[f"{kind}_correct"] == sum(a == b for a, b in zip(row[kind], row["truth"], strict=True))
-    assert cross_validate(SMALL, trained.store, trained.manifest, weights, **options)["int8"] == found["int8"]
+    assert cross_validate(SMALL, trained.data_set, trained.manifest, weights, **options)["int8"] == found["int8"]
     with pytest.raises(FoldError, match="finished folds are kept"):
-        cross_validate(SMALL, trained.store, trained.manifest, weights, **{**options, "only": (0, 1)})
+        cross_validate(SMALL, trained.data_set, trained.manifest, weights, **{**options, "only": (0, 1)})
     assert [path.name for path in (tmp_path / "crossval" / "small").iterdir()] == ["seed-1-fold-1.json"]
 
 
@@ -105,7 +105,7 @@ def test_a_process_that_takes_one_fold_leaves_the_others_alone(trained: Trained,
     path = tmp_path / "crossval" / "small" / "seed-1-fold-2.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(row))
-    found = cross_validate(SMALL, trained.store, manifest, None, folds=3, seeds=1, output=tmp_path, only=(2,))
+    found = cross_validate(SMALL, trained.data_set, manifest, None, folds=3, seeds=1, output=tmp_path, only=(2,))
 
     assert found["folds_done"] == 1
     assert found["int8"]["k"] == len(right)
@@ -115,5 +115,5 @@ def test_a_process_that_takes_one_fold_leaves_the_others_alone(trained: Trained,
 
     fuller = {"small": {**found, "folds_done": 3}}
     (tmp_path / "crossval.json").write_text(json.dumps(fuller))
-    cross_validate(SMALL, trained.store, manifest, None, folds=3, seeds=1, output=tmp_path, only=(2,))
+    cross_validate(SMALL, trained.data_set, manifest, None, folds=3, seeds=1, output=tmp_path, only=(2,))
     assert json.loads((tmp_path / "crossval.json").read_text())["small"]["folds_done"] == 3

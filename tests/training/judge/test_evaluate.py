@@ -22,7 +22,7 @@ from training.judge.report import write_report
 def test_every_figure_is_measured_and_reported(trained: Trained, tmp_path: Path) -> None:
     """The results hold the keys that others read, and a page to look at is written."""
     gallery = Gallery()
-    found = evaluate(load_bundle(trained.bundle), trained.manifest, trained.store, None, gallery=gallery, quick=True)
+    found = evaluate(load_bundle(trained.bundle), trained.manifest, trained.data_set, None, gallery=gallery, quick=True)
     page = write_report(tmp_path / "report", "small", found, gallery)
 
     assert found["official"]["correct"]["n"] == 24
@@ -41,7 +41,7 @@ def test_a_label_that_the_bundle_does_not_know_is_named_before_anything_is_measu
     pictures = tuple(replace(p, label="dent" if p.label == "patches" else p.label) for p in trained.manifest.pictures)
     told: list[str] = []
     with pytest.raises(DataError, match="does not know the label 'dent'"):
-        evaluate(load_bundle(trained.bundle), Manifest(pictures, ()), trained.store, None, say=told.append)
+        evaluate(load_bundle(trained.bundle), Manifest(pictures, ()), trained.data_set, None, say=told.append)
     assert not told
 
 
@@ -50,14 +50,14 @@ def test_a_bundle_is_not_measured_on_what_it_has_learned(trained: Trained) -> No
     moved = [p.path for p in trained.manifest.pictures if picture_id(p) in read_learned(trained.bundle)][:2]
     pictures = tuple(replace(p, split="validation") if p.path in moved else p for p in trained.manifest.pictures)
     with pytest.raises(DataError, match=f"has learned from 2 of 26 test pictures, such as {moved[0]}"):
-        evaluate(load_bundle(trained.bundle), Manifest(pictures, ()), trained.store, None)
+        evaluate(load_bundle(trained.bundle), Manifest(pictures, ()), trained.data_set, None)
 
 
 def test_pictures_without_boxes_are_measured_but_for_the_line(trained: Trained) -> None:
     """A user's data set has no boxes: no strip can be composed, which is said, and the rest is measured."""
     bare = Manifest(tuple(replace(picture, boxes=()) for picture in trained.manifest.pictures), ())
     told: list[str] = []
-    found = evaluate(load_bundle(trained.bundle), bare, trained.store, None, quick=True, say=told.append)
+    found = evaluate(load_bundle(trained.bundle), bare, trained.data_set, None, quick=True, say=told.append)
 
     assert found["official"]["correct"]["n"] == 24
     assert "line" not in found

@@ -18,14 +18,14 @@ from inspector.inspection.tiling import TilingRules
 from training.judge.gallery import Gallery
 from training.judge.line import run_benchmark
 from training.judge.maps import hottest_place, off_by_px
-from training.tiles.composed import Placed, Strip
+from training.tiles.composed import ComposedStrip, Placed
 
 LABELS = ("inclusion", "scratches", "clean")
 RULES = InspectRules(
     TilingRules(200),
     DecisionRules(LABELS, 1.0, dict.fromkeys(LABELS[:2], 0.5), dict.fromkeys(LABELS[:2], "major"), 0.2),
 )
-STRIP = Strip(
+STRIP = ComposedStrip(
     np.random.default_rng(0).normal(128, 10, (400, 600)).astype(np.uint8),
     (
         Placed("inclusion", Box(20, 20, 60, 100), "a"),  # all of it in tile 0
@@ -96,7 +96,7 @@ def test_grounds_with_marks_that_nobody_boxed_are_counted_and_also_left_out() ->
 
 def test_what_chance_would_find_is_told() -> None:
     """Each strip's defects against the other's findings: two of three lie in alarming tiles, of other names."""
-    other = Strip(STRIP.pixels[:, ::-1], (Placed("scratches", Box(50, 50, 100, 100), "c"),), "ground")
+    other = ComposedStrip(STRIP.pixels[:, ::-1], (Placed("scratches", Box(50, 50, 100, 100), "c"),), "ground")
     named = [
         ["inclusion", "clean", "clean", "clean", "scratches", "scratches"],
         ["scratches", "clean", "clean", "clean", "clean", "clean"],
@@ -121,7 +121,7 @@ def test_what_chance_would_find_is_told() -> None:
 def test_a_published_defect_stands_for_one_drawn_defect_only(named: list[str], matched: tuple[int, int]) -> None:
     """Both defects are found in any case; one merged alarm over both is one pair."""
     placed = Placed("scratches", Box(20, 20, 100, 100), "a"), Placed("inclusion", Box(260, 20, 100, 100), "b")
-    strip = Strip(STRIP.pixels[:200, :400], placed, "ground")
+    strip = ComposedStrip(STRIP.pixels[:200, :400], placed, "ground")
     row = run_benchmark([strip], lambda tiles: answer(named, [(0, 0)] * 2), RULES, Gallery())
 
     assert row["found"]["k"] == 2
@@ -132,7 +132,7 @@ def test_a_published_defect_stands_for_one_drawn_defect_only(named: list[str], m
 def test_a_right_name_is_told_by_how_well_the_boxes_agree() -> None:
     """Defects of 0.4 and 0.18 of their tiles, which are the boxes that are published; a wrong name has no IoU."""
     placed = Placed("scratches", Box(0, 0, 200, 80), "a"), Placed("inclusion", Box(410, 0, 180, 40), "b")
-    strip = Strip(STRIP.pixels[:200], placed, "ground")
+    strip = ComposedStrip(STRIP.pixels[:200], placed, "ground")
 
     def right_at(*named: str) -> dict[str, int]:
         row = run_benchmark([strip], lambda tiles: answer(named, [(0, 0)] * 3), RULES, Gallery())
@@ -149,7 +149,7 @@ def test_another_view_of_a_marked_surface_counts_by_picture() -> None:
     calls = iter(named * 2)
 
     def clean_tiles(*marked: set[str]) -> dict[str, Any]:
-        strips = replace(STRIP, picture="first"), Strip(STRIP.pixels, (), STRIP.group, "second")
+        strips = replace(STRIP, picture="first"), ComposedStrip(STRIP.pixels, (), STRIP.group, "second")
         return run_benchmark(strips, lambda tiles: answer(next(calls), [(0, 0)] * 6), RULES, Gallery(), *marked)
 
     row = clean_tiles({STRIP.group}, {"first"})
@@ -162,7 +162,7 @@ def test_another_view_of_a_marked_surface_counts_by_picture() -> None:
 
 def test_tiles_that_a_defect_only_touches_are_counted_apart() -> None:
     """Five pixels of a defect in the left tile: neither a clean nor a defect tile, and its alarm is told."""
-    strip = Strip(STRIP.pixels[:200, :400], (Placed("scratches", Box(195, 20, 100, 100), "a"),), "ground")
+    strip = ComposedStrip(STRIP.pixels[:200, :400], (Placed("scratches", Box(195, 20, 100, 100), "a"),), "ground")
     row = run_benchmark([strip], lambda tiles: answer(["scratches"] * 2, [(0, 0)] * 2), RULES, Gallery())
 
     assert (row["tiles_in_doubt"]["k"], row["tiles_in_doubt"]["n"]) == (1, 1)
@@ -203,7 +203,7 @@ def test_boxes_are_judged_apart_from_finding(
 
 def test_a_strip_that_the_daemon_refuses_is_passed_over() -> None:
     """A black strip is not inspected, so it has no tiles and no maps; the others are judged."""
-    black = Strip(np.zeros((400, 400), np.uint8), (), "dark")
+    black = ComposedStrip(np.zeros((400, 400), np.uint8), (), "dark")
     named = ["inclusion", "clean", "clean", "clean", "scratches", "scratches"]
     row = run_benchmark([STRIP, black], lambda tiles: answer(named, [(1, 1)] * 6), RULES, Gallery())
 

@@ -14,7 +14,7 @@ from inspector.model.rules import decision_rules
 from training.bundle.bundle import golden_tiles
 from training.bundle.provenance import NEU_PICTURES
 from training.configs import X_SDD
-from training.data.dataset import NEU_LABELS, Store, find_pictures, load_pixels
+from training.data.dataset import NEU_LABELS, DataSet, find_pictures, load_pixels
 from training.data.learned import picture_id, read_learned
 from training.data.manifest import Manifest
 from training.judge.gallery import Gallery
@@ -94,12 +94,14 @@ def test_cross_validation_says_how_it_was_done() -> None:
 def test_a_shipped_bundle_scores_what_its_results_say(name: str, data_folder: Path) -> None:
     """The 360 official test pictures: at least 98 % by arg-max on this machine, as committed."""
     loaded = load_bundle(SHIPPED / name)
-    store = Store(data_folder / "neu-det")
-    everything = Manifest(tuple(find_pictures(store)), ())
+    data_set = DataSet(data_folder / "neu-det")
+    everything = Manifest(tuple(find_pictures(data_set)), ())
     pictures = everything.split("validation")
     pool, _ = open_model(loaded, workers=2)
     try:
-        found = dict(official(Model(pool, decision_rules(loaded, {}, {}, 0.2)), pictures, load_pixels(store, pictures)))
+        found = dict(
+            official(Model(pool, decision_rules(loaded, {}, {}, 0.2)), pictures, load_pixels(data_set, pictures))
+        )
     finally:
         pool.close()
 

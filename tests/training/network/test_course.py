@@ -12,7 +12,7 @@ import pytest
 from small_run import SMALL, Trained
 
 from inspector.drawn.tiles import draw_tile
-from training.data.dataset import Picture, Store
+from training.data.dataset import DataSet, Picture
 from training.data.manifest import Manifest
 from training.data.prepare import build_manifest
 from training.errors import DataError
@@ -26,9 +26,9 @@ def test_pictures_of_one_surface_cannot_be_held_out(tmp_path: Path) -> None:
         for number in range(3):
             pixels = draw_tile("crazing", seed if label == "a" else 10 * seed + number, 200)
             cv2.imwrite(str(tmp_path / label / f"{label}_{number}.png"), pixels)
-    store = Store(tmp_path)
+    data_set = DataSet(tmp_path)
     with pytest.raises(DataError, match="all pictures of 'a' are views of one surface"):
-        course_of(SMALL, store, build_manifest(store))
+        course_of(SMALL, data_set, build_manifest(data_set))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_pictures_that_nothing_can_be_learned_from_are_named(
     """Whole frames would be squeezed into one tile, and held-out pictures are never learned from."""
     pictures = tuple(replace(picture, **changes) for picture in trained.manifest.pictures)
     with pytest.raises(DataError, match=re.escape(named)):
-        course_of(SMALL, trained.store, Manifest(pictures, ()))
+        course_of(SMALL, trained.data_set, Manifest(pictures, ()))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from inspector.drawn.tiles import draw_tile
 from training.bundle.provenance import learned_from, notice
-from training.data.dataset import Store
+from training.data.dataset import DataSet
 from training.data.prepare import build_manifest
 from training.errors import DataError, RecipeError
 from training.network.course import course_of
@@ -44,7 +44,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_surface_is_learned_from_or_measured_on_never_both(elsewhere: Path) -> None:
-    manifest = build_manifest(Store(elsewhere))
+    manifest = build_manifest(DataSet(elsewhere))
     learned, held = learned_half(manifest), held_half(manifest)
 
     assert sorted(p.path for p in learned + held) == sorted(p.path for p in manifest.pictures)
@@ -56,7 +56,7 @@ def test_a_surface_is_learned_from_or_measured_on_never_both(elsewhere: Path) ->
 
 def test_the_tiles_are_the_learned_half_at_the_size_of_the_recipe_s(elsewhere: Path) -> None:
     found = load_auxiliary(RECIPE, elsewhere, LABELS)
-    manifest = build_manifest(Store(elsewhere))
+    manifest = build_manifest(DataSet(elsewhere))
 
     assert len(found.tiles) == len(learned_half(manifest))
     assert {tile.shape for tile in found.tiles.pixels} == {(200, 200)}
@@ -70,7 +70,7 @@ def test_of_what_was_learned_from_the_other_half_is_measured_and_all_of_the_rest
     (tmp_path / "x-sdd").mkdir()
     (tmp_path / "x-sdd" / "images").symlink_to(elsewhere)
     rows = {each.name: each for each in foreign_sets(tmp_path, 200, ("ash",))}
-    manifest = build_manifest(Store(elsewhere))
+    manifest = build_manifest(DataSet(elsewhere))
     held = {picture.group for picture in held_half(manifest) if picture.label == "ash"}
 
     assert {name: each.kind for name, each in rows.items()} == {
@@ -114,10 +114,10 @@ def test_of_an_outlier_the_network_is_to_be_unsure_and_of_the_others_sure() -> N
 
 
 def test_auxiliary_tiles_are_learned_from_and_nothing_is_judged_on_them(elsewhere: Path, small_data: Path) -> None:
-    store = Store(small_data)
-    manifest = build_manifest(store)
+    data_set = DataSet(small_data)
+    manifest = build_manifest(data_set)
     found = load_auxiliary(RECIPE, elsewhere, manifest.labels)
-    course, without = course_of(RECIPE, store, manifest, found), course_of(RECIPE, store, manifest)
+    course, without = course_of(RECIPE, data_set, manifest, found), course_of(RECIPE, data_set, manifest)
 
     assert course.labels == without.labels
     assert course.train.origins == without.train.origins + ["auxiliary"] * len(found.tiles)
