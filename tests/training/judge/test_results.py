@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from training.configs import X_SDD
 from training.data.dataset import NEU_LABELS, DataSet, find_pictures, load_pixels
 from training.data.learned import picture_id, read_learned
 from training.data.manifest import Manifest
+from training.int8.quantize import MAX_P99_SHIFT
 from training.judge.gallery import Gallery
 from training.judge.measures import Model, official
 from training.judge.report import write_report
@@ -76,6 +78,13 @@ def test_results_are_of_the_model_that_ships(path: Path) -> None:
     card = load_bundle(SHIPPED / name).card
 
     assert json.loads(path.read_text())["model_sha256"] == card.files[card.main.file]
+
+
+def test_the_pages_know_the_limit_of_the_gate() -> None:
+    """What README, docs and decision 0006 call over the limit is what `quantize` refuses."""
+    names = runpy.run_path(str(RESULTS.parents[1] / "scripts" / "write_figures.py"))
+
+    assert names["MAX_SHIFT"] == MAX_P99_SHIFT
 
 
 def test_cross_validation_says_how_it_was_done() -> None:
