@@ -145,8 +145,10 @@ class JsonlSink:
         self._stored_seq, self._store_refuses = self._written_seq, False
 
     def _note_outage(self, exc: OSError | StoreBusyError) -> None:
-        what = f"{exc.filename or self._folder}: {exc.strerror}" if isinstance(exc, OSError) else f"the store: {exc}"
-        reason = f"cannot write {what}" if isinstance(exc, OSError) else f"cannot read {what}"
+        if isinstance(exc, OSError):
+            reason = f"cannot write {exc.filename or self._folder}: {exc.strerror or exc}"
+        else:
+            reason = f"cannot read the store: {exc}"
         if reason != self.status.reason:
             _log.warning("sink_unavailable", sink=SINK, reason=reason)
         self.status.connected, self.status.reason = False, reason

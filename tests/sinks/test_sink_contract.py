@@ -360,6 +360,23 @@ def test_a_store_that_refuses_the_cursor_stops_nothing(bench: Bench) -> None:
     assert sink.failure is None
 
 
+def test_a_store_that_cannot_be_read_for_a_moment_is_waited_for(bench: Bench) -> None:
+    """A busy disk ends no sink: the status says so, and the delivery goes on."""
+    bench.commit(2)
+    bench.outbox.pending_raises = StoreBusyError("disk I/O error")
+    sink = bench.sink()
+    sink.start()
+    bench.wait_for(lambda: sink.status.reason, "the outage")
+    reason = sink.status.reason
+    bench.outbox.pending_raises = None
+    sink.wake()
+    bench.wait_until_delivered()
+
+    assert reason == "cannot read the store: disk I/O error"
+    assert without_repeats(bench.end.arrived()) == bench.stored()
+    assert sink.failure is None
+
+
 def test_what_it_cannot_do_without_ends_it_with_a_reason(bench: Bench) -> None:
     """An error that is nobody's weather ends the thread, and the station reads it."""
     bench.outbox.pending_raises = RuntimeError("a bug")

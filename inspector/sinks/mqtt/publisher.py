@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from inspector.clock import Clock
-from inspector.errors import BrokerError
+from inspector.errors import BrokerError, StoreBusyError
 from inspector.faults import crash_point
 from inspector.messages import ReplyMessage, encode
 from inspector.sinks.base import LastWord, Outbox
@@ -125,6 +125,9 @@ class MqttPublisher:
                     self._serve()
                 except BrokerError as exc:
                     self._report.failed(str(exc))
+                except StoreBusyError as exc:  # tried again with a new connection; the broker has not lost this one
+                    self._report.failed(f"cannot read the store: {exc}")
+                    self.status.connected = False
                 finally:
                     was = self.status.connected
                     if was and not self._stopping.is_set():
