@@ -14,7 +14,7 @@ UNSTORED = {"store_id": "", "seq": 0}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class EvidencePicture:
     """What an evidence picture is made of.
 
     Attributes:
@@ -38,7 +38,7 @@ class Draft:
     """
 
     body: Body
-    picture: Picture | None = None
+    picture: EvidencePicture | None = None
 
     @property
     def topic(self) -> str:

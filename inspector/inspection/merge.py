@@ -14,7 +14,7 @@ from inspector.inspection.decision import DecisionRules, Verdict
 from inspector.inspection.localize import locate
 from inspector.labels import SEVERITIES
 
-SAME_PLACE_SHARE = 0.2
+OVERLAP_MERGES_SHARE = 0.2
 """A defect is part of another one if this share of it lies under the other's tiles: tiles must overlap for that."""
 MAX_COMPARED = 100
 """In a frame with more defects than this, further ones are not compared: the frame is lost anyway, and time counts."""
@@ -120,7 +120,7 @@ def _one_per_place(defects: Sequence[tuple[Defect, Sequence[Box]]]) -> list[Defe
                 other.candidate == defect.candidate
                 and other.score * other.tiles >= defect.score * defect.tiles
                 and other.tiles_box.shared_px(defect.tiles_box)
-                and _covered_share(tiles, its_tiles) >= SAME_PLACE_SHARE
+                and _covered_share(tiles, its_tiles) >= OVERLAP_MERGES_SHARE
             ):
                 joined = replace(
                     other,

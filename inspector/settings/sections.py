@@ -35,7 +35,7 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"  # 127.example.com is a name like any other
 
 
-class Station(Section):
+class StationNames(Section):
     """Which camera this is; each name is one level of the MQTT topics."""
 
     site: TopicLevel = Field(description="Plant.")
@@ -59,7 +59,7 @@ class Tiling(Section):
     )
 
 
-class Model(Section):
+class ModelOptions(Section):
     """Which bundle decides."""
 
     path: str = Field(default=DEFAULT_BUNDLE, description="Bundle folder, or the name of a shipped bundle.")
@@ -192,7 +192,7 @@ class Jsonl(Section):
     keep_files: int = Field(default=16, ge=1, description="Files kept, the newest included; the oldest are deleted.")
 
 
-class Store(Section):
+class StoreOptions(Section):
     """The SQLite file with messages, outbox and ledger, and the evidence pictures."""
 
     path: Path | None = Field(
@@ -231,15 +231,15 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, case_sensitive=True)
 
-    station: Station
+    station: StationNames
     source: AnySource = Field(discriminator="kind", description="Where frames come from.")
     tiling: Tiling = Tiling()
-    model: Model = Model()
+    model: ModelOptions = ModelOptions()
     decision: Decision = Decision()
     events: Events = Events()
     mqtt: Mqtt = Mqtt()
     jsonl: Jsonl = Jsonl()
-    store: Store = Store()
+    store: StoreOptions = StoreOptions()
     http: Http = Http()
 
     @model_validator(mode="before")

@@ -21,8 +21,7 @@ from inspector.model.golden import GoldenResult
 from inspector.model.interpreter import load_runtime
 from inspector.model.pool import WorkerPool, open_model
 from inspector.model.rules import decision_rules
-from inspector.settings.sections import Decision, Settings, Tiling
-from inspector.settings.sections import Store as StoreSection
+from inspector.settings.sections import Decision, Settings, StoreOptions, Tiling
 from inspector.sinks.jsonl import JsonlOptions
 from inspector.sinks.mqtt.options import MqttOptions
 from inspector.store.evidence import EvidenceFolder
@@ -103,7 +102,7 @@ def jsonl_options(settings: Settings, store_folder: Path) -> JsonlOptions:
     return JsonlOptions.model_validate(dict(jsonl) | {"path": jsonl.path or store_folder / "jsonl"})
 
 
-def open_evidence(kept: StoreSection, folder: Path, clock: Clock) -> EvidenceFolder | None:
+def open_evidence(kept: StoreOptions, folder: Path, clock: Clock) -> EvidenceFolder | None:
     """Return where pictures of defects are kept, or None if they are not."""
     if kept.evidence != "on":
         return None

@@ -15,7 +15,7 @@ import numpy as np
 
 from inspector.box import Box
 from inspector.clock import Clock
-from inspector.drafts import Picture
+from inspector.drafts import EvidencePicture
 from inspector.messages import Evidence
 
 MARGIN_SHARE = 0.25
@@ -24,7 +24,7 @@ _QUALITY = 88
 _COLOUR_BGR = (0, 128, 255)
 
 
-def draw_evidence(picture: Picture, longest_px: int) -> bytes:
+def draw_evidence(picture: EvidencePicture, longest_px: int) -> bytes:
     """Return a JPEG of the picture's part with its surroundings, at most `longest_px` a side, the box outlined."""
     pixels, box, part = picture.pixels, picture.box, picture.around
     height, width = pixels.shape[:2]
@@ -78,7 +78,7 @@ class EvidenceFolder:
             self._sizes[path.stem] = (stat.st_mtime, stat.st_size)
         self._bytes = sum(size for _, size in self._sizes.values())
 
-    def keep(self, defect_id: str, picture: Picture) -> Evidence | None:
+    def keep(self, defect_id: str, picture: EvidencePicture) -> Evidence | None:
         """Write the picture of a defect; None if there is no room for it.
 
         Raises:

@@ -20,7 +20,7 @@ import structlog
 from inspector.store import schema
 from inspector.store.database import DATABASE, Database, put_meta
 from inspector.store.records import added_columns
-from inspector.store.schema import Stage
+from inspector.store.schema import MigrationStage
 
 SLICE_ROWS = 200
 """Rows copied at once, so that no commit waits long for them."""
@@ -76,9 +76,9 @@ class RecordsMigration:
         Raises:
             StoreBusyError: The disk is full or broken; nothing has changed.
         """
-        if self.stage in (Stage.PREVIOUS, Stage.COPYING):
+        if self.stage in (MigrationStage.PREVIOUS, MigrationStage.COPYING):
             return self._has_room() and self._copy()
-        if self.stage is Stage.DRAINING:
+        if self.stage is MigrationStage.DRAINING:
             return self._drain()
         if self._completing:
             self._completing = self._complete()
@@ -86,7 +86,7 @@ class RecordsMigration:
 
     def _has_room(self) -> bool:
         needed = SPARE_BYTES
-        if self.stage is Stage.PREVIOUS:
+        if self.stage is MigrationStage.PREVIOUS:
             needed += int(ROOM * (self._database.folder / DATABASE).stat().st_size)
         free = self._free_bytes(self._database.folder)
         if free < needed and not self._waits_for_room:
@@ -95,9 +95,9 @@ class RecordsMigration:
         return not self._waits_for_room
 
     def _copy(self) -> bool:
-        if self.stage is Stage.PREVIOUS:
+        if self.stage is MigrationStage.PREVIOUS:
             self._database.alter(schema.begin_copy)
-            self._enter(Stage.COPYING)
+            self._enter(MigrationStage.COPYING)
             return True
         kind, captured_ms, key = json.loads(self._database.meta(schema.COPIED) or '["", 0, ""]')
         with self._database.transaction() as db:
@@ -107,7 +107,7 @@ class RecordsMigration:
                 put_meta(db, schema.COPIED, json.dumps([rows[-1][_KIND], rows[-1][_TIME], rows[-1][_ID].hex()]))
         if not rows:
             self._database.alter(schema.end_copy)
-            self._enter(Stage.DRAINING)
+            self._enter(MigrationStage.DRAINING)
         return True
 
     def _drain(self) -> bool:
@@ -115,7 +115,7 @@ class RecordsMigration:
             count = db.execute(_DRAIN, (SLICE_ROWS,)).rowcount
         if not count:
             self._database.alter(schema.end_draining)
-            self._enter(Stage.HERE)
+            self._enter(MigrationStage.HERE)
         return True
 
     def _complete(self) -> bool:
@@ -125,6 +125,6 @@ class RecordsMigration:
         self._completed_seq = rows[-1][0] if rows else self._completed_seq
         return bool(rows)
 
-    def _enter(self, stage: Stage) -> None:
+    def _enter(self, stage: MigrationStage) -> None:
         self.stage = stage
         _log.info("records_moving", stage=stage.value, folder=str(self._database.folder))

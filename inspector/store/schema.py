@@ -131,7 +131,7 @@ CREATE INDEX IF NOT EXISTS reviews_by_defect ON reviews (defect_id);
 """Tables that the first program did not have; it does not touch them."""
 
 
-class Stage(Enum):
+class MigrationStage(Enum):
     """How far the migration of a store's records is."""
 
     PREVIOUS = "as the previous program left them"
@@ -151,7 +151,7 @@ def create(db: sqlite3.Connection) -> None:
 
 def bring_up_to_date(db: sqlite3.Connection) -> None:
     """Add what the file of a previous program lacks, in an instant; its records are copied later."""
-    if stage_of(db) in (Stage.PREVIOUS, Stage.COPYING):
+    if stage_of(db) in (MigrationStage.PREVIOUS, MigrationStage.COPYING):
         view = "" if _exists(db, VIEW) else _PREVIOUS_VIEW
     else:
         view = f"DROP VIEW IF EXISTS {VIEW};"
@@ -163,12 +163,12 @@ def records_name(db: sqlite3.Connection) -> str:
     return VIEW if _exists(db, VIEW) else RECORDS
 
 
-def stage_of(db: sqlite3.Connection) -> Stage:
+def stage_of(db: sqlite3.Connection) -> MigrationStage:
     """Return how far the records are."""
     columns = {row[0] for row in db.execute("SELECT name FROM pragma_table_info(?)", (RECORDS,))}
     if columns >= set(ADDED_COLUMNS):
-        return Stage.DRAINING if _exists(db, OLD) else Stage.HERE
-    return Stage.COPYING if _exists(db, COPY) else Stage.PREVIOUS
+        return MigrationStage.DRAINING if _exists(db, OLD) else MigrationStage.HERE
+    return MigrationStage.COPYING if _exists(db, COPY) else MigrationStage.PREVIOUS
 
 
 def begin_copy(db: sqlite3.Connection) -> None:

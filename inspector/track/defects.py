@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from inspector.box import Box
-from inspector.drafts import Draft, Picture
+from inspector.drafts import Draft, EvidencePicture
 from inspector.frame import Frame
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
@@ -30,7 +30,7 @@ def track_still(state: TrackState, inspection: Inspection, rules: TrackRules) ->
         state, alarm, why, alarm_drafts = judge_alarm(state, defect, defect_id, frame, rules)
         sighting = Sighting(defect_id, "closed", 0, frame, defect, defect.box, None, defect.tiles, 1, alarm, why)
         body = defect_body(sighting, state, rules)
-        drafts += [Draft(body, Picture(frame.pixels, defect.box, defect.tiles_box)), *alarm_drafts]
+        drafts += [Draft(body, EvidencePicture(frame.pixels, defect.box, defect.tiles_box)), *alarm_drafts]
         defect_ids.append(defect_id)
     if rules.frame_messages is not False:
         drafts.append(Draft(frame_body(state, inspection, defect_ids, rules)))
@@ -54,7 +54,7 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
             place = shown if frame.first_line is not None else None
             sighting = Sighting(defect_id, "opened", 0, frame, defect, defect.box, place, defect.tiles, 1, alarm, why)
             body = defect_body(sighting, state, rules)
-            drafts += [Draft(body, Picture(frame.pixels, defect.box, defect.tiles_box)), *more]
+            drafts += [Draft(body, EvidencePicture(frame.pixels, defect.box, defect.tiles_box)), *more]
             seen.append(OpenDefect(defect_id, extent, shown, defect, body, defect.tiles, 1, head_line=head_line))
         else:
             again = known in seen

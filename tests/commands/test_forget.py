@@ -11,7 +11,7 @@ from fakes import NOON, FakeClock, make_frame, track_rules
 
 from inspector.box import Box
 from inspector.commands.forget import forget_period, parse_time
-from inspector.drafts import Picture
+from inspector.drafts import EvidencePicture
 from inspector.errors import ConfigError, StoreError
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
@@ -35,7 +35,9 @@ def config(tmp_path: Path, clock: FakeClock) -> Path:
         drafts = track(TrackState(), Inspection(frame, None, (defect.box,), (), (defect,)), track_rules())[1]
         for body in store.commit([Entry(drafts, {})]):
             if isinstance(body, DefectMessage):
-                pictures.keep(body.defect_id, Picture(np.full((40, 40), 128, np.uint8), defect.box, defect.tiles_box))
+                pictures.keep(
+                    body.defect_id, EvidencePicture(np.full((40, 40), 128, np.uint8), defect.box, defect.tiles_box)
+                )
         if hour < 2:
             store.outbox.acknowledge("mqtt", store.outbox.outbox_state("mqtt").last_seq)
     store.close()

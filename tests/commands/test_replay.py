@@ -11,11 +11,11 @@ import pytest
 from inspector.commands.replay import _items, replay_path
 from inspector.drawn.spec import StripSpec
 from inspector.drawn.strip import Strip
-from inspector.settings.sections import Settings, Station
+from inspector.settings.sections import Settings, StationNames
 
 
 def settings(**source: object) -> Settings:
-    station = Station(site="s", line="l", name="n")
+    station = StationNames(site="s", line="l", name="n")
     return Settings.model_validate({"station": station, "source": {"path": "x", **source}})
 
 

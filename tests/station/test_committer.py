@@ -27,7 +27,7 @@ from prometheus_client import CollectorRegistry
 
 from inspector.box import Box
 from inspector.clock import to_timestamp_ms
-from inspector.drafts import Picture
+from inspector.drafts import EvidencePicture
 from inspector.errors import StoreBusyError, WorkerError
 from inspector.frame import Cause, FileStamp, Frame, Gap
 from inspector.inspection.decision import Verdict
@@ -196,7 +196,7 @@ class FillingFolder(EvidenceFolder):
         super().__init__(folder, clock, 1 << 20, max_age_s=3600, free_floor_bytes=0, longest_px=64)
         self.room = 99
 
-    def keep(self, defect_id: str, picture: Picture) -> Evidence | None:
+    def keep(self, defect_id: str, picture: EvidencePicture) -> Evidence | None:
         if not self.room:
             raise OSError("no space left on device")
         self.room -= 1

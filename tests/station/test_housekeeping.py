@@ -24,7 +24,7 @@ from inspector.station.inbox import Inbox
 from inspector.station.pipeline import Pipeline
 from inspector.store import migration
 from inspector.store.evidence import EvidenceFolder
-from inspector.store.schema import Stage
+from inspector.store.schema import MigrationStage
 from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
 
@@ -240,7 +240,7 @@ def test_records_are_moved_a_little_at_a_time(
     monkeypatch.setattr(migration, "SLICE_ROWS", 4)
     (tmp_path / "previous").mkdir()
     shutil.copy(PREVIOUS, tmp_path / "previous" / "inspector.sqlite3")
-    pipeline, steps, counts = make_pipeline(), list[Stage](), [0]
+    pipeline, steps, counts = make_pipeline(), list[MigrationStage](), [0]
     with closing(Store(tmp_path / "previous", clock)) as store:
         step = store.migration.step
         monkeypatch.setattr(store.migration, "step", lambda: steps.append(store.migration.stage) or step())
@@ -254,5 +254,5 @@ def test_records_are_moved_a_little_at_a_time(
         stage = store.migration.stage
 
     assert max(later - earlier for earlier, later in pairwise(counts)) <= 4
-    assert stage is Stage.HERE
+    assert stage is MigrationStage.HERE
     assert counts[-1] - counts[-2] == 1  # a look, and nothing to do

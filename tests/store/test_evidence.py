@@ -15,11 +15,11 @@ import pytest
 from fakes import NOON, FakeClock
 
 from inspector.box import Box
-from inspector.drafts import Picture
+from inspector.drafts import EvidencePicture
 from inspector.store.evidence import EvidenceFolder, draw_evidence
 
 PIXELS = np.random.default_rng(11).integers(60, 190, (400, 600)).astype(np.uint8)
-PICTURE = Picture(PIXELS, Box(100, 100, 50, 50), Box(100, 100, 50, 50))
+PICTURE = EvidencePicture(PIXELS, Box(100, 100, 50, 50), Box(100, 100, 50, 50))
 ONE_BYTES = len(draw_evidence(PICTURE, 640))
 
 
@@ -48,7 +48,7 @@ def names(folder: Path) -> list[str]:
 def test_picture(pixels: np.ndarray, box: Box, longest_px: int, expected: tuple[int, int]) -> None:
     """The picture is a colour JPEG of the box and its surroundings, no side over the limit."""
     drawn = cv2.imdecode(
-        np.frombuffer(draw_evidence(Picture(pixels, box, box), longest_px), np.uint8), cv2.IMREAD_UNCHANGED
+        np.frombuffer(draw_evidence(EvidencePicture(pixels, box, box), longest_px), np.uint8), cv2.IMREAD_UNCHANGED
     )
 
     assert (*expected, 3) == drawn.shape
@@ -58,7 +58,10 @@ def test_the_box_is_drawn_and_the_frame_is_not() -> None:
     """The outline lies on the box in orange; the frame's own pixels stay as they were."""
     pixels = np.full((400, 600), 40, np.uint8)
     drawn = cv2.imdecode(
-        np.frombuffer(draw_evidence(Picture(pixels, Box(100, 100, 50, 50), Box(100, 100, 50, 50)), 640), np.uint8), 1
+        np.frombuffer(
+            draw_evidence(EvidencePicture(pixels, Box(100, 100, 50, 50), Box(100, 100, 50, 50)), 640), np.uint8
+        ),
+        1,
     )
     blue, _, red = (int(value) for value in drawn[20, 45])
 
@@ -69,7 +72,7 @@ def test_the_box_is_drawn_and_the_frame_is_not() -> None:
 
 def test_the_part_around_the_box_is_shown_and_not_outlined() -> None:
     """A small box in a part of 50 px: the picture begins 20 px beside the part, and the outline is the box's."""
-    picture = Picture(np.full((400, 600), 40, np.uint8), Box(110, 110, 30, 20), Box(100, 100, 50, 50))
+    picture = EvidencePicture(np.full((400, 600), 40, np.uint8), Box(110, 110, 30, 20), Box(100, 100, 50, 50))
     drawn = cv2.imdecode(np.frombuffer(draw_evidence(picture, 640), np.uint8), 1).astype(int)
     on_box, on_part, inside = drawn[30, 45], drawn[20, 45], drawn[40, 45]
 

@@ -22,7 +22,7 @@ from fakes import STAMP, FakeClock, entry
 
 from inspector.store import migration, schema
 from inspector.store.forget import forget
-from inspector.store.schema import Stage
+from inspector.store.schema import MigrationStage
 from inspector.store.store import Store
 
 PREVIOUS = Path(__file__).parents[1] / "compat" / "0.1.0" / "inspector.sqlite3"
@@ -103,24 +103,24 @@ def move_all(store: Store) -> int:
     return slices
 
 
-@pytest.fixture(params=list(Stage), ids=lambda stage: stage.name.lower())
-def stage(request: pytest.FixtureRequest) -> Stage:
+@pytest.fixture(params=list(MigrationStage), ids=lambda stage: stage.name.lower())
+def stage(request: pytest.FixtureRequest) -> MigrationStage:
     """How far the records are when something happens."""
     return request.param
 
 
-def brought_to(folder: Path, stage: Stage) -> Store:
+def brought_to(folder: Path, stage: MigrationStage) -> Store:
     """Open the store and go on until some slices into a stage."""
     store = Store(folder, FakeClock())
     while store.migration.stage is not stage:
         store.migration.step()
-    for _ in range(2 if stage in (Stage.COPYING, Stage.DRAINING) else 0):
+    for _ in range(2 if stage in (MigrationStage.COPYING, MigrationStage.DRAINING) else 0):
         store.migration.step()
     assert store.migration.stage is stage
     return store
 
 
-def test_nothing_is_lost_on_the_way(folder: Path, stage: Stage) -> None:
+def test_nothing_is_lost_on_the_way(folder: Path, stage: MigrationStage) -> None:
     """What the previous program stored is there at every stage: messages, outbox, cursor, ledger, coil, suspects."""
     with closing(sqlite3.connect(PREVIOUS)) as db:
         payloads = [row[0] for row in db.execute(
@@ -137,7 +137,7 @@ def test_nothing_is_lost_on_the_way(folder: Path, stage: Stage) -> None:
         assert store.notes.next_epoch() == 4
 
 
-def test_a_message_of_the_previous_program_is_known(folder: Path, stage: Stage) -> None:
+def test_a_message_of_the_previous_program_is_known(folder: Path, stage: MigrationStage) -> None:
     """What is inspected again after the upgrade is stored once, and numbers go on without a gap."""
     with closing(brought_to(folder, stage)) as store:
         again = store.commit([entry(3, "crack", "hole")])
@@ -175,7 +175,7 @@ def test_the_way_has_an_end(folder: Path) -> None:
     assert {name: sql and sql.replace('"', "") for name, sql in moved.items()} == new
 
 
-def test_a_coil_is_found_at_every_stage(folder: Path, stage: Stage) -> None:
+def test_a_coil_is_found_at_every_stage(folder: Path, stage: MigrationStage) -> None:
     """Rows that are not moved yet are asked by what their payload says."""
     with closing(brought_to(folder, stage)) as store:
         found = [row["label"] for row in store.reader.recent_defects(99, coil_id="C-17")]
@@ -186,7 +186,7 @@ def test_a_coil_is_found_at_every_stage(folder: Path, stage: Stage) -> None:
     assert places == [(232, 116.0), (232, 116.0), (512, 256.0), (512, 256.0)]
 
 
-def test_the_previous_program_works_with_it(folder: Path, stage: Stage, tmp_path: Path) -> None:
+def test_the_previous_program_works_with_it(folder: Path, stage: MigrationStage, tmp_path: Path) -> None:
     """At every stage its statements find, store and delete what they do in a file that was never moved."""
     brought_to(folder, stage).close()
     untouched = tmp_path / "untouched.sqlite3"
@@ -208,7 +208,7 @@ def test_the_previous_program_works_with_it(folder: Path, stage: Stage, tmp_path
     assert answers[0][1] == (True, False)
 
 
-def test_what_the_previous_program_wrote_meanwhile_is_taken_over(folder: Path, stage: Stage) -> None:
+def test_what_the_previous_program_wrote_meanwhile_is_taken_over(folder: Path, stage: MigrationStage) -> None:
     """After a downgrade and an upgrade, its rows are there, and get what it did not store."""
     brought_to(folder, stage).close()
     with closing(PreviousProgram(folder / "inspector.sqlite3")) as program:
@@ -327,12 +327,12 @@ def test_without_room_the_records_stay_and_work(folder: Path) -> None:
         free[0] = 1 << 40
         waiting.step()
 
-    assert went_on == (False, Stage.PREVIOUS)
+    assert went_on == (False, MigrationStage.PREVIOUS)
     assert found == (["crack"] * 3, {**COUNTS, "defect": 11, "alarm": 9, "frame": 7})
-    assert waiting.stage is Stage.COPYING
+    assert waiting.stage is MigrationStage.COPYING
 
 
-def test_a_message_stored_on_the_way_has_all_columns(folder: Path, stage: Stage) -> None:
+def test_a_message_stored_on_the_way_has_all_columns(folder: Path, stage: MigrationStage) -> None:
     """What this program stores has its checksum at the end, whenever it was stored."""
     with closing(brought_to(folder, stage)) as store:
         [defect, _, frame] = store.commit([entry(99, "crack")])
@@ -341,10 +341,10 @@ def test_a_message_stored_on_the_way_has_all_columns(folder: Path, stage: Stage)
         [(crc32,)] = store.database.all("SELECT payload_crc32 FROM records WHERE seq = ?", [frame.seq])
 
     assert [zlib.crc32(payload) for payload, _ in rows] == [crc for _, crc in rows]
-    assert (crc32 is None) == (stage is Stage.PREVIOUS)  # the previous table has no room for it
+    assert (crc32 is None) == (stage is MigrationStage.PREVIOUS)  # the previous table has no room for it
 
 
-def test_what_is_forgotten_on_the_way_is_gone(folder: Path, stage: Stage) -> None:
+def test_what_is_forgotten_on_the_way_is_gone(folder: Path, stage: MigrationStage) -> None:
     """Deleted records are in none of the tables, and in no byte of the file."""
     store = brought_to(folder, stage)
     store.outbox.enable([])

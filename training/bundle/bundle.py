@@ -49,7 +49,7 @@ OFFICIAL_FIGURES = ("correct", "one_look", "apart", "decision", "macro", "ece")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class BundleParts:
     """Everything that goes into a bundle beside its golden tiles."""
 
     recipe: Recipe
@@ -108,7 +108,7 @@ def bundle_run(
         figures = card_figures(row)
     start = identity.get("init")
     own = is_own(identity)
-    parts = Parts(
+    parts = BundleParts(
         recipe, labels, signed.model, signed.temperature, signed.thresholds, severity_for(labels), signed.distance,
         signed.unknown, signed.looks, signed.box_from, figures,
         {
@@ -165,7 +165,7 @@ def golden_tiles(labels: Sequence[str], tile_px: int) -> list[Pixels]:
     return [*drawn, *texture_tiles(2, tile_px, GOLDEN_SEEDS).pixels]
 
 
-def write_bundle(root: Path, parts: Parts, version: str) -> Card:
+def write_bundle(root: Path, parts: BundleParts, version: str) -> Card:
     """Write the bundle folder `root`, replacing one that is there, and return its card.
 
     Raises:
@@ -193,7 +193,7 @@ def write_bundle(root: Path, parts: Parts, version: str) -> Card:
     return card
 
 
-def _fill(folder: Path, parts: Parts, version: str) -> Card:
+def _fill(folder: Path, parts: BundleParts, version: str) -> Card:
     recipe = parts.recipe
     write_bytes(folder / "model.tflite", parts.model)
     network = Int8Network(parts.model)

@@ -128,7 +128,7 @@ def follow(network: Any, tiles: TileSet, labels: Sequence[str], recipe: Recipe, 
     ).map(answered)
     callbacks = [
         Rate(course.learning_rate, "cosine", steps, course.epochs, progress.epoch * steps),
-        _Keeper(student, folder, progress),
+        _FollowKeeper(student, folder, progress),
     ]
     learner.fit(
         batches, initial_epoch=progress.epoch, epochs=course.epochs, steps_per_epoch=steps, callbacks=callbacks,
@@ -139,7 +139,7 @@ def follow(network: Any, tiles: TileSet, labels: Sequence[str], recipe: Recipe, 
     return finished
 
 
-class _Keeper(keras.callbacks.Callback):  # type: ignore[misc]
+class _FollowKeeper(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, student: Any, folder: Path, progress: Progress) -> None:
         super().__init__()
         self._student, self._folder, self._progress = student, folder, progress

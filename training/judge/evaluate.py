@@ -30,7 +30,7 @@ from training.judge.gallery import Exhibit, Gallery
 from training.judge.intervals import share
 from training.judge.line import run_benchmark
 from training.judge.measures import (
-    Model,
+    MeasuredModel,
     alarming,
     classification,
     corruption,
@@ -103,7 +103,7 @@ def evaluate(
     classifiers = [Classifier(bundle) for _ in range(2)]
     golden, pool = check_golden(classifiers[0]), WorkerPool(classifiers)
     rules = decision_rules(bundle, {}, {}, RECORD_FLOOR)
-    model = Model(pool, rules)
+    model = MeasuredModel(pool, rules)
     tile_px = bundle.card.tile_px
     side = test_side(manifest, data_set)
     if strange := sorted({picture.label for picture in side.pictures} - set(bundle.card.labels)):
@@ -191,7 +191,7 @@ def evaluate_float(run: Path, manifest: Manifest, data_set: DataSet) -> dict[str
 
 
 def _clean(
-    model: Model,
+    model: MeasuredModel,
     pictures: Sequence[Picture],
     pixels: Sequence[Pixels],
     tile_px: int,
@@ -233,7 +233,9 @@ def clean_windows(
     return tiles.pixels, [group_of[each] for each in tiles.groups], tiles.groups
 
 
-def _foreign(model: Model, sets: Sequence[ForeignSet], known: Sequence[Pixels], gallery: Gallery) -> dict[str, Any]:
+def _foreign(
+    model: MeasuredModel, sets: Sequence[ForeignSet], known: Sequence[Pixels], gallery: Gallery
+) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for each in sets:
         if each.kind == "counterpart":

@@ -15,7 +15,7 @@ from inspector.inspection.one_frame import InspectRules, inspect_frame
 from inspector.inspection.predictions import Classify
 from training.judge.gallery import Gallery
 from training.judge.strips import STRIP_PX
-from training.judge.tallies import Boxes, CleanTiles, Found, KeptMaps, Lenience, Pointing, Published, Tally, Tiles
+from training.judge.tallies import Boxes, CleanTiles, DefectTiles, Found, KeptMaps, Lenience, Pointing, Published, Tally
 from training.tiles.composed import FEATHER_PX, ComposedStrip
 
 PROTOCOL = (
@@ -56,7 +56,7 @@ def run_benchmark(
     """
     maps, tile_px = KeptMaps(classify), rules.tiling.tile_px
     clean = CleanTiles(tile_px, gallery, marked_groups, marked_pictures)
-    whole: list[Tally] = [Found(tile_px, gallery), Lenience(tile_px), Published(), clean, Tiles()]
+    whole: list[Tally] = [Found(tile_px, gallery), Lenience(tile_px), Published(), clean, DefectTiles()]
     places: list[Tally] = [Boxes(tile_px), Pointing(maps, rules.decision.labels)]
     for number, strip in enumerate(strips):
         inspection = inspect_frame(as_frame(strip.pixels, number), maps, rules)

@@ -50,7 +50,7 @@ Row = tuple[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Model:
+class MeasuredModel:
     """A bundle at work: its classifier and its rules."""
 
     classify: Classify
@@ -61,12 +61,12 @@ class Model:
         return judge_tiles(tiles, self.classify, self.rules)
 
     @property
-    def without_unknown(self) -> Model:
+    def without_unknown(self) -> MeasuredModel:
         """Return the same network, never calling a tile unknown for its distance."""
-        return Model(self.classify, replace(self.rules, distance=None))
+        return MeasuredModel(self.classify, replace(self.rules, distance=None))
 
 
-def official(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Iterator[Row]:
+def official(model: MeasuredModel, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Iterator[Row]:
     """Arg-max over the labels on whole pictures; beside it that of one look at each, and the full decision."""
     predictions, verdicts = model.verdicts(pixels)
     truth, top = [picture.label for picture in pictures], [verdict.top for verdict in verdicts]
@@ -113,7 +113,10 @@ def classification(truth: Sequence[str], top: Sequence[str], labels: Sequence[st
 
 
 def corruption(
-    model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels], on_step: Callable[[], None] = lambda: None
+    model: MeasuredModel,
+    pictures: Sequence[Picture],
+    pixels: Sequence[Pixels],
+    on_step: Callable[[], None] = lambda: None,
 ) -> Iterator[Row]:
     """Arg-max accuracy under each corruption and severity."""
     cells: dict[str, float] = {}
@@ -133,7 +136,7 @@ def corruption(
 
 
 def surface(
-    model: Model, tiles: Sequence[Pixels], groups: Sequence[str], pictures: Sequence[str] = ()
+    model: MeasuredModel, tiles: Sequence[Pixels], groups: Sequence[str], pictures: Sequence[str] = ()
 ) -> dict[str, Any]:
     """What becomes of tiles that show no defect this model knows: alarms, unknown, clean, by tile and by group.
 
@@ -154,7 +157,7 @@ def surface(
     }
 
 
-def alarming(model: Model, tiles: Sequence[Pixels]) -> Iterator[Exhibit]:
+def alarming(model: MeasuredModel, tiles: Sequence[Pixels]) -> Iterator[Exhibit]:
     """Yield the tiles that alarm."""
     _, verdicts = model.verdicts(tiles)
     for tile, verdict in zip(tiles, verdicts, strict=True):
@@ -162,7 +165,7 @@ def alarming(model: Model, tiles: Sequence[Pixels]) -> Iterator[Exhibit]:
             yield Exhibit(tile, f"{verdict.label} {verdict.score:.3f}", verdict.score)
 
 
-def counterpart(model: Model, tiles: Sequence[Pixels], label: str) -> dict[str, Any]:
+def counterpart(model: MeasuredModel, tiles: Sequence[Pixels], label: str) -> dict[str, Any]:
     """How often another mill's defect comes out under the name a person would give it."""
     _, verdicts = model.verdicts(tiles)
     return {
@@ -173,7 +176,7 @@ def counterpart(model: Model, tiles: Sequence[Pixels], label: str) -> dict[str, 
 
 
 def unknown_curve(
-    model: Model, known: Sequence[Pixels], foreign: Mapping[str, Sequence[Pixels]], rates: Sequence[float]
+    model: MeasuredModel, known: Sequence[Pixels], foreign: Mapping[str, Sequence[Pixels]], rates: Sequence[float]
 ) -> Iterator[Row]:
     """For each false-unknown rate on `known`: the share of each foreign set beyond that distance, and not alarmed."""
     if model.rules.distance is None:
@@ -202,14 +205,14 @@ def unknown_curve(
         )
 
 
-def _distances(model: Model, tiles: Sequence[Pixels]) -> _Floats:
+def _distances(model: MeasuredModel, tiles: Sequence[Pixels]) -> _Floats:
     distance, features = model.rules.distance, model.classify(tiles).features
     if features is None or distance is None:
         raise BundleError("model.path: this bundle has no rule for unknown tiles")
     return distance(features)
 
 
-def localisation(model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Iterator[Row]:
+def localisation(model: MeasuredModel, pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> Iterator[Row]:
     """Pointing game of the class activation map, on pictures whose boxes cover less than half of them, and its box.
 
     The box (`inspection.localize`) is compared with that around all boxes of the picture's label;
@@ -258,7 +261,7 @@ def covered_share(picture: Picture, margin_px: int = 0) -> float:
     return float((mask_of(grown, (picture.height, picture.width)) > 0).mean())
 
 
-def costs(model: Model, tiles: Sequence[Pixels], truth: Sequence[str]) -> Iterator[Row]:
+def costs(model: MeasuredModel, tiles: Sequence[Pixels], truth: Sequence[str]) -> Iterator[Row]:
     """ROC and precision-recall of "is a defect", and the cheapest threshold when a miss costs c false alarms.
 
     A tile's score is what `decision.thresholds` is compared with: that of the leading label where it is a defect, else
@@ -297,7 +300,7 @@ def _cheapest(cost: _Floats, cuts: _Floats, true_rate: _Floats, false_rate: _Flo
 
 
 def offenders(
-    model: Model, pictures: Sequence[Picture], pixels: Sequence[Pixels], count: int = 24
+    model: MeasuredModel, pictures: Sequence[Picture], pixels: Sequence[Pixels], count: int = 24
 ) -> list[tuple[int, str, float]]:
     """Return (index, what it was taken for, score of its own label) of the pictures that hurt the model most."""
     predictions, verdicts = model.verdicts(pixels)

@@ -156,7 +156,7 @@ class Published:
         }
 
 
-class Tiles:
+class DefectTiles:
     """How many tiles with a defect get its label, how sure scores are, and what becomes of tiles in doubt."""
 
     def __init__(self) -> None:

@@ -201,14 +201,14 @@ class MqttPublisher:
         if kind == "puback":
             self._outgoing.take_puback(state, first, second)
         elif kind == "message":
-            self._obey(connection, state, first, second)
+            self._execute_command(connection, state, first, second)
         elif kind == "resend":
             self._outgoing.window.begin_again(first)
         elif kind == "suback" and any(code.is_failure for code in second):
             mend = "allow this station to read it, or mqtt.commands = []"
             _log.warning("commands_not_readable", topic=f"{self._options.root}/cmd", mend=mend)
 
-    def _obey(self, connection: Connection, state: RetainedState, topic: str, arrived: Arrived) -> None:
+    def _execute_command(self, connection: Connection, state: RetainedState, topic: str, arrived: Arrived) -> None:
         name = topic.removeprefix(f"{self._options.root}/cmd/")
         if self._on_command is not None and name in self._commands:
             reply = self._on_command(name, arrived.payload, arrived.retained)

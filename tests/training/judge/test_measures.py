@@ -16,7 +16,7 @@ from training.data.dataset import LabelledBox, Picture
 from training.judge.evaluate import clean_windows
 from training.judge.gallery import Gallery
 from training.judge.intervals import by_surface, cluster_bootstrap, share
-from training.judge.measures import Model, localisation, surface
+from training.judge.measures import MeasuredModel, localisation, surface
 from training.judge.report import write_report
 from training.judge.strips import compose_benchmark, count_grounds
 from training.tiles.composed import composed_tiles
@@ -70,7 +70,7 @@ def test_clean_windows_are_the_same_and_tell_their_picture() -> None:
     tiles, groups, pictures = clean_windows(PICTURES, PIXELS, 100, 60)
     same = composed_tiles(PICTURES, PIXELS, clean=60, cut=0, tile_px=100, seed=13)
     rules = DecisionRules(("inclusion", "clean"), 1.0, {"inclusion": 0.5}, {"inclusion": "major"}, 0.2)
-    model = Model(lambda tiles: Predictions(np.array([[8.0 * (tile is shown), 4.0] for tile in tiles])), rules)
+    model = MeasuredModel(lambda tiles: Predictions(np.array([[8.0 * (tile is shown), 4.0] for tile in tiles])), rules)
     shown = tiles[0]
     row = surface(model, tiles, groups, pictures)
 
@@ -89,7 +89,9 @@ def test_pointing_tells_what_is_left_out_and_what_chance_would_hit(tmp_path: Pat
     full, _ = drawn(9, LabelledBox("inclusion", 0, 0, 200, 100), "d")
     bare = Picture("bare.jpg", "inclusion", "validation", "", 200, 200, (), "e")
     rules = DecisionRules(("inclusion", "clean"), 1.0, {"inclusion": 0.5}, {"inclusion": "major"}, 0.2)
-    model = Model(lambda tiles: Predictions(np.zeros((len(tiles), 2)), cam=np.zeros((len(tiles), 4, 4, 2))), rules)
+    model = MeasuredModel(
+        lambda tiles: Predictions(np.zeros((len(tiles), 2)), cam=np.zeros((len(tiles), 4, 4, 2))), rules
+    )
     row = dict(localisation(model, [PICTURES[0], edge, full, bare], [PIXELS[0]] * 4))
 
     assert row["pointing_strict"]["n"] == 2

@@ -20,7 +20,7 @@ from training.data.learned import picture_id, read_learned
 from training.data.manifest import Manifest
 from training.int8.quantize import MAX_P99_SHIFT
 from training.judge.gallery import Gallery
-from training.judge.measures import Model, official
+from training.judge.measures import MeasuredModel, official
 from training.judge.report import write_report
 
 RESULTS = Path(training.__file__).parent / "results"
@@ -109,7 +109,9 @@ def test_a_shipped_bundle_scores_what_its_results_say(name: str, data_folder: Pa
     pool, _ = open_model(loaded, workers=2)
     try:
         found = dict(
-            official(Model(pool, decision_rules(loaded, {}, {}, 0.2)), pictures, load_pixels(data_set, pictures))
+            official(
+                MeasuredModel(pool, decision_rules(loaded, {}, {}, 0.2)), pictures, load_pixels(data_set, pictures)
+            )
         )
     finally:
         pool.close()
