@@ -27,6 +27,8 @@ from inspector.sources.diagnosis import find_out_why
 from inspector.sources.login import read_login
 from inspector.sources.urls import shown_url
 
+FIRST_FRAME_S = 25.0
+"""Longest wait for the first frame, which needs a keyframe: many cameras send one every 4 to 20 s."""
 MAX_BACKLOG_S = 2.0
 """Longest time after opening in which frames that were waiting in the camera are thrown away."""
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
@@ -44,7 +46,7 @@ class CaptureStream:
         self._options = options
         self._clock = clock
         self._description = description
-        self._fresh = False
+        self._begun = self._fresh = False
 
     def next_picture(self) -> Pixels | PictureError:
         """Return the next picture, the first time a fresh one; see `camera.Stream`."""
@@ -55,12 +57,25 @@ class CaptureStream:
         return pixels
 
     def _grab(self) -> Pixels:
+        if not self._begun:
+            return self._grab_first()
         started_s = self._clock.monotonic()
         taken, pixels = self._capture.read()
         # From a camera that hangs H.264 still gives the frames it held back, each after a whole time-out.
         if not taken or self._clock.monotonic() - started_s >= self._options.read_timeout_s:
             raise SourceError(f"camera stopped delivering: {self._description}")
         return np.asarray(pixels, dtype=np.uint8)
+
+    def _grab_first(self) -> Pixels:
+        """Wait for the first frame as long as a keyframe may take; a camera that sends nothing ends it sooner."""
+        started_s = self._clock.monotonic()
+        taken, pixels = self._capture.read()
+        if taken:
+            self._begun = True
+            return np.asarray(pixels, dtype=np.uint8)
+        waited_s = self._clock.monotonic() - started_s
+        why = f": no keyframe for {waited_s:.0f} s" if waited_s >= FIRST_FRAME_S - 1 else ""
+        raise SourceError(f"camera stopped delivering: {self._description}{why}")
 
     def _skip_backlog(self, pixels: Pixels) -> Pixels:
         """Throw frames away while they come faster than they were taken: those had been waiting in the camera."""
@@ -105,8 +120,9 @@ def open_rtsp(options: CameraOptions, url: SplitResult, clock: Clock) -> Capture
     """Open an RTSP camera; see `open_url`."""
     ffmpeg = {
         "rtsp_transport": options.rtsp_transport,
-        "fflags": "nobuffer+discardcorrupt",
+        "fflags": "discardcorrupt",  # with `nobuffer` the keyframe is lost that came while FFmpeg probed
         "flags": "low_delay",
+        "timeout": str(int(options.read_timeout_s * 1e6)),  # of silence, in microseconds
         "analyzeduration": "300000",
         "protocol_whitelist": "rtsp,rtsps,rtp,srtp,tcp,udp,tls,crypto",
         "allowed_media_types": "video",
@@ -132,20 +148,22 @@ def open_url(options: CameraOptions, url: SplitResult, clock: Clock, ffmpeg: dic
     if user is not None:
         login = ":".join(quote(part, safe="") for part in user)
         named = url._replace(netloc=f"{login}@{url.netloc}")
-    capture = open_ffmpeg(named.geturl(), options, ffmpeg)
+    capture = open_ffmpeg(named.geturl(), options, ffmpeg, max(FIRST_FRAME_S, options.read_timeout_s))
     if not capture.isOpened():
         raise SourceError(f"camera cannot be opened: {description}: {find_out_why(url, user)}")
     check_size(capture, options.max_frame_px, description)
     return CaptureStream(capture, options, clock, description)
 
 
-def open_ffmpeg(name: str, options: CameraOptions, ffmpeg: dict[str, str]) -> cv2.VideoCapture:
+def open_ffmpeg(
+    name: str, options: CameraOptions, ffmpeg: dict[str, str], read_timeout_s: float | None = None
+) -> cv2.VideoCapture:
     """Let FFmpeg open a file or URL (which may hold a password); whether it did, `isOpened` says."""
     parameters = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
         int(options.open_timeout_s * 1000),
         cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-        int(options.read_timeout_s * 1000),
+        int((read_timeout_s or options.read_timeout_s) * 1000),
     ]
     with _ffmpeg_options(ffmpeg):
         capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, parameters)

@@ -63,7 +63,8 @@ def open_http(options: CameraOptions, url: SplitResult, clock: Clock) -> HttpStr
         login = "" if options.credentials_file or response.status != 401 else " (source.credentials_file is not set)"
         raise SourceError(f"camera cannot be opened: {description}: HTTP {response.status} {response.reason}{login}")
     if kind.startswith(("video/", "application/")):
-        ffmpeg = {"protocol_whitelist": "http,https,tcp,tls,crypto", "fflags": "nobuffer", "flags": "low_delay"}
+        silence_us = str(int(options.read_timeout_s * 1e6))
+        ffmpeg = {"protocol_whitelist": "http,https,tcp,tls,crypto", "flags": "low_delay", "rw_timeout": silence_us}
         return open_url(options, url, clock, ffmpeg)
     raise SourceError(f"camera cannot be opened: {description}: no stream of pictures: {kind}")
 

@@ -2,8 +2,8 @@
 
     python3 rtsp_server.py PORT FOLDER CODEC FPS [USER:PASSWORD]
 
-FOLDER holds 00000.jpg, 00001.jpg, ...; CODEC is `h264` or `mjpeg`. The pictures are served in a loop at
-rtsp://127.0.0.1:PORT/cam; one line on standard output says that the server listens.
+FOLDER holds 00000.jpg, 00001.jpg, ...; CODEC is `h264`, `h264-rare` (a keyframe every 6 s at 10 fps) or `mjpeg`. The
+pictures are served in a loop at rtsp://127.0.0.1:PORT/cam; one line on standard output says that the server listens.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from gi.repository import GLib, Gst, GstRtspServer  # type: ignore[import-not-fo
 # H.264 as cameras send it, grey from 16 to 235. By way of RGB, as from a JPEG's I420 nothing would be converted.
 ENCODERS = {
     "h264": "bt601 ! identity sync=true ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! "
+    "rtph264pay name=pay0 pt=96 config-interval=1",
+    "h264-rare": "bt601 ! identity sync=true ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=60 ! "
     "rtph264pay name=pay0 pt=96 config-interval=1",
     "mjpeg": "1:4:0:0 ! identity sync=true ! jpegenc quality=95 ! rtpjpegpay name=pay0 pt=26",
 }
