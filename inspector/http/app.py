@@ -103,7 +103,7 @@ class _Pages:
         self._pace = PaceMeter()
 
     def metrics(self, request: Request) -> Response:
-        self._shown.metrics.show_health(self._shown.health.message().state)  # whoever sets it otherwise may hang
+        self._shown.metrics.show_health(self._shown.health.message().state)  # the thread that usually sets it may hang
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return Response(encode(self._shown.metrics.registry), headers={"Content-Type": content_type})
 

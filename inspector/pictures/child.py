@@ -25,7 +25,7 @@ from inspector.frame import Cause, Pixels
 from inspector.pictures.decode import decode_picture
 
 CHILD_MEMORY_BYTES = 320 << 20
-"""What a child may allocate beyond what it has when it begins."""
+"""What a child may allocate in addition to its memory at the start."""
 CHILD_TIME_S = 10
 """Processor time that it may use; it is waited for twice as long."""
 MAX_TRIES = 3
@@ -38,7 +38,7 @@ def decode_in_child(
 ) -> Pixels:
     """Decode one still picture in a child process; arguments and result as of `decode_picture`.
 
-    A child that is killed from outside says nothing about the picture: it is tried again, `MAX_TRIES` times in all.
+    A child that is killed from outside says nothing about the picture, so it is tried again, `MAX_TRIES` times in all.
 
     Args:
         data: The file.
@@ -112,7 +112,7 @@ def _bound(more_bytes: int) -> None:
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - no file of ours
         now_bytes = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now_bytes + more_bytes,) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (CHILD_TIME_S, 2 * CHILD_TIME_S))  # SIGXCPU, which nobody else sends
+    resource.setrlimit(resource.RLIMIT_CPU, (CHILD_TIME_S, 2 * CHILD_TIME_S))  # SIGXCPU, which only the system sends
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

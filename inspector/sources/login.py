@@ -1,7 +1,7 @@
 """The login of a camera: read from its file, and the answer to the camera's challenge (digest, basic).
 
-A password is sent in no weaker way than the camera offers: basic, which shows it to everybody on
-the line, only where the camera asks for it and for nothing stronger.
+A password is sent in the strongest way that the camera offers: basic, which anyone on the network can read, only if the
+camera asks for nothing stronger.
 
 No error message contains the password; what is returned here goes to the camera alone.
 """
@@ -68,7 +68,7 @@ class Challenge:
 
     @property
     def name(self) -> str:
-        """What a person may be told about it."""
+        """What an error may say about it."""
         algorithm = self.fields.get("algorithm")
         return f"{self.scheme.capitalize()} ({algorithm})" if algorithm else self.scheme.capitalize()
 
@@ -88,7 +88,7 @@ def parse_challenges(values: Sequence[str]) -> list[Challenge]:
 
 
 def answer_challenge(method: str, target: str, headers: Message, user: tuple[str, str]) -> str:
-    """Answer the strongest challenge that is offered: digest (RFC 7616, without body), or else basic.
+    """Answer the strongest challenge that is offered: digest (RFC 7616, without body), otherwise basic.
 
     Args:
         method: Of the request.

@@ -1,8 +1,8 @@
 """The owner of the tracker: takes results in order, makes messages, and commits them. After the commit, `done`.
 
 One transaction holds all results that are ready at that moment, up to `MAX_ENTRIES`: while the disk flushes one,
-the next gathers. What a store refuses is tried again until it takes it; nothing overtakes it, nothing is dropped. If
-the results themselves are refused, they are tried one by one, and the one at fault becomes a gap that says why.
+the next gathers. What the store refuses is retried until the store takes it; nothing overtakes it, nothing is dropped.
+If the results themselves are at fault, they are tried one by one, and the faulty one becomes a gap with the reason.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Committer:
         store_reason: Why nothing can be committed now, or None.
         tally: What was counted.
         disk: How long the thread has been waiting for a disk.
-        progress_mono_s: When the thread last went round.
+        progress_mono_s: When the thread last made progress.
         failure: The error that ended the thread.
     """
 
@@ -219,7 +219,7 @@ class Committer:
     # --- Commit, count, done --------------------------------------------------------------------------------------
 
     def _commit(self, places: Sequence[Place]) -> None:
-        """Commit all in one transaction, or else each in one of its own."""
+        """Commit all in one transaction, or if that fails each in its own."""
         if (fault := self._try(places)) is None:
             return
         for place in places:
@@ -229,7 +229,7 @@ class Committer:
                 self._give_up(place, fault)
 
     def _try(self, places: Sequence[Place]) -> Exception | None:
-        """Commit all and tell the source, or nothing of it: then say what is wrong with one of them."""
+        """Commit all and call `done` on the source, or commit nothing and return what is wrong with one of them."""
         before = self._tracker.state
         try:
             entries = [self._enter(place) for place in places]
@@ -245,7 +245,7 @@ class Committer:
         return None
 
     def _give_up(self, place: Place, fault: Exception) -> None:
-        """Commit in place of a result that it could not be inspected; a word that cannot be committed has no effect."""
+        """Commit a gap in place of a faulty result; an item that is not a frame has no effect then."""
         _log.error("item_not_committed", item=type(place).__name__, reason=reason_of(fault))
         if not isinstance(place, Result):
             return

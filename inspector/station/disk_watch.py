@@ -1,7 +1,7 @@
-"""How long one thread has been waiting for a disk: a disk that hangs raises nothing, so that somebody has to look.
+"""How long one thread has been waiting for a disk: a disk that hangs raises no error, so that it must be watched.
 
-It stops nothing and interrupts nothing: a thread in the kernel cannot be called back. Supervision reads the reason and
-makes the station blind.
+It stops and interrupts nothing: a thread in the kernel cannot be interrupted. Supervision reads the reason and makes
+the station blind.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class DiskWatch:
 
     @contextmanager
     def waiting_for(self, name: str) -> Iterator[None]:
-        """Note that the block waits for `name`, from its first line to its last; not to be nested."""
+        """Note that the block waits for `name`, from its first line to its last; do not nest it."""
         self._waiting = name, self._clock.monotonic()
         try:
             yield
@@ -36,7 +36,7 @@ class DiskWatch:
             self._waiting = None
 
     def reason(self, now_mono_s: float) -> str | None:
-        """Return what has not answered for how long, or None while the disk is quick enough."""
+        """Return what has not answered, and for how long, or None while the disk is quick enough."""
         waiting = self._waiting
         if waiting is None or now_mono_s - waiting[1] <= SILENT_S:
             return None

@@ -117,9 +117,9 @@ class Housekeeping:
         outbox: What waits for delivery.
         drops: The share of dropped frames.
         disk: How long the thread has been waiting for the store to take a heartbeat, its smallest write.
-        busy: Whether a round is being made; between rounds the thread rests.
+        busy: Whether a round is in progress; between rounds the thread rests.
         progress_mono_s: When the last round began.
-        failure: What ended the thread against its will.
+        failure: The error that ended the thread.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Housekeeping:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
-        """Return whether the thread has ended after at most `timeout_s`; no heartbeat is stored after that."""
+        """Wait up to `timeout_s` and return whether the thread has ended; no heartbeat is stored after that."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)

@@ -19,7 +19,7 @@ State = Literal["starting", "ok", "degraded", "blind", "idle", "paused"]
 
 
 VALID_FOR = timedelta(seconds=15)
-"""Health that was not judged anew for this long is invalid."""
+"""Health that was not judged again for this long is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]
 class HealthBoard:
     """The state as it was last judged, and its start, as a message. One writer, any number of readers.
 
-    Asking renews nothing: a state that nobody has judged for `VALID_FOR` is shown as blind, because whoever should
-    judge it hangs.
+    Reading does not renew it: a state that was not judged for `VALID_FOR` is shown as blind, because its judgement
+    hangs.
 
     Args:
         station: site/line/name.
@@ -144,7 +144,7 @@ class HealthBoard:
         return self._state
 
     def message(self) -> HealthMessage:
-        """Return the last judgement, or `blind` where that is too old to be believed."""
+        """Return the last judgement, or `blind` if that is too old."""
         with self._guard:
             judged_at, judged_mono_s = self._judged
             state, reason, since = self._state, self._reason, self._since

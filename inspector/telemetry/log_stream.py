@@ -1,7 +1,7 @@
-"""Where log lines leave the process: whatever becomes of them, whoever logs goes on at once.
+"""Where log lines leave the process: whatever happens to them, the logging thread continues at once.
 
-A full disk, a closed pipe and a reader that has stopped reading cost lines, never inspection. Lines that are lost are
-counted, and the count is logged when lines can be written again.
+A full disk, a closed pipe and a reader that has stopped reading cost lines, never inspection. Lost lines are counted,
+and the count is logged when lines can be written again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 import structlog
 
 MAX_LINES = 2000
-"""Lines that wait while nothing reads them; more are dropped."""
+"""Most lines that wait while nothing reads them; further ones are dropped."""
 AT_EXIT_S = 1.0
 
 
@@ -45,10 +45,10 @@ class LogStream:
             self._count()
 
     def flush(self) -> None:
-        """Do nothing: whoever logs does not wait."""
+        """Do nothing: a logging thread does not wait."""
 
     def drain(self, timeout_s: float) -> bool:
-        """Return whether all that was taken has been written or dropped after at most `timeout_s`."""
+        """Wait up to `timeout_s`; return whether all lines were written or dropped."""
         lines = self._lines
         with lines.all_tasks_done:
             return lines.all_tasks_done.wait_for(lambda: not lines.unfinished_tasks, timeout_s)

@@ -271,7 +271,7 @@ class Connector:
             if connection.limits.in_flight >= self._in_flight:
                 yield connection
                 return
-            self._in_flight = connection.limits.in_flight  # a client keeps to what it is told before it connects
+            self._in_flight = connection.limits.in_flight  # a client keeps what is set before it connects
         while not events.empty():  # what the first one reported, its end above all
             events.get()
         with self._dial_once(events, will) as connection:

@@ -1,7 +1,7 @@
-"""What a broker can take: what its CONNACK says, and what the connections that it closed have taught.
+"""What a broker can take: by its CONNACK, and by the connections that it closed.
 
-A broker that closes the connection over a message would do so for ever: the message is sent alone, and if connection
-after connection ends over it, it is set aside, and everything as large with it. No socket here, and no clock.
+A broker that closes the connection over a message would do so every time: the message is sent alone, and if connection
+after connection ends over it, it is set aside, and all messages of its size with it. No socket here, and no clock.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 PACKET_TOO_LARGE = 0x95
 _BLAMELESS = frozenset({0x8B, 0x8D, 0x8E, 0x93, 0x98, 0x9C, 0x9D, 0x9F, 0xA0})
-"""Reasons to close a connection that no single message gives: shutdown, keepalive, take-over, limits of rate, moves."""
+"""Reasons to close a connection that no single message causes: shutdown, keepalive, take-over, rate limits, moves."""
 MAX_DROPS = 5
 """Connections that may end while one message is alone under way, before it counts as the cause."""
 OVERHEAD_BYTES = 96
-"""Of a PUBLISH besides topic and payload, at most: header, packet id, content type, one user property."""
+"""Most bytes of a PUBLISH besides topic and payload: header, packet id, content type, one user property."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class PeerLimits:
 
 
 def packet_bytes(root: str, topic: str, payload: bytes) -> int:
-    """Return how long the PUBLISH of a message is, at most."""
+    """Return the greatest length of the PUBLISH of a message."""
     return len(root.encode()) + 1 + len(topic) + len(payload) + OVERHEAD_BYTES
 
 
 class SizeLesson:
-    """Learns which messages a broker closes the connection over.
+    """Learns over which messages a broker closes the connection.
 
     Attributes:
         alone: Messages are sent one at a time, until all that were under way at the last drop have arrived.
@@ -84,12 +84,12 @@ class SizeLesson:
         """Take the end of a connection into account.
 
         Args:
-            code: Reason of the DISCONNECT; 0 where there was none.
+            code: Reason of the DISCONNECT; 0 without one.
             under_way: `seq` and size of each message that was not acknowledged.
             accepted: Whether the broker had acknowledged anything on this connection.
 
         Returns:
-            Whether the one message that was under way is the cause, and is to be set aside.
+            Whether the one message that was under way is the cause, and must be set aside.
         """
         if not under_way or code in _BLAMELESS or not (accepted or code == PACKET_TOO_LARGE):
             return False
@@ -108,5 +108,5 @@ class SizeLesson:
         return True
 
     def forget(self) -> None:
-        """Try everything again, as once a day."""
+        """Try everything again; done once a day."""
         self._too_long_bytes = None

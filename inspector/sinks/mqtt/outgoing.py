@@ -1,7 +1,7 @@
 """The outbox on its way to a broker, over one connection after the other: what is sent, and what an answer does.
 
-What an answer means is decided in `window`, what a broker can take in `limits`; here it is counted, stored, reported.
-The connection's life, commands and retained state are the publisher's.
+`window` decides what an answer means, `limits` what a broker can take; here it is counted, stored and reported. The
+publisher owns the connection, commands and retained state.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SINK = "mqtt"
 HISTORICAL_AFTER_S = 60.0
 """A message older than this carries the user property `historical=1`."""
 MUTE_AFTER_S = 60.0
-"""A broker that owes an answer and gave none for this long is left, and tried anew."""
+"""If a broker owes an answer for this long, the station disconnects and connects again."""
 LESSON_S = 86400.0
 """After this time a broker is tried again with what it refused for its size."""
 
@@ -36,14 +36,14 @@ _log = structlog.get_logger("mqtt")
 
 
 class Outgoing:
-    """What is under way to a broker, and what it has taught; it outlives connections.
+    """What is under way to a broker, and what is known about it; it outlives connections.
 
     Args:
         options: The broker.
         outbox: What waits.
         clock: Time.
         metrics: Where answers are counted.
-        on_lost: Called with a message that the broker does not take: `seq` and reason.
+        on_lost: Called with `seq` and reason of a message that the broker does not take.
         report: Where troubles are reported.
 
     Attributes:
@@ -73,7 +73,7 @@ class Outgoing:
         self.stored_seq = 0
 
     def open(self, connection: Connection) -> None:
-        """Begin a connection: find out where to go on, and try again daily what was refused for its size."""
+        """Begin a connection: find out where to continue, and try again once a day what was refused for its size."""
         now = self._clock.monotonic()
         if now - self._lesson_mono_s > LESSON_S:
             self._lesson.forget()
@@ -86,7 +86,7 @@ class Outgoing:
         return not (self.window.in_flight or self._outbox.pending(self.window.position, 1))
 
     def send_next(self, connection: Connection, now: float) -> None:
-        """Send as many messages as may be under way; one alone while a cause for closed connections is sought."""
+        """Fill the window; send messages one at a time while the cause of closed connections is sought."""
         window = self.window
         room = window.room(now)
         if self._lesson.alone:
@@ -96,7 +96,7 @@ class Outgoing:
                 self._send(connection, row)
 
     def _find_start(self, connection: Connection) -> int:
-        """Return after which `seq` to send: after what the broker has, or still has."""
+        """Return the `seq` after which to send: the last one that the broker has, or still has."""
         cursor = self._outbox.cursor(SINK)
         if cursor == 0:
             return 0
@@ -115,7 +115,7 @@ class Outgoing:
         self.window.send(packet_id, row, self._clock.monotonic())
 
     def _is_set_aside(self, connection: Connection, row: OutboxRow) -> bool:
-        """Set a message aside that this broker does not take, and say whether it is one."""
+        """Set a message aside if this broker does not take it; return whether it was."""
         size = packet_bytes(self._options.root, row.topic, row.payload)
         if row.seq != self._set_aside_seq and not self._lesson.is_too_long(size, connection.limits):
             return False
@@ -138,10 +138,10 @@ class Outgoing:
             self._set_aside_seq = rows[0].seq
 
     def require_answer(self, now: float) -> None:
-        """Leave a broker that takes messages and acknowledges none: a new connection is the one thing to try.
+        """Disconnect from a broker that takes messages and acknowledges none: only a new connection can help.
 
         Raises:
-            BrokerError: It is so.
+            BrokerError: The broker owes an answer for too long.
         """
         since = self.window.unanswered_since()
         if since is not None and now - since > MUTE_AFTER_S:
@@ -178,7 +178,7 @@ class Outgoing:
             self._on_lost(seq, f"refused by the broker: {code}")
 
     def advance(self, state: RetainedState, last: bool = False) -> None:
-        """Store how far everything has arrived without a hole, and leave the mark."""
+        """Store how far everything has arrived without a hole, and publish the mark."""
         self._store_progress()
         state.leave_mark(self.stored_seq, last)
 

@@ -3,7 +3,7 @@
 The outbox is the queue; paho's own is never used, because it is in memory and refuses the newest message when full.
 What the broker has not acknowledged is sent again from the outbox, under the same ids. After each acknowledged window
 the retained `mark` records how far the broker got; read back on connect, it shows what a broker has lost, and
-everything after it is sent again. `window` decides what an answer means; here it is counted, stored and reported.
+everything after it is sent again. `outgoing` sends, and counts, stores and reports the answers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from inspector.sinks.mqtt.trouble import TroubleReport
 from inspector.telemetry.metrics import Metrics
 
 _BACKOFF_S = (0.2, 5.0)
-"""Shortest and longest pause before the next connection; only a connection that delivered something begins anew."""
+"""Shortest and longest pause before the next connection; a connection that delivered something resets it."""
 
 _log = structlog.get_logger("mqtt")
 
@@ -220,7 +220,7 @@ class MqttPublisher:
         connection.take(arrived)  # only now: a command that a crash interrupts comes again
 
     def _say_goodbye(self, connection: Connection, state: RetainedState) -> None:
-        self._outgoing.advance(state, last=True)  # whether or not the previous mark has arrived: the last word counts
+        self._outgoing.advance(state, last=True)  # whether or not the previous mark has arrived: the last one counts
         info = connection.publish("status", self._goodbye, retain=True)
         try:
             info.wait_for_publish(2.0)
