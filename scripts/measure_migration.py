@@ -22,7 +22,7 @@ from typing import Any
 import structlog
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path += [str(REPOSITORY), str(REPOSITORY / "tests")]
+sys.path += [str(REPOSITORY), str(REPOSITORY / "tests" / "support")]
 
 from fakes import entry  # noqa: E402
 

@@ -163,12 +163,9 @@ def test_nothing_holds_too_much(package: str) -> None:
 
 
 def test_names_of_test_files_are_unique() -> None:
-    """Folders of tests are no packages (but e2e and systemd), so pytest refuses two test files of one name."""
+    """Folders of tests are no packages, so pytest refuses two test files of one name."""
     tests = REPOSITORY / "tests"
-    packages = {path.parent for path in tests.rglob("__init__.py")}
-    names = Counter(
-        path.name for path in tests.rglob("*.py") if path.parent not in packages and path.stem != "conftest"
-    )
+    names = Counter(path.name for path in tests.rglob("*.py") if path.stem != "conftest")
 
     assert {name: count for name, count in names.items() if count > 1} == {}
 

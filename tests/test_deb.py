@@ -16,13 +16,13 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import packages
 import pytest
 from fakes import FakeClock, entry
 
 from inspector.errors import StoreError
 from inspector.store.schema import APPLICATION_ID, SCHEMA_VERSION
 from inspector.store.store import Store
-from systemd import packages
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MAX_DEB_BYTES = 120 << 20

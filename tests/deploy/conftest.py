@@ -13,8 +13,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 if str(REPOSITORY) not in sys.path:
     sys.path.insert(0, str(REPOSITORY))  # `deploy` is no installed package
 
-from e2e.peers import Broker, Daemon, station_toml  # noqa: E402
 from monitors import Alertmanager, Prometheus, Webhook, find_program  # noqa: E402
+from peers import Broker, Daemon, station_toml  # noqa: E402
 
 
 @pytest.fixture

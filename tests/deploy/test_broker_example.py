@@ -15,8 +15,8 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from e2e.peers import Daemon, wait_for
 from monitors import find_program
+from peers import Daemon, wait_for
 from secured import CAM, OTHER, PLANT, SECRET, SecuredBroker, certificates, secured_station
 
 from inspector.messages import MESSAGE_TYPES

@@ -19,8 +19,8 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 import yaml
-from e2e.peers import Daemon, free_port, wait_for
 from monitors import Prometheus, find_program
+from peers import Daemon, free_port, wait_for
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 DOCKER = REPOSITORY / "deploy/docker"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.peers import Broker, free_port, wait_for
+from peers import Broker, free_port, wait_for
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 DOCKER = REPOSITORY / "deploy/docker"

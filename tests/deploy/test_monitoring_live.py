@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from e2e.peers import Broker, Daemon, free_port, wait_for
 from monitors import Alertmanager, Prometheus, Webhook, find_program
+from peers import Broker, Daemon, free_port, wait_for
 
 from deploy.monitoring import targets
 from deploy.monitoring.dashboards import BOARDS, queries

@@ -18,8 +18,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from e2e.peers import Broker, Daemon, Listener, free_port, wait_for
 from monitors import find_program
+from peers import Broker, Daemon, Listener, free_port, wait_for
 from secured import CAM, SecuredBroker, secured_station
 
 from inspector.messages import schema_file

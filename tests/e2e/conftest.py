@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from e2e.peers import Broker, Daemon, Listener, station_toml
+from peers import Broker, Daemon, Listener, station_toml
 
 
 @pytest.fixture

@@ -12,22 +12,14 @@ from pathlib import Path
 
 import cv2
 import pytest
+from peers import Daemon, Listener, station_toml, wait_for
+from watched_folder import seqs_without_gap, watched, write_tiles
 
-from e2e.peers import Daemon, Listener, station_toml, wait_for
-from e2e.test_line import seqs_without_gap, watched
 from inspector.drawn.tiles import draw_tile
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(90)]
 
 MakeDaemon = Callable[..., Daemon]
-LABELS = ("scratches", "patches", "crazing", "clean", "inclusion", "pitted_surface")
-
-
-def write_tiles(folder: Path, count: int) -> list[str]:
-    names = [f"tile{number:03}.png" for number in range(count)]
-    for number, name in enumerate(names):
-        cv2.imwrite(str(folder / name), draw_tile(LABELS[number % len(LABELS)], number))
-    return names
 
 
 def assert_each_once(listener: Listener, names: list[str]) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from peers import PROGRAM, Broker, Daemon, Listener, free_port, station_toml, wait_for
+from watched_folder import watched
 
-from e2e.peers import PROGRAM, Broker, Daemon, Listener, free_port, station_toml, wait_for
-from e2e.test_line import watched
 from inspector.model.bundle import SHIPPED
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import cv2
 import pytest
+from peers import PROGRAM, Broker, Listener
 
-from e2e.peers import PROGRAM, Broker, Listener
 from inspector.drawn.spec import KINDS
 from inspector.drawn.tiles import draw_tile
 

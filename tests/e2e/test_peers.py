@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from peers import PROGRAM, Daemon, Listener, free_port, wait_for
 from prometheus_client import CollectorRegistry
+from watched_folder import watched, write_pictures
 
-from e2e.peers import PROGRAM, Daemon, Listener, free_port, wait_for
-from e2e.test_line import watched, write_pictures
 from inspector.commands.replay import replay_path
 from inspector.messages import MESSAGE_TYPES, schema_file
 from inspector.telemetry.metrics import Metrics

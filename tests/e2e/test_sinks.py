@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from e2e.peers import PROGRAM, Broker, Daemon, Listener, wait_for
-from e2e.test_attacks import write_tiles
-from e2e.test_line import watched
+from peers import PROGRAM, Broker, Daemon, Listener, wait_for
+from watched_folder import watched, write_tiles
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from e2e.peers import PROGRAM, Daemon, Listener, free_port
+from peers import PROGRAM, Daemon, Listener, free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.data, pytest.mark.timeout(120)]
 
 MakeDaemon = Callable[..., Daemon]
-RTSP_SERVER = Path(__file__).parents[1] / "sources" / "rtsp_server.py"
+RTSP_SERVER = Path(__file__).parents[1] / "support" / "rtsp_server.py"
 
 
 @pytest.fixture

@@ -17,11 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from sources.http_camera import HttpCamera, head, part
-
-from e2e.peers import Broker, Daemon, Listener, station_toml, wait_for
-from e2e.test_attacks import write_tiles
-from e2e.test_line import watched
+from http_camera import HttpCamera, head, part
+from peers import Broker, Daemon, Listener, station_toml, wait_for
+from watched_folder import watched, write_tiles
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 

@@ -26,7 +26,7 @@ class RtspServer:
     """GStreamer's RTSP server, in a process that can be killed, stopped and started again."""
 
     def __init__(self, folder: Path, codec: str, login: str = "") -> None:
-        self._command = [SYSTEM_PYTHON, str(Path(__file__).with_name("rtsp_server.py"))]
+        self._command = [SYSTEM_PYTHON, str(Path(__file__).parents[1] / "support" / "rtsp_server.py")]
         self._rest = [str(folder), codec, "10", *([login] if login else [])]
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()

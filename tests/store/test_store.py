@@ -151,7 +151,7 @@ def run_child(folder: Path, crash_at: str | None) -> subprocess.CompletedProcess
     environ = {name: value for name, value in os.environ.items() if name != "INSPECTOR_CRASH_AT"}
     if crash_at:
         environ["INSPECTOR_CRASH_AT"] = crash_at
-    arguments = [sys.executable, "-c", CHILD, str(folder), str(Path(__file__).parents[1])]
+    arguments = [sys.executable, "-c", CHILD, str(folder), str(Path(__file__).parents[1] / "support")]
     return subprocess.run(arguments, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
 

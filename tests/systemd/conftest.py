@@ -9,12 +9,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
+import machine
+import packages
 import pytest
+from machine import Machine
 
 from inspector.drawn.spec import KINDS
 from inspector.drawn.tiles import draw_tile
-from systemd import machine, packages
-from systemd.machine import Machine
 
 EACH = 3
 """Pictures of each kind."""

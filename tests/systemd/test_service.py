@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import packages
 import pytest
-
-from systemd import packages
-from systemd.machine import Lines, Machine, event, realtime_s, says
+from machine import Lines, Machine, event, realtime_s, says
 
 pytestmark = [pytest.mark.systemd, pytest.mark.timeout(600)]
 

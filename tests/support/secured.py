@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import paho.mqtt.client as paho
-from e2e.peers import Daemon, free_port, wait_for
 from monitors import find_program
+from peers import Daemon, free_port, wait_for
 
 EXAMPLE = Path(__file__).resolve().parent.parent.parent / "deploy/mosquitto"
 CAM, OTHER, PLANT = "test/line/cam", "test/line/other", "plant"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from e2e.peers import Broker, Daemon, Listener, wait_for
+from peers import Broker, Daemon, Listener, wait_for
+from watched_folder import seqs_without_gap, watched, write_pictures
 
 pytestmark = [pytest.mark.real, pytest.mark.data, pytest.mark.timeout(180)]
 
@@ -23,17 +22,6 @@ def label_of(source_key: str) -> str:
     return source_key.rpartition("_")[0]
 
 
-def write_pictures(pictures: dict[str, Path], folder: Path) -> None:
-    for name, path in pictures.items():
-        shutil.copyfile(path, folder / name)
-
-
-def watched(tmp_path: Path) -> tuple[Path, str]:
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    return folder, f'kind = "folder"\npath = "{folder}"'
-
-
 def assert_complete(listener: Listener, pictures: dict[str, Path]) -> list[dict[str, Any]]:
     """Every file has exactly one frame message, and no finding stands under two ids."""
     frames, defects = listener.of("frame"), listener.of("defect")
@@ -43,11 +31,6 @@ def assert_complete(listener: Listener, pictures: dict[str, Path]) -> list[dict[
     told = Counter(message["frame"]["source_key"] for message in defects)
     assert {m["frame"]["source_key"]: m["defects"] for m in frames if m["defects"]} == dict(told)
     return defects
-
-
-def seqs_without_gap(listener: Listener) -> bool:
-    seqs = sorted(message["seq"] for kind in ("frame", "defect", "alarm", "coverage") for message in listener.of(kind))
-    return seqs == list(range(1, len(seqs) + 1))
 
 
 def test_every_file_gives_one_frame_message_and_the_right_defect(

@@ -1,1 +1,0 @@
-"""The Debian package under a real systemd, booted in a container."""
