@@ -14,14 +14,15 @@ from io import BytesIO
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 REPOSITORY = Path(__file__).parents[1]
-PARTS = {"pages": ("inspector/http", "inspector/pages")}
+PARTS = {"pages": ("inspector/http", "inspector/pages"), "report": ("training/judge", "inspector/pages")}
 """Catalogue, and the folders whose texts are in it; it lies in the first."""
 METHODS = [("templates/*.html", "jinja2.ext:babel_extract"), ("*.py", "python")]
+KEYWORDS = {**DEFAULT_KEYWORDS, "phrase": None}
 OPTIONS = {"templates/*.html": {"trim_blocks": "true", "lstrip_blocks": "true", "silent": "false"}}
 
 
@@ -43,7 +44,7 @@ def collect(part: str, code: str | None = None, known: Mapping[str, str] | None 
         code, header_comment=f"# Texts of {PARTS[part][0]}; written by scripts/write_catalogs.py.", fuzzy=False
     )
     for folder in PARTS[part]:
-        for name, _, text, comments, _ in extract_from_dir(REPOSITORY / folder, METHODS, OPTIONS):
+        for name, _, text, comments, _ in extract_from_dir(REPOSITORY / folder, METHODS, OPTIONS, KEYWORDS):
             if not isinstance(text, str):
                 raise TypeError(f"{name}: plural forms are not used so far: {text}")
             catalog.add(text, (known or {}).get(text, ""), [(f"{folder}/{name}", 0)], auto_comments=comments)

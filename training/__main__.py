@@ -216,6 +216,7 @@ def evaluate(
     Of a run, its float network on the official test alone.
     """
     from inspector.model.bundle import SHIPPED, find_bundle, load_bundle
+    from inspector.pages.language import code_of_environment
     from training.bundle.provenance import NEU_PICTURES
     from training.files import write_json
     from training.judge.evaluate import evaluate as measure
@@ -241,7 +242,8 @@ def evaluate(
     named = loaded.card.name if loaded.root == shipped else f"FOLDER_OF_{loaded.card.name}"
     found["command"] = f"python -m training evaluate {named} --data {on}"
     found["command"] += (" --foreign DATA" if foreign else "") + (" --quick" if quick else "")
-    page = write_report(output or Path("runs") / f"evaluate-{loaded.card.name}", loaded.short, found, gallery)
+    folder = output or Path("runs") / f"evaluate-{loaded.card.name}"
+    page = write_report(folder, loaded.short, found, gallery, code_of_environment(os.environ))
     if results is not None:
         write_json(results, {key: value for key, value in found.items() if key != "offenders"})
     console.print(f"look at {page}")

@@ -7,6 +7,7 @@ Texts from elsewhere (names, paths, errors, labels of a bundle) stay as they are
 from __future__ import annotations
 
 import gettext
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -56,6 +57,15 @@ class Language:
     code: str
     texts: gettext.NullTranslations = field(default_factory=gettext.NullTranslations, repr=False)
 
+    def phrase(self, text: str, **values: str | float) -> str:
+        """Return a text in this language, with values at their places."""
+        said = self.texts.gettext(text)
+        return said % {key: self.figure(value) for key, value in values.items()} if values else said
+
+    def figure(self, value: str | float | None) -> str:
+        """Return a number with all its digits, as it was measured; a text stays."""
+        return str(value).translate(_SEPARATORS.get(self.code, {})) if isinstance(value, int | float) else str(value)
+
     def number(self, value: float, digits: int = 0) -> str:
         """Return a number with separators and this many digits after the point."""
         return f"{value:,.{digits}f}".translate(_SEPARATORS.get(self.code, {}))
@@ -65,21 +75,28 @@ class Language:
         for unit, size in _UNITS:
             if count >= size:
                 return f"{self.number(count / size, 1)} {unit}"
-        return self.texts.gettext("%(count)s bytes") % {"count": self.number(count)}
+        return self.phrase("%(count)s bytes", count=self.number(count))
 
     def ago(self, moment: datetime, now: datetime) -> str:
         """Return how long before `now` a moment was."""
         seconds = (now - moment).total_seconds()
         if seconds < -1:
-            return self.texts.gettext("in the future: check the clock")
+            return self.phrase("in the future: check the clock")
         for text, length in _AGO:
             if seconds >= 2 * length:
-                return self.texts.gettext(text) % {"count": self.number(seconds // length)}
-        return self.texts.gettext("%(count)s s ago") % {"count": self.number(max(0, seconds))}
+                return self.phrase(text, count=self.number(seconds // length))
+        return self.phrase("%(count)s s ago", count=self.number(max(0, seconds)))
 
     def word(self, code: str, table: Mapping[str, str]) -> str:
         """Return what a code name is called in `table`; one that is not in there is shown with spaces."""
         return self.texts.gettext(table[code]) if code in table else code.replace("_", " ")
+
+
+def code_of_environment(environ: Mapping[str, str]) -> str:
+    """Return the language that a terminal's locale asks for, as gettext reads it; English where it is none of ours."""
+    asked = next((environ[name] for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG") if environ.get(name)), "")
+    codes = [re.split(r"[_.@]", wish)[0].lower() for wish in asked.split(":")]
+    return next((code for code in codes if code in CODES), ENGLISH)
 
 
 def open_language(code: str, folder: Path, domain: str) -> Language:

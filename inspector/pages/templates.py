@@ -38,6 +38,7 @@ def templates(folder: Path, domain: str, code: str) -> Environment:
     environment.filters.update(
         ago=language.ago,
         at=partial(datetime.fromtimestamp, tz=UTC),
+        figure=language.figure,
         moment=datetime.fromisoformat,
         number=language.number,
         size=language.size,

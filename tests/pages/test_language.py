@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from inspector.http.page import CATALOGUE, FOLDER
-from inspector.pages.language import Language, choose_code, open_language
+from inspector.pages.language import Language, choose_code, code_of_environment, open_language
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -34,6 +34,24 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 def test_the_browser_chooses(accepted: str, code: str) -> None:
     """A page is in the language that the browser's user likes best among ours, and in English if there is none."""
     assert choose_code(accepted) == code
+
+
+@pytest.mark.parametrize(
+    ("environ", "code"),
+    [
+        pytest.param({}, "en", id="nothing"),
+        pytest.param({"LANG": "C.UTF-8"}, "en", id="no language"),
+        pytest.param({"LANG": "de_DE.UTF-8"}, "de", id="German"),
+        pytest.param({"LANG": "de_DE.UTF-8", "LC_ALL": "en_US.UTF-8"}, "en", id="overruled"),
+        pytest.param({"LANG": "en_US.UTF-8", "LC_MESSAGES": "de_CH"}, "de", id="messages only"),
+        pytest.param({"LANG": "en_US.UTF-8", "LANGUAGE": "fr:de:en"}, "de", id="a list"),
+        pytest.param({"LANG": "pl_PL.UTF-8"}, "en", id="none of ours"),
+        pytest.param({"LANG": "de_DE.UTF-8", "LC_ALL": ""}, "de", id="empty counts as unset"),
+    ],
+)
+def test_a_terminal_chooses_by_its_locale(environ: dict[str, str], code: str) -> None:
+    """What a command writes for its user is in the language of the locale, found as gettext finds it."""
+    assert code_of_environment(environ) == code
 
 
 @pytest.mark.parametrize(

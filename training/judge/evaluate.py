@@ -19,6 +19,7 @@ from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
 from inspector.model.pool import WorkerPool
 from inspector.model.rules import decision_rules
+from inspector.pages.language import N_
 from training.bundle.provenance import learned_from
 from training.data.dataset import DataSet, Picture, load_pixels
 from training.data.folds import shared_with_training
@@ -26,7 +27,7 @@ from training.data.learned import picture_id, read_learned
 from training.data.manifest import Manifest
 from training.data.reviewed import find_marked_groups, find_unmarked_tiles, read_marked_pictures
 from training.errors import DataError
-from training.judge.gallery import Exhibit, Gallery
+from training.judge.gallery import Exhibit, Gallery, Room
 from training.judge.intervals import share
 from training.judge.line import run_benchmark
 from training.judge.measures import (
@@ -145,16 +146,25 @@ def evaluate(
             say("other mills and materials")
             sets = list(foreign_sets(foreign_root, tile_px, learned_from(bundle.card.training)))
             results["foreign"] = _foreign(model, sets, side.pixels, gallery)
-        results["offenders"] = []
-        for i, top, score in offenders(model, side.pictures, side.pixels):
-            picture, row = side.pictures[i], {"top": top, "own_score": score}
-            results["offenders"].append({"picture": picture.path, "label": picture.label, **row})
-            told = f"{picture.name}, taken for {top}, own score {score:.3f}"
-            gallery.show("Test pictures that hurt most", Exhibit(side.pixels[i], told, -score))
+        results["offenders"] = _offenders(model, side.pictures, side.pixels, gallery)
     finally:
         pool.close()
     results["provenance"] = provenance(manifest)
     return results
+
+
+def _offenders(
+    model: MeasuredModel, pictures: Sequence[Picture], pixels: Sequence[Pixels], gallery: Gallery
+) -> list[dict[str, Any]]:
+    """Return the pictures that hurt most, and show them."""
+    rows = []
+    for i, top, score in offenders(model, pictures, pixels):
+        picture = pictures[i]
+        rows.append({"picture": picture.path, "label": picture.label, "top": top, "own_score": score})
+        caption = N_("%(name)s, taken for %(label)s, own score %(score)s")
+        values: dict[str, str | float] = {"name": picture.name, "label": top, "score": score}
+        gallery.show(Room(N_("Test pictures that hurt most")), Exhibit(pixels[i], caption, -score, values=values))
+    return rows
 
 
 def refuse_learned(pictures: Sequence[Picture], manifest: Manifest, learned: frozenset[str], name: str) -> None:
@@ -209,7 +219,7 @@ def _clean(
         of_unmarked_pictures = clean_windows(pictures, pixels, tile_px, count, marked_pictures)
         rows["neu_reviewed_pictures"] = surface(model, *of_unmarked_pictures)
     for exhibit in alarming(model, held):
-        gallery.show("Clean steel of the test groups that alarms", exhibit)
+        gallery.show(Room(N_("Clean steel of the test groups that alarms")), exhibit)
     generated = generated_clean_tiles(count, tile_px, EVALUATION_SEED)
     rows["generated"] = surface(model, generated.pixels, generated.groups)
     drawn = generated_tiles(count // 2, tile_px, EVALUATION_SEED)
@@ -247,7 +257,7 @@ def _foreign(
                 tiles, groups = [each.tiles[i] for i in unmarked], [each.groups[i] for i in unmarked]
                 rows[each.name]["alarms_reviewed"] = surface(model, tiles, groups)["alarms"]
             for exhibit in alarming(model, each.tiles):
-                gallery.show(f"{each.name}: what alarms", exhibit)
+                gallery.show(Room(N_("what alarms"), each.name), exhibit)
     free = [each for each in sets if each.kind == "clean"]
     strange = [each for each in sets if each.name.startswith("x-sdd/") and each.kind == "strange"]
     rows["unknown_curve"] = dict(

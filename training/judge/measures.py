@@ -31,6 +31,7 @@ from inspector.inspection.localize import locate
 from inspector.inspection.one_frame import judge_tiles
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.labels import CLEAN, UNKNOWN
+from inspector.pages.language import N_
 from training.data.dataset import Picture
 from training.judge.calibration import expected_calibration_error
 from training.judge.gallery import Exhibit
@@ -162,7 +163,8 @@ def alarming(model: MeasuredModel, tiles: Sequence[Pixels]) -> Iterator[Exhibit]
     _, verdicts = model.verdicts(tiles)
     for tile, verdict in zip(tiles, verdicts, strict=True):
         if verdict.is_defect:
-            yield Exhibit(tile, f"{verdict.label} {verdict.score:.3f}", verdict.score)
+            values: dict[str, str | float] = {"label": verdict.label, "score": float(verdict.score)}
+            yield Exhibit(tile, N_("%(label)s %(score)s"), verdict.score, values=values)
 
 
 def counterpart(model: MeasuredModel, tiles: Sequence[Pixels], label: str) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from inspector.inspection.decision import Verdict
 from inspector.inspection.one_frame import Inspection
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.labels import CLEAN, UNKNOWN
+from inspector.pages.language import N_
 from training.judge.calibration import expected_calibration_error
 from training.judge.fate import Judged, count_matched, judge, judge_by_chance
-from training.judge.gallery import Exhibit, Gallery
+from training.judge.gallery import Exhibit, Gallery, Room
 from training.judge.intervals import Share, by_surface, share
 from training.judge.maps import POINTING_TOLERANCE_PX, grown_map, hottest_place, off_by_px
 from training.tiles.composed import FEATHER_PX, ComposedStrip, label_of_window
@@ -56,7 +57,7 @@ class Found:
         self._judged += here
         for missed in here:
             if not missed.found and missed.quarter_side:
-                self._gallery.show("Defects on the line that were missed", _surroundings(strip, missed))
+                self._gallery.show(Room(N_("Defects on the line that were missed")), _surroundings(strip, missed))
 
     def rows(self) -> dict[str, Any]:
         """Return found and rightly named: all, by size, by label, and by how well the boxes agree."""
@@ -215,8 +216,13 @@ class CleanTiles:
             self._unknown += verdict.label == UNKNOWN
             if verdict.is_defect:
                 tile = strip.pixels[box.y : box.bottom, box.x : box.right]
-                told = f"{verdict.label} {verdict.score:.3f}, ground of {strip.group}"
-                self._gallery.show("Clean tiles on the line that alarm", Exhibit(tile, told, verdict.score))
+                values: dict[str, str | float] = {
+                    "label": verdict.label,
+                    "score": float(verdict.score),
+                    "group": strip.group,
+                }
+                exhibit = Exhibit(tile, N_("%(label)s %(score)s, ground of %(group)s"), verdict.score, values=values)
+                self._gallery.show(Room(N_("Clean tiles on the line that alarm")), exhibit)
 
     def rows(self) -> dict[str, Any]:
         """Return the shares that alarm, by ground, by picture, and by area."""
@@ -342,5 +348,10 @@ def _surroundings(strip: ComposedStrip, missed: Judged) -> Exhibit:
     height, width = strip.pixels.shape
     x = min(max(0, box.x + box.width // 2 - side // 2), max(0, width - side))
     y = min(max(0, box.y + box.height // 2 - side // 2), max(0, height - side))
-    told = f"{missed.placed.label} of {missed.placed.group}, {box.width} x {box.height} px"
-    return Exhibit(strip.pixels[y : y + side, x : x + side], told, float(box.area_px), box.moved(-x, -y))
+    return Exhibit(
+        strip.pixels[y : y + side, x : x + side],
+        N_("%(label)s of %(group)s, %(width)s x %(height)s px"),
+        float(box.area_px),
+        box.moved(-x, -y),
+        {"label": missed.placed.label, "group": missed.placed.group, "width": box.width, "height": box.height},
+    )

@@ -15,7 +15,7 @@ from training.data.learned import picture_id, read_learned
 from training.data.manifest import Manifest
 from training.errors import DataError
 from training.judge.evaluate import evaluate
-from training.judge.gallery import Gallery
+from training.judge.gallery import Gallery, Room
 from training.judge.report import write_report
 
 
@@ -30,8 +30,8 @@ def test_every_figure_is_measured_and_reported(trained: Trained, tmp_path: Path)
     assert {"recall", "right_label", "ece"} <= set(found["line"])
     assert {"mean", "worst"} <= set(found["corruption"])
     assert "false_alarms_per_10000" in found["clean"]
-    assert len(gallery.rooms["Test pictures that hurt most"]) == len(found["offenders"])
-    assert all(html.escape(name) in page.read_text() for name in gallery.rooms)
+    assert len(gallery.rooms[Room("Test pictures that hurt most")]) == len(found["offenders"])
+    assert all(html.escape(room.text) in page.read_text() for room in gallery.rooms)
     assert "<script" not in page.read_text()
     assert json.loads((tmp_path / "report" / "results.json").read_text())["model_sha256"] == found["model_sha256"]
 

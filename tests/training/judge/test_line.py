@@ -76,7 +76,7 @@ def test_every_placed_defect_is_judged(
     assert row["clean_surfaces"]["groups_with_alarm"] == row["clean_groups_with_false_alarm"]
     assert [each["k"] for each in row["clean_tiles_by_alarming_ground"].values()] == [false] * bool(false)
     assert {label: (each["k"], each["n"]) for label, each in row["precision_per_label"].items()} == precision
-    rooms = {room.split()[0]: len(exhibits) for room, exhibits in gallery.rooms.items()}
+    rooms = {room.text.split()[0]: len(exhibits) for room, exhibits in gallery.rooms.items()}
     assert rooms == {room: count for room, count in (("Defects", 2 - found), ("Clean", false)) if count}
 
 
