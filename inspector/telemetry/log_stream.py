@@ -18,6 +18,8 @@ MAX_LINES = 2000
 """Most lines that wait while nothing reads them; further ones are dropped."""
 AT_EXIT_S = 1.0
 
+_log = structlog.get_logger("log")
+
 
 class LogStream:
     """Takes text and writes it to a file descriptor on a thread of its own.
@@ -73,7 +75,7 @@ class LogStream:
         with self._guard:
             dropped, self.dropped = self.dropped, 0
         if dropped:
-            structlog.get_logger("log").warning("log_lines_dropped", count=dropped)
+            _log.warning("log_lines_dropped", count=dropped)
 
 
 def open_stderr() -> LogStream:

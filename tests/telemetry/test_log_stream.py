@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import structlog
 
 from inspector.errors import EXIT_REFUSED
+from inspector.telemetry import log_stream
 from inspector.telemetry.log_stream import MAX_LINES, LogStream
 
 pytestmark = pytest.mark.timeout(60)
@@ -41,7 +41,7 @@ def test_a_reader_that_has_stopped_holds_up_nobody(monkeypatch: pytest.MonkeyPat
             assert event == "log_lines_dropped"
             told.append(count)
 
-    monkeypatch.setattr(structlog, "get_logger", lambda _: Log())
+    monkeypatch.setattr(log_stream, "_log", Log())
     reader, fd = os.pipe()
     stream = LogStream(fd)
     for _ in range(MAX_LINES + 500):
