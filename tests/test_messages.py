@@ -43,6 +43,7 @@ from inspector.messages import (
 )
 from inspector.track.bodies import coverage_body, lost_body
 from inspector.track.state import TrackState
+from inspector.track.track import Item
 
 SHIPPED = Path(inspector.messages.__file__).parent / "schemas"
 
@@ -64,7 +65,12 @@ VERSION_1 = {
 def examples() -> dict[str, list[Any]]:
     """Messages of every kind as the station makes them, by topic."""
     rules = track_rules(alarm_limit=1, mm_per_px=0.5, scale_source="card")
-    items = [still(0, "crack", "hole"), still(1), still(2, "crack"), make_gap(Cause.BLANK, 3, identity="x", frame_id=3)]
+    items: list[Item] = [
+        still(0, "crack", "hole"),
+        still(1),
+        still(2, "crack"),
+        make_gap(Cause.BLANK, 3, identity="x", frame_id=3),
+    ]
     _, bodies = track_all([*items, still(4000, "crack")], rules)
     bodies.append(
         coverage_body(make_gap(until_s=3.0, frames=7, detail="too slow"), TrackState(coil_id="coil-7"), rules)

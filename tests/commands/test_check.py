@@ -34,7 +34,7 @@ class Config:
         self.frames.mkdir()
         self.path = folder / "cam1.toml"
 
-    def write(self, path: Path | None = None, name: str = "n", more: str = "", **sections: str) -> Path:
+    def write(self, path: Path | None = None, /, name: str = "n", more: str = "", **sections: str) -> Path:
         parts = {
             "station": f'site = "s"\nline = "l"\nname = "{name}"',
             "source": f'kind = "folder"\npath = "{self.frames}"',
@@ -49,7 +49,7 @@ class Config:
         return path
 
     def check(self, **changes: str) -> Report:
-        (report,) = check_files([self.write(**changes)])
+        (report,) = check_files([self.write(None, **changes)])
         return report
 
     def look(self, **changes: str) -> Report:
@@ -90,8 +90,10 @@ def found(report: Report, part: str) -> list[tuple[str, str]]:
 )
 def test_the_exit_code_is_the_worst_finding(findings: dict[str, list[str]], code: int) -> None:
     """0 good, 1 unreachable, 78 refused; as JSON a report has all of it."""
-    report = Report("cam.toml", **findings)
-    lists = {"good": [], "notes": [], "unreachable": [], "refused": [], **findings}
+    report = Report("cam.toml")
+    for heading, texts in findings.items():
+        getattr(report, heading).extend(texts)
+    lists: dict[str, list[str]] = {"good": [], "notes": [], "unreachable": [], "refused": [], **findings}
 
     assert report.exit_code == code
     assert report.as_dict() == {"path": "cam.toml", "exit_code": code, "values": {}, **lists}
@@ -385,7 +387,7 @@ def test_stations_share_nothing(config: Config, changes: dict[str, str], shared:
     port, other = free_port(), str(config.folder / "other")
     filled = {key: text.replace("{port}", str(port)).replace("{other}", other) for key, text in changes.items()}
     http = {key: text for key, text in filled.items() if key == "http"}
-    first = config.write(model=f'path = "{NO_BUNDLE}"', **http)
+    first = config.write(None, model=f'path = "{NO_BUNDLE}"', **http)
     second = config.write(config.folder / "cam2.toml", model=f'path = "{NO_BUNDLE}"', **filled)
     reports = check_files([first, second])
 

@@ -16,6 +16,7 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from monitors import find_program
+from paho.mqtt.enums import CallbackAPIVersion
 from peers import Daemon, wait_for
 from secured import CAM, OTHER, PLANT, SECRET, SecuredBroker, certificates, secured_station
 
@@ -36,7 +37,7 @@ class Client:
         self.refused: str | None = None
         self._answers: dict[tuple[str, int], Any] = {}
         self._changed = threading.Condition()
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
         context = ssl.create_default_context(cafile=str(broker.folder / "ca.crt"))
         if cert:
             context.load_cert_chain(broker.folder / f"{cert}.crt", broker.folder / f"{cert}.key")

@@ -20,6 +20,7 @@ import paho.mqtt.client as paho
 import pytest
 import yaml
 from monitors import Prometheus, find_program
+from paho.mqtt.enums import CallbackAPIVersion
 from peers import Daemon, free_port, wait_for
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -109,7 +110,7 @@ def test_station_broker_and_prometheus_work_with_the_secrets_that_setup_makes(
     targets = (DOCKER / "targets/stations.json").read_text()
     (prometheus.folder / "targets/stations.json").write_text(targets.replace("station:9108", f"localhost:{port}"))
     topics: set[str] = set()
-    plant = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    plant = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     plant.tls_set(ca_certs=str(secrets / "broker/ca.crt"))
     plant.username_pw_set("plant", (secrets / "broker/plant.password").read_text().strip())
     plant.on_connect = lambda client, *_: client.subscribe("inspector/#", 1)

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -172,9 +173,7 @@ def test_real_trouble_raises_the_right_alerts(
         station.kill()
         station.start()
         wait_for(
-            lambda before=start: has_data(
-                prometheus, f'process_start_time_seconds{{station="test/line/cam1"}} != {before}'
-            ),
+            partial(has_data, prometheus, f'process_start_time_seconds{{station="test/line/cam1"}} != {start}'),
             "the next start to be scraped", 60, 0.25,
         )  # fmt: skip
     fires("Restarting cam1")

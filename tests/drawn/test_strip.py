@@ -87,7 +87,7 @@ def test_a_tile_is_its_seed(label: str) -> None:
     """A tile has the asked size, and is fixed by label and seed."""
     tile = draw_tile(label, 5)
 
-    assert (tile.shape, tile.dtype) == ((200, 200), np.uint8)
+    assert (tile.shape, tile.dtype) == ((200, 200), np.dtype(np.uint8))
     assert np.array_equal(tile, draw_tile(label, 5))
     assert not np.array_equal(tile, draw_tile(label, 6))
     assert draw_tile(label, 5, 128).shape == (128, 128)

@@ -215,9 +215,9 @@ def test_check_says_what_is_unreachable(tmp_path: Path, broker: Broker, make_dae
     second.config.write_text(first.config.read_text())
     broker.kill()
     folder.rmdir()
-    arguments = [*PROGRAM, "check", "--config", first.config]
+    arguments = [*PROGRAM, "check", "--config", str(first.config)]
     alone = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    both = subprocess.run([*arguments, "--config", second.config], capture_output=True, text=True, check=False)
+    both = subprocess.run([*arguments, "--config", str(second.config)], capture_output=True, text=True, check=False)
 
     assert alone.returncode == 1
     assert str(folder) in alone.stdout

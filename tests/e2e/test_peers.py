@@ -113,7 +113,7 @@ def test_replays_are_byte_identical(tmp_path: Path, neu_pictures: dict[str, Path
     outputs = [tmp_path / f"{number}.jsonl" for number in range(3)]
     for output in outputs[:2]:
         replay_path(folder, daemon.config, output)
-    arguments = ["replay", folder, "--config", daemon.config, "--output", outputs[2]]
+    arguments = ["replay", str(folder), "--config", str(daemon.config), "--output", str(outputs[2])]
     subprocess.run([*PROGRAM, *arguments], check=True, capture_output=True)
 
     first = outputs[0].read_bytes()

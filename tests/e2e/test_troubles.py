@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -205,7 +206,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 3 MB."""
     mount = tmp_path / "small"
     mount.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=3m", "tmpfs", mount]
+    options = ["-t", "tmpfs", "-o", "size=3m", "tmpfs", str(mount)]
     if os.geteuid() != 0 or subprocess.run(["mount", *options], capture_output=True, check=False).returncode:
         pytest.skip("no small file system: mount needs root")
     yield mount
@@ -251,6 +252,10 @@ def health(daemon: Daemon) -> str:
         return exc.read().decode()
 
 
+def says(daemon: Daemon, told: str) -> bool:
+    return told in health(daemon)
+
+
 def test_a_camera_without_a_usable_picture_is_blind_by_its_cause(make_daemon: MakeDaemon) -> None:
     """One picture for ever, then pictures that are too large, then living ones: health says each in turn."""
     rng = np.random.default_rng(1)
@@ -272,6 +277,6 @@ def test_a_camera_without_a_usable_picture_is_blind_by_its_cause(make_daemon: Ma
         daemon.start()
         daemon.started()
         for told in ('"reason":"frozen: the camera repeats', '"reason":"too_large: ', '"state":"ok"'):
-            wait_for(lambda told=told: told in health(daemon), told)
+            wait_for(partial(says, daemon, told), told)
             stages.rotate(-1)
         assert daemon.stop() == 0

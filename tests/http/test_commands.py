@@ -25,7 +25,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 def inbox(bench: Bench, clock: FakeClock) -> Inbox:
     """Where the commands of the bench's plant go."""
     inbox = Inbox(clock)
-    bench.execute = Plant(bench.store.notes, inbox, clock, lambda from_seq: f"from {from_seq}").execute
+    bench.execute = Plant(bench.store, inbox, clock, lambda from_seq: f"from {from_seq}").execute
     return inbox
 
 

@@ -22,7 +22,8 @@ from inspector.model.rules import decision_rules as rules_of
 
 def logits_for(*scores: float) -> npt.NDArray[np.float64]:
     """One row whose softmax is `scores`, which must sum to 1."""
-    return np.log(np.array([scores]))
+    logits: npt.NDArray[np.float64] = np.log(np.array([scores]))
+    return logits
 
 
 @pytest.mark.parametrize(

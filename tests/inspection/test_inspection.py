@@ -168,7 +168,7 @@ def test_merging_grows_with_the_tiles_alone(place: Callable[[int], Box], groups:
         pytest.param(np.zeros((64, 64), np.uint8), Cause.UNDEREXPOSED, id="black"),
         pytest.param(np.full((64, 64), 5, np.uint8), Cause.UNDEREXPOSED, id="5 is black"),
         pytest.param(np.full((64, 64), 6, np.uint8), Cause.BLANK, id="6 is not black"),
-        pytest.param(np.repeat(np.uint8([[0], [255]]), 32, 0).repeat(64, 1), None, id="half black, half white"),
+        pytest.param(np.array([[0], [255]], np.uint8).repeat(32, 0).repeat(64, 1), None, id="half black, half white"),
         pytest.param(np.where(np.arange(4096).reshape(64, 64) == 99, 200, 100).astype(np.uint8), None, id="one speck"),
         pytest.param(np.array([[7]], np.uint8), Cause.BLANK, id="one pixel"),
     ],

@@ -87,7 +87,9 @@ def test_the_box_lies_in_its_window_over_the_hottest_cell(cam: npt.NDArray[np.in
 @given(MAPS, WINDOWS, st.integers(0, 2))
 def test_a_mirrored_tile_has_a_mirrored_box(cam: npt.NDArray[np.int8], window: Box, label: int) -> None:
     """No side is preferred."""
-    assert [mirrored(*locate(cam[None], [label], [window]), window)] == locate(cam[None, ::-1, ::-1], [label], [window])
+    (box,) = locate(cam[None], [label], [window])
+
+    assert [mirrored(box, window)] == locate(cam[None, ::-1, ::-1], [label], [window])
 
 
 @given(arrays(np.int8, (8, 8, 3), elements=st.integers(-40, 40)), st.integers(1, 3), st.integers(-8, 7))

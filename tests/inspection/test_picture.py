@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from inspector.inspection.tiling import TilingRules
 RULES = InspectRules(TilingRules(40, overlap_px=8), decision_rules())
 
 
-def by_brightness(tiles: list[Pixels]) -> Predictions:
+def by_brightness(tiles: Sequence[Pixels]) -> Predictions:
     """Tiles are the more `crack` the darker, and the more `clean` the brighter."""
     means = np.array([tile.mean() / 255 for tile in tiles])
     return Predictions(np.stack([4 - 8 * means, np.zeros_like(means), np.zeros_like(means), 8 * means], axis=1))

@@ -25,6 +25,8 @@ def test_a_file_gives_the_same_before_it_has_a_card(name: str) -> None:
 
     assert set(values) == {"logits", "features", "cam"}
     assert np.array_equal(values["logits"], predictions.logits)
+    assert predictions.features is not None
+    assert predictions.cam is not None
     assert np.array_equal(values["features"], predictions.features)
     assert np.array_equal(raw["cam"], predictions.cam)
     assert {role: rows.tolist() for role, rows in served.raw_outputs(tiles).items()} == {

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from math import isqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -30,7 +30,7 @@ from inspector.pictures.files import read_picture_file
 Samples = npt.NDArray[Any]
 
 RNG = np.random.default_rng(7)
-GREY = cv2.GaussianBlur(RNG.integers(0, 256, (48, 56), np.uint8), (5, 5), 0)
+GREY = np.asarray(cv2.GaussianBlur(RNG.integers(0, 256, (48, 56), np.uint8), (5, 5), 0), np.uint8)
 COLOUR = np.dstack([GREY, GREY[::-1], GREY[:, ::-1]])  # BGR
 GREY_16 = GREY.astype(np.uint16) * 251 + 77
 COLOUR_16 = COLOUR.astype(np.uint16) * 251 + 77
@@ -78,7 +78,7 @@ def tiff(
     samples: Samples,
     photometric: int,
     more: dict[int, tuple[int, list[int]]] | None = None,
-    order: str = "<",
+    order: Literal["<", ">"] = "<",
     compression: int = 1,
     strips: int = 1,
     next_directory: int = 0,

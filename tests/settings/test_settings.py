@@ -23,6 +23,7 @@ from inspector.settings.source import (
     DemoOptions,
     FolderOptions,
     LinesOptions,
+    PathOptions,
     SourceOptions,
     as_kind,
 )
@@ -181,7 +182,10 @@ def test_mistakes_in_the_source(tmp_path: Path, source: str, told: str) -> None:
 @pytest.mark.parametrize("url", ["rtsp://cam:554/stream@1", "http://[::1]:8080/video", "tcp://127.0.0.1:9000"])
 def test_urls_without_secrets_are_taken(tmp_path: Path, url: str) -> None:
     """An @ in the path, a port, an IPv6 address: nothing of that is a secret."""
-    assert url == load(tmp_path, source__path=url).source.path
+    source = load(tmp_path, source__path=url).source
+
+    assert isinstance(source, PathOptions)
+    assert source.path == url
 
 
 class Recipe(BaseModel):
@@ -212,6 +216,7 @@ def test_a_section_may_be_an_array_of_tables(tmp_path: Path) -> None:
         name: (value, loaded.origins[name]) for name, value in loaded.json_values().items() if "recipe" in name
     }  # fmt: skip
 
+    assert isinstance(loaded.settings, WithRecipes)
     assert loaded.settings.recipe == (Recipe(name="thin"), Recipe(name="thick", pause_s=2.5))
     assert named == {
         "recipe.0.name": ("thin", str(path)), "recipe.0.pause_s": (1.0, "default"),
@@ -596,14 +601,15 @@ def test_the_annotated_configuration_is_complete() -> None:
     """
     annotated = max(documented_blocks(), key=len)
     shown = re.findall(r"^(?:# )?([a-z_0-9]+) =.*?  # (.*)$|^\[([a-z]+)\]", annotated, re.MULTILINE)
-    active = {
+    active: dict[str, Any] = {
         section: SOURCE_KINDS["folder"] if section == "source" else field.annotation
         for section, field in Settings.model_fields.items()
     }
     expected: list[tuple[str, str, str]] = []
     for section, model in active.items():
         expected += [("", "", section), *rows_of(model.model_fields)]
-        for other in [CameraOptions, LinesOptions, DemoOptions] if section == "source" else []:
+        others: tuple[type[SourceOptions], ...] = (CameraOptions, LinesOptions, DemoOptions)
+        for other in others if section == "source" else ():
             own = {key: field for key, field in other.model_fields.items() if key not in SourceOptions.model_fields}
             expected += rows_of({"kind": other.model_fields["kind"], **own})
     values = tomllib.loads(annotated)

@@ -9,10 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from brokers import CONNECT, PUBLISH, Changes, ScriptedBroker, packet, puback
+from brokers import CONNECT, PUBLISH, Changes, ScriptedBroker, ScriptedOutbox, packet, puback, rows
 from fakes import LABELS
 from prometheus_client import CollectorRegistry
-from test_mqtt import Outbox, rows
 
 from inspector.clock import SystemClock
 from inspector.sinks.mqtt.limits import MAX_DROPS, OVERHEAD_BYTES, PeerLimits, SizeLesson
@@ -138,7 +137,7 @@ class Run:
         self.changes = Changes()
         self.broker = broker(self.changes)
         self.lost: list[tuple[int, str]] = []
-        self.outbox = Outbox(
+        self.outbox = ScriptedOutbox(
             self.changes,
             waiting=[
                 OutboxRow(row.seq, "defect", b"x" * sizes[row.seq - 1], row.stored_ms) for row in rows(1, len(sizes))

@@ -14,10 +14,12 @@ from brokers import (
     Answered,
     Changes,
     ScriptedBroker,
+    ScriptedOutbox,
     Taken,
     packet,
     puback,
     retained_mark,
+    rows,
     suback,
 )
 from fakes import LABELS, FakeClock
@@ -28,46 +30,9 @@ from inspector.sinks.mqtt import window
 from inspector.sinks.mqtt.options import MqttOptions
 from inspector.sinks.mqtt.outgoing import HISTORICAL_AFTER_S, MUTE_AFTER_S
 from inspector.sinks.mqtt.publisher import MqttPublisher
-from inspector.store.entries import OutboxRow, OutboxState
 from inspector.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.timeout(60)
-
-
-class Outbox:
-    """Has delivered everything up to a number, and something waits behind it."""
-
-    store_id = "store"
-
-    def __init__(
-        self, changes: Changes, delivered: int = 0, waiting: Sequence[OutboxRow] = (), first_kept: int | None = 1
-    ) -> None:
-        self._changes = changes
-        self._first_kept = first_kept
-        self._rows = waiting
-        self.delivered = delivered
-
-    def cursor(self, sink: str) -> int:
-        return self.delivered
-
-    def pending(self, after_seq: int, limit: int) -> list[OutboxRow]:
-        return [row for row in self._rows if row.seq > after_seq][:limit]
-
-    def acknowledge(self, sink: str, seq: int) -> None:
-        self.delivered = seq
-        self._changes.announce()
-
-    def outbox_state(self, sink: str) -> OutboxState:
-        return OutboxState(0, 0, None, self._rows[-1].seq if self._rows else self.delivered)
-
-    def first_kept_seq(self) -> int | None:
-        return self._first_kept
-
-
-def rows(first: int, last: int, topic: str = "defect", stored_ms: int | None = None) -> list[OutboxRow]:
-    """Messages that were stored now, or at another time."""
-    stored_ms = to_timestamp_ms(SystemClock().now()) if stored_ms is None else stored_ms
-    return [OutboxRow(seq, topic, b"{}", stored_ms) for seq in range(first, last + 1)]
 
 
 class Line:
@@ -92,7 +57,7 @@ class Line:
         self.looked_s = 0.0
         self._clock = clock or SystemClock()
         self.broker = ScriptedBroker(self.changes, subscribed, published)
-        self.outbox = Outbox(self.changes, **outbox)
+        self.outbox = ScriptedOutbox(self.changes, **outbox)
         self.publisher = MqttPublisher(
             MqttOptions(port=self.broker.port, root="root", client_id="id", protocol="5"),
             self.outbox,

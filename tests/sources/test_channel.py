@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -214,7 +215,7 @@ def test_standard_input_ends_the_source(way: str, tmp_path: Path) -> None:
     data = b"" if way == "nothing" else strip(50).tobytes()
     (tmp_path / "a").write_bytes(data)
     with (tmp_path / "a").open("rb") as file:
-        given = {"stdin": file} if way == "file" else {"input": data}
+        given: dict[str, Any] = {"stdin": file} if way == "file" else {"input": data}
         done = subprocess.run([sys.executable, "-c", READ_STDIN], capture_output=True, check=True, timeout=30, **given)
 
     assert done.stdout == (b"0" if way == "nothing" else b"50")

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from fakes import FakeClock, MemoryLedger
 from folder_rig import drain, make_folder_source, write
-from rigs import make_camera, picture
+from rigs import make_camera, make_video, picture, play
 from structlog.testing import capture_logs
-from test_video import make_video, play_file
 
 from inspector.clock import to_rfc3339, to_timestamp_ms
 from inspector.frame import Frame
@@ -80,4 +79,4 @@ def test_a_video_of_any_time_is_played(tmp_path: Path, opened: Open) -> None:
     source = make_camera(path)
     opened(source)
 
-    assert len(play_file(source)) == 3
+    assert len(play(source)) == 3

@@ -15,6 +15,7 @@ from folder_rig import assert_silent, drain, finish, keys, make_folder_source, w
 from rigs import jpeg, number_of, read_items
 
 from inspector.frame import Cause, FileStamp, Frame, Gap
+from inspector.sources import folder_finder
 from inspector.sources.base import FrameSource
 
 Open = Callable[[FrameSource], FrameSource]
@@ -167,16 +168,17 @@ def test_a_file_written_again_is_another_picture(folder: Path, opened: Open) -> 
     assert not path.exists()
 
 
-def test_close_ends_a_waiting_read(folder: Path) -> None:
+def test_close_ends_a_waiting_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that would wait for another minute ends at once."""
     source = make_folder_source(folder, rescan_s=3600)
     source.read()
-    ended = threading.Event()
-    thread = threading.Thread(target=lambda: (source.read(), ended.set()))
+    monkeypatch.setattr(folder_finder, "READ_TIMEOUT_S", 60.0)
+    thread = threading.Thread(target=source.read)
     thread.start()
 
     source.close()
     source.close()
 
-    assert ended.wait(0.4)
-    thread.join()
+    thread.join(10)
+    assert not thread.is_alive()
     assert source.read() is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import MemoryLedger
@@ -12,6 +13,7 @@ from rigs import number_of, read_items
 
 from inspector.errors import PictureError, SourceError
 from inspector.frame import Cause, Frame, Gap, Pixels
+from inspector.pictures.decode import decode_picture
 from inspector.sources import folder as folder_module
 from inspector.sources.base import FrameSource
 
@@ -24,12 +26,12 @@ def test_a_file_is_noted_before_it_is_decoded(folder: Path, opened: Open, monkey
     source = make_folder_source(folder, ledger)
     opened(source)
     noted: list[list[str]] = []
-    decode = folder_module.decode_picture
-    monkeypatch.setattr(
-        folder_module,
-        "decode_picture",
-        lambda *args, **more: noted.append(list(ledger.started)) or decode(*args, **more),
-    )
+
+    def decode(*arguments: Any, **more: Any) -> Pixels:
+        noted.append(list(ledger.started))
+        return decode_picture(*arguments, **more)
+
+    monkeypatch.setattr(folder_module, "decode_picture", decode)
 
     read_items(source, 1)
 

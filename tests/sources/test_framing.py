@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lines_rig import FORMATS, LINES, OVERLAP, WIDTH, join, make_lines_source, pgm, play, read_until_down, strip, y4m
-from rigs import only_frames, only_gaps, read_until
+from lines_rig import FORMATS, LINES, OVERLAP, WIDTH, join, make_lines_source, pgm, read_until_down, strip, y4m
+from rigs import only_frames, only_gaps, play, read_until
 
 from inspector.errors import SourceError
 from inspector.frame import Cause, Frame, Gap

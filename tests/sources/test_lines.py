@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -25,11 +26,10 @@ from lines_rig import (
     Peer,
     join,
     make_lines_source,
-    play,
     read_until_down,
     strip,
 )
-from rigs import make_context, only_frames, only_gaps, read_items
+from rigs import make_context, only_frames, only_gaps, play, read_items
 
 from inspector.errors import ConfigError, SourceError
 from inspector.frame import Frame, Gap
@@ -212,7 +212,7 @@ def test_whole_lines_that_came_before_the_source_is_closed_are_a_last_frame(peer
 
 
 @pytest.mark.parametrize("format_", ["mono8", "pgm"])
-def test_whole_lines_of_a_silent_writer_are_a_last_frame_at_close(peer: Peer, format_: str) -> None:
+def test_whole_lines_of_a_silent_writer_are_a_last_frame_at_close(peer: Peer, format_: Literal["mono8", "pgm"]) -> None:
     """The writer pauses in the middle of a frame when the stop comes: what was read is inspected all the same."""
     values = LinesOptions(path=peer.path, format=format_, width_px=100, frame_lines=LINES, overlap_lines=OVERLAP)
     source = LinesSource(values, make_context())

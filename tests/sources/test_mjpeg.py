@@ -19,7 +19,17 @@ from fakes import FakeClock
 from http_camera import HttpCamera, head, part, send, stream
 from hypothesis import given
 from hypothesis import strategies as st
-from rigs import free_port, jpeg, make_camera, number_of, only_frames, only_gaps, picture, read_items, read_until
+from rigs import (
+    free_port,
+    jpeg,
+    make_camera,
+    number_of,
+    only_frames,
+    only_gaps,
+    picture,
+    read_items,
+    read_to,
+)
 
 from inspector.errors import SourceError
 from inspector.frame import Cause, Frame, Gap
@@ -35,10 +45,7 @@ FFMPEG = shutil.which("ffmpeg")
 
 def read_to_the_end(source: FrameSource) -> list[Frame | Gap]:
     """Read until the camera ends the stream."""
-    items: list[Frame | Gap] = []
-    with pytest.raises(SourceError, match="ended the stream"):
-        read_until(source, lambda came: bool(items.extend(came) or came.clear()))
-    return items
+    return read_to(source, SourceError, "ended the stream")
 
 
 OTHERS = [

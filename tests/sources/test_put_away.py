@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import MemoryLedger
@@ -33,7 +34,12 @@ def test_keep_leaves_everything(folder: Path, opened: Open) -> None:
 def test_moves_keep_the_path_and_never_overwrite(folder: Path, opened: Open) -> None:
     """Folders for finished and refused files may lie inside the watched one: they are never scanned."""
     ledger = MemoryLedger()
-    away = {"finished": "move", "finished_dir": folder / "ok", "refused": "move", "refused_dir": folder / "bad"}
+    away: dict[str, Any] = {
+        "finished": "move",
+        "finished_dir": folder / "ok",
+        "refused": "move",
+        "refused_dir": folder / "bad",
+    }
     source = make_folder_source(folder, ledger, **away)
     opened(source)
 

@@ -4,39 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rigs import make_camera, only_frames, only_gaps, picture, read_until
+from rigs import make_camera, make_video, only_frames, only_gaps, picture, play
 
 from inspector.errors import SourceError
-from inspector.frame import Cause, Frame, Gap, Pixels
-from inspector.sources.base import EndOfSource, FrameSource, Policy
+from inspector.frame import Cause
+from inspector.sources.base import FrameSource, Policy
 
 Open = Callable[[FrameSource], FrameSource]
 
 FFMPEG = shutil.which("ffmpeg")
-
-
-def make_video(path: Path, pictures: Sequence[Pixels], *encode: str) -> Path:
-    """Encode pictures; lossless grey by default."""
-    if FFMPEG is None:
-        pytest.skip("ffmpeg is not installed")
-    height, width = pictures[0].shape
-    command = [FFMPEG, "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{width}x{height}", "-r", "10"]
-    raw = b"".join(pixels.tobytes() for pixels in pictures)
-    subprocess.run([*command, "-i", "-", *(encode or ("-c:v", "ffv1")), str(path)], input=raw, check=True, timeout=30)
-    return path
-
-
-def play_file(source: FrameSource) -> list[Frame | Gap]:
-    items: list[Frame | Gap] = []
-    with pytest.raises(EndOfSource):
-        read_until(source, lambda came: bool(items.extend(came) or came.clear()))
-    return items
 
 
 @pytest.mark.real
@@ -49,14 +30,14 @@ def test_a_lossless_video_gives_its_pixels_and_ends(container: str, tmp_path: Pa
     source = make_camera(path)
     opened(source)
 
-    frames = only_frames(play_file(source))
+    frames = only_frames(play(source))
 
     assert source.policy is Policy.LOSSLESS
     assert [frame.frame_id for frame in frames] == list(range(7))
     for frame, expected in zip(frames, pictures, strict=True):
         np.testing.assert_array_equal(frame.pixels, expected)
     assert (frames[5].captured_at - frames[0].captured_at).total_seconds() == pytest.approx(0.5)
-    assert play_file(source) == []
+    assert play(source) == []
 
 
 @pytest.mark.real
@@ -67,7 +48,7 @@ def test_a_video_is_the_same_on_each_run(tmp_path: Path, opened: Open) -> None:
     for _ in range(2):
         source = make_camera(path)
         opened(source)
-        runs.append([(frame.identity, frame.captured_at) for frame in only_frames(play_file(source))])
+        runs.append([(frame.identity, frame.captured_at) for frame in only_frames(play(source))])
 
     assert runs[0] == runs[1]
     assert runs[0][1][0] == f"a.mkv:{path.stat().st_size}:{path.stat().st_mtime_ns}:1"
@@ -82,7 +63,7 @@ def test_a_truncated_video_says_what_is_missing(tmp_path: Path, opened: Open) ->
     source = make_camera(path)
     opened(source)
 
-    items = play_file(source)
+    items = play(source)
 
     (gap,) = only_gaps(items)
     assert gap.cause is Cause.UNREADABLE

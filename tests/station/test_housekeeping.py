@@ -165,7 +165,7 @@ class NoDisk(EvidenceFolder):
     def __init__(self, folder: Path, clock: FakeClock) -> None:
         super().__init__(folder, clock, 1 << 20, max_age_s=60, free_floor_bytes=0, longest_px=64)
 
-    def tidy(self) -> None:
+    def tidy(self) -> int:
         raise OSError("input/output error")
 
 
@@ -206,8 +206,7 @@ def test_a_round_that_fails_ends_the_part_and_is_told(
         None, Heartbeat(store.notes, pipeline, clock), store, clock,
         outbox=make_care(store, inbox, clock, metrics, 1 << 30), drops=Drops(pipeline.reader),
     )  # fmt: skip
-    trim = store.candidates.trim
-    monkeypatch.setattr(store.candidates, "trim", lambda: (trim(), rounds.release()))
+    monkeypatch.setattr(store.candidates, "trim", rounds.release)
     keeping.start()
     assert all(rounds.acquire(timeout=10) for _ in range(3))
     damaged = WorkerError("the store fails: malformed")
@@ -243,7 +242,12 @@ def test_records_are_moved_a_little_at_a_time(
     pipeline, steps, counts = make_pipeline(), list[MigrationStage](), [0]
     with closing(Store(tmp_path / "previous", clock)) as store:
         step = store.migration.step
-        monkeypatch.setattr(store.migration, "step", lambda: steps.append(store.migration.stage) or step())
+
+        def note_step() -> bool:
+            steps.append(store.migration.stage)
+            return step()
+
+        monkeypatch.setattr(store.migration, "step", note_step)
         keeping = Housekeeping(
             None, Heartbeat(store.notes, pipeline, clock), store, TickingClock(),
             outbox=make_care(store, inbox, clock, metrics, 1 << 30), drops=Drops(pipeline.reader),

@@ -108,7 +108,7 @@ def test_a_clean_line_does_not_write_the_state_for_each_frame(tmp_path: Path, cl
     with closing(Store(tmp_path, clock)) as store:
         written: list[str] = []
         commit = store.commit
-        store.commit = lambda entries, state=None: (written.append(state or ""), commit(entries, state))[1]  # type: ignore[method-assign, assignment, func-returns-value]
+        store.commit = lambda entries, state=None: (written.append(state or ""), commit(entries, state))[1]  # type: ignore[method-assign, func-returns-value]
         for number in range(5):
             commit_all(store, clock, [line_frame(number, False)], Inbox(clock), end=False)
         clean = [bool(state) for state in written]

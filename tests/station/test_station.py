@@ -165,9 +165,7 @@ def test_a_disk_that_hangs_blinds_and_holds_up_nobody_else(
             assert released.wait(30)
         return []
 
-    monkeypatch.setattr(
-        *((station.store, "commit") if hanging == "commit" else (station.store.notes, "heartbeat")), hang
-    )
+    monkeypatch.setattr(station.store if hanging == "commit" else station.store.notes, hanging, hang)
     shown: list[tuple[str, str | None]] = []
 
     def until() -> bool:

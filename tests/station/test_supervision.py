@@ -191,7 +191,8 @@ def test_every_part_that_runs_can_fail(make_pipeline: MakePipeline) -> None:
 
 
 def facts_of(pipeline: Pipeline, now: float = 1000.0, keeping: Any = None) -> Facts:
-    return health_facts(pipeline, keeping or Standing(), now, delivery_reason="broker: away")
+    standing: Any = keeping or Standing()
+    return health_facts(pipeline, standing, now, delivery_reason="broker: away")
 
 
 def test_a_disk_that_hangs_blinds_within_two_seconds(make_pipeline: MakePipeline) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 from fakes import NOON, FakeClock
 
@@ -34,6 +35,12 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def decoded(jpeg: bytes) -> npt.NDArray[np.uint8]:
+    pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert pixels is not None
+    return pixels.astype(np.uint8)
+
+
 @pytest.mark.parametrize(
     ("pixels", "box", "longest_px", "expected"),
     [
@@ -47,9 +54,7 @@ def names(folder: Path) -> list[str]:
 )
 def test_picture(pixels: np.ndarray, box: Box, longest_px: int, expected: tuple[int, int]) -> None:
     """The picture is a colour JPEG of the box and its surroundings, no side over the limit."""
-    drawn = cv2.imdecode(
-        np.frombuffer(draw_evidence(EvidencePicture(pixels, box, box), longest_px), np.uint8), cv2.IMREAD_UNCHANGED
-    )
+    drawn = decoded(draw_evidence(EvidencePicture(pixels, box, box), longest_px))
 
     assert (*expected, 3) == drawn.shape
 
@@ -57,12 +62,7 @@ def test_picture(pixels: np.ndarray, box: Box, longest_px: int, expected: tuple[
 def test_the_box_is_drawn_and_the_frame_is_not() -> None:
     """The outline lies on the box in orange; the frame's own pixels stay as they were."""
     pixels = np.full((400, 600), 40, np.uint8)
-    drawn = cv2.imdecode(
-        np.frombuffer(
-            draw_evidence(EvidencePicture(pixels, Box(100, 100, 50, 50), Box(100, 100, 50, 50)), 640), np.uint8
-        ),
-        1,
-    )
+    drawn = decoded(draw_evidence(EvidencePicture(pixels, Box(100, 100, 50, 50), Box(100, 100, 50, 50)), 640))
     blue, _, red = (int(value) for value in drawn[20, 45])
 
     assert red > blue + 80
@@ -73,7 +73,7 @@ def test_the_box_is_drawn_and_the_frame_is_not() -> None:
 def test_the_part_around_the_box_is_shown_and_not_outlined() -> None:
     """A small box in a part of 50 px: the picture begins 20 px beside the part, and the outline is the box's."""
     picture = EvidencePicture(np.full((400, 600), 40, np.uint8), Box(110, 110, 30, 20), Box(100, 100, 50, 50))
-    drawn = cv2.imdecode(np.frombuffer(draw_evidence(picture, 640), np.uint8), 1).astype(int)
+    drawn = decoded(draw_evidence(picture, 640)).astype(int)
     on_box, on_part, inside = drawn[30, 45], drawn[20, 45], drawn[40, 45]
 
     assert drawn.shape == (90, 90, 3)

@@ -22,6 +22,7 @@ from fakes import STAMP, FakeClock, entry
 
 from inspector.store import migration, schema
 from inspector.store.forget import forget
+from inspector.store.records import added_columns
 from inspector.store.schema import MigrationStage
 from inspector.store.store import Store
 
@@ -106,7 +107,8 @@ def move_all(store: Store) -> int:
 @pytest.fixture(params=list(MigrationStage), ids=lambda stage: stage.name.lower())
 def stage(request: pytest.FixtureRequest) -> MigrationStage:
     """How far the records are when something happens."""
-    return request.param
+    given: MigrationStage = request.param
+    return given
 
 
 def brought_to(folder: Path, stage: MigrationStage) -> Store:
@@ -238,7 +240,7 @@ def test_a_payload_that_no_one_can_read_holds_nothing_up(folder: Path) -> None:
 
 def test_a_death_between_slices_loses_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slice that fails in its middle leaves every row where it was; the next start goes on."""
-    real, calls = migration.added_columns, 0
+    real, calls = added_columns, 0
 
     def fail(payload: bytes | None) -> tuple[Any, ...]:
         nonlocal calls

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from structlog.testing import LogCapture
 
+from inspector.clock import SystemClock, to_timestamp_ms
 from inspector.messages import MarkMessage, encode
+from inspector.store.entries import OutboxRow, OutboxState
 
 SUBSCRIBE, PUBLISH, CONNECT = 8, 3, 1
 DEADLINE_S = 20.0
@@ -143,3 +145,39 @@ class ScriptedBroker:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
+
+
+class ScriptedOutbox:
+    """Has delivered everything up to a number, and something waits behind it."""
+
+    store_id = "store"
+
+    def __init__(
+        self, changes: Changes, delivered: int = 0, waiting: Sequence[OutboxRow] = (), first_kept: int | None = 1
+    ) -> None:
+        self._changes = changes
+        self._first_kept = first_kept
+        self._rows = waiting
+        self.delivered = delivered
+
+    def cursor(self, sink: str) -> int:
+        return self.delivered
+
+    def pending(self, after_seq: int, limit: int) -> list[OutboxRow]:
+        return [row for row in self._rows if row.seq > after_seq][:limit]
+
+    def acknowledge(self, sink: str, seq: int) -> None:
+        self.delivered = seq
+        self._changes.announce()
+
+    def outbox_state(self, sink: str) -> OutboxState:
+        return OutboxState(0, 0, None, self._rows[-1].seq if self._rows else self.delivered)
+
+    def first_kept_seq(self) -> int | None:
+        return self._first_kept
+
+
+def rows(first: int, last: int, topic: str = "defect", stored_ms: int | None = None) -> list[OutboxRow]:
+    """Messages that were stored now, or at another time."""
+    stored_ms = to_timestamp_ms(SystemClock().now()) if stored_ms is None else stored_ms
+    return [OutboxRow(seq, topic, b"{}", stored_ms) for seq in range(first, last + 1)]

@@ -23,12 +23,11 @@ from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.inspection.predictions import Predictions
 from inspector.inspection.preprocess import to_input
-from inspector.items import Tick
 from inspector.sources.base import EndOfSource, Policy
 from inspector.store.entries import DoneMark, Entry
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
-from inspector.track.track import track
+from inspector.track.track import Item, track
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 STAMP = FileStamp(1000, 1_700_000_000_000_000_000)
@@ -200,7 +199,7 @@ def track_rules(**changes: Any) -> TrackRules:
 
 
 def track_all(
-    items: Iterable[Inspection | Gap | Tick], rules: TrackRules | None = None, state: TrackState | None = None
+    items: Iterable[Item], rules: TrackRules | None = None, state: TrackState | None = None
 ) -> tuple[TrackState, list[Any]]:
     """Track one item after the other; returns the last state and the bodies of all messages."""
     state, bodies = state or TrackState(), list[Any]()

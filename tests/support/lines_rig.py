@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-from rigs import make_context, read_until
+from rigs import make_context, read_to
 
 from inspector.errors import SourceError
 from inspector.frame import Frame, Gap, Pixels
 from inspector.settings.source import LinesOptions
-from inspector.sources.base import EndOfSource, FrameSource
+from inspector.sources.base import FrameSource
 from inspector.sources.lines import LinesSource
 
 WIDTH, LINES, OVERLAP = 40, 20, 6
@@ -49,19 +48,8 @@ def y4m(pixels: Pixels, height: int, chroma: str = "Cmono") -> bytes:
     return b"".join(parts)
 
 
-def play(source: FrameSource) -> list[Frame | Gap]:
-    """Read to the end of a file."""
-    items: list[Frame | Gap] = []
-    with pytest.raises(EndOfSource):
-        read_until(source, lambda came: bool(items.extend(came) or came.clear()))
-    return items
-
-
 def read_until_down(source: FrameSource, words: str = "the stream ended") -> list[Frame | Gap]:
-    items: list[Frame | Gap] = []
-    with pytest.raises(SourceError, match=words):
-        read_until(source, lambda came: bool(items.extend(came) or came.clear()))
-    return items
+    return read_to(source, SourceError, words)
 
 
 def join(frames: Sequence[Frame]) -> Pixels:

@@ -74,7 +74,7 @@ def as_next_version(package: Path, made: Path, version: str) -> Path:
     text = program.read_text()
     before = text.split('__version__ = "')[1].split('"')[0]
     program.write_text(text.replace(f'"{before}"', f'"{version}"'))
-    command = ("dpkg-deb", "--root-owner-group", *QUICK.split(), "--build", root, made)
+    command = ("dpkg-deb", "--root-owner-group", *QUICK.split(), "--build", str(root), str(made))
     subprocess.run(command, check=True, capture_output=True)
     shutil.rmtree(root)
     return made

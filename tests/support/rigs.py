@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import socket
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from fakes import FakeClock, MemoryLedger
 
 from inspector.clock import SystemClock
 from inspector.errors import SourceError
 from inspector.frame import Frame, Gap, Pixels
 from inspector.settings.source import CameraOptions
-from inspector.sources.base import FrameSource, SourceContext
+from inspector.sources.base import EndOfSource, FrameSource, SourceContext
 from inspector.sources.camera import open_camera
 
 
@@ -54,6 +57,35 @@ def read_until(
         if item is not None:
             items.append(item)
     return items
+
+
+def read_to(source: FrameSource, end: type[Exception], words: str | None = None) -> list[Frame | Gap]:
+    """Read until this error; returns what came before it."""
+    items: list[Frame | Gap] = []
+
+    def note(came: list[Frame | Gap]) -> bool:
+        items[:] = came
+        return False
+
+    with pytest.raises(end, match=words):
+        read_until(source, note)
+    return items
+
+
+def play(source: FrameSource) -> list[Frame | Gap]:
+    """Read to the end of a file."""
+    return read_to(source, EndOfSource)
+
+
+def make_video(path: Path, pictures: Sequence[Pixels], *encode: str) -> Path:
+    """Encode pictures; lossless grey by default."""
+    if (ffmpeg := shutil.which("ffmpeg")) is None:
+        pytest.skip("ffmpeg is not installed")
+    height, width = pictures[0].shape
+    command = [ffmpeg, "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{width}x{height}", "-r", "10"]
+    raw = b"".join(pixels.tobytes() for pixels in pictures)
+    subprocess.run([*command, "-i", "-", *(encode or ("-c:v", "ffv1")), str(path)], input=raw, check=True, timeout=30)
+    return path
 
 
 def read_items(source: FrameSource, number: int, timeout_s: float = 10.0, patient: bool = False) -> list[Frame | Gap]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 from monitors import find_program
+from paho.mqtt.enums import CallbackAPIVersion
 from peers import Daemon, free_port, wait_for
 
 EXAMPLE = Path(__file__).resolve().parent.parent.parent / "deploy/mosquitto"
@@ -75,7 +76,7 @@ class SecuredBroker:
     def publish(self, topic: str, payload: str) -> None:
         """Publish as the station, and wait for the broker's word."""
         context = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
-        client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
         client.tls_set_context(context)
         client.username_pw_set(CAM, SECRET)
         client.connect("127.0.0.1", self.port, 10)

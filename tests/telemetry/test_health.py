@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,7 +158,7 @@ def test_board_starts_by_starting(clock: FakeClock) -> None:
 
 
 @pytest.fixture
-def supervisor(tmp_path: Path) -> socket.socket:
+def supervisor(tmp_path: Path) -> Iterator[socket.socket]:
     """A notification socket like systemd's."""
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     channel.bind(str(tmp_path / "notify"))

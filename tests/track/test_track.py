@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
@@ -19,7 +19,7 @@ from inspector.inspection.one_frame import Inspection
 from inspector.items import Tick
 from inspector.messages import AlarmMessage, CoverageMessage, DefectMessage, FrameMessage
 from inspector.track.state import TrackState
-from inspector.track.track import track
+from inspector.track.track import Item, track
 
 
 def strip(number: int, *defects: Defect, lines: int = 400, overlap: int = 100, **changes: Any) -> Inspection:
@@ -32,7 +32,7 @@ def camera(number: int, *defects: Defect, **changes: Any) -> Inspection:
     return inspected(make_frame(number, **changes), *defects)
 
 
-def seconds(value: float) -> Any:
+def seconds(value: float) -> datetime:
     return NOON + timedelta(seconds=value)
 
 
@@ -306,7 +306,7 @@ def test_a_strip_of_defects_gives_each_once(defects: list[tuple[int, int, int]])
 
 def test_ids_are_the_same_in_every_run() -> None:
     """The same items give the same messages to the last byte, and every id is another."""
-    items = [strip(n, make_defect(box=Box(0, 0, 100, 400), score=0.8 + n / 100)) for n in range(5)]
+    items: list[Item] = [strip(n, make_defect(box=Box(0, 0, 100, 400), score=0.8 + n / 100)) for n in range(5)]
     items += [strip(5), make_gap(Cause.DROPPED, 3, frames=2), Tick(seconds(60), final=True)]
     one, two = (track_all([*items, still(9, "hole", "hole")])[1] for _ in range(2))
 
@@ -496,7 +496,11 @@ def test_a_defect_that_grows_severe_enough_alarms() -> None:
 )
 def test_a_defect_that_is_held_back_counts_once(rules: dict[str, Any], first: Defect) -> None:
     """However many frames show it, a defect over the limit is one suppressed alarm, and its end names the limit."""
-    items = [camera(0, first), *[camera(n, make_defect()) for n in range(1, 30)], Tick(seconds(9), final=True)]
+    items: list[Item] = [
+        camera(0, first),
+        *[camera(n, make_defect()) for n in range(1, 30)],
+        Tick(seconds(9), final=True),
+    ]
     _, bodies = track_all(items, track_rules(**rules, alarm_limit=0))
     closed = only(DefectMessage, bodies)[-1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ def test_prepare_warns_of_what_train_will_refuse(tmp_path: Path, capsys: pytest.
         " of 200 px that show what their label says",
         "validation: all pictures of 'dent' are views of one surface: nothing could be held out",
     ]
-    for text, check in zip(told, (lambda p: check_sizes(p, 200), check_surfaces), strict=True):
+    checks: tuple[Callable[[Sequence[Picture]], None], ...] = (lambda found: check_sizes(found, 200), check_surfaces)
+    for text, check in zip(told, checks, strict=True):
         with pytest.raises(DataError) as caught:
             check(read_manifest(tmp_path / "run" / "manifest.json").pictures)
         assert text.endswith(str(caught.value))
@@ -145,11 +147,12 @@ def test_a_recipe_that_is_not_there_is_answered_with_those_that_are() -> None:
 def test_a_run_that_is_not_there_is_none_to_every_command(tmp_path: Path) -> None:
     """Bundling, quantizing and explaining refuse it with one sentence and one exit code."""
     data, manifest = own_pictures(tmp_path / "own"), tmp_path / "manifest.json"
-    for command in (
+    asked: tuple[Callable[[], object], ...] = (
         lambda: commands.bundle(NOWHERE, tmp_path / "bundle", data, manifest_path=manifest),
         lambda: commands.quantize(NOWHERE, data, manifest),
         lambda: commands.explain(data / "scratches" / "1.png", NOWHERE),
-    ):
+    )
+    for command in asked:
         with pytest.raises(RecipeError, match="nowhere: not a run folder: ") as caught:
             command()
         assert caught.value.exit_code == 78

@@ -24,6 +24,7 @@ from training.data.learned import LEARNED_BEFORE, picture_id, read_before, read_
 from training.data.manifest import Manifest
 from training.data.prepare import build_manifest
 from training.errors import RecipeError
+from training.int8 import signoff
 from training.network import course
 from training.network import train as training_run
 from training.network.course import Course
@@ -98,8 +99,12 @@ def test_learned_pictures_do_not_vote(
     tiles = [np.zeros((200, 200), np.uint8)] * 20
     held = TileSet.of(tiles, ["a"] * 20, "picture", [f"g{i}" for i in range(20)])
     answers = {b"old": np.tile([0.0, 1.0], (20, 1)), b"new": np.tile([1.0, 0.0], (20, 1))}
-    monkeypatch.setattr(own, "Int8Network", lambda raw: lambda pixels: {"logits": answers[raw]})
-    network: Any = own.Int8Network(b"new")
+
+    def answer(raw: bytes) -> Any:
+        return lambda pixels: {"logits": answers[raw]}
+
+    monkeypatch.setattr(own, "Int8Network", answer)
+    network = answer(b"new")
     start = Start(load_recipe("six-way"), LABELS, None, b"old", [], (), frozenset({"some"}))
     row = compare(start, network, Course(LABELS, held.pick([]), held, frozenset()), frozenset(known))
 
@@ -133,8 +138,8 @@ def test_the_next_round_holds_out_what_is_new(
     start = open_start(Path("neu-fast"))
     learned = frozenset(picture_id(p) for p in manifest.pictures if int(p.name.split("_")[1]) < 10)
     monkeypatch.setattr(own, "open_start", lambda source: replace(start, learned=learned))
-    monkeypatch.setattr(own.signoff, "sign_off", lambda *args: SimpleNamespace(model=start.int8))
-    monkeypatch.setattr(own.signoff, "save", lambda *args: None)
+    monkeypatch.setattr(signoff, "sign_off", lambda *args: SimpleNamespace(model=start.int8))
+    monkeypatch.setattr(signoff, "save", lambda *args: None)
     seen: dict[str, Any] = {}
 
     def trained(recipe: Any, course: Course, run: Path, *args: Any) -> None:

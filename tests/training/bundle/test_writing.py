@@ -94,6 +94,7 @@ def test_the_bundle_opens_as_the_daemon_opens_it(trained: Trained) -> None:
     assert loaded.card.quantization["input"] == {"dtype": "uint8", "scale": 1 / 128, "zero_point": 128}
     assert set(loaded.card.main.outputs) == {"logits", "cam", "features"}
     assert loaded.distance is not None
+    assert loaded.card.unknown is not None
     assert [space.name for space in loaded.card.unknown.spaces] == ["texture", "certainty"]
     assert "ask to be cited" in loaded.card.description
 

@@ -239,6 +239,7 @@ def test_a_zip_that_cannot_be_read_is_refused_by_name(tmp_path: Path, how: str, 
 
 def encoded(how: str) -> bytes:
     grey = surface(3, 64)
+    flags: list[int]
     match how:
         case "float TIFF":
             kind, pixels, flags = ".tif", grey.astype(np.float32) / 255, []

@@ -77,7 +77,7 @@ def test_a_fold_is_trained_scored_and_kept(
 ) -> None:
     """One fold for real: in its own process, every held-out picture scored, read and not run again the next time."""
     monkeypatch.chdir(tmp_path)  # runs go below the working directory
-    options = {"folds": 3, "seeds": 1, "output": tmp_path, "only": (1,)}
+    options: dict[str, Any] = {"folds": 3, "seeds": 1, "output": tmp_path, "only": (1,)}
     found = cross_validate(SMALL, trained.data_set, trained.manifest, weights, **options)
     row = json.loads((tmp_path / "crossval" / "small" / "seed-1-fold-1.json").read_text())
     held = [trained.manifest.pictures[i].name for i in list(group_folds(trained.manifest.pictures, 1, 3))[1][1]]

@@ -25,7 +25,7 @@ def test_grad_cam_agrees_with_the_int8_map(tmp_path: Path) -> None:
     tiles, inputs = drawn_course(start.recipe)
     head = fit_feature_head(halves(start.network, tiles, start.recipe), 249)
     plain = Int8Network(convert(start.network, calibrate(start.network, inputs), head, start.recipe, tiles, tmp_path))
-    rows, finer_rows = [], []
+    rows, finer_rows = list[float](), list[float]()
     for label in ("scratches", "patches", "inclusion"):
         tile = draw_tile(label, 8, 200)
         index = start.labels.index(label)

@@ -70,8 +70,8 @@ def test_clean_windows_are_the_same_and_tell_their_picture() -> None:
     tiles, groups, pictures = clean_windows(PICTURES, PIXELS, 100, 60)
     same = composed_tiles(PICTURES, PIXELS, clean=60, cut=0, tile_px=100, seed=13)
     rules = DecisionRules(("inclusion", "clean"), 1.0, {"inclusion": 0.5}, {"inclusion": "major"}, 0.2)
-    model = MeasuredModel(lambda tiles: Predictions(np.array([[8.0 * (tile is shown), 4.0] for tile in tiles])), rules)
     shown = tiles[0]
+    model = MeasuredModel(lambda tiles: Predictions(np.array([[8.0 * (tile is shown), 4.0] for tile in tiles])), rules)
     row = surface(model, tiles, groups, pictures)
 
     assert groups == same.groups
@@ -90,7 +90,7 @@ def test_pointing_tells_what_is_left_out_and_what_chance_would_hit(tmp_path: Pat
     bare = Picture("bare.jpg", "inclusion", "validation", "", 200, 200, (), "e")
     rules = DecisionRules(("inclusion", "clean"), 1.0, {"inclusion": 0.5}, {"inclusion": "major"}, 0.2)
     model = MeasuredModel(
-        lambda tiles: Predictions(np.zeros((len(tiles), 2)), cam=np.zeros((len(tiles), 4, 4, 2))), rules
+        lambda tiles: Predictions(np.zeros((len(tiles), 2)), cam=np.zeros((len(tiles), 4, 4, 2), np.int8)), rules
     )
     row = dict(localisation(model, [PICTURES[0], edge, full, bare], [PIXELS[0]] * 4))
 

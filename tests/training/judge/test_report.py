@@ -19,7 +19,7 @@ RESULTS = Path(__file__).parents[3] / "training" / "results" / "evaluate-neu-fas
 @pytest.fixture
 def gallery() -> Gallery:
     gallery = Gallery()
-    values = {"name": "<b>.png", "label": "crazing", "score": 0.25}
+    values: dict[str, str | float] = {"name": "<b>.png", "label": "crazing", "score": 0.25}
     caption = "%(name)s, taken for %(label)s, own score %(score)s"
     gallery.show(
         Room("Test pictures that hurt most"), Exhibit(np.zeros((40, 40), np.uint8), caption, 1.0, None, values)

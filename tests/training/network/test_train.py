@@ -13,7 +13,6 @@ import pytest
 from small_run import SMALL, Trained
 
 from training.errors import RecipeError
-from training.network import checkpoint
 from training.network import train as training_run
 from training.network.checkpoint import Rate, replace_weights
 from training.network.network import build_network
@@ -53,10 +52,10 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(trained: Trained, weight
     training_run.train(SMALL, trained.course, tmp_path / "run", weights, {"data": trained.manifest.sha256})
     resumed = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in resumed] == [3]
-    for name in (trained.run, tmp_path / "run"):
+    for run in (trained.run, tmp_path / "run"):
         network = build_network(SMALL, trained.course.labels, None)
-        network.load_weights(name / "state.weights.h5")
-        loaded = training_run.load_run(name)[2]
+        network.load_weights(run / "state.weights.h5")
+        loaded = training_run.load_run(run)[2]
         assert all(np.array_equal(a, b) for a, b in zip(network.get_weights(), loaded.get_weights(), strict=True))
 
 
@@ -84,7 +83,7 @@ def test_weights_are_not_begun_where_they_have_no_room(
     network = build_network(SMALL, trained.course.labels, None)
     replace_weights(network, tmp_path / "state.weights.h5")
     before = (tmp_path / "state.weights.h5").read_bytes()
-    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(OSError, match=r"no room for .* MB of weights") as raised:
         replace_weights(network, tmp_path / "state.weights.h5")
 
