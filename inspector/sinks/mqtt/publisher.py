@@ -120,16 +120,16 @@ class MqttPublisher:
         try:
             while not self._stopping.is_set():
                 self.progress_mono_s = self._clock.monotonic()
-                stored_seq = self._outgoing.stored_seq
+                stored_seq, was = self._outgoing.stored_seq, False
                 try:
                     self._serve()
                 except BrokerError as exc:
+                    was, self.status.connected = self.status.connected, False
                     self._report.failed(str(exc))
                 except StoreBusyError as exc:  # tried again with a new connection; the broker has not lost this one
-                    self._report.failed(f"cannot read the store: {exc}")
                     self.status.connected = False
+                    self._report.failed(f"cannot read the store: {exc}")
                 finally:
-                    was = self.status.connected
                     if was and not self._stopping.is_set():
                         self._report.lost(self._clock.monotonic())
                     self.status.connected = False
@@ -174,7 +174,11 @@ class MqttPublisher:
         while True:
             now = self._clock.monotonic()
             self.progress_mono_s = now
-            self._outgoing.send_next(connection, now)
+            try:
+                self._outgoing.send_next(connection, now)
+            except BrokerError:
+                self._hear_the_end(connection, state)
+                raise
             if self._stopping.is_set() and (now >= self._stop_by_mono_s or self._outgoing.is_empty()):
                 return
             try:
@@ -192,6 +196,15 @@ class MqttPublisher:
             self._outgoing.advance(state)
             self._report.lasts(now - self._opened_mono_s)
             state.refresh(now)
+
+    def _hear_the_end(self, connection: Connection, state: RetainedState) -> None:
+        """Take what is left of a connection that is gone: sending fails a moment before the broker's reason arrives."""
+        while True:
+            try:
+                event = self._events.get(timeout=1.0)
+            except queue.Empty:
+                return
+            self._take_event(connection, state, event)
 
     def _take_event(self, connection: Connection, state: RetainedState, event: Event) -> None:
         kind, first, second = event
