@@ -7,22 +7,25 @@ with what the generator drew. The demo's store is a temporary folder, deleted at
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
+import sys
 import tempfile
-from collections.abc import Callable
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import structlog
 import typer
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 
 from inspector.clock import SystemClock
 from inspector.demo.broker import some_broker
-from inspector.demo.score import DemoTally, Score, score
-from inspector.demo.screen import ScreenView, draw_screen
+from inspector.demo.score import DemoTally, Score
+from inspector.demo.screen import ScreenView, draw_screen, listen_command
 from inspector.errors import EXIT_FAILURE, EXIT_OK, ConfigError
 from inspector.settings.loading import load_settings
 from inspector.settings.sections import Settings
@@ -30,6 +33,10 @@ from inspector.sources.drawn import DemoSource
 from inspector.station.wiring import open_bundle
 from inspector.telemetry.counts import Counts
 from inspector.telemetry.notify import Notifier
+
+SCREENS_PER_S = 4
+STOP_LIMIT_S = 1.5
+"""A stop that takes longer is not waited for: what was found is reported, and the process ends."""
 
 
 def run_demo(seconds: float | None, headless: bool, broker: str | None, images: Path | None) -> int:
@@ -58,62 +65,92 @@ def run_demo(seconds: float | None, headless: bool, broker: str | None, images: 
         if images is not None:
             overrides["source.images"] = images
         settings = load_settings(None, overrides, {}).settings
-        return _run(settings, seconds, headless)
+        return _Demo(settings, Path(folder)).run(seconds, headless)
 
 
-def _run(settings: Settings, seconds: float | None, headless: bool) -> int:
-    from inspector.station.station import Station  # the composition root is what a demo runs, not what it knows
+class _Demo:
+    """One station on a drawn strip, what it found so far, and how it ends."""
 
-    clock, ledger = SystemClock(), DemoTally()
-    station = Station(settings, open_bundle(settings), clock, Notifier({}), ledger.take)
-    source = station.pipeline.source
-    if not isinstance(source, DemoSource):
-        raise ConfigError(f"source.kind: the demo needs its own source: {settings.source.kind}")
-    _on_signals(lambda: station.request("stop"))
-    started = clock.monotonic()
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        from inspector.station.station import Station  # the composition root is what a demo runs, not what it knows
 
-    def is_over() -> bool:
-        return seconds is not None and clock.monotonic() - started >= seconds
+        self._settings = settings
+        self._folder = folder
+        self._clock = SystemClock()
+        self._station = Station(
+            settings, open_bundle(settings), self._clock, Notifier({}), lambda bodies: self._tally.take(bodies)
+        )
+        source = self._station.pipeline.source
+        if not isinstance(source, DemoSource):
+            raise ConfigError(f"source.kind: the demo needs its own source: {settings.source.kind}")
+        self._source = source
+        self._tally = DemoTally(source.strip, source.options.overlap_lines)
+        self._console = Console()
+        self._started = self._clock.monotonic()
+        self._asked: float | None = None  # when it was asked to end
+        self._ended = threading.Event()
 
-    def look() -> Score:
-        done = source.committed_lines
-        near = source.strip.defects(0, done) if done else []
-        return score(ledger, [one for one in near if one.box.bottom <= done - source.options.overlap_lines], near)
+    def run(self, seconds: float | None, headless: bool) -> int:
+        """Inspect, and show it unless `headless`; returns the exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        threading.Thread(target=self._end_in_time, name="end", daemon=True).start()
 
-    if headless:
-        station.run(until=is_over)
-    else:
+        def is_over() -> bool:
+            self._look()  # counts what was drawn since the last time: no look has much to do
+            return seconds is not None and self._clock.monotonic() - self._started >= seconds
+
+        if headless:
+            self._station.run(until=is_over)
+        else:
+            self._console.print(listen_command(self._settings), style="bold", highlight=False, soft_wrap=True)
+            with Live(console=self._console, get_renderable=self._screen, refresh_per_second=SCREENS_PER_S):
+                self._station.run(until=is_over)
+        self._ended.set()
+        return self._report(self._station.delivered)
+
+    def _look(self) -> Score:
+        return self._tally.score(self._source.committed_lines)
+
+    def _screen(self) -> Group:
+        station = self._station
         page = station.http.url if station.http is not None else None
-        view = ScreenView(settings, source.options.speed_m_s, station.metrics, station.health, page)
-        with Live(console=Console(), refresh_per_second=4) as screen:
+        view = ScreenView(self._source.options.speed_m_s, station.metrics, station.health, page)
+        return draw_screen(view, self._tally.alarms, self._look(), self._clock.monotonic() - self._started)
 
-            def show() -> bool:
-                screen.update(draw_screen(view, ledger, look(), clock.monotonic() - started))
-                return is_over()
+    def _report(self, delivered: int) -> int:
+        final, took_s, counts = self._look(), self._clock.monotonic() - self._started, Counts.of(self._station.metrics)
+        report = {
+            "drawn": final.drawn,
+            "found": final.found,
+            "right_label": final.right_label,
+            "false_alarms": final.false_alarms,
+            "frames": int(counts.inspected),
+            "tiles": int(counts.all_tiles),
+            "tiles_per_s": round(counts.all_tiles / took_s, 1),
+            "delivered": delivered,
+        }
+        typer.echo(json.dumps(report))
+        undelivered = final.drawn > 0 and delivered == 0
+        if undelivered and (broker := self._station.delivery.broker) is not None:
+            typer.echo(f"inspector: nothing was delivered: {broker.reason}", err=True)
+        return EXIT_OK if final.passed and not undelivered else EXIT_FAILURE
 
-            station.run(until=show)
-    final, took_s = look(), clock.monotonic() - started
-    counts = Counts.of(station.metrics)
-    report = {
-        "drawn": final.drawn,
-        "found": final.found,
-        "right_label": final.right_label,
-        "false_alarms": final.false_alarms,
-        "frames": int(counts.inspected),
-        "tiles": int(counts.all_tiles),
-        "tiles_per_s": round(counts.all_tiles / took_s, 1),
-        "delivered": station.delivered,
-    }
-    typer.echo(json.dumps(report))
-    undelivered = final.drawn > 0 and station.delivered == 0
-    if undelivered and station.delivery.broker is not None:
-        typer.echo(f"inspector: nothing was delivered: {station.delivery.broker.reason}", err=True)
-    return EXIT_OK if final.passed and not undelivered else EXIT_FAILURE
+    # --- The end --------------------------------------------------------------------------------------------------
 
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._asked is None:
+            self._asked = self._clock.monotonic()
+        self._station.request("stop")
 
-def _on_signals(stop: Callable[[], None]) -> None:
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
+    def _end_in_time(self) -> None:
+        """End the process if a stop takes too long: on a slow machine, or with a broker that does not answer."""
+        while not self._ended.wait(0.1):
+            if self._asked is not None and self._clock.monotonic() - self._asked > STOP_LIMIT_S:
+                sinks, outbox = self._station.delivery.sinks, self._station.store.outbox
+                self._console.show_cursor()
+                self._console.print()
+                code = self._report(min((outbox.cursor(sink.name) for sink in sinks), default=0))
+                sys.stdout.flush()
+                shutil.rmtree(self._folder, ignore_errors=True)
+                os._exit(code)

@@ -1,45 +1,18 @@
-"""Drawn against found."""
+"""Drawn against found, counted as the messages come: a look costs the same after an hour as after a second."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from inspector.box import Box
-from inspector.drawn.spec import DrawnDefect
+from inspector.drawn.strip import Strip
 from inspector.messages import AlarmMessage, Body, DefectMessage
 
 SHOWN_ALARMS = 12
 MIN_FOUND = 0.95
 MIN_RIGHT = 0.90
-
-
-@dataclass(slots=True)
-class DemoTally:
-    """What the station published, by defect.
-
-    Attributes:
-        boxes: Every box (absolute lines) that a message of the defect named, with its label at that time.
-        alarmed: Defects with an alarm.
-        alarms: The last alarms' texts, newest first.
-    """
-
-    boxes: dict[str, list[tuple[str, Box]]] = field(default_factory=dict)
-    alarmed: set[str] = field(default_factory=set)
-    alarms: list[AlarmMessage] = field(default_factory=list)
-    guard: threading.Lock = field(default_factory=threading.Lock)
-
-    def take(self, bodies: Sequence[Body]) -> None:
-        """Note committed messages; runs on the committer's thread."""
-        with self.guard:
-            for body in bodies:
-                if isinstance(body, DefectMessage) and body.line is not None and body.lines is not None:
-                    box = Box(body.box_px.x, body.line, body.box_px.width, body.lines)
-                    self.boxes.setdefault(body.defect_id, []).append((body.label, box))
-                elif isinstance(body, AlarmMessage) and body.kind == "defect":
-                    self.alarmed.add(body.defect_id)
-                    self.alarms = [body, *self.alarms[: SHOWN_ALARMS - 1]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +34,69 @@ class Score:
         )
 
 
-def score(ledger: DemoTally, drawn: Sequence[DrawnDefect], all_near: Sequence[DrawnDefect]) -> Score:
-    """Compare.
+class DemoTally:
+    """Compares what the station publishes with what was drawn there.
+
+    An alarm is false if no box of its defect lies on anything drawn, wherever on the strip: how far the inspection has
+    come does not matter. A drawn defect counts once it lies wholly in inspected strip.
 
     Args:
-        ledger: What was published.
-        drawn: Defects that lie wholly in inspected strip: each must have been found.
-        all_near: These, and those that were seen only in part: an alarm on one of them is not false.
+        strip: What was drawn.
+        overlap_lines: Lines that two frames share: a defect in the last ones is seen again by the next frame.
     """
-    with ledger.guard:
-        told = {name: list(boxes) for name, boxes in ledger.boxes.items()}
-        alarmed = set(ledger.alarmed)
-    found = right = 0
-    for defect in drawn:
-        labels = {label for boxes in told.values() for label, box in boxes if box.shared_px(defect.box)}
-        found += bool(labels)
-        right += defect.label in labels
-    false_alarms = sum(
-        not any(box.shared_px(defect.box) for _, box in told.get(name, []) for defect in all_near) for name in alarmed
-    )
-    return Score(len(drawn), found, right, false_alarms)
+
+    def __init__(self, strip: Strip, overlap_lines: int) -> None:
+        self._strip = strip
+        self._overlap_lines = overlap_lines
+        self._guard = threading.Lock()
+        self._counted: set[int] = set()  # drawn defects by ordinal
+        self._found: set[int] = set()
+        self._right: set[int] = set()
+        self._on_something: set[str] = set()  # defect ids
+        self._unproven: set[str] = set()  # of these there was an alarm, but no box yet that lies on anything drawn
+        self._counted_to = 0
+        self._alarms: tuple[AlarmMessage, ...] = ()
+
+    @property
+    def alarms(self) -> tuple[AlarmMessage, ...]:
+        """The last alarms, newest first."""
+        return self._alarms
+
+    def take(self, bodies: Sequence[Body]) -> None:
+        """Note committed messages; runs on the committer's thread."""
+        with self._guard:
+            for body in bodies:
+                if isinstance(body, DefectMessage) and body.line is not None and body.lines is not None:
+                    self._take_box(body, Box(body.box_px.x, body.line, body.box_px.width, body.lines))
+                elif isinstance(body, AlarmMessage) and body.kind == "defect":
+                    if body.defect_id not in self._on_something:
+                        self._unproven.add(body.defect_id)
+                    self._alarms = (body, *self._alarms[: SHOWN_ALARMS - 1])
+
+    def _take_box(self, body: DefectMessage, box: Box) -> None:
+        for drawn in self._strip.defects(box.y, box.height):
+            if box.shared_px(drawn.box):
+                self._on_something.add(body.defect_id)
+                self._unproven.discard(body.defect_id)
+                self._found.add(drawn.ordinal)
+                if drawn.label == body.label:
+                    self._right.add(drawn.ordinal)
+
+    def score(self, inspected_lines: int) -> Score:
+        """Return the score of the strip up to a line.
+
+        Args:
+            inspected_lines: Up to here all is inspected and its messages were taken; fewer than before change nothing.
+        """
+        with self._guard:
+            upto = inspected_lines - self._overlap_lines
+            for drawn in self._strip.defects(self._counted_to, upto - self._counted_to):
+                if drawn.box.bottom <= upto:
+                    self._counted.add(drawn.ordinal)
+            self._counted_to = max(self._counted_to, upto)
+            return Score(
+                len(self._counted),
+                len(self._counted & self._found),
+                len(self._counted & self._right),
+                len(self._unproven),
+            )

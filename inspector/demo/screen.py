@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
 
-from inspector.demo.score import DemoTally, Score
+from inspector.demo.score import Score
+from inspector.messages import AlarmMessage
 from inspector.settings.sections import Settings
 from inspector.telemetry.counts import INSPECTED, Counts
 from inspector.telemetry.health import HealthBoard
@@ -24,16 +26,27 @@ class ScreenView:
         page: Address of the status page, or None.
     """
 
-    settings: Settings
     speed_m_s: float
     metrics: Metrics
     health: HealthBoard
     page: str | None
 
 
-def draw_screen(view: ScreenView, ledger: DemoTally, now: Score, passed_s: float) -> Group:
-    """Return the demo's screen as it is now."""
-    settings, health = view.settings, view.health.message()
+def listen_command(settings: Settings) -> str:
+    """Return the command that shows the messages of this station, to be copied from one line."""
+    return f"mosquitto_sub -h {settings.mqtt.host} -p {settings.mqtt.port} -v -t '{settings.root}/#'"
+
+
+def draw_screen(view: ScreenView, alarms: Sequence[AlarmMessage], now: Score, passed_s: float) -> Group:
+    """Return the demo's screen as it is now.
+
+    Args:
+        view: What it reads of the station.
+        alarms: The last ones, newest first.
+        now: Drawn against found.
+        passed_s: Seconds since the start.
+    """
+    health = view.health.message()
     facts = Table.grid(padding=(0, 2))
     counts = Counts.of(view.metrics)
     tiles, metres = counts.all_tiles, counts.strip_meters.get(INSPECTED, 0.0)
@@ -43,12 +56,10 @@ def draw_screen(view: ScreenView, ledger: DemoTally, now: Score, passed_s: float
         ("throughput", f"{tiles / max(passed_s, 0.1):.0f} tiles/s, {tiles:.0f} tiles"),
         ("drawn, found", f"{now.drawn}, {now.found}, {now.right_label} named right, {now.false_alarms} false alarms"),
         ("status page", view.page or "off"),
-        ("alerts", f"mosquitto_sub -h {settings.mqtt.host} -p {settings.mqtt.port} -v -t '{settings.root}/#'"),
-    ):  # fmt: skip
+    ):
         facts.add_row(f"[bold]{name}", text)
     table = Table("time", "label", "score", "severity", "where", expand=True)
-    with ledger.guard:
-        for alarm in ledger.alarms:
-            table.add_row(alarm.captured_at[11:23], alarm.label, f"{alarm.score:.2f}", alarm.severity,
-                          alarm.text.rpartition("at ")[2])  # fmt: skip
+    for alarm in alarms:
+        where = alarm.text.rpartition(", ")[2]
+        table.add_row(alarm.captured_at[11:23], alarm.label, f"{alarm.score:.2f}", alarm.severity, where)
     return Group(Panel(facts, title="inspector demo: a drawn strip, inspected for real"), table)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
 import subprocess
+import time
 from pathlib import Path
 
 import cv2
@@ -69,6 +76,77 @@ def test_the_demo_names_real_pictures_wherever_the_tiles_cut_them(data_folder: P
 
     assert code == 0, report
     assert report["drawn"] >= 20
+
+
+class Terminal:
+    """The demo on a terminal of 80 columns."""
+
+    def __init__(self, *options: str) -> None:
+        self._ours, theirs = pty.openpty()
+        environ = {**os.environ, "COLUMNS": "80", "LINES": "40", "TERM": "xterm"}
+        self.process = subprocess.Popen(
+            [*PROGRAM, "demo", *options], stdin=theirs, stdout=theirs, stderr=theirs, env=environ, close_fds=True
+        )
+        os.close(theirs)
+        self.text = ""
+
+    def read(self, until: str = "\0", deadline_s: float = 60) -> None:
+        """Read until the screen holds what `until` matches, or the demo has closed the terminal."""
+        end_s = time.monotonic() + deadline_s
+        while not re.search(until, self.text) and time.monotonic() < end_s:
+            if select.select([self._ours], [], [], 0.1)[0]:
+                try:
+                    piece = os.read(self._ours, 1 << 16)
+                except OSError:  # the other end is closed
+                    return
+                self.text += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", piece.decode(errors="replace"))
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._ours)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_screen_ends_at_once_with_what_it_showed(number: signal.Signals) -> None:
+    """Ctrl-C ends the demo within 2 s, and the last screen holds the figures of the last line."""
+    terminal = Terminal()
+    try:
+        terminal.read(r"[1-9]\d*, \d+, \d+ named right")
+        asked_s = time.monotonic()
+        terminal.process.send_signal(number)
+        terminal.read()
+        terminal.process.wait(30)
+        took_s = time.monotonic() - asked_s
+    finally:
+        terminal.close()
+    shown = [tuple(map(int, one)) for one in re.findall(r"(\d+), (\d+), (\d+) named right, (\d+) false", terminal.text)]
+    last = json.loads(terminal.text.splitlines()[-1])
+
+    assert took_s < 2.0
+    assert terminal.process.returncode == 0
+    assert shown[-1] == (last["drawn"], last["found"], last["right_label"], last["false_alarms"])
+    assert {false for *_, false in shown} == {0}
+
+
+def test_a_broker_that_does_not_answer_cannot_hold_the_end_up() -> None:
+    """With a broker that takes connections and says nothing, Ctrl-C still ends the demo within 2 s."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        terminal = Terminal("--broker", f"127.0.0.1:{mute.getsockname()[1]}")
+        try:
+            terminal.read(r"[1-9]\d*, \d+, \d+ named right")
+            asked_s = time.monotonic()
+            terminal.process.send_signal(signal.SIGINT)
+            terminal.read()
+            terminal.process.wait(30)
+            took_s = time.monotonic() - asked_s
+        finally:
+            terminal.close()
+
+    assert took_s < 2.0
+    assert '"drawn"' in terminal.text
+    assert "nothing was delivered" in terminal.text
 
 
 @pytest.mark.parametrize(
