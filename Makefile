@@ -25,6 +25,11 @@ catalogs:  ## write the catalogues of the pages' texts, and compile them
 lock:  ## resolve requirements/*.txt anew: hashes, no index addresses
 	scripts/lock
 
+.PHONY: faults
+faults:  ## the whole fault suite (hours): tries every row, appends to tests/faults/results, prints the table
+	.venv-test/bin/python -m tests.faults
+	.venv-test/bin/python -m tests.faults --table
+
 .PHONY: monitoring image test-deploy
 monitoring:  ## write alert rules, dashboards and the tables of docs/monitoring.md from the code
 	.venv/bin/python -m deploy.monitoring.generate

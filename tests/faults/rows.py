@@ -1,0 +1,16 @@
+"""The rows of the fault suite, in the order of the table."""
+
+from __future__ import annotations
+
+import importlib
+
+from tests.faults.row import Row
+
+NAMES = ("random_kill",)
+"""Each is a module of this folder with a `ROW`."""
+
+
+def load_row(name: str) -> Row:
+    """Return a row by its name."""
+    row: Row = importlib.import_module(f"tests.faults.{name}").ROW
+    return row

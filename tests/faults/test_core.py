@@ -1,0 +1,38 @@
+"""The core of the fault suite: every row with a few tries, and every row with its planted fault."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.faults.row import Plan, Row
+from tests.faults.rows import NAMES, load_row
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(params=NAMES)
+def row(request: pytest.FixtureRequest) -> Row:
+    for program in ("mosquitto", "strace"):
+        if shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin") is None:
+            pytest.skip(f"{program} is not installed: sudo apt-get install {program}")
+    return load_row(request.param)
+
+
+def test_a_few_tries_have_no_miss(row: Row, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """As many tries as the core has, and nothing is lost, invented, repeated or given up."""
+    if row.known:
+        request.applymarker(pytest.mark.xfail(reason=row.known, strict=False))
+    points = list(row.run(Plan(tmp_path, range(row.core), seed=1)))
+
+    assert [miss for point in points for miss in point.misses] == []
+    assert [point.number for point in points] == list(range(row.core))
+
+
+def test_a_planted_fault_is_found(row: Row, tmp_path: Path) -> None:
+    """With one thing spoilt behind the station's back the row has a miss."""
+    points = list(row.run(Plan(tmp_path, range(row.core), seed=1, planted=True)))
+
+    assert any(point.misses for point in points)
