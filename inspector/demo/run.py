@@ -34,6 +34,8 @@ from inspector.station.wiring import open_bundle
 from inspector.telemetry.counts import Counts
 from inspector.telemetry.notify import Notifier
 
+DEMO_KEYS = {"source.kind": "demo", "source.mm_per_px": 0.5, "tiling.overlap_px": 50, "events.alarm_limit": 1000}
+"""What the strip needs besides the defaults; /etc/inspector/demo.toml has the same."""
 SCREENS_PER_S = 4
 STOP_LIMIT_S = 1.5
 """A stop that takes longer is not waited for: what was found is reported, and the process ends."""
@@ -55,10 +57,9 @@ def run_demo(seconds: float | None, headless: bool, broker: str | None, images: 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     with tempfile.TemporaryDirectory(prefix="inspector-demo-") as folder, some_broker(broker) as (host, port, own):
         overrides: dict[str, Any] = {
-            "station.site": "demo", "station.line": "strip", "station.name": "cam1", "source.kind": "demo",
+            "station.site": "demo", "station.line": "strip", "station.name": "cam1",
             "mqtt.host": host, "mqtt.port": port, "mqtt.protocol": "3.1.1" if own else "auto",
-            "store.path": folder, "http.port": 0, "source.mm_per_px": 0.5, "tiling.overlap_px": 50,
-            "events.alarm_limit": 1000,
+            "store.path": folder, "http.port": 0, **DEMO_KEYS,
         }  # fmt: skip
         if host not in ("127.0.0.1", "localhost"):
             overrides["mqtt.tls"] = False

@@ -11,6 +11,7 @@ import hashlib
 import ipaddress
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -24,6 +25,8 @@ from inspector.settings.section import Section
 from inspector.settings.source import AnySource, find_unused
 
 TopicLevel = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^+#/\x00\s]+$")]
+HOST = "{host}"
+"""In a station's names: the name of this machine, so that one file serves many."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -38,9 +41,14 @@ def is_loopback(host: str) -> bool:
 class StationNames(Section):
     """Which camera this is; each name is one level of the MQTT topics."""
 
-    site: TopicLevel = Field(description="Plant.")
+    site: TopicLevel = Field(description="Plant; in each name `{host}` stands for the name of this machine.")
     line: TopicLevel = Field(description="Production line.")
     name: TopicLevel = Field(description="Camera position, unique on its line.")
+
+    @field_validator("site", "line", "name", mode="before")
+    @classmethod
+    def _name_host(cls, value: Any) -> Any:
+        return value.replace(HOST, socket.gethostname() or "localhost") if isinstance(value, str) else value
 
     @property
     def text(self) -> str:

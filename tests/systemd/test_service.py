@@ -308,7 +308,7 @@ def test_installed_upgraded_downgraded_removed_and_purged(boot: Callable[[], Mac
     """The demo runs right after installing; a change of version loses nothing that waits; purge leaves nothing."""
     pc = boot()
     pc.run("dpkg", "--install", "/mnt/inspector.deb")
-    with subscribed(pc, "demo", "-t", "inspector/site/demo/demo/#") as lines:
+    with subscribed(pc, "demo", "-t", "inspector/demo/strip/#") as lines:
         pc.run("systemctl", "start", "inspector@demo")
         defect = payloads(lines, "defect", 1)[0]
         assert defect["simulated"] is True
@@ -383,7 +383,7 @@ def test_the_plain_script_installs_upgrades_and_uninstalls(
     install = ("env", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/mnt/wheels", "/srv/tree/deploy/install/install.sh")
     pc.run(*install)
     pc.run("systemctl", "start", "inspector@demo")
-    with subscribed(pc, "demo", "-t", "inspector/site/demo/demo/#") as lines:
+    with subscribed(pc, "demo", "-t", "inspector/demo/strip/#") as lines:
         assert payloads(lines, "defect", 1)
     before = pc.shows("inspector@demo", "MainPID")
     pc.run(*install)
