@@ -40,10 +40,41 @@ class Cause(StrEnum):
 
 
 class FileStamp(NamedTuple):
-    """Identifies one state of a file: the ledger remembers finished files by it."""
+    """Identifies one state of a file: the ledger remembers finished files by it.
+
+    Size and time are what the writer chooses; a file that is replaced with both kept has another inode or change time.
+
+    Attributes:
+        size_bytes: Its length.
+        mtime_ns: When it was written, as its writer says.
+        inode: Its number on the file system, as a signed number of 64 bits.
+        changed_ns: When content, name or rights changed, as the system says.
+    """
 
     size_bytes: int
     mtime_ns: int
+    inode: int = 0
+    changed_ns: int = 0
+
+    def is_dated_as(self, other: FileStamp) -> bool:
+        """Say whether size and time are the same: only the content then tells one picture from another."""
+        return self[:2] == other[:2]
+
+
+class FinishedFile(NamedTuple):
+    """A finished file as the ledger remembers it.
+
+    Attributes:
+        stamp: Size and times when it was read.
+        digest: SHA-256 of its content in hexadecimal; None if it was not read.
+        refused: It was no picture that can be inspected.
+        proven: Inode, change time and digest are known; a previous program has stored neither.
+    """
+
+    stamp: FileStamp
+    digest: str | None
+    refused: bool
+    proven: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no single truth value
@@ -60,6 +91,7 @@ class Frame:
             same file read again after a crash has the same identity, whatever its `epoch` and `frame_id`.
         source_key: Path relative to the watched folder, else None.
         file_stamp: Of the file at `source_key`.
+        file_digest: SHA-256 of that file in hexadecimal, else None.
         found_mono_s: When that file was noticed, as `captured_mono_s`: it may be much older.
         block_id: The device's own frame number, where there is one.
         first_line: 64-bit absolute line number of row 0 for a line stream, else None.
@@ -84,6 +116,7 @@ class Frame:
     independent: bool = False
     complete: bool = True
     simulated: bool = False
+    file_digest: str | None = None
 
     def __post_init__(self) -> None:
         shape, dtype = self.pixels.shape, self.pixels.dtype
@@ -123,6 +156,7 @@ class Gap:
         source_key: As `Frame.source_key`.
         file_stamp: As `Frame.file_stamp`.
         detail: A sentence for a person: which file or device, and what was wrong with it.
+        file_digest: As `Frame.file_digest`; also None for a file that was not read.
     """
 
     cause: Cause
@@ -135,3 +169,4 @@ class Gap:
     source_key: str | None = None
     file_stamp: FileStamp | None = None
     detail: str = ""
+    file_digest: str | None = None

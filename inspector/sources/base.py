@@ -6,13 +6,13 @@ reader's business, so no source sleeps or retries by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from inspector.clock import Clock
-from inspector.frame import Frame, Gap
+from inspector.frame import FileStamp, FinishedFile, Frame, Gap
 
 READ_TIMEOUT_S = 0.5
 """Longest time that `read` may block without returning: progress and shutdown are checked in between."""
@@ -32,12 +32,16 @@ class EndOfSource(Exception):  # noqa: N818 - an end, like StopIteration, not an
 class Ledger(Protocol):
     """The durable memory of which files are finished; the store keeps it."""
 
-    def is_done(self, source_key: str, size_bytes: int, mtime_ns: int) -> bool:
-        """Say whether this very file, at this size and time, has been committed before."""
+    def find(self, source_key: str) -> FinishedFile | None:
+        """Return what is known of the finished file of this name."""
         ...
 
-    def was_refused(self, source_key: str) -> bool:
-        """Say whether the finished file of this name could not be inspected."""
+    def confirm(self, files: Sequence[tuple[str, FileStamp, str | None]]) -> None:
+        """Remember that these files have other stamps by now, but are the finished ones: name, stamp and digest.
+
+        Raises:
+            StoreBusyError: The disk is full or broken; nothing is remembered.
+        """
         ...
 
     def suspects(self) -> dict[str, int]:
@@ -105,13 +109,11 @@ class FrameSource(Protocol):
 class NoLedger:
     """A ledger for reading without a store: nothing is done, nothing is noted."""
 
-    def is_done(self, source_key: str, size_bytes: int, mtime_ns: int) -> bool:
-        """Say no."""
-        return False
+    def find(self, source_key: str) -> FinishedFile | None:
+        """Know of none."""
 
-    def was_refused(self, source_key: str) -> bool:
-        """Say no."""
-        return False
+    def confirm(self, files: Sequence[tuple[str, FileStamp, str | None]]) -> None:
+        """Forget it."""
 
     def suspects(self) -> dict[str, int]:
         """Know of none."""

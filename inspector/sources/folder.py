@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import threading
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from inspector.sources.folder_finder import Finder
 from inspector.sources.folder_work import FilesInWork
 from inspector.sources.put_away import FinishedFiles
 
+READ_SLICE_S = 0.2
+"""Longest stretch of comparing files with finished ones inside one `read`."""
 MAX_TRIES = 3
 """Failed reads (not missing, not damaged: refused by the system) after which a file is given up."""
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
@@ -87,10 +90,13 @@ class FolderSource:
         """Put the file away as the settings say, unless it was written again meanwhile; see `FrameSource`."""
         if item.source_key is None or item.file_stamp is None:
             return
-        file = self._work.find(item.source_key, item.file_stamp)
-        if file is not None:
+        if (file := self._work.find(item.source_key, item.file_stamp, item.file_digest)) is None:
+            return
+        with self._changed:  # what was closed since may be another picture, however alike: reading it decides
+            comes_again = self._finder.is_expected(os.path.join(file.root, file.path), file.key)  # noqa: PTH118
+        if not comes_again:
             self._finished.put_away(file.root, file.path, file.stamp, refused=isinstance(item, Gap))
-        self._work.end(item.source_key, item.file_stamp)
+        self._work.end(file)
 
     def close(self) -> None:
         """Stop watching; see `FrameSource`."""
@@ -108,15 +114,19 @@ class FolderSource:
 
     def _next_item(self) -> Frame | Gap | None:
         self._finder.look()
+        until_s = self._clock.monotonic() + READ_SLICE_S
         while not self._closed and (file := self._finder.next_ready()) is not None:
             if (item := self._read_file(file)) is not None:
                 return item
+            if self._clock.monotonic() >= until_s:  # many files are compared: new ones go before them
+                return None
+        self._work.flush()
         return None
 
     def _read_file(self, file: FoundFile) -> Frame | Gap | None:
-        path, key = Path(file.root, file.path), file.key
+        path, key, file.digest = Path(file.root, file.path), file.key, None
         stamp = stamp_of(path)
-        if stamp is None or self._work.is_taken(key, stamp):
+        if stamp is None:
             return None
         if stamp != file.stamp:
             touched = file.closed and stamp.size_bytes == file.stamp.size_bytes
@@ -127,20 +137,22 @@ class FolderSource:
         except PictureError as exc:
             if isinstance(exc.__cause__, OSError) and not self._is_given_up(file, exc.__cause__):
                 return None
-            return self._refuse(file, exc, None)
+            return None if self._is_finished(file, stamp) else self._refuse(file, exc)
         if stamp_of(path) != stamp or len(data) != stamp.size_bytes:
             self._finder.put_back(file, stamp_of(path) or stamp)
             return None
+        file.digest = hashlib.sha256(data).hexdigest()
+        if self._is_finished(file, stamp):
+            return None
         self._work.note_start(key)
         crash_point("file.started")
-        digest = hashlib.sha256(data).hexdigest()
         try:
             pixels = self._decode(data, key)
         except PictureError as exc:
             if file.closed and exc.reason == Cause.UNREADABLE:
                 self._finder.put_back(file, stamp)  # some writers close a file more than once
                 return None
-            return self._refuse(file, exc, digest)
+            return self._refuse(file, exc)
         captured_at = self._times.moment(stamp.mtime_ns, key)
         self._work.begin(file)
         return Frame(
@@ -149,12 +161,22 @@ class FolderSource:
             frame_id=self._number_frame(),
             captured_at=captured_at,
             captured_mono_s=self._clock.monotonic() - max(0.0, (self._clock.now() - captured_at).total_seconds()),
-            identity=_identity(key, stamp, digest),
+            identity=_identity(file),
             source_key=key,
             file_stamp=stamp,
+            file_digest=file.digest,
             found_mono_s=file.found_s,
             independent=self._options.independent is not False,
         )
+
+    def _is_finished(self, file: FoundFile, stamp: FileStamp) -> bool:
+        """Say whether it is the picture that is in work or finished under this name, by its content."""
+        if not self._work.is_same(file, stamp, file.digest):
+            return False
+        if not self._work.is_in_work(file.key):
+            self._work.confirm(file.key, stamp, file.digest)
+            self._finished.put_away(file.root, file.path, stamp, refused=self._work.was_refused(file.key))
+        return True
 
     def _decode(self, data: bytes, key: str) -> Pixels:
         max_px, full_scale = self._options.max_frame_px, self._options.full_scale
@@ -179,7 +201,7 @@ class FolderSource:
             return False
         return True
 
-    def _refuse(self, file: FoundFile, exc: PictureError, digest: str | None) -> Gap:
+    def _refuse(self, file: FoundFile, exc: PictureError) -> Gap:
         moment = self._times.moment(file.stamp.mtime_ns, file.key)
         self._work.begin(file)
         return Gap(
@@ -189,9 +211,10 @@ class FolderSource:
             epoch=self._epoch,
             frames=1,
             frame_id=self._number_frame(),
-            identity=_identity(file.key, file.stamp, digest),
+            identity=_identity(file),
             source_key=file.key,
             file_stamp=file.stamp,
+            file_digest=file.digest,
             detail=str(exc),
         )
 
@@ -200,5 +223,5 @@ class FolderSource:
         return self._next_frame_id - 1
 
 
-def _identity(key: str, stamp: FileStamp, digest: str | None) -> str:
-    return f"{key}:{stamp.size_bytes}:{stamp.mtime_ns}:{digest or '-'}"
+def _identity(file: FoundFile) -> str:
+    return f"{file.key}:{file.stamp.size_bytes}:{file.stamp.mtime_ns}:{file.digest or '-'}"

@@ -24,9 +24,11 @@ class FoundFile:
         root: The folder, without links.
         path: Below the root, as the file system spells it.
         key: The same as text that can be stored and sent.
-        stamp: Size and time at the last look.
+        stamp: Size, times and inode at the last look.
         ready_s: When it counts as finished if it stays as it is, on `Clock.monotonic`.
         closed: Its writer closed it.
+        in_doubt: A finished file has this name, size and time: the content tells whether it is this one.
+        digest: SHA-256 of its content, once it was read.
         tries: Failed reads.
         found_s: When it was first noticed, on `Clock.monotonic`.
     """
@@ -37,12 +39,14 @@ class FoundFile:
     stamp: FileStamp
     ready_s: float
     closed: bool = False
+    in_doubt: bool = False
+    digest: str | None = None
     tries: int = 0
     found_s: float = 0.0
 
 
 def stamp_of(path: str | Path) -> FileStamp | None:
-    """Return size and time of what `path` leads to, or None when there is nothing (any more)."""
+    """Return size, times and inode of what `path` leads to, or None when there is nothing (any more)."""
     try:
         found = os.stat(path)  # noqa: PTH116 - called for every file of every scan
     except OSError as exc:
@@ -52,7 +56,8 @@ def stamp_of(path: str | Path) -> FileStamp | None:
             found = os.lstat(path)
         except OSError:
             return None
-    return FileStamp(found.st_size, bounded_ns(found.st_mtime_ns))
+    inode = (found.st_ino + (1 << 63)) % (1 << 64) - (1 << 63)  # some file systems use all 64 bits
+    return FileStamp(found.st_size, bounded_ns(found.st_mtime_ns), inode, bounded_ns(found.st_ctime_ns))
 
 
 def key_of(relative: str) -> str:

@@ -2,7 +2,8 @@
 
 A file is ready a moment after the kernel said that its writer closed it or moved it in, or when two looks `settle_s`
 apart saw the same size and time. Hints (`folder_hints`) only make it fast; scans find every file. Files that are
-finished or being worked on (`folder_work`) are skipped. If a process died before it could put a finished file away, the
+finished or being worked on (`folder_work`) are skipped; those that may be others under the same name, size and time are
+read last. If a process died before it could put a finished file away, the
 scan of the next one does.
 """
 
@@ -22,7 +23,7 @@ from inspector.sources.folder_file import FoundFile, key_of, stamp_of
 from inspector.sources.folder_hints import Hints
 from inspector.sources.folder_root import WatchedFolder
 from inspector.sources.folder_walk import Walk
-from inspector.sources.folder_work import FilesInWork
+from inspector.sources.folder_work import FilesInWork, FileState
 from inspector.sources.put_away import FinishedFiles
 
 MAX_WAITING = 10_000
@@ -33,8 +34,10 @@ SCAN_SHARE = 0.1
 """Most of the time that may be spent scanning: a folder with very many files is scanned less often."""
 CLOSED_SETTLE_S = 0.1
 """Pause after a writer closed a file: many set its time only then, and another time would be another picture."""
-_SUSPECT, _OTHER = 0, 1
-"""Order of delivery: what the process died over comes first."""
+_SUSPECT, _OTHER, _IN_DOUBT = 0, 1, 2
+"""Order of delivery: what the process died over comes first, and last what is most probably finished."""
+_Found = tuple[bool, int, str, str, FileStamp]
+"""What a scan found: in doubt, time, key, path below the root, stamp; in this order they are waited for."""
 
 
 class Finder:
@@ -161,6 +164,10 @@ class Finder:
                 return file
         return None
 
+    def is_expected(self, path: str, key: str) -> bool:
+        """Say whether the file of this path and key is still to be read; from any thread, under the lock."""
+        return key in self._waiting or self._hints.came(path)
+
     def put_back(self, file: FoundFile, stamp: FileStamp, *, closed: bool = False) -> None:
         """Look at the file again when it has had time to change."""
         settle_s = min(CLOSED_SETTLE_S, self._options.settle_s) if closed else self._options.settle_s
@@ -172,7 +179,7 @@ class Finder:
         return bool(self._ready) and self._scanned_once
 
     def _push_ready(self, file: FoundFile) -> None:
-        rank = _SUSPECT if self._work.is_suspect(file.key) else _OTHER
+        rank = _SUSPECT if self._work.is_suspect(file.key) else _IN_DOUBT if file.in_doubt else _OTHER
         heapq.heappush(self._ready, (rank, file.stamp.mtime_ns, file.key))
 
     def _take_hint(self, path: str) -> None:
@@ -180,16 +187,15 @@ class Finder:
         if not self._walk.takes(path, relative) or (stamp := stamp_of(path)) is None:
             return
         key = key_of(relative)
-        if self._work.is_taken(key, stamp):
-            return
+        # A close says that somebody wrote: on some file systems (FAT: times of 2 s) nothing else shows a new picture.
+        in_doubt = self._work.state(key, stamp) is not FileState.NEW
         known = self._waiting.get(key)
         if known is None and len(self._waiting) >= 2 * MAX_WAITING:
             self._more = True
             return
         tries, found_s = (known.tries, known.found_s) if known else (0, self._clock.monotonic())
-        self.put_back(
-            FoundFile(self._folder.root, relative, key, stamp, 0.0, tries=tries, found_s=found_s), stamp, closed=True
-        )
+        file = FoundFile(self._folder.root, relative, key, stamp, 0.0, in_doubt=in_doubt, tries=tries, found_s=found_s)
+        self.put_back(file, stamp, closed=True)
 
     # Scans
 
@@ -208,20 +214,21 @@ class Finder:
     def _scan_in_steps(self) -> Iterator[None]:
         """Go through the folder, pausing after each file; at the end replace the list of waiting files."""
         root = self._folder.root
-        found: list[tuple[int, str, str, int]] = []
+        found: list[_Found] = []
         known_done: set[int] = set()
         truncated = False
         for path, relative in self._walk.files(root):
             if (stamp := stamp_of(path)) is not None:
                 key = key_of(relative)
                 mark = hash((key, stamp))  # 64 bits: enough to distinguish files, small for very many
-                if mark in self._known_done or self._work.is_taken(key, stamp):
-                    if not self._work.is_begun(key, stamp):
-                        if mark not in self._known_done:  # finished by a process that died before it put it away
-                            self._finished.put_away(root, relative, stamp, refused=self._work.was_refused(key))
-                        known_done.add(mark)
-                else:
-                    found.append((stamp.mtime_ns, key, relative, stamp.size_bytes))
+                if mark in self._known_done:
+                    known_done.add(mark)
+                elif (state := self._work.state(key, stamp)) is FileState.DONE:
+                    # Finished by a process that died before it put it away.
+                    self._finished.put_away(root, relative, stamp, refused=self._work.was_refused(key))
+                    known_done.add(mark)
+                elif state is not FileState.IN_WORK:
+                    found.append((state is FileState.IN_DOUBT, stamp.mtime_ns, key, relative, stamp))
                     if len(found) >= 2 * MAX_WAITING:
                         found.sort()
                         del found[MAX_WAITING:]
@@ -232,12 +239,11 @@ class Finder:
         self._adopt(found[:MAX_WAITING])
         self._known_done, self._more, self._scanned_once = known_done, truncated, True
 
-    def _adopt(self, found: list[tuple[int, str, str, int]]) -> None:
+    def _adopt(self, found: list[_Found]) -> None:
         now_s = self._clock.monotonic()
         waiting: dict[str, FoundFile] = {}
-        for mtime_ns, key, relative, size_bytes in found:
-            stamp = FileStamp(size_bytes, mtime_ns)
-            if self._work.is_taken(key, stamp):  # read since it was seen
+        for in_doubt, _, key, relative, stamp in found:
+            if self._work.state(key, stamp) in (FileState.IN_WORK, FileState.DONE):  # read since it was seen
                 continue
             known = self._waiting.get(key)
             if known is None or known.stamp != stamp:
@@ -245,8 +251,9 @@ class Finder:
                 settle_s = 0.0 if self._work.is_suspect(key) else self._options.settle_s
                 tries, found_s = (known.tries, known.found_s) if known else (0, now_s)
                 known = FoundFile(
-                    self._folder.root, relative, key, stamp, now_s + settle_s, tries=tries, found_s=found_s
-                )
+                    self._folder.root, relative, key, stamp, now_s + settle_s,
+                    in_doubt=in_doubt, tries=tries, found_s=found_s,
+                )  # fmt: skip
             waiting[key] = known
         for key, file in self._waiting.items():  # closed after the scan had passed them
             if file.closed and len(waiting) < 2 * MAX_WAITING:

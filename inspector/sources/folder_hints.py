@@ -73,6 +73,10 @@ class Hints:
                 self._paths[path] = None
                 self._changed.notify_all()
 
+    def came(self, path: str) -> bool:
+        """Say whether a hint about this path came and was not taken yet; under the lock."""
+        return path in self._paths
+
     def take(self) -> list[str]:
         """Return the paths that came, each once, and forget them."""
         with self._changed:

@@ -197,7 +197,7 @@ class Committer:
             drafts = self._tracker.take(outcome)
         done = None
         if item.source_key is not None and item.file_stamp is not None:
-            done = DoneMark(item.source_key, item.file_stamp, _word(outcome))
+            done = DoneMark(item.source_key, item.file_stamp, _word(outcome), item.file_digest)
         candidates = self._candidates(outcome) if isinstance(outcome, Inspection) else ()
         return Entry(drafts, self._keep(drafts), done, candidates)
 

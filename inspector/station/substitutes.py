@@ -35,6 +35,7 @@ def substitutes(item: Frame | Gap, fault: Exception, now: datetime) -> tuple[Gap
     named = Gap(
         Cause.UNREADABLE, since, until, item.epoch, frames, item.frame_id, identity, item.source_key, item.file_stamp,
         f"{item.source_key or f'frame {item.frame_id}'}: could not be inspected or stored: {why}",
+        item.file_digest,
     )  # fmt: skip
     return named, Gap(Cause.UNREADABLE, now, now, 0, frames, detail=f"an item could not be inspected or stored: {why}")
 
@@ -45,5 +46,5 @@ def put_away_as(result: Result) -> Frame | Gap:
     outcome = result.wait()
     if isinstance(item, Frame) and isinstance(outcome, Inspection) and outcome.cause in REFUSED_OUTCOMES:
         return Gap(outcome.cause, item.captured_at, item.captured_at, item.epoch, 1, item.frame_id, item.identity,
-                   item.source_key, item.file_stamp, outcome.detail)  # fmt: skip
+                   item.source_key, item.file_stamp, outcome.detail, item.file_digest)  # fmt: skip
     return item

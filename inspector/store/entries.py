@@ -33,11 +33,19 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class DoneMark:
-    """A file that is finished."""
+    """A file that is finished.
+
+    Attributes:
+        source_key: Its path relative to the watched folder.
+        stamp: Its size and times when it was read.
+        outcome: What became of it, in one word.
+        digest: SHA-256 of its content in hexadecimal; None for a file that was not read.
+    """
 
     source_key: str
     stamp: FileStamp
     outcome: str
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

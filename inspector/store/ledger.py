@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from inspector.clock import Clock, to_timestamp_ms
+from inspector.frame import FileStamp, FinishedFile
 from inspector.store.database import Database
 from inspector.store.entries import REFUSED_OUTCOMES, DoneMark
 from inspector.store.work_list import WorkList
@@ -17,7 +18,14 @@ from inspector.store.work_list import WorkList
 _COUNT_DEATH = (
     "INSERT INTO deaths (source_key, times) VALUES (?, 1) ON CONFLICT (source_key) DO UPDATE SET times = times + 1"
 )
-_REPLACE = "INSERT OR REPLACE INTO ledger (source_key, size_bytes, mtime_ns, outcome, done_ms) VALUES (?, ?, ?, ?, ?)"
+_REPLACE = (
+    "INSERT OR REPLACE INTO ledger (source_key, size_bytes, mtime_ns, inode, changed_ns, digest, outcome, done_ms)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_CONFIRM = (
+    "UPDATE ledger SET inode = ?, changed_ns = ?, digest = ? WHERE source_key = ? AND size_bytes = ? AND mtime_ns = ?"
+)
+_FIND = "SELECT size_bytes, mtime_ns, inode, changed_ns, digest, outcome FROM ledger WHERE source_key = ?"
 
 
 class FileLedger:
@@ -40,15 +48,24 @@ class FileLedger:
             self._work.close()
             raise
 
-    def is_done(self, source_key: str, size_bytes: int, mtime_ns: int) -> bool:
-        """Say whether exactly this file, at this size and time, has been committed before."""
-        row = self._database.one("SELECT size_bytes, mtime_ns FROM ledger WHERE source_key = ?", (source_key,))
-        return row == (size_bytes, mtime_ns)
+    def find(self, source_key: str) -> FinishedFile | None:
+        """Return what is known of the finished file of this name."""
+        if (row := self._database.one(_FIND, (source_key,))) is None:
+            return None
+        size_bytes, mtime_ns, inode, changed_ns, digest, outcome = row
+        stamp = FileStamp(size_bytes, mtime_ns, inode or 0, changed_ns or 0)
+        return FinishedFile(stamp, digest, outcome in REFUSED_OUTCOMES, proven=inode is not None)
 
-    def was_refused(self, source_key: str) -> bool:
-        """Say whether the finished file of this name could not be inspected."""
-        row = self._database.one("SELECT outcome FROM ledger WHERE source_key = ?", (source_key,))
-        return row is not None and row[0] in REFUSED_OUTCOMES
+    def confirm(self, files: Sequence[tuple[str, FileStamp, str | None]]) -> None:
+        """Remember other stamps, and digests, of finished files whose size and time are the same.
+
+        Raises:
+            StoreBusyError: The disk is full or broken; nothing is remembered.
+        """
+        with self._database.transaction() as db:
+            db.executemany(
+                _CONFIRM, [(stamp.inode, stamp.changed_ns, digest, key, *stamp[:2]) for key, stamp, digest in files]
+            )
 
     def suspects(self) -> dict[str, int]:
         """Return the files that were being worked on when the process died, and how often that happened."""
@@ -61,8 +78,7 @@ class FileLedger:
 
     def finish(self, db: sqlite3.Connection, done: DoneMark, now_ms: int) -> None:
         """Mark a file as done, inside the transaction that stores its messages."""
-        stamp = done.stamp
-        db.execute(_REPLACE, (done.source_key, stamp.size_bytes, stamp.mtime_ns, done.outcome, now_ms))
+        db.execute(_REPLACE, (done.source_key, *done.stamp, done.digest, done.outcome, now_ms))
         db.execute("DELETE FROM deaths WHERE source_key = ?", (done.source_key,))
 
     def strike_off(self, source_keys: Sequence[str]) -> None:

@@ -31,6 +31,8 @@ FIRST_COLUMNS = (
 ADDED_COLUMNS = {"payload_crc32": "INTEGER", "coil_id": "TEXT", "line": "INTEGER", "position_mm": "REAL"}
 """Columns of a record that were added since; NULL in a row that a previous program wrote."""
 COLUMNS = (*FIRST_COLUMNS, *ADDED_COLUMNS)
+LEDGER_COLUMNS = {"inode": "INTEGER", "changed_ns": "INTEGER", "digest": "TEXT"}
+"""Columns of a finished file that were added since; NULL in a row that a previous program wrote."""
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -41,7 +43,7 @@ CREATE INDEX outbox_frames ON outbox (seq) WHERE class = 'frame';
 CREATE TABLE cursors (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE ledger (
   source_key TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, outcome TEXT NOT NULL,
-  done_ms INTEGER NOT NULL
+  done_ms INTEGER NOT NULL, inode INTEGER, changed_ns INTEGER, digest TEXT
 ) WITHOUT ROWID;
 CREATE TABLE deaths (source_key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE candidates (
@@ -155,7 +157,10 @@ def bring_up_to_date(db: sqlite3.Connection) -> None:
         view = "" if _exists(db, VIEW) else _PREVIOUS_VIEW
     else:
         view = f"DROP VIEW IF EXISTS {VIEW};"
-    _run(db, view, _ADDED_TABLES)
+    present = {row[0] for row in db.execute("SELECT name FROM pragma_table_info('ledger')")}
+    missing = [name for name in LEDGER_COLUMNS if present and name not in present]
+    ledger = "".join(f"ALTER TABLE ledger ADD COLUMN {name} {LEDGER_COLUMNS[name]};" for name in missing)
+    _run(db, view, ledger, _ADDED_TABLES)
 
 
 def records_name(db: sqlite3.Connection) -> str:

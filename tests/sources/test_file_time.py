@@ -64,7 +64,9 @@ def test_a_picture_of_any_time_is_inspected_and_done(
         assert item.file_stamp is not None
         assert abs(to_timestamp_ms(item.captured_at)) < 1 << 53
         store.commit([Entry([], {}, DoneMark(item.source_key, item.file_stamp, "clean"))])
-        assert store.ledger.is_done(item.source_key, *item.file_stamp)
+        finished = store.ledger.find(item.source_key)
+        assert finished is not None
+        assert finished.stamp == item.file_stamp
     store.close()
 
     assert len(items) == 3

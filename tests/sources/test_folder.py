@@ -34,10 +34,12 @@ def test_frame_says_what_the_file_is(folder: Path, opened: Open) -> None:
     assert (frame.source_key, frame.epoch, frame.frame_id) == ("a/b.jpg", 1, 0)
     assert frame.independent
     assert frame.captured_at.timestamp() == pytest.approx(1_700_000_000 - 60)
-    stamp = FileStamp(path.stat().st_size, path.stat().st_mtime_ns)
+    found = path.stat()
+    stamp = FileStamp(found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
     assert frame.file_stamp == stamp
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert frame.identity == f"a/b.jpg:{stamp.size_bytes}:{stamp.mtime_ns}:{digest}"
+    assert frame.file_digest == digest
 
 
 def make_fifo(path: Path) -> None:

@@ -14,7 +14,7 @@ from fakes import FakeClock, MemoryLedger
 from folder_rig import assert_silent, drain, keys, make_folder_source, names, no_events, write
 from rigs import jpeg, number_of, read_items, read_until
 
-from inspector.frame import FileStamp, Frame
+from inspector.frame import Frame
 from inspector.settings.source import FolderOptions
 from inspector.sources import folder_finder
 from inspector.sources.base import FrameSource
@@ -128,7 +128,8 @@ def test_a_time_that_is_set_after_the_close_makes_no_second_picture(folder: Path
     shutil.copy2(original, folder / "a.jpg")
     items = drain(source, ledger, 1)
 
-    assert items[0].file_stamp == FileStamp(original.stat().st_size, original.stat().st_mtime_ns)
+    assert items[0].file_stamp is not None
+    assert items[0].file_stamp[:2] == (original.stat().st_size, original.stat().st_mtime_ns)
     assert_silent(source)
     assert names(folder) == []
 

@@ -14,7 +14,9 @@ from folder_rig import assert_silent, drain, make_folder_source, names, write
 from rigs import jpeg
 
 from inspector.errors import ConfigError
+from inspector.frame import FinishedFile
 from inspector.sources.base import FrameSource
+from inspector.sources.folder_file import stamp_of
 
 Open = Callable[[FrameSource], FrameSource]
 
@@ -95,9 +97,9 @@ def test_what_a_dead_process_left_is_put_away(folder: Path, opened: Open, tmp_pa
     ledger = MemoryLedger()
     for name in ("a.jpg", "b.jpg"):
         write(folder / name, 1, age_s=60)
-        found = (folder / name).stat()
-        ledger.finished.add((name, found.st_size, found.st_mtime_ns))
-    ledger.refused.add("b.jpg")
+        stamp = stamp_of(folder / name)
+        assert stamp is not None
+        ledger.finished[name] = FinishedFile(stamp, None, refused=name == "b.jpg")
     write(folder / "c.jpg", 3)
     source = make_folder_source(
         folder, ledger, finished="move", finished_dir=tmp_path / "ok", refused="move", refused_dir=tmp_path / "bad"

@@ -8,28 +8,34 @@ import pytest
 from fakes import STAMP, FakeClock, entry
 from stores import reopened
 
+from inspector.frame import FinishedFile
 from inspector.store.entries import DoneMark, Entry
 from inspector.store.store import Store
 from inspector.store.work_list import WorkList
 
 
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [
-        pytest.param(("0.jpg", STAMP.size_bytes, STAMP.mtime_ns), True, id="the same file"),
-        pytest.param(("0.jpg", STAMP.size_bytes + 1, STAMP.mtime_ns), False, id="another size"),
-        pytest.param(("0.jpg", STAMP.size_bytes, STAMP.mtime_ns + 1), False, id="another time"),
-        pytest.param(("1.jpg", STAMP.size_bytes, STAMP.mtime_ns), False, id="another file"),
-    ],
-)
-def test_ledger(store: Store, asked: tuple[str, int, int], expected: bool) -> None:
-    """A file is done at the size and time at which it was committed, over restarts, and not otherwise."""
-    store.commit([entry(0)])
+def test_a_finished_file_is_remembered(store: Store) -> None:
+    """With size, times, inode, content and what became of it, over restarts."""
+    stamp = STAMP._replace(inode=-7, changed_ns=8)
+    store.commit([Entry([], {}, DoneMark("a", stamp, "clean", "ab")), Entry([], {}, DoneMark("b", STAMP, "deadly"))])
     again = reopened(store)
-    done = again.ledger.is_done(*asked)
+    found = [again.ledger.find(name) for name in "abc"]
     again.close()
 
-    assert expected is done
+    assert found == [FinishedFile(stamp, "ab", refused=False), FinishedFile(STAMP, None, refused=True), None]
+
+
+def test_a_confirmed_file_has_its_new_stamp(store: Store) -> None:
+    """Unless another picture of this name was finished meanwhile."""
+    new = STAMP._replace(inode=9, changed_ns=10)
+    store.commit([Entry([], {}, DoneMark(name, STAMP, "clean", "ab")) for name in "ab"])
+    store.commit([Entry([], {}, DoneMark("b", STAMP._replace(mtime_ns=5), "clean", "cd"))])
+    store.ledger.confirm([("a", new, "ab"), ("b", new, "ab"), ("c", new, "ab")])
+    found = [store.ledger.find(name) for name in "abc"]
+
+    assert [row and (row.stamp, row.digest) for row in found] == [
+        (new, "ab"), (STAMP._replace(mtime_ns=5), "cd"), None,
+    ]  # fmt: skip
 
 
 def test_files_in_work_at_a_death_are_suspects(store: Store, tmp_path: Path) -> None:

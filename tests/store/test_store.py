@@ -18,6 +18,7 @@ import inspector
 from inspector.drafts import Draft
 from inspector.errors import StoreBusyError
 from inspector.faults import CRASH_POINTS
+from inspector.frame import FinishedFile
 from inspector.messages import Evidence
 from inspector.store.entries import Candidate, DoneMark, Entry
 from inspector.store.store import Store
@@ -34,7 +35,7 @@ def test_a_commit_leaves_messages_outbox_and_ledger(store: Store) -> None:
     assert [1, 2, 3, 4] == [body.seq for body in bodies] == [row.seq for row in rows]
     assert {store.store_id} == {body.store_id for body in bodies}
     assert [json.loads(row.payload) for row in rows] == [body.model_dump(mode="json", by_alias=True) for body in bodies]
-    assert store.ledger.is_done("0.jpg", *STAMP)
+    assert store.ledger.find("0.jpg") == FinishedFile(STAMP, None, refused=False)
     assert store.reader.counts() == {"defect": 1, "alarm": 1, "frame": 2}
 
 
@@ -68,10 +69,10 @@ def test_a_fault_in_the_middle_leaves_nothing(store: Store) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         store.commit([good, Entry([bad], {}, DoneMark("1.jpg", STAMP, "clean"))])
 
-    assert (store.outbox.pending(0, 9), store.reader.counts(), store.ledger.is_done("0.jpg", *STAMP)) == (
+    assert (store.outbox.pending(0, 9), store.reader.counts(), store.ledger.find("0.jpg")) == (
         [],
         {},
-        False,
+        None,
     )
     assert state == store.outbox.outbox_state(SINK)
     assert [body.seq for body in store.commit([good])] == [1, 2, 3]
@@ -134,7 +135,7 @@ from inspector.store.store import Store
 from inspector.store.work_list import WorkList
 store = Store(Path(sys.argv[1]), FakeClock())
 for number in range(10):
-    if store.ledger.is_done(f"{number}.jpg", 1000, 1_700_000_000_000_000_000):
+    if store.ledger.find(f"{number}.jpg"):
         continue
     store.ledger.starting(f"{number}.jpg")
     one = entry(number, "crack")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from inspector.box import Box
-from inspector.frame import Cause, FileStamp, Frame, Gap, Pixels
+from inspector.frame import Cause, FileStamp, FinishedFile, Frame, Gap, Pixels
 from inspector.ids import Ids
 from inspector.inspection.decision import DecisionRules
 from inspector.inspection.distance import FeatureDistance, Space
@@ -97,16 +97,18 @@ class MemoryLedger:
     """A `Ledger` that forgets with the process."""
 
     def __init__(self, deaths: Mapping[str, int] | None = None) -> None:
-        self.finished: set[tuple[str, int, int]] = set()
+        self.finished: dict[str, FinishedFile] = {}
         self.started: list[str] = []
-        self.refused: set[str] = set()
         self._deaths = dict(deaths or {})
 
-    def is_done(self, source_key: str, size_bytes: int, mtime_ns: int) -> bool:
-        return (source_key, size_bytes, mtime_ns) in self.finished
+    def find(self, source_key: str) -> FinishedFile | None:
+        return self.finished.get(source_key)
 
-    def was_refused(self, source_key: str) -> bool:
-        return source_key in self.refused
+    def confirm(self, files: Sequence[tuple[str, FileStamp, str | None]]) -> None:
+        for key, stamp, digest in files:
+            known = self.finished[key]
+            if known.stamp.is_dated_as(stamp):
+                self.finished[key] = FinishedFile(stamp, digest, known.refused)
 
     def suspects(self) -> dict[str, int]:
         return dict(self._deaths)

@@ -18,7 +18,7 @@ from fakes import FakeClock, MemoryLedger
 
 from inspector.clock import SystemClock
 from inspector.errors import SourceError
-from inspector.frame import Frame, Gap, Pixels
+from inspector.frame import FinishedFile, Frame, Gap, Pixels
 from inspector.settings.source import CameraOptions
 from inspector.sources.base import EndOfSource, FrameSource, SourceContext
 from inspector.sources.camera import open_camera
@@ -27,7 +27,8 @@ from inspector.sources.camera import open_camera
 def commit(ledger: MemoryLedger, item: Frame | Gap) -> None:
     """Do what a store does before the source hears `done`."""
     if item.source_key is not None and item.file_stamp is not None:
-        ledger.finished.add((item.source_key, *item.file_stamp))
+        refused = isinstance(item, Gap)
+        ledger.finished[item.source_key] = FinishedFile(item.file_stamp, item.file_digest, refused)
 
 
 def make_context(clock: FakeClock | None = None) -> SourceContext:
