@@ -174,6 +174,8 @@ class Connection:
     def send(self, topic: str, payload: bytes, historical: bool) -> int:
         """Publish a message below the root, QoS 1, and return its packet id.
 
+        A connection that has just ended raises nothing: the message may be the reason, and `disconnect` follows.
+
         Args:
             topic: Below the root.
             payload: JSON.
@@ -189,7 +191,7 @@ class Connection:
             if historical:
                 properties.UserProperty = ("historical", "1")
         info = self._client.publish(f"{self._options.root}/{topic}", payload, qos=1, properties=properties)
-        if info.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+        if info.rc not in {MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN}:
             raise BrokerError(f"broker {self._options.address}: cannot send: {info.rc.name}")
         return info.mid
 

@@ -174,11 +174,7 @@ class MqttPublisher:
         while True:
             now = self._clock.monotonic()
             self.progress_mono_s = now
-            try:
-                self._outgoing.send_next(connection, now)
-            except BrokerError:
-                self._hear_the_end(connection, state)
-                raise
+            self._outgoing.send_next(connection, now)
             if self._stopping.is_set() and (now >= self._stop_by_mono_s or self._outgoing.is_empty()):
                 return
             try:
@@ -196,15 +192,6 @@ class MqttPublisher:
             self._outgoing.advance(state)
             self._report.lasts(now - self._opened_mono_s)
             state.refresh(now)
-
-    def _hear_the_end(self, connection: Connection, state: RetainedState) -> None:
-        """Take what is left of a connection that is gone: sending fails a moment before the broker's reason arrives."""
-        while True:
-            try:
-                event = self._events.get(timeout=1.0)
-            except queue.Empty:
-                return
-            self._take_event(connection, state, event)
 
     def _take_event(self, connection: Connection, state: RetainedState, event: Event) -> None:
         kind, first, second = event
