@@ -117,7 +117,7 @@ def check(
                 ("REFUSED", report.refused),
             ):
                 for finding in findings:
-                    _say(f"  {mark}: {finding}")
+                    _say(f"  {mark}: " + finding.replace("\n", "\n    "))
     codes = {report.exit_code for report in reports}
     raise typer.Exit(EXIT_REFUSED if EXIT_REFUSED in codes else EXIT_FAILURE if EXIT_FAILURE in codes else EXIT_OK)
 

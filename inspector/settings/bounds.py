@@ -7,6 +7,7 @@ nests deeper than Python may recurse.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 MAX_FILE_BYTES = 1 << 20
@@ -16,6 +17,13 @@ MAX_CHARACTERS = 4096
 """Longest text: the longest path of Linux."""
 MAX_NUMBER = 1 << 53
 """Largest number: beyond it a float is no longer exact."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f]")
+_ESCAPES = {
+    character: f": in double quotes \\{letter} means this; write the text in single quotes"
+    for letter, character in (("b", "\b"), ("t", "\t"), ("n", "\n"), ("f", "\f"), ("r", "\r"))
+}
+"""What a path of Windows becomes in double quotes."""
 
 
 def find_fault(value: Any) -> str | None:
@@ -39,6 +47,9 @@ def _inside(part: Any) -> list[Any]:
 def _fault_of(part: Any) -> str | None:
     if isinstance(part, str) and "\0" in part:
         return "a text with the character NUL is refused"
+    if isinstance(part, str) and (strange := _CONTROL.search(part)):
+        escape = _ESCAPES.get(strange[0], "")
+        return f"a text with the character {strange[0]!r} is refused{escape}"
     if isinstance(part, str) and len(part) > MAX_CHARACTERS:
         return f"a text has at most {MAX_CHARACTERS} characters: {len(part)}"
     if isinstance(part, int | float) and MAX_NUMBER < abs(part) < math.inf:  # infinity has an error of its own

@@ -8,7 +8,6 @@ is replaced whole, key by key, never merged: two tables of thresholds are not on
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,12 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSourc
 from pydantic_settings.exceptions import SettingsError
 
 from inspector.errors import ConfigError
-from inspector.settings.bounds import MAX_DEPTH, MAX_FILE_BYTES, find_fault
+from inspector.settings.bounds import MAX_FILE_BYTES, find_fault
+from inspector.settings.explain import explain_error
+from inspector.settings.hints import hint_of_variable
 from inspector.settings.places import find_credential
 from inspector.settings.sections import Settings
-from inspector.settings.source import SOURCE_KINDS
+from inspector.settings.toml_file import parse_toml
 
 ENV_PREFIX = "INSPECTOR_"
 RESERVED_ENV = frozenset({"INSPECTOR_TEST_DATA", "INSPECTOR_TRAINING_DATA", "INSPECTOR_CRASH_AT"})
@@ -105,7 +106,8 @@ def load_settings(
         settings = settings_class(_build_sources=(tuple(layers), {}))  # type: ignore[call-arg]
     except ValidationError as exc:
         origins = _origins(layers)
-        raise ConfigError("\n".join(_explain(error, origins, path) for error in exc.errors(include_url=False))) from exc
+        keys, errors = sections_of(settings_class), exc.errors(include_url=False)
+        raise ConfigError("\n".join(explain_error(error, origins, path, keys) for error in errors)) from exc
     origins = _origins(layers)
     used = dict(Loaded(settings, origins, path).items())
     unused = tuple(sorted(origins.keys() - used.keys()))
@@ -182,7 +184,7 @@ def _environment(settings_class: type[Settings], environ: Mapping[str, str]) -> 
         if not upper.startswith(ENV_PREFIX) or upper in RESERVED_ENV:
             continue
         if upper not in known:
-            raise ConfigError(f"environment: unknown variable: {name}")
+            raise ConfigError(f"environment: unknown variable: {name}{hint_of_variable(name, known)}")
         section, key, field = known[upper]
         no_json = ConfigError(f"environment: {name}: JSON is wanted for {section}.{key}: {environ[name]!r}")
         if not environ[name] and source.field_is_complex(field):  # the library would take it for text
@@ -210,16 +212,7 @@ class _TomlFile(TomlConfigSettingsSource):
 
     def _read_file(self, file_path: Any) -> dict[str, Any]:
         with file_path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
-        if len(raw) > MAX_FILE_BYTES:
-            raise ValueError(f"more than {MAX_FILE_BYTES} bytes")
-        try:
-            values = tomllib.loads(raw.decode())
-        except RecursionError as exc:
-            raise ValueError(f"tables and arrays are nested more than {MAX_DEPTH} deep") from exc
-        if fault := find_fault(list(values)):
-            raise ValueError(fault)
-        return values
+            return parse_toml(file.read(MAX_FILE_BYTES + 1))
 
 
 def _file(settings_class: type[Settings], path: Path | None) -> Iterator[Layer]:
@@ -256,28 +249,3 @@ def sections_of(settings_class: type[Settings] = Settings) -> dict[str, dict[str
 
 def _is_array(field: FieldInfo) -> bool:
     return get_origin(field.annotation) is tuple
-
-
-def _explain(error: Any, origins: Mapping[str, str], path: Path | None) -> str:
-    parts, message, value = _plain_parts(error["loc"]), str(error["msg"]).removeprefix("Value error, "), error["input"]
-    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):  # the kind, not the whole table, is wrong
-        parts, kinds = [*parts, "kind"], [repr(kind) for kind in SOURCE_KINDS]
-        message = f"Input should be {', '.join(kinds[:-1])} or {kinds[-1]}"
-        value = value.get("kind")
-    near = (origins.get(".".join(parts[:count])) for count in range(len(parts), 0, -1))
-    origin = next((one for one in near if one), str(path or "configuration"))
-    if error["type"] == "extra_forbidden":
-        message = "unknown key"
-    elif error["type"] in ("missing", "union_tag_not_found"):
-        message = "missing"
-    # An unknown key may hold a secret.
-    hidden = error["type"] in {"missing", "union_tag_not_found", "value_error", "extra_forbidden"}
-    shown = "" if hidden else f": {value!r}"
-    return f"{origin}: {'.'.join(parts)}: {message}{shown}"
-
-
-def _plain_parts(loc: Sequence[str | int]) -> list[str]:
-    """Return where a value is as it is written in the file: `source.path`, without the kind between the two."""
-    return [
-        str(part) for place, part in enumerate(loc) if not (place == 1 and loc[0] == "source" and part in SOURCE_KINDS)
-    ]

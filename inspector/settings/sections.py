@@ -15,7 +15,7 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from inspector.command_table import COMMANDS, DEFAULT_COMMANDS
@@ -24,7 +24,17 @@ from inspector.model.bundle import DEFAULT_BUNDLE
 from inspector.settings.section import Section
 from inspector.settings.source import AnySource, find_unused
 
-TopicLevel = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^+#/\x00\s]+$")]
+
+def _check_level(name: str) -> str:
+    if strange := sorted(set(re.findall(r"[+#/\s]", name))):
+        listed = " or ".join("a space" if one.isspace() else one for one in strange)
+        better = re.sub(r"[+#/\s]+", "-", name).strip("-")
+        raise ValueError(f"a name may not contain {listed}: {name!r}" + (f"; for example {better!r}" if better else ""))
+    return name
+
+
+TopicLevel = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_check_level)]
+"""One level of an MQTT topic."""
 HOST = "{host}"
 """In a station's names: the name of this machine, so that one file serves many."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -175,7 +185,9 @@ class Mqtt(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.tls is None and not is_loopback(self.host):
-            raise ValueError(f"tls must be said for a broker off this machine (tls = true, or false): {self.host}")
+            raise ValueError(
+                f"set tls = true, or tls = false for plain MQTT, for a broker on another machine: {self.host}"
+            )
         if self.password_file and not self.username:
             raise ValueError("username is needed by password_file")
         if self.password_file and not self.tls and not is_loopback(self.host):

@@ -6,6 +6,7 @@ release refuses it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -60,6 +61,13 @@ class PathOptions(SourceOptions):
     def remote(self) -> bool:
         """Whether a name may have to be resolved before it opens."""
         return "://" in self.path
+
+    @field_validator("path")
+    @classmethod
+    def _no_windows(cls, value: str) -> str:
+        if re.match(r"[A-Za-z]:[\\/]|\\\\", value):
+            raise ValueError(f"a path of Windows: {value!r}; mount the share here and write its folder, as /mnt/frames")
+        return value
 
     @field_validator("path")
     @classmethod

@@ -63,12 +63,12 @@ def test_the_smallest_file_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        pytest.param("[mqtt]\nhots = 'x'", r"station\.toml: mqtt\.hots: unknown key$", id="unknown key"),
-        pytest.param("[mqtt]\npassword = 'geheim'", r"mqtt\.password: unknown key$", id="a secret is not repeated"),
-        pytest.param("[mqqt]\nhost = 'x'", r"station\.toml: mqqt: unknown key$", id="unknown section"),
-        pytest.param("[mqqt]", r"station\.toml: mqqt: unknown key$", id="unknown section without keys"),
-        pytest.param("[MQTT]\nhost = 'x'", r"station\.toml: MQTT: unknown key$", id="section in capitals"),
-        pytest.param("[[recipe]]\nname = 'geheim'", r"station\.toml: recipe: unknown key$",
+        pytest.param("[mqtt]\nhots = 'x'", r"toml: mqtt\.hots: unknown key; .*mqtt\.host\?$", id="unknown key"),
+        pytest.param("[mqtt]\npassword = 'geheim'", r"mqtt\.password: unknown .*_file\?$", id="a secret"),
+        pytest.param("[mqqt]\nhost = 'x'", r"station\.toml: mqqt: unknown key; .*\[mqtt\]\?$", id="unknown section"),
+        pytest.param("[mqqt]", r"station\.toml: mqqt: unknown key; .*\[mqtt\]\?$", id="unknown section without keys"),
+        pytest.param("[MQTT]\nhost = 'x'", r"toml: MQTT: unknown key; .*\[mqtt\]\?$", id="section in capitals"),
+        pytest.param("[[recipe]]\nname = 'geheim'", r"station\.toml: recipe: unknown key; there are .*\[http\]$",
                      id="unknown array of tables"),
         pytest.param("[[mqtt]]\nport = 1", r"station\.toml: mqtt: .*a \[mqtt\] table is wanted",
                      id="array of tables"),
@@ -88,9 +88,9 @@ def test_the_smallest_file_runs(tmp_path: Path) -> None:
         pytest.param("[mqtt]\nroot = '/$SYS/x'", r"mqtt\.root: a topic .* not below \$", id="root below $"),
         pytest.param("[mqtt]\nroot = '//'", r"mqtt\.root: a topic", id="empty root"),
         pytest.param("[mqtt]\nhost = 'mqtt://u:geheim@h'", r"mqtt\.host: a host name .* no URL", id="URL as host"),
-        pytest.param("[mqtt]\nhost = 'broker'", r"mqtt: tls must be said .*: broker", id="another host without tls"),
+        pytest.param("[mqtt]\nhost = 'broker'", r"mqtt: set tls = true, .*: broker", id="another host without tls"),
         pytest.param(
-            "[mqtt]\nhost = '127.example.com'", r"mqtt: tls must be said .*: 127\.example\.com", id="no loopback name"
+            "[mqtt]\nhost = '127.example.com'", r"mqtt: set tls = true, .*: 127\.example\.com", id="no loopback name"
         ),
         pytest.param(
             "[mqtt]\nhost = 'b'\ntls = false\nusername = 'u'\npassword_file = '/p'",
@@ -136,8 +136,8 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str, told: str) -> None:
         pytest.param("kind = ['folder']", r"source\.kind: Input should be 'folder', .* or 'demo': \['folder'\]$",
                      id="several kinds"),
         pytest.param("kind = 3", r"source\.kind: Input should be .*: 3$", id="a number as kind"),
-        pytest.param("path = 'x'", r"source\.kind: missing$", id="no kind"),
-        pytest.param("password = 'geheim'", r"source\.kind: missing$", id="no kind, but a secret"),
+        pytest.param("path = 'x'", r"source\.kind: missing; one of 'folder', .*$", id="no kind"),
+        pytest.param("password = 'geheim'", r"source\.kind: missing; one of 'folder', .*$", id="no kind, but a secret"),
         pytest.param("kind = 'folder'\npath = 'x'\nsettle_s = 'soon'", r"toml: source\.settle_s: .*number.*: 'soon'$",
                      id="ill-typed key of a kind"),
         pytest.param("kind = 'folder'\npath = 'x'\npassword = 'geheim'", r"toml: source\.password: unknown key$",
@@ -335,18 +335,43 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        pytest.param("INSPECTOR_MQTT__HOTS", "x", "environment: unknown variable: INSPECTOR_MQTT__HOTS$", id="key"),
-        pytest.param("INSPECTOR_MQTT__PASSWORD", "geheim", "unknown variable: INSPECTOR_MQTT__PASSWORD$", id="secret"),
-        pytest.param("INSPECTOR_MQQT__HOST", "x", "unknown variable: INSPECTOR_MQQT__HOST$", id="section"),
+        pytest.param(
+            "INSPECTOR_MQTT__HOTS",
+            "x",
+            "environment: unknown variable: INSPECTOR_MQTT__HOTS; did you mean INSPECTOR_MQTT__HOST\\?$",
+            id="key",
+        ),
+        pytest.param(
+            "INSPECTOR_MQTT__PASSWORD",
+            "geheim",
+            "INSPECTOR_MQTT__PASSWORD; did you mean INSPECTOR_MQTT__PASSWORD_FILE\\?$",
+            id="secret",
+        ),
+        pytest.param(
+            "INSPECTOR_MQQT__HOST",
+            "x",
+            "unknown variable: INSPECTOR_MQQT__HOST; did you mean INSPECTOR_MQTT__HOST\\?$",
+            id="section",
+        ),
         pytest.param("INSPECTOR_DEBUG", "1", "unknown variable: INSPECTOR_DEBUG$", id="no section"),
-        pytest.param("inspector_mqtt__hots", "1", "unknown variable: inspector_mqtt__hots$", id="lower case"),
+        pytest.param(
+            "inspector_mqtt__hots",
+            "1",
+            "unknown variable: inspector_mqtt__hots; did you mean INSPECTOR_MQTT__HOST\\?$",
+            id="lower case",
+        ),
         pytest.param("INSPECTOR_MQTT__PORT", "abc", r"^env INSPECTOR_MQTT__PORT: mqtt\.port: .*: 'abc'", id="type"),
         pytest.param(
             "INSPECTOR_DECISION__THRESHOLDS", "crack=1", "INSPECTOR_DECISION__THRESHOLDS: JSON is wanted", id="no JSON"
         ),
         pytest.param("INSPECTOR_DECISION__THRESHOLDS", "", "JSON is wanted for decision.thresholds: ''", id="empty"),
         pytest.param("INSPECTOR_TILING__ROI_XY", "[" * 99999, "JSON is wanted for tiling.roi_xy", id="deep"),
-        pytest.param("INSPECTOR_DECISION__THRESHOLDS__CRACK", "1", "unknown variable: .*__CRACK$", id="in a table"),
+        pytest.param(
+            "INSPECTOR_DECISION__THRESHOLDS__CRACK",
+            "1",
+            "unknown variable: .*__CRACK; did you mean INSPECTOR_DECISION__THRESHOLDS\\?$",
+            id="in a table",
+        ),
     ],
 )
 def test_mistakes_in_the_environment(tmp_path: Path, name: str, value: str, told: str) -> None:
