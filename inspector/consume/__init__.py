@@ -1,0 +1,1 @@
+"""The other end of delivery: a consumer that keeps every message once, and asks for what is missing."""
