@@ -53,11 +53,12 @@ class Consumer:
         path: Of the SQLite file; one that is there is continued.
         port: The broker's.
         topics: What to subscribe to.
-        forget: Planted fault: drop the message that comes as this arrival, for good.
+        forget: Planted fault: drop the message that comes as this arrival, and each time that it comes again.
     """
 
     def __init__(self, path: Path, port: int, topics: str = "inspector/#", forget: int | None = None) -> None:
         self._port, self._topics, self._forget = port, topics, forget
+        self._forgotten: str | None = None
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = OFF")  # the machine of the suite itself is not cut off
@@ -109,8 +110,9 @@ class Consumer:
         if self._forget is not None:
             self._forget -= 1
             if self._forget == 0:
-                self._forget = None
-                return
+                self._forgotten = body["id"]
+        if body["id"] == self._forgotten:
+            return
         row = (topic, topic.rpartition("/")[2], body["id"], body["store_id"], body["seq"], payload)
         self._db.execute("INSERT INTO received (topic, kind, id, store_id, seq, payload) VALUES (?,?,?,?,?,?)", row)
 

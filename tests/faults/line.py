@@ -27,6 +27,7 @@ class Line:
         planted: Let the consumer forget the message of its seventh arrival.
         extra: More of the station's TOML.
         broker: The broker's configuration, but for listener and persistence.
+        persistence: Whether the broker keeps its state on disk, with its default autosave of 1,800 s.
         source: More lines of `[source]`.
         port: Where the station finds its broker; unset: at the broker itself.
     """
@@ -37,6 +38,7 @@ class Line:
         planted: bool = False,
         extra: str = "",
         broker: str = BROKER,
+        persistence: bool = True,
         source: str = "",
         port: Callable[[Broker], int] | None = None,
         feeder: Oracle | None = None,
@@ -44,7 +46,7 @@ class Line:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.oracle = feeder or Oracle(folder)
-        self.broker = Broker(folder / "broker", broker)
+        self.broker = Broker(folder / "broker", broker, persistence)
         self.consumer = Consumer(folder / "consumer.sqlite3", self.broker.port, forget=7 if planted else None)
         lines = f"{self.oracle.source}\n{source}"
         port_of = port or (lambda broker: broker.port)
@@ -86,3 +88,9 @@ class Line:
         self.consumer.wait(lambda: fed <= self.consumer.names(), timeout_s, every_s=0.5)
         self.consumer.wait_quiet()
         return check(self.oracle.fed, self.consumer.received())
+
+    def left_behind(self) -> tuple[str, ...]:
+        """Return as a miss that not every file was put away once."""
+        there = sorted(path.name for path in self.oracle.done.rglob("*") if path.is_file())
+        fed = sorted(self.oracle.fed)
+        return () if there == fed else (f"{len(there)} files put away of {len(fed)} fed",)

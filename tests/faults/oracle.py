@@ -36,11 +36,13 @@ class Oracle:
 
     Attributes:
         watched: The folder that the station watches.
+        done: Where it has to put what it has done.
         fed: Names in the order in which they were fed; a name is in here before its file is in the folder.
     """
 
     def __init__(self, folder: Path, prefix: str = "") -> None:
         self.watched = folder / "frames"
+        self.done = folder / "done"
         self._beside = folder / "beside"
         self._prefix = prefix
         self.fed: list[str] = []
@@ -53,7 +55,10 @@ class Oracle:
     @property
     def source(self) -> str:
         """The lines of `[source]` for a station that watches this folder."""
-        return f'kind = "folder"\npath = "{self.watched}"'
+        return (
+            f'kind = "folder"\npath = "{self.watched}"\nfinished = "move"\nfinished_dir = "{self.done}"\n'
+            f'refused = "move"\nrefused_dir = "{self.done}"'
+        )
 
     def feed(self, content: bytes | None = None, suffix: str = ".jpg") -> str:
         """Feed one file, a good picture unless content is given; returns its name."""

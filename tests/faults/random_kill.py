@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 from tests.faults.line import QUEUE, Line
 from tests.faults.row import Plan, Point, Row
@@ -14,25 +13,11 @@ SESSION = 20
 """Kills of one store, before everything is counted."""
 
 
-def sessions(points: Sequence[int], size: int = SESSION) -> Iterator[Sequence[int]]:
-    """Cut points into sessions; what a session finds counts for its last point."""
-    for at in range(0, len(points), size):
-        yield points[at : at + size]
-
-
-def put_away(folder: Path, fed: Sequence[str]) -> tuple[str, ...]:
-    """Return as a miss what is not moved once: neither left behind nor doubled."""
-    there = sorted(path.name for path in folder.rglob("*") if path.is_file())
-    return () if there == sorted(fed) else (f"{len(there)} files put away of {len(fed)} fed",)
-
-
 def _run(plan: Plan) -> Iterator[Point]:
     pause = threading.Event()
-    for points in sessions(plan.points):
+    for points in plan.sessions(SESSION):
         folder = plan.folder / f"session-{points[0]}"
-        done = folder / "done"
-        move = f'finished = "move"\nfinished_dir = "{done}"\nrefused = "move"\nrefused_dir = "{done}"'
-        with Line(folder, plan.planted, source=move) as line:
+        with Line(folder, plan.planted) as line:
             line.oracle.start(PER_S)
             for number in points:
                 lots = plan.lots(number)
@@ -48,7 +33,7 @@ def _run(plan: Plan) -> Iterator[Point]:
             line.station.start()
             findings = line.settle()
             ended = line.station.stop()
-            misses = [*findings.misses(), *put_away(done, line.oracle.fed)]
+            misses = [*findings.misses(), *line.left_behind()]
             misses += [f"the last stop gave exit code {ended}"] if ended else []
             yield Point(points[-1], tuple(misses), {"files": len(line.oracle.fed), **findings.facts()})
 

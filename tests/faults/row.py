@@ -33,6 +33,11 @@ class Plan:
         """Return the lots of one point: the same, whatever was tried before."""
         return random.Random(f"{self.seed}-{point}")
 
+    def sessions(self, size: int) -> Iterator[Sequence[int]]:
+        """Cut the points into sessions, each of one store; what a session finds counts for its last point."""
+        for at in range(0, len(self.points), size):
+            yield self.points[at : at + size]
+
 
 @dataclass(frozen=True)
 class Point:

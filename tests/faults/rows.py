@@ -6,7 +6,12 @@ import importlib
 
 from tests.faults.row import Row
 
-NAMES = ("random_kill",)
+NAMES = (
+    "random_kill",
+    "syscall_kill",
+    "broker_and_station_kill",
+    "broker_kill",
+)
 """Each is a module of this folder with a `ROW`."""
 
 

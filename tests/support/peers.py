@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,15 @@ def free_port() -> int:
 class Broker:
     """mosquitto with its default persistence, on a port that it keeps over restarts."""
 
-    def __init__(self, folder: Path, extra: str = "") -> None:
+    def __init__(self, folder: Path, extra: str = "", persistence: bool = True) -> None:
         self.folder = folder
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o777)
         self._config = folder / "mosquitto.conf"
-        text = f"listener {self.port} 127.0.0.1\npersistence true\npersistence_location {folder}/\nuser root\n"
+        text = f"listener {self.port} 127.0.0.1\npersistence {str(persistence).lower()}\n"
+        text += f"persistence_location {folder}/\nuser root\n"
         self._config.write_text(text + (extra or "allow_anonymous true\n"))
 
     def start(self) -> None:
@@ -142,11 +143,11 @@ class Daemon:
         self.log = folder / "daemon.log"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, stdin: Any = subprocess.DEVNULL, **environ: str) -> None:
-        """Start it; returns at once."""
+    def start(self, stdin: Any = subprocess.DEVNULL, under: Sequence[str] = (), **environ: str) -> None:
+        """Start it, `under` another program if that is given; returns at once."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*PROGRAM, "run", "--config", self.config],
+                [*under, *PROGRAM, "run", "--config", self.config],
                 stdin=stdin, stdout=log, stderr=log, env={**os.environ, **environ},
             )  # fmt: skip
 
