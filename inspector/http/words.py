@@ -31,6 +31,7 @@ REASON_TEXT = {
     "jsonl": N_("message files"),
     "off_domain": N_("off domain"),
     "falling_behind": N_("falling behind"),
+    "file_open": N_("file open"),
     "ended": N_("ended"),
     "unreadable": N_("unreadable"),
     "unsupported": N_("unsupported"),

@@ -61,11 +61,13 @@ class SourceContext:
         clock: Time.
         next_epoch: Allocates the next epoch, durably; called once per opening of a device.
         store_id: Prefix of the identity of frames that have no identity of their own.
+        report: Takes what is wrong although the source delivers, as a reason of health, or None when that is over.
     """
 
     clock: Clock
     next_epoch: Callable[[], int]
     store_id: str
+    report: Callable[[str | None], None] = lambda _: None
 
     def stream_identity(self, epoch: int, position: int) -> str:
         """Return the identity of a frame that exists only once: a camera's, or a line stream's by its first line."""

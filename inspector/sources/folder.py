@@ -15,6 +15,8 @@ import os
 import threading
 from pathlib import Path
 
+import structlog
+
 from inspector.errors import PictureError, SourceError
 from inspector.faults import crash_point
 from inspector.frame import Cause, FileStamp, Frame, Gap, Pixels
@@ -27,13 +29,20 @@ from inspector.sources.file_time import FileTimes
 from inspector.sources.folder_file import VANISHED, FoundFile, stamp_of
 from inspector.sources.folder_finder import Finder
 from inspector.sources.folder_work import FilesInWork
+from inspector.sources.folder_writers import is_open_for_writing
 from inspector.sources.put_away import FinishedFiles
 
 READ_SLICE_S = 0.2
 """Longest stretch of comparing files with finished ones inside one `read`."""
 MAX_TRIES = 3
 """Failed reads (not missing, not damaged: refused by the system) after which a file is given up."""
+OPEN_REPORT_S = 30.0
+"""A file that its writer has open, unchanged, for longer is reported."""
+OPEN_LIMIT_S = 600.0
+"""A file that its writer has open, unchanged, for longer is taken as it is."""
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+_log = structlog.get_logger("folder")
 
 
 class FolderSource:
@@ -61,6 +70,7 @@ class FolderSource:
         self._work = FilesInWork(ledger, self._changed)
         self._finder = Finder(options, context.clock, self._work, self._finished, self._changed)
         self._epoch = self._next_frame_id = 0
+        self._reported: set[str] = set()
 
     @property
     def description(self) -> str:
@@ -121,6 +131,8 @@ class FolderSource:
             if self._clock.monotonic() >= until_s:  # many files are compared: new ones go before them
                 return None
         self._work.flush()
+        if self._reported:
+            self._report_open()
         return None
 
     def _read_file(self, file: FoundFile) -> Frame | Gap | None:
@@ -131,6 +143,8 @@ class FolderSource:
         if stamp != file.stamp:
             touched = file.closed and stamp.size_bytes == file.stamp.size_bytes
             self._finder.put_back(file, stamp, closed=touched)
+            return None
+        if self._is_held(file, path):
             return None
         try:
             data = read_picture_file(path, self._options.max_file_bytes, name=key)
@@ -168,6 +182,31 @@ class FolderSource:
             found_mono_s=file.found_s,
             independent=self._options.independent is not False,
         )
+
+    def _is_held(self, file: FoundFile, path: Path) -> bool:
+        """Say whether its writer has the file open, and it has to wait for the close."""
+        is_open = self._finder.is_open(str(path))
+        if is_open or not file.closed:
+            known = is_open_for_writing(path)
+            is_open = known if known is not None else is_open and not file.closed
+        if not is_open:
+            return False
+        now_s = self._clock.monotonic()
+        file.held_s = now_s if file.held_s is None else file.held_s
+        if (held_s := now_s - file.held_s) >= OPEN_LIMIT_S:
+            _log.warning("file_taken_open", file=file.key, open_s=round(held_s))
+            return False
+        if held_s >= OPEN_REPORT_S and file.key not in self._reported:
+            self._reported.add(file.key)
+            _log.warning("file_open", file=file.key, open_s=round(held_s))
+        self._finder.hold(file)
+        return True
+
+    def _report_open(self) -> None:
+        self._reported = {key for key in self._reported if self._finder.is_waiting(key)}
+        name = min(self._reported, default=None)
+        more = f" and {len(self._reported) - 1} more" if len(self._reported) > 1 else ""
+        self._context.report(name and f"file_open: {name}{more}: its writer does not close it")
 
     def _is_finished(self, file: FoundFile, stamp: FileStamp) -> bool:
         """Say whether it is the picture that is in work or finished under this name, by its content."""

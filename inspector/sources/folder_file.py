@@ -30,6 +30,7 @@ class FoundFile:
         in_doubt: A finished file has this name, size and time: the content tells whether it is this one.
         digest: SHA-256 of its content, once it was read.
         tries: Failed reads.
+        held_s: Since when it waits for a close, unchanged, on `Clock.monotonic`.
         found_s: When it was first noticed, on `Clock.monotonic`.
     """
 
@@ -42,6 +43,7 @@ class FoundFile:
     in_doubt: bool = False
     digest: str | None = None
     tries: int = 0
+    held_s: float | None = None
     found_s: float = 0.0
 
 

@@ -1,9 +1,9 @@
 """Finds the pictures of a watched folder: each finished file once, oldest first. Nothing is opened or decoded here.
 
-A file is ready a moment after the kernel said that its writer closed it or moved it in, or when two looks `settle_s`
-apart saw the same size and time. Hints (`folder_hints`) only make it fast; scans find every file. Files that are
-finished or being worked on (`folder_work`) are skipped; those that may be others under the same name, size and time are
-read last. If a process died before it could put a finished file away, the
+A file is ready at once when the kernel said that it was moved in, a moment after it said that a writer closed it, or
+when two looks `settle_s` apart saw the same size and time. Hints (`folder_hints`) only make it fast; scans find every
+file. Files that are finished or being worked on (`folder_work`) are skipped; those that may be others under the same
+name, size and time are read last. If a process died before it could put a finished file away, the
 scan of the next one does.
 """
 
@@ -34,6 +34,8 @@ SCAN_SHARE = 0.1
 """Most of the time that may be spent scanning: a folder with very many files is scanned less often."""
 CLOSED_SETTLE_S = 0.1
 """Pause after a writer closed a file: many set its time only then, and another time would be another picture."""
+OPEN_LOOK_S = 0.5
+"""Pause between two looks at a file that somebody has open."""
 _SUSPECT, _OTHER, _IN_DOUBT = 0, 1, 2
 """Order of delivery: what the process died over comes first, and last what is most probably finished."""
 _Found = tuple[bool, int, str, str, FileStamp]
@@ -139,10 +141,9 @@ class Finder:
         Raises:
             SourceError: The folder cannot be read any more.
         """
-        hints = self._hints.take()
+        for path, moved in self._hints.take().items():
+            self._take_hint(path, moved)
         now_s = self._clock.monotonic()
-        for path in hints:
-            self._take_hint(path)
         while self._settling and self._settling[0][0] <= now_s:
             _, key = heapq.heappop(self._settling)
             file = self._waiting.get(key)
@@ -170,8 +171,23 @@ class Finder:
 
     def put_back(self, file: FoundFile, stamp: FileStamp, *, closed: bool = False) -> None:
         """Look at the file again when it has had time to change."""
-        settle_s = min(CLOSED_SETTLE_S, self._options.settle_s) if closed else self._options.settle_s
-        file.stamp, file.closed, file.ready_s = stamp, closed, self._clock.monotonic() + settle_s
+        file.stamp, file.closed, file.held_s = stamp, closed, None
+        self._await(file, min(CLOSED_SETTLE_S, self._options.settle_s) if closed else self._options.settle_s)
+
+    def hold(self, file: FoundFile) -> None:
+        """Look at the file again soon, because somebody has it open."""
+        self._await(file, OPEN_LOOK_S)
+
+    def is_waiting(self, key: str) -> bool:
+        """Say whether the file of this key was found and not read yet."""
+        return key in self._waiting
+
+    def is_open(self, path: str) -> bool:
+        """Say whether events tell that somebody has this file open."""
+        return self._hints.is_open(path)
+
+    def _await(self, file: FoundFile, pause_s: float) -> None:
+        file.ready_s = self._clock.monotonic() + pause_s
         self._waiting[file.key] = file
         heapq.heappush(self._settling, (file.ready_s, file.key))
 
@@ -182,7 +198,7 @@ class Finder:
         rank = _SUSPECT if self._work.is_suspect(file.key) else _IN_DOUBT if file.in_doubt else _OTHER
         heapq.heappush(self._ready, (rank, file.stamp.mtime_ns, file.key))
 
-    def _take_hint(self, path: str) -> None:
+    def _take_hint(self, path: str, moved: bool) -> None:
         relative = os.path.relpath(path, self._folder.root)
         if not self._walk.takes(path, relative) or (stamp := stamp_of(path)) is None:
             return
@@ -195,7 +211,8 @@ class Finder:
             return
         tries, found_s = (known.tries, known.found_s) if known else (0, self._clock.monotonic())
         file = FoundFile(self._folder.root, relative, key, stamp, 0.0, in_doubt=in_doubt, tries=tries, found_s=found_s)
-        self.put_back(file, stamp, closed=True)
+        file.closed = not (moved and self._hints.is_open(path))
+        self._await(file, 0.0 if moved else min(CLOSED_SETTLE_S, self._options.settle_s))
 
     # Scans
 

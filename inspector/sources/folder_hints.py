@@ -1,4 +1,4 @@
-"""Hints that a file is complete: the kernel says when a writer closed it or moved it in (inotify).
+"""Hints that a file is complete: the kernel says when a writer closed it or moved it in (inotify), and who has it open.
 
 They only make the folder fast. Scans cover file systems that send none (NFS, SMB), queues that overflow and watches
 that the system refuses; a lost hint costs `rescan_s`.
@@ -11,11 +11,22 @@ import threading
 from collections.abc import Callable
 
 import structlog
-from watchdog.events import FileClosedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    FileClosedEvent,
+    FileClosedNoWriteEvent,
+    FileMovedEvent,
+    FileOpenedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers.inotify import InotifyObserver
+
+from inspector.sources.folder_writers import OpenFiles
 
 MAX_HINTS = 10_000
 """Hints kept until they are taken; a scan finds the other files."""
+
+_EVENTS: list[type[FileSystemEvent]] = [FileOpenedEvent, FileClosedEvent, FileClosedNoWriteEvent, FileMovedEvent]
 
 _log = structlog.get_logger("folder")
 
@@ -33,7 +44,8 @@ class Hints:
         self._recursive = recursive
         self._rescan_s = rescan_s
         self._changed = changed
-        self._paths: dict[str, None] = {}
+        self._paths: dict[str, bool] = {}
+        self._open = OpenFiles()
         self._observer: InotifyObserver | None = None
         self._closed = False
 
@@ -48,9 +60,7 @@ class Hints:
             self._warn(root, exc)
             return
         try:
-            observer.schedule(
-                _Listener(self.note), root, recursive=self._recursive, event_filter=[FileClosedEvent, FileMovedEvent]
-            )
+            observer.schedule(_Listener(self.hear), root, recursive=self._recursive, event_filter=_EVENTS)
             observer.start()
         except OSError as exc:
             observer.stop()
@@ -66,28 +76,50 @@ class Hints:
     def _warn(self, root: str, exc: OSError) -> None:
         _log.warning("folder_events_unavailable", folder=root, reason=str(exc), rescan_s=self._rescan_s)
 
-    def note(self, path: str) -> None:
-        """Take note of a file that was closed or moved in; runs on the observer's thread."""
+    def hear(self, event: FileSystemEvent) -> None:
+        """Take note of an event; runs on the observer's thread."""
+        path, new_path = os.fsdecode(event.src_path), os.fsdecode(event.dest_path)
         with self._changed:
-            if len(self._paths) < MAX_HINTS:
-                self._paths[path] = None
-                self._changed.notify_all()
+            match event:
+                case FileOpenedEvent():
+                    self._open.opened(path)
+                case FileClosedNoWriteEvent():
+                    self._open.closed(path)
+                case FileMovedEvent():
+                    self._open.moved(path, new_path)
+                    if new_path and not self._open.is_open(new_path):
+                        self.note(new_path, moved=True)
+                case FileClosedEvent():
+                    self._open.closed(path)
+                    self.note(path, moved=False)
+
+    def note(self, path: str, *, moved: bool) -> None:
+        """Take note of a file that was closed by a writer, or moved in; under the lock."""
+        if len(self._paths) < MAX_HINTS:
+            self._paths[path] = moved
+            self._changed.notify_all()
+
+    def is_open(self, path: str) -> bool:
+        """Say whether somebody opened this file, to write or to read, and did not close it yet."""
+        with self._changed:
+            return self._open.is_open(path)
 
     def came(self, path: str) -> bool:
         """Say whether a hint about this path came and was not taken yet; under the lock."""
         return path in self._paths
 
-    def take(self) -> list[str]:
-        """Return the paths that came, each once, and forget them."""
+    def take(self) -> dict[str, bool]:
+        """Return the paths that came, and whether the file was moved there, and forget them."""
         with self._changed:
             paths, self._paths = self._paths, {}
-        return list(paths)
+        return paths
 
     def stop(self) -> None:
         """Stop watching, and forget what came; `start` may follow."""
         with self._changed:
             observer, self._observer = self._observer, None
             self._paths.clear()
+            self._open.clear()
         if observer is not None:
             observer.stop()
             observer.join()
@@ -100,10 +132,8 @@ class Hints:
 
 
 class _Listener(FileSystemEventHandler):
-    def __init__(self, note: Callable[[str], None]) -> None:
-        self._note = note
+    def __init__(self, hear: Callable[[FileSystemEvent], None]) -> None:
+        self._hear = hear
 
     def dispatch(self, event: FileSystemEvent) -> None:
-        path = event.dest_path if isinstance(event, FileMovedEvent) else event.src_path
-        if path:
-            self._note(os.fsdecode(path))
+        self._hear(event)

@@ -45,6 +45,7 @@ class Pipeline:
     Attributes:
         inbox: Takes what is ordered and does not come from the source.
         live: Frames that are not taken in time are dropped.
+        source_report: What is wrong although the source delivers, or None.
     """
 
     def __init__(
@@ -60,9 +61,10 @@ class Pipeline:
         committed: Callable[[Sequence[Body]], None],
     ) -> None:
         self._store = store
+        self.source_report: str | None = None
         depth = model.pool.workers
         self.source: FrameSource = open_source(
-            source, SourceContext(clock, self._next_epoch, store.store_id), store.ledger
+            source, SourceContext(clock, self._next_epoch, store.store_id, self._note_source), store.ledger
         )
         self.live = self.source.policy is Policy.LIVE
         items: ItemQueue = Mailbox() if self.live else FrameQueue(2 * depth)
@@ -81,6 +83,9 @@ class Pipeline:
             metrics=metrics,
             committed=committed,
         )
+
+    def _note_source(self, report: str | None) -> None:
+        self.source_report = report
 
     def _next_epoch(self) -> int:
         try:

@@ -132,6 +132,7 @@ def health_facts(
     return Facts(
         started=reader.started,
         source_reason=reader.reason,
+        source_report=pipeline.source_report,
         source_ended=reader.ended and not busy,
         idle_s=0.0 if busy else now_mono_s - reader.item_mono_s,
         missed_frames=committer.tally.missed_frames,

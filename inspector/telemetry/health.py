@@ -50,6 +50,7 @@ class Facts:
     Attributes:
         started: Whether the first read has returned.
         source_reason: Why the source is down, or None.
+        source_report: What is wrong although the source delivers, as the reason of health, or None.
         source_ended: It will never deliver again.
         idle_s: Seconds since the last frame or gap.
         missed_frames: Frames in a row that could not be inspected.
@@ -65,6 +66,7 @@ class Facts:
 
     started: bool = False
     source_reason: str | None = None
+    source_report: str | None = None
     source_ended: bool = False
     idle_s: float = 0.0
     missed_frames: int = 0
@@ -96,6 +98,8 @@ def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]
         return "degraded", f"outbox_filling: {facts.outbox_share:.0%} of its limit"
     if facts.delivery_reason:
         return "degraded", facts.delivery_reason
+    if facts.source_report:
+        return "degraded", facts.source_report
     if facts.recent_tiles >= limits.min_tiles and facts.unknown_share > limits.off_domain_share:
         return "degraded", f"off_domain: {facts.unknown_share:.0%} of the tiles are unknown to the model"
     if facts.dropped_share > limits.dropped_share:

@@ -16,6 +16,7 @@ from rigs import jpeg, number_of, read_items, read_until
 
 from inspector.frame import Frame
 from inspector.settings.source import FolderOptions
+from inspector.sources import folder as folder_module
 from inspector.sources import folder_finder
 from inspector.sources.base import FrameSource
 from inspector.sources.folder_finder import Finder
@@ -134,8 +135,10 @@ def test_a_time_that_is_set_after_the_close_makes_no_second_picture(folder: Path
     assert names(folder) == []
 
 
-def test_a_file_that_is_still_written_is_not_read(folder: Path, opened: Open) -> None:
-    """Found by a scan, it must stay as it is for `settle_s`, by our own clock: the server's may be wrong."""
+def test_a_file_that_is_still_written_is_not_read(folder: Path, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its writer is unknown, it must stay as it is for `settle_s`, by our clock: the server's may be wrong."""
+    no_events(monkeypatch)
+    monkeypatch.setattr(folder_module, "is_open_for_writing", lambda _: None)
     clock = FakeClock()
     source = make_folder_source(folder, clock=clock, rescan_s=1, settle_s=10)
     opened(source)
@@ -169,7 +172,7 @@ def test_scans_alone_are_enough(folder: Path, opened: Open, monkeypatch: pytest.
 
 def test_lost_events_are_made_up_for(folder: Path, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the queue of events overflows, the next scan finds the files."""
-    monkeypatch.setattr(Hints, "note", lambda self, path: None)
+    monkeypatch.setattr(Hints, "note", lambda self, path, moved: None)
     source = make_folder_source(folder)
     opened(source)
     assert source.read() is None

@@ -49,6 +49,10 @@ GOOD = Facts(started=True)
             replace(GOOD, delivery_reason="broker: refused"), "degraded", "broker: refused",
             id="no broker: still inspecting",
         ),
+        pytest.param(
+            replace(GOOD, source_report="file_open: a.jpg", delivery_reason=None), "degraded", "file_open: a.jpg",
+            id="a file that nobody closes",
+        ),
         pytest.param(replace(GOOD, outbox_share=0.8), "ok", None, id="outbox at the limit"),
         pytest.param(
             replace(GOOD, outbox_share=0.81, delivery_reason="broker: refused"), "degraded",
