@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 
-from inspector.errors import InspectorError
+from inspector.clock import SystemClock
+from inspector.errors import InspectorError, RefusedError
 from inspector.http.server import require_listener
 from inspector.settings.loading import Loaded, load_settings
+from inspector.settings.places import state_folder
 from inspector.settings.sections import Settings
 from inspector.sinks.mqtt.options import require_files
+from inspector.sources.base import NoLedger, SourceContext
+from inspector.sources.opening import open_source
 from inspector.station.signals import PendingSignals
 from inspector.station.station import Station
 from inspector.station.wiring import OpenModel, http_options, mqtt_options, open_bundle
+from inspector.store.store import Store
 from inspector.telemetry.notify import Notifier
 
 _log = structlog.get_logger("daemon")
+
+
+@contextmanager
+def naming(config: Path) -> Iterator[None]:
+    """Name the configuration's file in a refusal that knows only the key, or another file that the key names."""
+    try:
+        yield
+    except RefusedError as exc:
+        raise type(exc)(f"{config}: {exc}") from exc
 
 
 def check_reload(
@@ -27,8 +43,9 @@ def check_reload(
     notifier.reloading()
     try:
         loaded = load_settings(config)
-        _require_peers(loaded.settings, station.settings)
-        return loaded, open_bundle(loaded.settings)
+        with naming(config):
+            _require_parts(loaded.settings, station.settings)
+            return loaded, open_bundle(loaded.settings)
     except InspectorError as exc:
         _log.error("reload_refused", reason=str(exc), still="the previous configuration")
     except Exception:  # noqa: BLE001 - a mistake that nothing foresaw must not end a station that inspects
@@ -38,13 +55,20 @@ def check_reload(
     return None
 
 
-def _require_peers(settings: Settings, running: Settings) -> None:
+def _require_parts(settings: Settings, running: Settings) -> None:
     """Refuse, while the present station still runs, what would fail in the next one.
 
     Raises:
-        ConfigError: A named file cannot be used, or another program has the new port.
+        RefusedError: A named file cannot be used, another program has the new port or the new store, a source that
+            cannot be read as configured.
+        WorkerError: The new store cannot be written now.
     """
     require_files(mqtt_options(settings))
+    clock = SystemClock()
+    open_source(settings.source, SourceContext(clock, lambda: 1, "reload"), NoLedger()).close()  # opens no device
+    folder = state_folder(settings)
+    if folder.resolve() != state_folder(running).resolve():
+        Store(folder, clock).close(clean=False)  # blames no file, and clears none
     if settings.http.enabled:
         # Its own port is free once the old station stops.
         same_port = running.http.enabled and settings.http.port == running.http.port

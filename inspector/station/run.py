@@ -6,13 +6,14 @@ import faulthandler
 import signal
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
 from inspector.clock import SystemClock
 from inspector.errors import EXIT_FAILURE, EXIT_OK, WorkerError
 from inspector.settings.loading import Loaded, load_settings
-from inspector.station.reload import check_reload
+from inspector.station.reload import check_reload, naming
 from inspector.station.signals import PendingSignals
 from inspector.station.station import Station
 from inspector.station.wiring import open_bundle
@@ -36,26 +37,28 @@ def run_daemon(config: Path) -> int:
         signal.signal(number, signals.note)
     loaded = load_settings(config)
     _log_warnings(loaded)
-    station = Station(loaded.settings, open_bundle(loaded.settings), clock, notifier)
+    with naming(config):
+        station = Station(loaded.settings, open_bundle(loaded.settings), clock, notifier)
+    begins: Literal["started", "reloaded", "resumed"] = "started"
     while True:
         signals.forward_to(station)
         try:
-            reloaded = station.run(reload=partial(check_reload, config, station, notifier, signals))
+            reloaded = station.run(reload=partial(check_reload, config, station, notifier, signals), begins=begins)
         except WorkerError as exc:
             _log.error("failed", reason=str(exc))
             return EXIT_FAILURE
         if reloaded is None:
             return EXIT_OK
-        previous = loaded
+        previous, bundle = loaded, station.model.bundle
         loaded, model = reloaded
         _log_warnings(loaded)
         try:
-            station = Station(loaded.settings, model, clock, notifier)
+            station, begins = Station(loaded.settings, model, clock, notifier), "reloaded"
         except Exception as exc:  # noqa: BLE001 - of whatever kind: the previous one has just run
             _log.error("reload_refused", reason=str(exc), still="the previous configuration")
             model.pool.close()
-            loaded = previous
-            station = Station(loaded.settings, open_bundle(loaded.settings), clock, notifier)
+            loaded, begins = previous, "resumed"
+            station = Station(loaded.settings, open_bundle(loaded.settings, bundle), clock, notifier)
             station.metrics.reload_ok.set(0)
 
 

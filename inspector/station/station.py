@@ -205,12 +205,15 @@ class Station:
         self,
         until: Callable[[], bool] = lambda: False,
         reload: Callable[[], tuple[Loaded, OpenModel] | None] = lambda: None,
+        begins: Literal["started", "reloaded", "resumed"] = "started",
     ) -> tuple[Loaded, OpenModel] | None:
         """Inspect until asked to stop, until `until` is true, or until `reload` returns something to continue with.
 
         Args:
             until: Asked several times a second.
             reload: Called after a request to reload; None keeps everything as it is.
+            begins: What the log calls the beginning: of the process, of a new configuration, or of the previous one
+                again.
 
         Returns:
             What `reload` returned, or None if the run is over.
@@ -221,7 +224,7 @@ class Station:
         following: tuple[Loaded, OpenModel] | None = None
         failed = True
         try:
-            self._start()
+            self._start(begins)
             while following is None and self._verb != "stop" and not until():
                 if self._verb == "reload":
                     self._verb = None
@@ -239,15 +242,17 @@ class Station:
             threading.Thread(target=self._ping_while_stopping, args=(ended,), name="stopping", daemon=True).start()
             self._stop("offline" if failed else "stopped", failed)
             ended.set()
+        if following is None:
+            _log.info("stopped", station=self.settings.station.text)
         return following
 
-    def _start(self) -> None:
+    def _start(self, begins: str) -> None:
         self._heartbeat.begin(frames_wait(self.settings.source.kind, self.pipeline.live))
         self.delivery.start()
         self.pipeline.start()
         self._housekeeping.start()
         self._notifier.ready("starting")
-        _log.info("started", station=self.settings.station.text, source=self.pipeline.source.description,
+        _log.info(begins, station=self.settings.station.text, source=self.pipeline.source.description,
                   bundle=self.model.bundle.short, workers=self.model.pool.workers,
                   http=None if self.http is None else self.http.port)  # fmt: skip
 
@@ -283,4 +288,3 @@ class Station:
         self.delivered = min((self.store.outbox.cursor(sink.name) for sink in self.delivery.sinks), default=0)
         self._heartbeat.end(closed_at, reported=clean and read)
         self.store.close(clean and not failed)
-        _log.info("stopped", station=self.settings.station.text)

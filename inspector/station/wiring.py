@@ -131,8 +131,12 @@ def http_options(settings: Settings) -> HttpOptions:
     )
 
 
-def open_bundle(settings: Settings) -> OpenModel:
+def open_bundle(settings: Settings, loaded: Bundle | None = None) -> OpenModel:
     """Load the bundle and prove it on this machine.
+
+    Args:
+        settings: The configuration.
+        loaded: Prove this one again, in place of what lies on the disk now.
 
     Raises:
         BundleError: It does not hold what its card says.
@@ -140,7 +144,7 @@ def open_bundle(settings: Settings) -> OpenModel:
     """
     root = find_bundle(settings.model.path)
     try:
-        bundle = load_bundle(root)
+        bundle = loaded or load_bundle(root)
         rules = inspect_rules(settings.tiling, settings.decision, bundle)
         pool, golden = open_model(bundle, worker_count(settings.model.workers), settings.model.runtime)
     except InspectorError:

@@ -11,6 +11,7 @@ NAMES = (
     "syscall_kill",
     "broker_and_station_kill",
     "broker_kill",
+    "configurations",
 )
 """Each is a module of this folder with a `ROW`."""
 

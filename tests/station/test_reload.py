@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import socket
 from collections.abc import Iterator
@@ -10,12 +11,15 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
+from inspector.clock import SystemClock
 from inspector.settings.loading import load_settings
 from inspector.settings.sections import Settings
 from inspector.station import reload
 from inspector.station.reload import check_reload
 from inspector.station.signals import PendingSignals
+from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
 from inspector.telemetry.notify import Notifier
 
@@ -162,3 +166,44 @@ def test_a_missing_file_is_refused(bench: Bench) -> None:
     bench.config.write_text(text)
 
     assert bench.reload() is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        pytest.param('path = "{store}"', 'path = "{file}"', "store.path", id="the store is a file"),
+        pytest.param('path = "{store}"', 'path = "{held}"', "in use by another inspector", id="the store is in use"),
+        pytest.param('kind = "demo"', 'kind = "folder"\npath = "{tmp}"\nfinished = "move"\nfinished_dir = "{tmp}"',
+                     "source.finished_dir", id="finished files would come back"),
+        pytest.param('kind = "demo"', 'kind = "lines"\npath = "ftp://x"\nwidth_px = 64', "source.path", id="no stream"),
+        pytest.param('kind = "demo"', 'kind = "camera"\npath = "ftp://x"', "source.path", id="no camera"),
+        pytest.param('kind = "demo"', 'kind = "demo"\nimages = "/nowhere"', "/nowhere", id="no pictures"),
+    ],
+)  # fmt: skip
+def test_what_only_a_start_finds_is_found_before_the_old_station_stops(
+    bench: Bench, tmp_path: Path, before: str, after: str, named: str
+) -> None:
+    """Store and source of the new station are tried while the old one inspects; the refusal names the file."""
+    (tmp_path / "file").touch()
+    (tmp_path / "held").mkdir()
+    places = {"store": bench.store, "file": tmp_path / "file", "held": tmp_path / "held", "tmp": tmp_path}
+    text = bench.config.read_text().replace(before.format(**places), after.format(**places))
+    bench.config.write_text(text)
+    with (tmp_path / "held" / "lock").open("w") as lock, capture_logs() as logs:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        taken = bench.reload()
+    (refusal,) = [line for line in logs if line["event"] == "reload_refused"]
+
+    assert taken is None
+    assert named in refusal["reason"]
+    assert refusal["reason"].startswith(f"{bench.config}: ")
+
+
+def test_its_own_store_is_no_other(bench: Bench) -> None:
+    """The store that the running station has open is free for the next one."""
+    store = Store(bench.store, SystemClock())
+    taken = bench.reload()
+    store.close()
+
+    assert taken is not None
+    taken[1].pool.close()

@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from inspector.errors import EXIT_REFUSED
+from inspector.errors import EXIT_OK, EXIT_REFUSED
+from inspector.settings.loading import load_settings
+from inspector.station import run
 
 
 def test_a_key_of_another_kind_is_a_warning_in_the_log(tmp_path: Path) -> None:
@@ -37,3 +41,38 @@ def test_a_stop_before_anything_runs_is_a_stop(tmp_path: Path, number: int) -> N
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)
 
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_log_tells_a_reload_from_a_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+    """A new configuration is `reloaded`; if it fails at last, the previous one `resumed`, with the bundle it had."""
+    config = tmp_path / "cam1.toml"
+    config.write_text('[station]\nsite = "s"\nline = "l"\nname = "n"\n[source]\nkind = "demo"\n')
+    loaded, begun, opened = load_settings(config, environ={}), list[str](), list[Any]()
+
+    def open_bundle(_: Any, bundle: Any = None) -> Any:
+        opened.append(bundle)
+        return SimpleNamespace(bundle="first", pool=SimpleNamespace(close=lambda: None))
+
+    class Station:
+        made = 0
+
+        def __init__(self, _settings: Any, model: Any, *_: Any) -> None:
+            Station.made += 1
+            if fails and Station.made == 2:
+                raise OSError("no room")
+            self.model, self.metrics = model, SimpleNamespace(reload_ok=SimpleNamespace(set=lambda _: None))
+
+        def request(self, _: str) -> None: ...
+
+        def run(self, reload: Any, begins: str) -> Any:
+            begun.append(begins)
+            return (loaded, open_bundle(None)) if begins == "started" else None
+
+    monkeypatch.setattr(run, "Station", Station)
+    monkeypatch.setattr(run, "open_bundle", open_bundle)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    assert run.run_daemon(config) == EXIT_OK
+    assert begun == ["started", "resumed" if fails else "reloaded"]
+    assert opened == [None, None, "first"][: 2 + fails]

@@ -180,8 +180,10 @@ class Daemon:
         return [line for line in parsed if line["event"] == name]
 
     def started(self) -> dict[str, Any]:
-        """Return the log line of the (next) start."""
-        return wait_for(lambda: self.events("started"), f"the daemon's start, see {self.log}")[-1]  # type: ignore[no-any-return]
+        """Return the log line of the (next) start, or of the reload after it."""
+        wait_for(lambda: self.events("started"), f"the daemon's start, see {self.log}")
+        begun = [line for name in ("started", "reloaded", "resumed") for line in self.events(name)]
+        return max(begun, key=lambda line: str(line["timestamp"]))
 
     def get(self, path: str) -> bytes:
         """GET from its HTTP listener."""
