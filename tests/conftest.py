@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import FakeClock
@@ -14,6 +15,39 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # Two busy cores make any deadline flaky, and the examples of a run are the same on every machine.
 settings.register_profile("inspector", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("inspector")
+
+LONGEST = ("tests/training", "package", "tests/deploy", "tests/e2e")
+"""Parts of the suite that begin first, so that no process works on alone at the end."""
+
+
+def part_of(nodeid: str) -> str:
+    """Return the name of the tests that one process runs in a row: a file, or all that share what is dear to make."""
+    file = nodeid.partition("::")[0]
+    if file.startswith(("tests/systemd", "tests/test_deb.py")):
+        return "package"  # built once
+    return "tests/training" if file.startswith(TRAINED) else file
+
+
+TRAINED = tuple(f"tests/training/{place}" for place in ("bundle", "network", "int8", "judge", "test_own.py"))
+"""Where the fixture `trained` is used: a small training of a minute."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out whole parts of the suite."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class PartScheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return part_of(nodeid)
+
+    return PartScheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest parts; the rest stays in its random order."""
+    items.sort(key=lambda item: not part_of(item.nodeid).startswith(LONGEST))
 
 
 @pytest.fixture(scope="session")
