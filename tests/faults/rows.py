@@ -12,6 +12,9 @@ NAMES = (
     "broker_and_station_kill",
     "broker_kill",
     "configurations",
+    "mutated_pictures",
+    "spoilt_pictures",
+    "sigterm",
 )
 """Each is a module of this folder with a `ROW`."""
 

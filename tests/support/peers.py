@@ -56,6 +56,12 @@ class Broker:
         )
         wait_for(lambda: _answers(self.port), f"mosquitto on port {self.port}")
 
+    @property
+    def pid(self) -> int:
+        """Of the running broker."""
+        assert self._process is not None
+        return self._process.pid
+
     def reload(self) -> None:
         """Have it read its files again; connections stay."""
         assert self._process is not None
