@@ -3,8 +3,9 @@
 FFmpeg is named as the backend, gets its time-outs when it opens, and may use only the protocol of the URL. `isOpened()`
 stays true when a camera has died, so only a frame proves that it lives.
 
-What cannot be seen: a picture that H.264 concealed after packet loss looks like a good one (use
-`rtsp_transport = "tcp"`); FFmpeg scales a stream that changes its size in the middle to the size it began with.
+`decoder` takes the pictures: one that cannot be converted is refused, and a stream that changes its size is opened
+again. What cannot be seen: a picture that H.264 concealed after packet loss looks like a good one (use
+`rtsp_transport = "tcp"`).
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from pathlib import Path
 from urllib.parse import SplitResult, quote
 
 import cv2
-import numpy as np
 
 from inspector.clock import Clock
 from inspector.errors import PictureError, SourceError
 from inspector.frame import Pixels
 from inspector.settings.source import CameraOptions
+from inspector.sources.decoder import Decoder, SizeChanged
 from inspector.sources.diagnosis import find_out_why
 from inspector.sources.login import read_login
 from inspector.sources.urls import shown_url
@@ -42,7 +43,7 @@ class CaptureStream:
     """A camera behind `cv2.VideoCapture`; see `camera.Stream`."""
 
     def __init__(self, capture: cv2.VideoCapture, options: CameraOptions, clock: Clock, description: str) -> None:
-        self._capture = capture
+        self._decoder = Decoder(capture, description)
         self._options = options
         self._clock = clock
         self._description = description
@@ -50,51 +51,58 @@ class CaptureStream:
 
     def next_picture(self) -> Pixels | PictureError:
         """Return the next picture, the first time a fresh one; see `camera.Stream`."""
-        pixels = self._grab()
+        picture = self._grab()
         if not self._fresh:
-            pixels = self._skip_backlog(pixels)
+            picture = self._skip_backlog(picture)
             self._fresh = True
-        return pixels
+        return picture
 
-    def _grab(self) -> Pixels:
+    def _take(self) -> Pixels | PictureError | None:
+        try:
+            return self._decoder.take()
+        except PictureError as exc:
+            return exc
+        except SizeChanged as exc:
+            raise SourceError(f"{self._description}: {exc}") from exc
+
+    def _grab(self) -> Pixels | PictureError:
         if not self._begun:
             return self._grab_first()
         started_s = self._clock.monotonic()
-        taken, pixels = self._capture.read()
+        picture = self._take()
         # From a camera that hangs H.264 still gives the frames it held back, each after a whole time-out.
-        if not taken or self._clock.monotonic() - started_s >= self._options.read_timeout_s:
+        if picture is None or self._clock.monotonic() - started_s >= self._options.read_timeout_s:
             raise SourceError(f"camera stopped delivering: {self._description}")
-        return np.asarray(pixels, dtype=np.uint8)
+        return picture
 
-    def _grab_first(self) -> Pixels:
+    def _grab_first(self) -> Pixels | PictureError:
         """Wait for the first frame as long as a keyframe may take; a camera that sends nothing ends it sooner."""
         started_s = self._clock.monotonic()
-        taken, pixels = self._capture.read()
-        if taken:
+        if (picture := self._take()) is not None:
             self._begun = True
-            return np.asarray(pixels, dtype=np.uint8)
+            return picture
         waited_s = self._clock.monotonic() - started_s
         why = f": no keyframe for {waited_s:.0f} s" if waited_s >= FIRST_FRAME_S - 1 else ""
         raise SourceError(f"camera stopped delivering: {self._description}{why}")
 
-    def _skip_backlog(self, pixels: Pixels) -> Pixels:
+    def _skip_backlog(self, picture: Pixels | PictureError) -> Pixels | PictureError:
         """Throw frames away while they come faster than they were taken: those had been waiting in the camera."""
         started_s = last_s = self._clock.monotonic()
-        taken_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+        taken_ms = self._decoder.capture.get(cv2.CAP_PROP_POS_MSEC)
         while last_s - started_s < MAX_BACKLOG_S:
-            pixels = self._grab()
-            now_s, now_ms = self._clock.monotonic(), self._capture.get(cv2.CAP_PROP_POS_MSEC)
+            picture = self._grab()
+            now_s, now_ms = self._clock.monotonic(), self._decoder.capture.get(cv2.CAP_PROP_POS_MSEC)
             if (now_s - last_s) * 1000 >= (now_ms - taken_ms) / 2:
                 break
             last_s, taken_ms = now_s, now_ms
-        return pixels
+        return picture
 
     def interrupt(self) -> None:
         """OpenCV cannot be interrupted; it returns after `read_timeout_s`."""
 
     def close(self) -> None:
         """Release the device; see `camera.Stream`."""
-        self._capture.release()
+        self._decoder.close()
 
 
 def open_device(options: CameraOptions, clock: Clock) -> CaptureStream:

@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import cv2
-import numpy as np
 
-from inspector.errors import SourceError
-from inspector.frame import Cause, Frame, Gap
+from inspector.errors import PictureError, SourceError
+from inspector.frame import Cause, Frame, Gap, Pixels
 from inspector.settings.source import CameraOptions
 from inspector.sources.base import EndOfSource, Policy, SourceContext
 from inspector.sources.capture import check_size, open_ffmpeg, pixel_format
+from inspector.sources.decoder import Decoder, SizeChanged
 from inspector.sources.file_time import FileTimes
 
 
@@ -38,7 +38,7 @@ class VideoFile:
         self._path = Path(options.path)
         self._busy = threading.Lock()
         self._closed = threading.Event()
-        self._capture: cv2.VideoCapture | None = None
+        self._decoder: Decoder | None = None
         self._ended = False
         self._epoch = self._next_frame_id = 0
         self._name = ""
@@ -62,17 +62,30 @@ class VideoFile:
         """Release the file; see `FrameSource`."""
         self._closed.set()
         with self._busy:
-            if self._capture is not None:
-                self._capture.release()
-                self._capture = None
+            if self._decoder is not None:
+                self._decoder.close()
+                self._decoder = None
 
     def _read(self) -> Frame | Gap | None:
-        if self._capture is None:
-            self._capture = self._open()
-        taken, pixels = self._capture.read()
+        if self._decoder is None:
+            self._decoder = Decoder(self._open(), self.description)
+        refusal = ""
+        pixels: Pixels | None = None
+        try:
+            pixels = self._decoder.take()
+        except PictureError as exc:
+            refusal = str(exc)
+        except SizeChanged as exc:
+            refusal = f"{self.description}: {exc}"
         frame_id, self._next_frame_id = self._next_frame_id, self._next_frame_id + 1
         captured_at = self._began + timedelta(seconds=frame_id / self._fps if self._fps > 0 else 0)
-        if not taken:
+        identity = f"{self._name}:{frame_id}"
+        if refusal:
+            return Gap(
+                Cause.UNSUPPORTED, captured_at, captured_at, self._epoch, 1, frame_id,
+                identity if self._options.independent else None, detail=refusal,
+            )  # fmt: skip
+        if pixels is None:
             self._ended = True
             # Some containers only estimate their number of frames.
             if (missing := self._frame_count - frame_id) > 1 + self._frame_count // 100:
@@ -80,12 +93,12 @@ class VideoFile:
                 return Gap(Cause.UNREADABLE, captured_at, captured_at, self._epoch, missing, detail=text)
             raise EndOfSource
         return Frame(
-            pixels=np.asarray(pixels, dtype=np.uint8),
+            pixels=pixels,
             epoch=self._epoch,
             frame_id=frame_id,
             captured_at=captured_at,
             captured_mono_s=self._context.clock.monotonic(),
-            identity=f"{self._name}:{frame_id}",
+            identity=identity,
             independent=bool(self._options.independent),
         )
 
