@@ -192,6 +192,26 @@ def classify(
 
 
 @app.command()
+def card(
+    bundle: Annotated[str, typer.Argument(help="Bundle folder, or name of a shipped bundle.", show_default=False)],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write there; unset: replace it.")] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Prove what lies there, though it does not hold.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove a bundle's card: write format 2 from a bundle of format 1, or after an edit on purpose."""
+    from inspector.commands.card import prove_card
+
+    proven = prove_card(bundle, output, accept=accept)
+    if as_json:
+        _say(json.dumps(proven.as_dict(), sort_keys=True))
+        return
+    done = "written" if proven.written else "holds, nothing to write"
+    _say(f"{proven.root}: {done}: {proven.card.schema_}, {proven.tiles} golden tiles, sha256 {proven.card.sha256}")
+    if proven.card.golden_unreached:
+        _say(f"  no golden tile proves {', '.join(proven.card.golden_unreached)}: none was found that it names so")
+
+
+@app.command()
 def replay(
     path: Annotated[Path, typer.Argument(help="Folder of stills, video file, or line file.", show_default=False)],
     config: ConfigOption,

@@ -202,6 +202,18 @@ def bundle(
 
 
 @app.command()
+def card(
+    bundle_folder: Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle's folder, or a shipped one's name.")],
+    output: Annotated[Path | None, typer.Option(help="Bundle folder to write; default: replace it.")] = None,
+    accept: Annotated[bool, typer.Option(help="Prove what lies there, though it does not hold.")] = False,
+) -> None:
+    """Prove a bundle's card: write format 2 from a bundle of format 1, or after an edit on purpose."""
+    from inspector.commands.card import prove_card
+
+    console.print(prove_card(bundle_folder, output, accept=accept).as_dict())
+
+
+@app.command()
 def evaluate(
     bundle_name: Annotated[str, typer.Argument(metavar="BUNDLE", help="A shipped bundle's name, a folder, or a run.")],
     data: Data,

@@ -105,6 +105,7 @@ def _check_bundle(report: Report, settings: Settings) -> None:
         report.refused.append(str(exc))
         return
     model.pool.close()
+    report.notes.extend(f"model: {warning}" for warning in model.bundle.warnings)
     report.good.append(f"model: {model.bundle.short}, golden tiles score {model.golden.agreement} on this machine")
 
 

@@ -1,1 +1,1 @@
-"""The bundle: its card, its interpreters, and the proof that it scores here as it scored in training."""
+"""The bundle: its card, its interpreters, and the proof that it decides here as when it was written."""

@@ -1,48 +1,29 @@
 """A model bundle: a folder with `card.json`, the `.tflite` file(s), `golden.npz` and, where it has one, `unknown.npz`.
 
-`Card` is the one description of that format; training writes it, the daemon refuses what breaks it. Loading a
-bundle checks the hash of every file; `pool.open_model` then proves shape, operators and golden scores on this
-machine. Nothing here imports an inference runtime.
+`Card` is the one description of that format; `seal` writes it, the daemon refuses what breaks it. Loading a bundle
+checks the hash of the card and of every file; `pool.open_model` then proves shape, operators, golden scores and
+decisions on this machine. Nothing here imports an inference runtime.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import zipfile
-import zlib
-from collections.abc import Mapping
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import ValidationError
 
 from inspector.errors import BundleError
-from inspector.frame import Pixels
 from inspector.inspection.distance import FeatureDistance, Space
-from inspector.model.card import Card, UnknownRule
+from inspector.model.arrays import read_arrays
+from inspector.model.card import Card, UnknownRule, read_card_text
+from inspector.model.golden_tiles import Golden, read_golden
 
 SHIPPED = Path(__file__).parent.parent / "bundles"
 DEFAULT_BUNDLE = "neu-fast"
 MAX_CARD_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Golden:
-    """Generated tiles with the logits that the model must give for them.
-
-    Attributes:
-        tiles: (N, tile_px, tile_px) uint8.
-        input_sha256: (N,) text, sha256 of each preprocessed tile's bytes.
-        logits: (N, C) int8, as the runtime that made the bundle gave them.
-    """
-
-    tiles: Pixels
-    input_sha256: npt.NDArray[np.str_]
-    logits: npt.NDArray[np.int8]
+MAX_FILE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +33,8 @@ class Bundle:
     Attributes:
         root: Its folder.
         card: Its card.
-        fingerprint: sha256 over the card's bytes, which name every other file's hash: what messages call `bundle`.
+        fingerprint: The card's sha256, of its content or, in format 1, of its bytes. It names every other file's hash:
+            what messages call `bundle`.
         distance: Of features from everything known, or None without a rule for `unknown`.
     """
 
@@ -66,6 +48,19 @@ class Bundle:
     def short(self) -> str:
         """Name, version and the start of the fingerprint: `neu-fast@1.0+1a2b3c4d5e6f`."""
         return f"{self.card.name}@{self.card.version}+{self.fingerprint[:12]}"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What does not keep the bundle from working, and should be known."""
+        found = []
+        if self.card.format == 1:
+            found.append(
+                f"{self.root}: a card of format 1 is not proven against edits, and the next release will refuse it;"
+                f" `inspector card {self.root}` writes format 2"
+            )
+        if self.card.golden_unreached:
+            found.append(f"{self.root}: no golden tile proves {', '.join(self.card.golden_unreached)}")
+        return tuple(found)
 
     def model_path(self) -> Path:
         """Path of the network that decides."""
@@ -84,34 +79,37 @@ def find_bundle(name_or_path: str) -> Path:
     return shipped if "/" not in name_or_path and (shipped / "card.json").is_file() else Path(name_or_path)
 
 
+def read_card_bytes(root: Path) -> bytes:
+    """Return what `card.json` of the bundle at `root` holds.
+
+    Raises:
+        BundleError: No card there, or one that is too large.
+    """
+    path = root / "card.json"
+    try:
+        _refuse_special(path, MAX_CARD_BYTES)
+        return path.read_bytes()
+    except OSError as exc:
+        shipped = ", ".join(sorted(card.parent.name for card in SHIPPED.glob("*/card.json")))
+        raise BundleError(
+            f"model.path: no bundle ({shipped}, or a folder), cannot read {path}: {exc.strerror}"
+        ) from exc
+    except ValueError as exc:  # NUL in the path
+        raise BundleError(f"model.path: no bundle: {exc}: {str(path)!r}") from exc
+
+
 def read_card(root: Path) -> tuple[Card, str]:
     """Return the card of the bundle at `root` and its fingerprint.
 
     Raises:
         BundleError: No card there, or one that is not as `Card` says; the text names file and key.
     """
-    path = root / "card.json"
+    raw = read_card_bytes(root)
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_CARD_BYTES + 1)
-    except OSError as exc:
-        shipped = ", ".join(sorted(card.parent.name for card in SHIPPED.glob("*/card.json")))
-        raise BundleError(
-            f"model.path: no bundle ({shipped}, or a folder), cannot read {path}: {exc.strerror}"
-        ) from exc
-    if len(raw) > MAX_CARD_BYTES:
-        raise BundleError(f"{path}: more than {MAX_CARD_BYTES} bytes")
-    try:
-        card = Card.model_validate(json.loads(raw))
-    except RecursionError as exc:
-        raise BundleError(f"{path}: not JSON: nested too deep") from exc
-    except (ValueError, ValidationError) as exc:
-        if isinstance(exc, ValidationError):
-            first = exc.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "card"
-            raise BundleError(f"{path}: {where}: {first['msg']}") from exc
-        raise BundleError(f"{path}: not JSON: {exc}") from exc
-    return card, hashlib.sha256(raw).hexdigest()
+        card = read_card_text(raw)
+    except ValueError as exc:
+        raise BundleError(f"{root / 'card.json'}: {exc}") from exc
+    return card, card.sha256 or hashlib.sha256(raw).hexdigest()
 
 
 def load_bundle(root: Path) -> Bundle:
@@ -122,26 +120,26 @@ def load_bundle(root: Path) -> Bundle:
     """
     card, fingerprint = read_card(root)
     for name, expected in sorted(card.files.items()):
-        if Path(name).name != name or "\0" in name:
-            raise BundleError(f"{root / 'card.json'}: files: a name, not a path, is wanted: {name!r}")
         path = root / name
         try:
+            _refuse_special(path, MAX_FILE_BYTES)
             actual = sha256_file(path)
         except OSError as exc:
             raise BundleError(f"{path}: cannot be read: {exc.strerror}") from exc
         if actual != expected:
             raise BundleError(f"{path}: its sha256 differs from the card's: {actual} instead of {expected}")
-    golden_arrays = _arrays(root / card.golden, {"tiles": np.uint8, "input_sha256": np.str_, "logits": np.int8})
-    golden = Golden(golden_arrays["tiles"], golden_arrays["input_sha256"], golden_arrays["logits"])
-    count = len(golden.tiles) if golden.tiles.ndim == 3 else 0
-    if count == 0 or golden.logits.shape != (count, len(card.labels)) or golden.input_sha256.shape != (count,):
-        raise BundleError(
-            f"{root / card.golden}: {golden.tiles.shape} tiles, {golden.input_sha256.shape} hashes and"
-            f" {golden.logits.shape} logits"
-            f" do not belong together (labels: {len(card.labels)})"
-        )
+    golden = read_golden(root / card.golden, card)
     distance = read_distance(root / card.unknown.file, card.unknown) if card.unknown else None
     return Bundle(root, card, fingerprint, golden, distance)
+
+
+def _refuse_special(path: Path, most_bytes: int) -> None:
+    """Refuse what would never end when it is read: devices, pipes, and files without bounds."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise BundleError(f"{path}: cannot be read: not a regular file")
+    if found.st_size > most_bytes:
+        raise BundleError(f"{path}: more than {most_bytes} bytes: {found.st_size}")
 
 
 def read_distance(path: Path, rule: UnknownRule) -> FeatureDistance:
@@ -153,26 +151,10 @@ def read_distance(path: Path, rule: UnknownRule) -> FeatureDistance:
     spaces = []
     for space in rule.spaces:
         names = f"{space.prefix}means", f"{space.prefix}whitening"
-        arrays = _arrays(path, dict.fromkeys(names, np.floating))
+        arrays = read_arrays(path, dict.fromkeys(names, np.floating))
         means, whitening = (arrays[name].astype(np.float64) for name in names)
         try:
             spaces.append(Space(space.start, means, whitening, space.unit_length))
         except ValueError as exc:
             raise BundleError(f"{path}: {space.prefix}{exc}") from exc
     return FeatureDistance(tuple(spaces))
-
-
-def _arrays(path: Path, kinds: Mapping[str, type[np.generic]]) -> dict[str, npt.NDArray[Any]]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in kinds}
-    # What NumPy raises for an empty file, a file that is no archive, a single array, and a damaged member.
-    except (
-        OSError, ValueError, LookupError, TypeError, EOFError, ArithmeticError, MemoryError, RuntimeError,
-        zipfile.BadZipFile, zlib.error,
-    ) as exc:  # fmt: skip
-        raise BundleError(f"{path}: needs the arrays {', '.join(kinds)}: {exc}") from exc
-    for name, kind in kinds.items():
-        if not np.issubdtype(arrays[name].dtype, kind):
-            raise BundleError(f"{path}: {name} must be {kind.__name__}: {arrays[name].dtype}")
-    return arrays

@@ -1,41 +1,71 @@
-"""The card of a bundle, the one description of the format: training writes it, the daemon refuses what breaks it."""
+"""The card of a bundle, the one description of the format: `seal` writes it, the daemon refuses what breaks it.
+
+Format 2 names its own content by a hash and is bound to golden tiles that were decided under it. Format 1 has neither:
+it is read for one more release, with a warning.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inspector.labels import CLEAN, UNKNOWN, BoxFrom, Severity
+from inspector.model.canonical import canonical_sha256, read_json
 
-CARD_SCHEMA = "inspector/bundle/1"
+CARD_SCHEMA = "inspector/bundle/2"
+MAX_LABELS = 256
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+def _matching(pattern: str, expected: str) -> AfterValidator:
+    """Return a check of a text, whose refusal is in words and ends with the text."""
+    whole = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if whole.fullmatch(text) is None:
+            raise ValueError(f"{expected} is expected: {text[:80]!r}")
+        return text
+
+    return AfterValidator(check)
+
+
+Name = Annotated[str, _matching(r"[a-z0-9][a-z0-9._-]{0,63}", "a name of a-z, 0-9, dot, hyphen and underscore")]
+Word = Annotated[str, _matching(r"[^\x00-\x1f\x7f]{1,64}", "a word of 1 to 64 characters, without control characters,")]
+"""A label or a version."""
+FileName = Annotated[str, _matching(r"(?!\.{0,2}$)[^/\x00-\x1f\x7f]{1,128}", "a name, not a path,")]
+Sha256 = Annotated[str, _matching(r"[0-9a-f]{64}", "a sha256, 64 of 0-9 and a-f,")]
+Role = Annotated[str, _matching(r"[a-z][a-z0-9_]{0,31}", "a role of a-z, 0-9 and underscore")]
+
+
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelEntry(_Strict):
     """One network of the bundle.
 
-    `outputs` maps what the daemon asks for (`logits`, `cam`, `features`) to the output names in the file's signature:
-    the converter reorders outputs, so they are never taken by position.
+    `outputs` maps roles to the output names in the file's signature: the converter reorders outputs, so they are never
+    taken by position. The daemon asks for `logits`, `cam` and `features`; further ones (`map`: what places look like)
+    may be named, and golden tiles prove them as they prove these.
     """
 
     role: Literal["main", "gate", "shadow"]
-    file: str
-    outputs: dict[Literal["logits", "cam", "features"], str]
+    file: FileName
+    outputs: dict[Role, Word] = Field(max_length=16)
 
 
 class UnknownSpace(_Strict):
     """Some of the features, in which a tile has a distance of its own; see `distance.Space`."""
 
-    name: str = Field(default="", pattern=r"^[a-z]*$")
+    name: str = Field(default="", pattern=r"^[a-z]*$", max_length=32)
     """Its arrays in the file are `NAME_means` and `NAME_whitening`; `means` and `whitening` where it has no name."""
-    start: int = Field(default=0, ge=0)
+    start: int = Field(default=0, ge=0, le=1 << 20)
     """First of its features."""
-    unit_length: tuple[tuple[int, int], ...] = ()
+    unit_length: tuple[tuple[int, int], ...] = Field(default=(), max_length=1024)
     """Groups brought to length 1, first and one past the last feature counted from `start`."""
 
     @property
@@ -51,32 +81,35 @@ class UnknownRule(_Strict):
     Euclidean norm of `(features - mean) @ whitening`, and the largest over all spaces counts.
     """
 
-    file: str
-    threshold: float = Field(gt=0)
+    file: FileName
+    threshold: float = Field(gt=0, le=1e9)
     false_unknown_rate: Fraction
     """Share of held-out tiles of known labels that this threshold calls unknown."""
-    spaces: tuple[UnknownSpace, ...] = Field(default=(UnknownSpace(),), min_length=1)
+    spaces: tuple[UnknownSpace, ...] = Field(default=(UnknownSpace(),), min_length=1, max_length=16)
 
 
 class Card(_Strict):
     """What a bundle promises; `card.json`."""
 
-    schema_: Literal["inspector/bundle/1"] = Field(alias="schema")
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    version: str
-    created: str
-    description: str
-    models: tuple[ModelEntry, ...] = Field(min_length=1)
-    labels: tuple[str, ...] = Field(min_length=2)
+    schema_: Literal["inspector/bundle/1", "inspector/bundle/2"] = Field(alias="schema")
+    name: Name
+    version: Word
+    created: Word
+    description: str = Field(max_length=20_000)
+    models: tuple[ModelEntry, ...] = Field(min_length=1, max_length=8)
+    labels: tuple[Word, ...] = Field(min_length=2, max_length=MAX_LABELS)
     """Order of the logits."""
     tile_px: int = Field(ge=16, le=4096)
     """Field of view of one tile, frame pixels a side."""
     input_px: int = Field(ge=16, le=1024)
-    mm_per_px: float | None = Field(default=None, gt=0)
+    mm_per_px: float | None = Field(default=None, gt=0, le=1e6)
+    overlap: Fraction | None = None
+    """Share of a tile by which the tiles of a stream overlapped when its figures were measured; null: not stated. The
+    daemon tiles as `tiling` in its configuration says."""
     colour: Literal["grey"] = "grey"
     resize: Literal["bilinear-exact-area-from-half"] = "bilinear-exact-area-from-half"
     quantization: dict[str, Any]
-    temperature: float = Field(gt=0)
+    temperature: float = Field(ge=1e-3, le=1e3)
     thresholds: dict[str, Fraction]
     severity: dict[str, Severity]
     looks: Literal[1, 4] = 1
@@ -86,17 +119,24 @@ class Card(_Strict):
     """What a defect's box is drawn around: whole tiles, or what is hot in their maps (see `localize`), where these have
     learned from boxes to point."""
     unknown: UnknownRule | None = None
-    golden: str = "golden.npz"
+    golden: FileName = "golden.npz"
+    golden_unreached: tuple[Word, ...] = Field(default=(), max_length=MAX_LABELS + 1)
+    """Labels for which no tile was found that the network gives them: nothing proves these here."""
     metrics: dict[str, Any]
     """Each figure with its protocol (split, folds, seed) and the command that reproduces it."""
     training: dict[str, Any]
     data: dict[str, Any]
     """Data sets with citation, licence as stated, and the hash of the manifest."""
-    files: dict[str, str]
+    files: dict[FileName, Sha256] = Field(max_length=64)
     """sha256 of every file of the bundle but the card."""
+    sha256: Sha256 | None = None
+    """Of the card's own content without this key (see `canonical`): how it is laid out does not count, all else does.
+    Format 1 has none."""
 
     @model_validator(mode="after")
     def _check(self) -> Card:
+        if (self.sha256 is None) != (self.format == 1):
+            raise ValueError(f"sha256 belongs to a card of format 2, and to none before: {self.schema_}")
         defects = set(self.labels) - {CLEAN}
         if len(set(self.labels)) != len(self.labels) or UNKNOWN in self.labels:
             raise ValueError(f"labels must be unique and without {UNKNOWN!r}: {list(self.labels)}")
@@ -118,6 +158,16 @@ class Card(_Strict):
         return self
 
     @property
+    def format(self) -> int:
+        """1 or 2."""
+        return int(self.schema_.rpartition("/")[2])
+
+    @property
+    def golden_sha256(self) -> str:
+        """sha256 of all that golden tiles are decided under: the card's content, without their own file's hash."""
+        return _bound_sha256(self.model_dump(mode="json", by_alias=True))
+
+    @property
     def main(self) -> ModelEntry:
         """The network that decides."""
         return next(entry for entry in self.models if entry.role == "main")
@@ -126,3 +176,41 @@ class Card(_Strict):
     def defect_labels(self) -> tuple[str, ...]:
         """All labels but `clean`, in the order of the logits."""
         return tuple(label for label in self.labels if label != CLEAN)
+
+
+def read_card_text(raw: bytes) -> Card:
+    """Return the card that `card.json` holds.
+
+    Raises:
+        ValueError: It is no JSON within bounds, a key is missing, unknown, of another type or out of its range, or its
+            hash is that of another card; the text begins with the key.
+    """
+    try:
+        given = read_json(raw)
+    except ValueError as exc:
+        raise ValueError(f"not JSON: {exc}") from exc
+    try:
+        card = Card.model_validate_json(raw, strict=True)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])[:200] or "card"
+        raise ValueError(f"{where}: {first['msg']}") from exc
+    if card.sha256 is not None and (actual := _content_sha256(given)) != card.sha256:
+        raise ValueError(f"sha256: the card's content is another one than its hash names: {actual}")
+    return card
+
+
+def write_card_text(card: Card) -> bytes:
+    """Return what `card.json` holds for a card, its hash named anew."""
+    fields = card.model_dump(mode="json", by_alias=True)
+    fields["sha256"] = _content_sha256(fields)
+    return (Card.model_validate(fields).model_dump_json(by_alias=True, indent=2) + "\n").encode()
+
+
+def _content_sha256(fields: Mapping[str, Any]) -> str:
+    return canonical_sha256({key: value for key, value in fields.items() if key != "sha256"})
+
+
+def _bound_sha256(fields: Mapping[str, Any]) -> str:
+    files = {name: sha256 for name, sha256 in fields["files"].items() if name != fields["golden"]}
+    return _content_sha256({**fields, "files": files})

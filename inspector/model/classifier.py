@@ -37,7 +37,9 @@ class Classifier:
         self._names = {str(role): name for role, name in bundle.card.main.outputs.items()}
         check_file(bundle, self._network)
         self.runtime = self._network.runtime
-        self._decisive = tuple(role for role in self._names if maps or role != "cam")
+        self._decisive = tuple(
+            role for role in ("logits", "features", *(("cam",) if maps else ())) if role in self._names
+        )
 
     def raw_outputs(self, tiles: Sequence[Pixels], roles: Sequence[str] = ()) -> dict[str, npt.NDArray[np.int8]]:
         """Return the int8 outputs by role, one row per tile.
@@ -88,6 +90,11 @@ def check_file(bundle: Bundle, network: Int8Network) -> None:
             raise BundleError(f"{path}: no output named {name!r} for {role}: {sorted(outputs)}")
         if outputs[name].dtype != "int8" or not outputs[name].scale:
             raise BundleError(f"{path}: output {name!r} must be int8 with a scale: {outputs[name].dtype}")
+    for name, tensor in {**outputs, "input": network.inputs[0]}.items():
+        stated = card.quantization.get(name)
+        held = {"dtype": tensor.dtype, "scale": tensor.scale, "zero_point": tensor.zero_point}
+        if stated is not None and stated != held:
+            raise BundleError(f"{path}: quantization of {name!r} is {held}, the card says {stated}")
     shape = outputs[card.main.outputs["logits"]].shape
     if shape != (1, len(card.labels)):
         raise BundleError(f"{path}: logits of shape (1, {len(card.labels)}) are wanted, one per label: {shape}")

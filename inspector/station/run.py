@@ -16,7 +16,7 @@ from inspector.settings.loading import Loaded, load_settings
 from inspector.station.reload import check_reload, naming
 from inspector.station.signals import PendingSignals
 from inspector.station.station import Station
-from inspector.station.wiring import open_bundle
+from inspector.station.wiring import OpenModel, open_bundle
 from inspector.telemetry.notify import Notifier
 
 _log = structlog.get_logger("daemon")
@@ -38,7 +38,9 @@ def run_daemon(config: Path) -> int:
     loaded = load_settings(config)
     _log_warnings(loaded)
     with naming(config):
-        station = Station(loaded.settings, open_bundle(loaded.settings), clock, notifier)
+        model = open_bundle(loaded.settings)
+        _log_bundle(model)
+        station = Station(loaded.settings, model, clock, notifier)
     begins: Literal["started", "reloaded", "resumed"] = "started"
     while True:
         signals.forward_to(station)
@@ -52,6 +54,7 @@ def run_daemon(config: Path) -> int:
         previous, bundle = loaded, station.model.bundle
         loaded, model = reloaded
         _log_warnings(loaded)
+        _log_bundle(model)
         try:
             station, begins = Station(loaded.settings, model, clock, notifier), "reloaded"
         except Exception as exc:  # noqa: BLE001 - of whatever kind: the previous one has just run
@@ -65,3 +68,8 @@ def run_daemon(config: Path) -> int:
 def _log_warnings(loaded: Loaded) -> None:
     for text in loaded.warnings:
         _log.warning("configuration_warning", reason=text)
+
+
+def _log_bundle(model: OpenModel) -> None:
+    for text in model.bundle.warnings:
+        _log.warning("bundle_warning", reason=text)

@@ -9,6 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import inspector
+from inspector.model.bundle import load_bundle
+from inspector.model.classifier import Classifier
+from inspector.model.golden import MAX_LOGIT_STEPS, check_golden
 from inspector.settings.loading import load_settings
 
 RELEASES = sorted(path for path in Path(__file__).parent.iterdir() if (path / "station.toml").is_file())
@@ -31,6 +34,19 @@ def test_its_configuration_is_taken(release: Path) -> None:
     assert {section for section, _, _ in (key.partition(".") for key in written)} == {
         "station", "source", "tiling", "model", "decision", "events", "mqtt", "store", "http",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "release", [path for path in RELEASES if (path / "bundle").is_dir()], ids=lambda path: path.name
+)
+def test_its_bundle_is_taken(release: Path) -> None:
+    """A bundle that it wrote scores as it did; one of format 1 is taken with a warning that says what to do."""
+    bundle = load_bundle(release / "bundle")
+    result = check_golden(Classifier(bundle))
+
+    assert result.max_steps <= MAX_LOGIT_STEPS
+    if bundle.card.format == 1:
+        assert [f"`inspector card {bundle.root}` writes format 2" in warning for warning in bundle.warnings] == [True]
 
 
 @pytest.mark.parametrize("line", MESSAGES)

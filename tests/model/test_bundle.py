@@ -58,7 +58,7 @@ def test_a_whole_bundle_is_taken(tmp_path: Path) -> None:
 
     assert bundle.card.labels == LABELS
     assert LABELS[:3] == bundle.card.defect_labels
-    assert bundle.golden.tiles.shape == (3, 40, 40)
+    assert bundle.golden.tiles.shape == (10, 40, 40)
     assert bundle.distance is not None
     assert bundle.distance.spaces[0].means.dtype == np.float64
     assert f"fake@1.0+{bundle.fingerprint[:12]}" == bundle.short
@@ -133,7 +133,9 @@ def test_a_rule_of_two_spaces_is_taken(tmp_path: Path) -> None:
             id="a path among the files",
         ),
         pytest.param(
-            lambda root: edit_card(root, files={**read_card(root)[0].files, "": "0"}), r"cannot be read", id="no name"
+            lambda root: edit_card(root, files={**read_card(root)[0].files, "": "0"}),
+            r"a name, not a path.*''",
+            id="no name",
         ),
         pytest.param(
             lambda root: (root / "model.tflite").unlink(), r"model\.tflite: cannot be read", id="no model file"
@@ -152,22 +154,22 @@ def test_a_rule_of_two_spaces_is_taken(tmp_path: Path) -> None:
             lambda root: golden(root, tiles=np.array([{}], object)), r"golden\.npz: needs the arrays", id="pickles"
         ),
         pytest.param(
-            lambda root: golden(root, logits=np.zeros((3, 9), np.int8)),
-            r"golden\.npz: .*\(3, 9\) logits do not belong",
+            lambda root: golden(root, logits=np.zeros((10, 9), np.int8)),
+            r"golden\.npz: .*\(10, 9\) logits do not belong",
             id="logits of another model",
         ),
         pytest.param(
-            lambda root: golden(root, logits=np.zeros((3, 4), np.int32)),
+            lambda root: golden(root, logits=np.zeros((10, 4), np.int32)),
             r"golden\.npz: logits must be int8: int32",
             id="wide logits",
         ),
         pytest.param(
-            lambda root: golden(root, tiles=np.zeros((3, 40), np.uint8)),
-            r"golden\.npz: \(3, 40\) tiles",
+            lambda root: golden(root, tiles=np.zeros((10, 40), np.uint8)),
+            r"golden\.npz: \(10, 40\) tiles",
             id="flat tiles",
         ),
         pytest.param(
-            lambda root: golden(root, tiles=np.zeros((3, 40, 40))),
+            lambda root: golden(root, tiles=np.zeros((10, 40, 40))),
             r"golden\.npz: tiles must be uint8",
             id="float tiles",
         ),

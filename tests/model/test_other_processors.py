@@ -14,11 +14,18 @@ from inspector.model.bundle import SHIPPED
 
 SCRIPT = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from inspector.model.bundle import load_bundle
 from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
-print(check_golden(Classifier(load_bundle(Path(sys.argv[1])))).agreement)
+bundle = load_bundle(Path(sys.argv[1]))
+whole, every = bundle.golden, slice(None, None, 3)  # a tile of each label: an emulator is slow
+golden = replace(
+    whole, tiles=whole.tiles[every], input_sha256=whole.input_sha256[every], logits=whole.logits[every],
+    outputs={role: values[every] for role, values in whole.outputs.items()}, decisions=whole.decisions[every],
+)
+print(check_golden(Classifier(replace(bundle, golden=golden))).agreement)
 """
 
 
@@ -27,7 +34,7 @@ print(check_golden(Classifier(load_bundle(Path(sys.argv[1])))).agreement)
 @pytest.mark.parametrize("processor", ["Haswell", "SandyBridge", "Nehalem"])
 @pytest.mark.parametrize("bundle", sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
 def test_golden_scores_hold_on_older_processors(bundle: str, processor: str) -> None:
-    """Bit-identical logits on processors without AVX-512, without AVX2, and without AVX."""
+    """Bit-identical outputs and equal decisions on processors without AVX-512, without AVX2, and without AVX."""
     emulator = shutil.which("qemu-x86_64")
     if emulator is None or platform.machine() != "x86_64":
         pytest.skip("no emulator: sudo apt-get install qemu-user (on x86-64)")

@@ -50,9 +50,11 @@ def test_the_log_tells_a_reload_from_a_start(tmp_path: Path, monkeypatch: pytest
     config.write_text('[station]\nsite = "s"\nline = "l"\nname = "n"\n[source]\nkind = "demo"\n')
     loaded, begun, opened = load_settings(config, environ={}), list[str](), list[Any]()
 
+    first = SimpleNamespace(warnings=("its card is of format 1",))
+
     def open_bundle(_: Any, bundle: Any = None) -> Any:
         opened.append(bundle)
-        return SimpleNamespace(bundle="first", pool=SimpleNamespace(close=lambda: None))
+        return SimpleNamespace(bundle=first, pool=SimpleNamespace(close=lambda: None))
 
     class Station:
         made = 0
@@ -75,4 +77,4 @@ def test_the_log_tells_a_reload_from_a_start(tmp_path: Path, monkeypatch: pytest
 
     assert run.run_daemon(config) == EXIT_OK
     assert begun == ["started", "resumed" if fails else "reloaded"]
-    assert opened == [None, None, "first"][: 2 + fails]
+    assert opened == [None, None, first][: 2 + fails]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.inspection.predictions import Predictions
 from inspector.inspection.preprocess import to_input
+from inspector.model.card import Card, write_card_text
 from inspector.sources.base import EndOfSource, Policy
 from inspector.store.entries import DoneMark, Entry
 from inspector.track.rules import TrackRules
@@ -226,22 +228,32 @@ def entry(number: int, *labels: str, **changes: Any) -> Entry:
 def write_bundle(root: Path, **card_changes: Any) -> Path:
     """Write a bundle whose hashes hold and whose model is no model: enough for everything but an interpreter."""
     root.mkdir(parents=True, exist_ok=True)
-    tiles = np.random.default_rng(5).integers(0, 256, (3, 40, 40)).astype(np.uint8)
-    hashes = np.array([hashlib.sha256(to_input(tile, 32).tobytes()).hexdigest() for tile in tiles])
     (root / "model.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))
-    np.savez(root / "golden.npz", tiles=tiles, input_sha256=hashes, logits=np.zeros((3, len(LABELS)), np.int8))
+    np.savez(root / "golden.npz", **golden_arrays())
     np.savez(root / "unknown.npz", means=np.zeros((4, 8)), whitening=np.eye(8))
     write_card(root, **card_changes)
     return root
 
 
+def golden_arrays() -> dict[str, Any]:
+    """What `golden.npz` holds: two tiles of each of `LABELS` and of `unknown`."""
+    labels = np.repeat([*LABELS, "unknown"], 2)
+    count = len(labels)
+    tiles = np.random.default_rng(5).integers(0, 256, (count, 40, 40)).astype(np.uint8)
+    hashes = np.array([hashlib.sha256(to_input(tile, 32).tobytes()).hexdigest() for tile in tiles])
+    return {
+        "tiles": tiles, "input_sha256": hashes, "logits": np.zeros((count, len(LABELS)), np.int8),
+        "output_features": np.zeros((count, 8), np.int8),
+        "label": labels, "top": np.repeat([*LABELS, "crack"], 2), "runner_up": np.full(count, "clean"),
+        "severity": np.full(count, ""), "score": np.full(count, 0.9), "distance": np.full(count, 1.0),
+        "box_xywh": np.zeros((count, 4), np.int32), "card_sha256": np.array(""), "made_with": np.array("a test"),
+    }  # fmt: skip
+
+
 def write_card(root: Path, **changes: Any) -> None:
-    """Write `card.json` with the hashes of the files that lie there."""
-    files = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in root.iterdir() if path.name != "card.json"
-    }
-    card = {
-        "schema": "inspector/bundle/1",
+    """Write `card.json` with the hashes of the files that lie there; golden tiles are bound to a card that is one."""
+    fields = {
+        "schema": "inspector/bundle/2",
         "name": "fake",
         "version": "1.0",
         "created": "2026-03-01T12:00:00Z",
@@ -260,10 +272,35 @@ def write_card(root: Path, **changes: Any) -> None:
         "metrics": {},
         "training": {},
         "data": {},
-        "files": files,
+        "files": hashes_of(root),
+        "sha256": "0" * 64,
         **changes,
     }  # fmt: skip
-    (root / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    try:
+        card = Card.model_validate(fields)
+    except ValueError:
+        (root / "card.json").write_text(json.dumps(fields), encoding="utf-8")
+        return
+    bind_golden(root / card.golden, card)
+    (root / "card.json").write_bytes(write_card_text(card.model_copy(update={"files": hashes_of(root)})))
+
+
+def hashes_of(root: Path) -> dict[str, str]:
+    """The sha256 of each file of a bundle but its card."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in root.iterdir() if path.name != "card.json"
+    }
+
+
+def bind_golden(path: Path, card: Card) -> None:
+    """Have golden tiles say that they were decided under this card, where they are golden tiles at all."""
+    try:
+        with path.open("rb") as file, np.load(file) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
+        return
+    if "card_sha256" in arrays:
+        np.savez(path, **{**arrays, "card_sha256": np.array(card.golden_sha256)})
 
 
 def killed(*arguments: object) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,17 +17,12 @@ from typing import Any
 import numpy as np
 
 import inspector
-from inspector.drawn.spec import GOLDEN_SEEDS
-from inspector.drawn.tiles import draw_tile
-from inspector.frame import Pixels
+from inspector.drawn.golden import choose_golden
 from inspector.inspection.distance import FeatureDistance
-from inspector.inspection.preprocess import to_input
 from inspector.labels import CLEAN, BoxFrom, Severity
-from inspector.model.bundle import load_bundle, sha256_file
-from inspector.model.card import CARD_SCHEMA, Card, UnknownRule
-from inspector.model.classifier import Classifier
-from inspector.model.golden import check_golden
+from inspector.model.card import Card, UnknownRule
 from inspector.model.interpreter import Int8Network
+from inspector.model.seal import replacing, write_proof
 from training.bundle.provenance import NEU_PICTURES, data_sets, is_own, learned_from, notice
 from training.data.learned import LEARNED, read_learned, write_learned
 from training.data.manifest import Manifest
@@ -39,7 +32,6 @@ from training.int8 import signoff
 from training.int8.unknown import UNKNOWN_FILE, arrays_of
 from training.network.train import read_identity, refuse_other_data
 from training.recipe import Recipe
-from training.tiles.tile_set import texture_tiles
 
 SEVERITY: dict[str, Severity] = {
     "crazing": "major", "inclusion": "critical", "patches": "minor",
@@ -158,13 +150,6 @@ def card_figures(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def golden_tiles(labels: Sequence[str], tile_px: int) -> list[Pixels]:
-    """Return generated tiles: two of each label the demo strip can draw, and artificial clean surfaces."""
-    known = [label for label in labels if label in SEVERITY or label == CLEAN]
-    drawn = [draw_tile(label, GOLDEN_SEEDS + number, tile_px) for label in known for number in range(2)]
-    return [*drawn, *texture_tiles(2, tile_px, GOLDEN_SEEDS).pixels]
-
-
 def write_bundle(root: Path, parts: BundleParts, version: str) -> Card:
     """Write the bundle folder `root`, replacing one that is there, and return its card.
 
@@ -174,35 +159,14 @@ def write_bundle(root: Path, parts: BundleParts, version: str) -> Card:
     """
     if root.exists() and not (root / "card.json").is_file() and not (root.is_dir() and not any(root.iterdir())):
         raise DataError(f"bundle: {root} holds something else than a bundle and is not replaced")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as temporary:
-        folder = Path(temporary) / root.name
-        folder.mkdir()
-        card = _fill(folder, parts, version)
-        check_golden(Classifier(load_bundle(folder)))
-        old = Path(temporary) / "old"
-        if root.exists():
-            root.replace(old)
-        try:
-            folder.replace(root)
-        except OSError:
-            if old.exists():
-                old.replace(root)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    return card
+    with replacing(root) as folder:
+        return _fill(folder, parts, version)
 
 
 def _fill(folder: Path, parts: BundleParts, version: str) -> Card:
     recipe = parts.recipe
     write_bytes(folder / "model.tflite", parts.model)
     network = Int8Network(parts.model)
-    tiles = golden_tiles(parts.labels, recipe.tile_px)
-    logits = network.raw_outputs(tiles, ["logits"])["logits"]
-    hashes = [hashlib.sha256(to_input(tile, recipe.input_px).tobytes()).hexdigest() for tile in tiles]
-    np.savez_compressed(
-        folder / "golden.npz", tiles=np.stack(tiles), input_sha256=np.array(hashes, dtype=np.str_), logits=logits
-    )
     if parts.distance is not None:
         np.savez_compressed(folder / UNKNOWN_FILE, **arrays_of(parts.distance))
     if parts.learned:
@@ -215,36 +179,30 @@ def _fill(folder: Path, parts: BundleParts, version: str) -> Card:
         },
         "weights": "int8, per channel",
     }
-    files = sorted(path.name for path in folder.iterdir())
-    card = Card.model_validate(
-        {
-            "schema": CARD_SCHEMA,
-            "name": recipe.name,
-            "version": version,
-            "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "description": notice(recipe, parts.data["sets"], own=parts.own),
-            "models": [
-                {"role": "main", "file": "model.tflite", "outputs": {name: name for name in sorted(network.outputs)}}
-            ],
-            "labels": list(parts.labels),
-            "tile_px": recipe.tile_px,
-            "input_px": recipe.input_px,
-            "quantization": quantization,
-            "temperature": parts.temperature,
-            "thresholds": dict(parts.thresholds),
-            "severity": dict(parts.severity),
-            "looks": parts.looks,
-            "box_from": parts.box_from,
-            "unknown": parts.unknown,
-            "metrics": dict(parts.metrics),
-            "training": {"recipe": recipe.model_dump(), "digest": recipe.digest, "inspector": inspector.__version__,
-                         **parts.training},
-            "data": dict(parts.data),
-            "files": {name: sha256_file(folder / name) for name in files},
-        }
-    )  # fmt: skip
-    write_bytes(folder / "card.json", (card.model_dump_json(by_alias=True, indent=2) + "\n").encode())
-    return card
+    fields = {
+        "name": recipe.name,
+        "version": version,
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "description": notice(recipe, parts.data["sets"], own=parts.own),
+        "models": [
+            {"role": "main", "file": "model.tflite", "outputs": {name: name for name in sorted(network.outputs)}}
+        ],
+        "labels": list(parts.labels),
+        "tile_px": recipe.tile_px,
+        "input_px": recipe.input_px,
+        "quantization": quantization,
+        "temperature": parts.temperature,
+        "thresholds": dict(parts.thresholds),
+        "severity": dict(parts.severity),
+        "looks": parts.looks,
+        "box_from": parts.box_from,
+        "unknown": parts.unknown,
+        "metrics": dict(parts.metrics),
+        "training": {"recipe": recipe.model_dump(), "digest": recipe.digest, "inspector": inspector.__version__,
+                     **parts.training},
+        "data": dict(parts.data),
+    }  # fmt: skip
+    return write_proof(folder, fields, choose_golden)
 
 
 def severity_for(labels: Sequence[str]) -> dict[str, Severity]:

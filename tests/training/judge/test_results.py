@@ -6,13 +6,14 @@ import json
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import training
+from inspector.drawn.golden import choose_golden
 from inspector.model.bundle import SHIPPED, load_bundle
 from inspector.model.pool import open_model
 from inspector.model.rules import decision_rules
-from training.bundle.bundle import golden_tiles
 from training.bundle.provenance import NEU_PICTURES
 from training.configs import X_SDD
 from training.data.dataset import NEU_LABELS, DataSet, find_pictures, load_pixels
@@ -38,8 +39,13 @@ def test_a_shipped_bundle_is_small_whole_and_says_where_it_is_from(name: str) ->
     assert "ask to be cited" in card.description
     assert card.data["manifest_sha256"]
     assert {row["name"] for row in card.data["sets"]} <= {"NEU-DET", "generated strip of this product", X_SDD["source"]}
-    assert loaded.golden.tiles.shape == (16, card.tile_px, card.tile_px)
-    assert len(golden_tiles(card.labels, card.tile_px)) == 16
+    assert loaded.golden.tiles.shape == (24, card.tile_px, card.tile_px)
+    pool, _ = open_model(loaded, workers=1)
+    try:
+        drawn = choose_golden(pool, decision_rules(loaded, {}, {}, 1.0), card.tile_px)
+    finally:
+        pool.close()
+    assert np.array_equal(np.stack(drawn.tiles), loaded.golden.tiles)
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("evaluate-*.json")), ids=lambda path: path.stem)

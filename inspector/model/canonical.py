@@ -1,0 +1,80 @@
+"""JSON from outside, read within bounds, and the hash of what it says: not of how it is written.
+
+Spaces, line ends, the order of keys and escapes change nothing; every other change is another hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+MAX_DEPTH = 32
+MAX_DIGITS = 40
+"""Of one number as written; a float64 needs 17."""
+
+
+def read_json(raw: bytes) -> Any:
+    """Return the JSON in `raw`, UTF-8.
+
+    Raises:
+        ValueError: It is no JSON, names a key twice, is nested deeper than `MAX_DEPTH`, or holds a number that
+            is not finite or has more than `MAX_DIGITS` digits; the text says which.
+    """
+    try:
+        value = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_int=lambda text: int(_bounded(text)),
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
+    except RecursionError as exc:
+        raise ValueError("nested too deep") from exc
+    _refuse_depth(value)
+    return value
+
+
+def canonical_sha256(value: Mapping[str, Any]) -> str:
+    """Return the sha256 of an object's content: sorted keys, no spaces, ASCII."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"a key is named twice: {twice[:80]!r}")
+    return found
+
+
+def _bounded(text: str) -> str:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits: {text[:20]}...")
+    return text
+
+
+def _finite(text: str) -> float:
+    value = float(_bounded(text))
+    if not math.isfinite(value):
+        raise ValueError(f"a number that is not finite: {text}")
+    return value
+
+
+def _refuse_depth(value: Any) -> None:
+    """Refuse what is nested too deep; level by level, so that nothing deep is ever recursed into."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError(f"nested too deep: more than {MAX_DEPTH} levels")
