@@ -1,7 +1,7 @@
 """Write the catalogues of the pages: texts from code and templates to `.pot`, into each `.po`, compiled to `.mo`.
 
-.venv/bin/python scripts/write_catalogs.py          # write; then translate what is empty in the .po, and write again
-.venv/bin/python scripts/write_catalogs.py --check   # exit 1 if something is stale or not translated (a test runs this)
+scripts/write_catalogs.py   # write; then translate what is empty in the .po, and write again
+scripts/write_catalogs.py --check  # exit 1 if something is stale or not translated (a test runs this)
 
 A new language is an empty `locale/CODE/LC_MESSAGES/NAME.po` and a code in `inspector/pages/language.py`.
 """

@@ -1,7 +1,7 @@
 """Write the figures of the shipped models into README, docs and decision 0006, from `training/results` and their cards.
 
-.venv/bin/python scripts/write_figures.py          # write
-.venv/bin/python scripts/write_figures.py --check   # exit 1 if something is stale (a test runs this)
+scripts/write_figures.py   # write
+scripts/write_figures.py --check  # exit 1 if something is stale (a test runs this)
 
 Nothing is measured here: `python -m training evaluate` and `crossval` do that. What stands between
 `<!-- generated: NAME -->` and `<!-- end -->` is made here, the prose beside it by hand.

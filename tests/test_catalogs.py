@@ -19,7 +19,7 @@ def test_the_catalogues_are_whole() -> None:
         [sys.executable, ROOT / "scripts" / "write_catalogs.py", "--check"], capture_output=True, text=True, check=False
     )
 
-    assert (done.returncode, done.stdout) == (0, ""), "run: .venv/bin/python scripts/write_catalogs.py"
+    assert (done.returncode, done.stdout) == (0, ""), "run: scripts/with-test python scripts/write_catalogs.py"
 
 
 @pytest.mark.parametrize("folder", ["inspector/http", "training/judge"])
