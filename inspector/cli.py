@@ -28,7 +28,6 @@ from inspector.telemetry.log_stream import LogStream, open_stderr
 app = typer.Typer(
     help="Real-time surface inspection: frames in, defects out over MQTT, metrics for Prometheus.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -120,6 +119,29 @@ def check(
                     _say(f"  {mark}: " + finding.replace("\n", "\n    "))
     codes = {report.exit_code for report in reports}
     raise typer.Exit(EXIT_REFUSED if EXIT_REFUSED in codes else EXIT_FAILURE if EXIT_FAILURE in codes else EXIT_OK)
+
+
+@app.command()
+def example() -> None:
+    """Print a configuration with every key, commented, at its default: inspector example > station.toml."""
+    from inspector.settings.described import EXAMPLE
+
+    typer.echo(EXAMPLE.read_text("utf-8"), nl=False)
+
+
+@app.command()
+def keys(
+    word: Annotated[str | None, typer.Argument(help="Section, key, or a word; unset: all.", show_default=False)] = None,
+) -> None:
+    """Look keys of the configuration up: what each is, accepts, and is by default."""
+    from inspector.commands.keys import find_keys, key_lines
+
+    try:
+        rows = find_keys(word)
+    except LookupError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    for line in key_lines(rows):
+        _say(line)
 
 
 @app.command()

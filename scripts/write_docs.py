@@ -1,7 +1,7 @@
 """Write the generated parts of `docs/reference/`: every key, metric, message and command, from the code.
 
-.venv/bin/python scripts/write_docs.py          # write
-.venv/bin/python scripts/write_docs.py --check   # exit 1 if something is stale (a test runs this)
+scripts/write_docs.py   # write
+scripts/write_docs.py --check  # exit 1 if something is stale (a test runs this)
 
 The prose of a page is written by hand; what stands between `<!-- generated: NAME -->` and `<!-- end -->` is made here.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -32,38 +32,24 @@ from inspector.inspection.one_frame import Inspection
 from inspector.labels import CLEAN
 from inspector.messages import MESSAGE_TYPES, Body, Evidence, Moment, Uuid, encode, schema_file
 from inspector.model.bundle import DEFAULT_BUNDLE, find_bundle, load_bundle
-from inspector.settings.sections import Settings
-from inspector.settings.source import SOURCE_KINDS, SourceOptions
+from inspector.settings.described import (
+    FORMS,
+    REQUIRED,
+    accepted,
+    first_line,
+    key_rows,
+    section_models,
+    toml_value,
+)
+from inspector.settings.source import SourceOptions
 from inspector.telemetry.metrics import Metrics
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
 from inspector.track.track import track
 
 PAGES = Path(__file__).parents[1] / "docs" / "reference"
-REQUIRED = {"station.site": '"site"', "station.line": '"line"', "station.name": '"cam1"', "source.kind": '"folder"',
-            "source.path": '"/srv/frames"'}  # fmt: skip
 HELP_COLUMNS = 110
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def section_models() -> Iterator[tuple[str, list[type[BaseModel]]]]:
-    """Yield each section of the configuration with its class, `source` with one for each kind."""
-    for section, field in Settings.model_fields.items():
-        if section == "source":
-            yield section, list(SOURCE_KINDS.values())
-            continue
-        assert isinstance(field.annotation, type)  # noqa: S101 - Settings is ours
-        assert issubclass(field.annotation, BaseModel)  # noqa: S101
-        yield section, [field.annotation]
-
-
-def toml_value(value: object) -> str:
-    """Return a default as TOML."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "{}"
-    return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
 def annotated_toml() -> str:
@@ -97,72 +83,20 @@ def key_lines(section: str, model: type[BaseModel], shown: Set[str] = frozenset(
 
 def key_table() -> str:
     """Return what each key accepts, section by section, and which kinds of source use it where not all do."""
-    rows = ["| key | accepts | default |", "| --- | --- | --- |"]
-    for section, models in section_models():
-        for key in dict.fromkeys(key for model in models for key in model.model_fields):
-            users = [model for model in models if key in model.model_fields]
-            entry, schema = users[0].model_fields[key], users[0].model_json_schema()
-            if entry.is_required() or f"{section}.{key}" == "source.kind":
-                default = "required"
-            else:
-                default = "unset" if entry.default is None else f"`{toml_value(entry.default)}`"
-            values = accepted(schema["properties"][key], schema).removesuffix(" or null")  # TOML has no null
-            if f"{section}.{key}" == "source.kind":
-                values = ", ".join(f"`{kind}`" for kind in SOURCE_KINDS)
-            elif len(users) < len(models):
-                values += f" ({', '.join(kind for kind, model in SOURCE_KINDS.items() if model in users)})"
-            rows.append(f"| `{section}.{key}` | {values} | {default} |")
-    return "\n".join(rows)
-
-
-def accepted(part: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """Return in words what a part of a JSON Schema accepts: type, range, values."""
-    if "$ref" in part:
-        return accepted(schema["$defs"][part["$ref"].rpartition("/")[2]], schema)
-    if "anyOf" in part:
-        return " or ".join(accepted(choice, schema) for choice in part["anyOf"])
-    if "const" in part or "enum" in part:
-        return ", ".join(f"`{value}`" for value in part.get("enum", [part.get("const")]))
-    if part["type"] == "array":
-        if "prefixItems" in part:
-            return f"[{', '.join(accepted(item, schema) for item in part['prefixItems'])}]"
-        return f"list of {accepted(part['items'], schema)}"
-    if isinstance(values := part.get("additionalProperties"), dict):
-        return f"table of {accepted(values, schema)}"
-    form = part.get("format", part.get("pattern"))
-    return FORMS.get(form, "") or TYPES.get(part["type"], part["type"]) + limits(part)
-
-
-def limits(part: Mapping[str, Any]) -> str:
-    """Return the bounds of a number, or of the length of a text, as words."""
-    if part["type"] == "string":
-        low, high = part.get("minLength"), part.get("maxLength")
-        span = f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}" if high else ""
-        return f" of {span} character{'' if span.endswith(' 1') else 's'}" if span else ""
-    low, above, high = (_figure(part.get(bound)) for bound in ("minimum", "exclusiveMinimum", "maximum"))
-    if above:
-        return f" over {above}" + (f", at most {high}" if high else "")
-    if low:
-        return f" {low} to {high}" if high else f" from {low}"
-    return f" up to {high}" if high else ""
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else str(int(value) if value == int(value) else value)
+    lines = ["| key | accepts | default |", "| --- | --- | --- |"]
+    for row in key_rows():
+        kinds = f" ({', '.join(row.kinds)})" if row.kinds else ""
+        default = row.default if row.default in ("required", "unset") else f"`{row.default}`"
+        accepts = ", ".join(f"`{word}`" for word in row.words) if row.words else row.accepts
+        lines.append(f"| `{row.name}` | {accepts}{kinds} | {default} |")
+    return "\n".join(lines)
 
 
 def _pattern(annotated: Any) -> str:
     return str(annotated.__metadata__[0].metadata[0].pattern)
 
 
-TYPES = {"integer": "whole number", "boolean": "true or false", "string": "text", "object": "table"}
-FORMS = {_pattern(Uuid): "UUID", _pattern(Moment): "time", "path": "path"}
-"""Words for texts of a fixed form, by format or pattern."""
-
-
-def first_line(kind: type) -> str:
-    """Return the first line of a docstring."""
-    return (kind.__doc__ or "").splitlines()[0]
+FORMS.update({_pattern(Uuid): "UUID", _pattern(Moment): "time"})  # of messages
 
 
 def metric_table() -> str:

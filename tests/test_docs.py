@@ -25,12 +25,12 @@ def fenced(kind: str, text: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
 
 
-@pytest.mark.parametrize("script", ["write_docs.py", "write_figures.py"])
+@pytest.mark.parametrize("script", ["write_docs.py", "write_manual.py", "write_figures.py"])
 def test_the_generated_parts_are_current(script: str) -> None:
-    """Writing the reference from the code, and the models' figures from their results, would change nothing."""
+    """Writing reference, manual and example from the code, and the models' figures, would change nothing."""
     done = subprocess.run([sys.executable, ROOT / "scripts" / script, "--check"], check=False)
 
-    assert done.returncode == 0, f"run: .venv/bin/python scripts/{script}"
+    assert done.returncode == 0, f"run: scripts/with-test python scripts/{script}"
 
 
 def test_every_toml_block_is_a_configuration_that_loads(tmp_path: Path) -> None:

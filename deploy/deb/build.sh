@@ -6,7 +6,7 @@
 #   PYTHON          the release's own interpreter (default /usr/bin/python3)
 #   DEB_VERSION     version of the package (default VERSION-1~RELEASE)
 #   DEB_MAINTAINER  "Name <mail>"
-#   DEB_COMPRESS    options of dpkg-deb (default "-Zxz": 63 MB in a few minutes; "-Zzstd -z1" is quick and 90 MB)
+#   DEB_COMPRESS    options of dpkg-deb (default "-Zzstd -z9": 86 MB in seconds; "-Zxz": 63 MB in minutes)
 # Wheels come from where pip is configured to look; with PIP_NO_INDEX=1 and PIP_FIND_LINKS=FOLDER from a folder.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -50,6 +50,14 @@ put "$source/CHANGELOG.md" "$doc/CHANGELOG.md"
   put "$source/deploy/monitoring/$file" "usr/share/inspector/monitoring/$file"
 done
 put "$source/deploy/monitoring/targets.py" usr/share/inspector/monitoring/targets.py
+for page in "$source"/deploy/share/man/man?/*; do
+  put "$page" "usr/share/man/$(basename "$(dirname "$page")")/$(basename "$page")"
+  gzip -9n "$root/usr/share/man/$(basename "$(dirname "$page")")/$(basename "$page")"
+done
+for file in bash-completion/completions/inspector zsh/vendor-completions/_inspector fish/vendor_completions.d/inspector.fish; do
+  put "$source/deploy/share/$file" "usr/share/$file"
+done
+put "$source/inspector/settings/example.toml" "$doc/examples/every-key.toml"
 put "$here/debian/copyright" "$doc/copyright"
 put "$here/debian/lintian-overrides" usr/share/lintian/overrides/inspector
 mkdir -p "$root/usr/bin"
@@ -78,5 +86,5 @@ find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 file=$into/inspector_${version}_$arch.deb
 # shellcheck disable=SC2086  # a list of words
-dpkg-deb --root-owner-group --threads-max=1 ${DEB_COMPRESS:--Zxz} --build "$root" "$file" >&2
+dpkg-deb --root-owner-group --threads-max=1 ${DEB_COMPRESS:--Zzstd -z9} --build "$root" "$file" >&2
 echo "$file"

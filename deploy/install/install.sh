@@ -29,7 +29,9 @@ uninstall() {
   fi
   rm -rf /opt/inspector /usr/local/share/inspector
   rm -f /usr/local/bin/inspector "$units/inspector@.service" "$units/inspector.target" \
-    /etc/sysusers.d/inspector.conf /etc/tmpfiles.d/inspector.conf
+    /etc/sysusers.d/inspector.conf /etc/tmpfiles.d/inspector.conf /usr/local/share/man/man1/inspector.1 \
+    /usr/local/share/man/man5/inspector.toml.5 /usr/local/share/bash-completion/completions/inspector \
+    /usr/local/share/fish/vendor_completions.d/inspector.fish /usr/local/share/zsh/site-functions/_inspector
   if [ "$1" = --purge ]; then
     rm -rf /etc/inspector /var/lib/inspector
     rm -f /etc/credstore/inspector.* /etc/systemd/system/inspector.target.wants/inspector@*.service
@@ -77,6 +79,10 @@ ln -sfn /opt/inspector/venv/bin/inspector /usr/local/bin/inspector
 for file in "$source"/systemd/*.service "$source"/systemd/*.target; do put "$file" "$units/$(basename "$file")"; done
 for file in "$source"/systemd/drop-ins/*.conf; do put "$file" "/usr/local/share/inspector/systemd/$(basename "$file")"; done
 for file in "$here"/examples/*.toml; do put "$file" "/usr/local/share/inspector/examples/$(basename "$file")"; done
+for file in man/man1/inspector.1 man/man5/inspector.toml.5 bash-completion/completions/inspector \
+  fish/vendor_completions.d/inspector.fish; do put "$source/deploy/share/$file" "/usr/local/share/$file"; done
+put "$source/deploy/share/zsh/vendor-completions/_inspector" /usr/local/share/zsh/site-functions/_inspector
+put "$source/inspector/settings/example.toml" /usr/local/share/inspector/examples/every-key.toml
 put "$source/systemd/sysusers.conf" /etc/sysusers.d/inspector.conf
 put "$source/systemd/tmpfiles.conf" /etc/tmpfiles.d/inspector.conf
 [ -e /etc/inspector/demo.toml ] || put "$here/demo.toml" /etc/inspector/demo.toml

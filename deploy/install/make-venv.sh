@@ -53,6 +53,6 @@ sys.exit(main())
 SCRIPT
 chmod 755 "$venv/bin/inspector"
 printf 'home = %s\ninclude-system-site-packages = false\n' "$(dirname "$python")" > "$venv/pyvenv.cfg"
-rm -rf "$venv/include"
+rm -rf "$venv/include" "$venv/share"
 find "$venv" -type d -exec chmod 755 {} +
 find "$venv" -type f ! -path '*/bin/*' -exec chmod 644 {} +

@@ -16,7 +16,7 @@ export SOURCE_DATE_EPOCH PYTHONHASHSEED=0
 
 # What git knows or would take, so that leftovers of a build never get in; without git, what lies there.
 cd "$root"
-set -- inspector training pyproject.toml README.md LICENSE
+set -- inspector training deploy/share pyproject.toml README.md LICENSE
 if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
   git ls-files -z --cached --others --exclude-standard -- "$@"
 else

@@ -1,0 +1,1 @@
+complete --command inspector --no-files --arguments "(env _INSPECTOR_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) inspector)" --condition "env _INSPECTOR_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) inspector"
