@@ -45,6 +45,7 @@ METRICS = [
     "alarms_suppressed_total",
     "tile_score",
     "health_state",
+    "health_info",
     "last_frame_timestamp_seconds",
     "last_inference_timestamp_seconds",
     "last_puback_timestamp_seconds",

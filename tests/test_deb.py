@@ -95,7 +95,9 @@ def test_the_package_holds_the_daemon_and_nothing_that_a_line_pc_never_runs(deb:
     for wanted in (
         "./usr/bin/inspector", "./usr/lib/systemd/system/inspector@.service", "./usr/lib/sysusers.d/inspector.conf",
         "./usr/lib/tmpfiles.d/inspector.conf", "./etc/inspector/demo.toml", "./usr/share/doc/inspector/operations.md",
-        "./usr/share/inspector/monitoring/targets.py", "./usr/share/doc/inspector/reference/configuration.md",
+        "./usr/share/inspector/monitoring/targets.py",
+        "./usr/share/inspector/monitoring/deploy/monitoring/tune.py",
+        "./usr/share/doc/inspector/reference/configuration.md",
         "./usr/share/man/man1/inspector.1.gz", "./usr/share/man/man5/inspector.toml.5.gz",
         "./usr/share/bash-completion/completions/inspector", "./usr/share/doc/inspector/examples/every-key.toml",
         "./opt/inspector/venv/bin/inspector", f"{site}/ai_edge_litert/", f"{site}/cv2/",

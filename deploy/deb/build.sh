@@ -50,6 +50,9 @@ put "$source/CHANGELOG.md" "$doc/CHANGELOG.md"
   put "$source/deploy/monitoring/$file" "usr/share/inspector/monitoring/$file"
 done
 put "$source/deploy/monitoring/targets.py" usr/share/inspector/monitoring/targets.py
+for file in alerts records rules series tune; do
+  put "$source/deploy/monitoring/$file.py" "usr/share/inspector/monitoring/deploy/monitoring/$file.py"
+done
 for page in "$source"/deploy/share/man/man?/*; do
   put "$page" "usr/share/man/$(basename "$(dirname "$page")")/$(basename "$page")"
   gzip -9n "$root/usr/share/man/$(basename "$(dirname "$page")")/$(basename "$page")"

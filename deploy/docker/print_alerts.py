@@ -15,7 +15,7 @@ class Pager(BaseHTTPRequestHandler):
         for alert in body["alerts"]:
             labels, texts = alert["labels"], alert["annotations"]
             print(f"{alert['status']} {labels['alertname']} ({labels.get('severity')}): {texts.get('summary')}"
-                  f" -> {texts.get('action')}", flush=True)  # fmt: skip
+                  f" -> {texts.get('description')}", flush=True)  # fmt: skip
         self.send_response(200)
         self.end_headers()
 

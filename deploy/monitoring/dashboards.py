@@ -13,7 +13,7 @@ from typing import Literal
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from deploy.monitoring.rules import RECORDS, recorded
+from deploy.monitoring.records import RECORDS, recorded
 from deploy.monitoring.series import exposed_name, make_metrics, process, select, up
 
 Kind = Literal["stat", "lines", "stacked", "bars", "heatmap", "timeline", "table"]
@@ -250,6 +250,8 @@ STATION = Board(
                   (Query(_here("station:inspector_health:code")),), states=True, size=(24, 4)),
             Panel("States", "Each state by itself, as the station exports it.", "timeline",
                   (_query(M.health_state, "{{state}}"),), size=(24, 7)),
+            Panel("Reasons", "Why it is blind or degraded: the first word of the reason that it gives.", "timeline",
+                  (Query(f"{select(M.health_info, station=HERE)} == 1", "{{reason}}"),), size=(24, 4)),
         )),
         Row("Throughput", (
             Panel("Frames captured", "What the source delivered, per second.", "lines",

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from deploy.monitoring import dashboards, rules, targets
+from deploy.monitoring import alerts, dashboards, records, rules, targets
 from inspector.settings.sections import Settings
 
 HERE = Path(__file__).resolve().parent
@@ -47,6 +47,7 @@ def fill(document: str) -> str:
     tables: Mapping[str, str] = {
         "records": "\n".join(_record_rows()),
         "alerts": "\n".join(_alert_rows()),
+        "limits": "\n".join(_limit_rows()),
         "panels": "\n".join(_panel_rows()),
     }
     return _BLOCK.sub(lambda match: f"{match[1]}{tables[match[2]]}\n{match[3]}", document)
@@ -66,17 +67,24 @@ def _example_stations() -> Iterator[Settings]:
 def _record_rows() -> Iterator[str]:
     yield "| series | what it is |"
     yield "| --- | --- |"
-    for record in rules.RECORDS:
+    for record in records.RECORDS:
         yield f"| `{record.name}` | {record.text} |"
 
 
 def _alert_rows() -> Iterator[str]:
     yield "| alert | level | after | means | first step |"
     yield "| --- | --- | --- | --- | --- |"
-    for alert in rules.ALERTS:
+    for alert in alerts.ALERTS:
         link = f"[{alert.name}](runbook.md#{alert.name.lower()})"
         hold = "at once" if alert.hold == "0s" else alert.hold
         yield f"| {link} | {alert.level} | {hold} | {alert.meaning} | {alert.action} |"
+
+
+def _limit_rows() -> Iterator[str]:
+    yield "| limit | default | alert fires when |"
+    yield "| --- | --- | --- |"
+    for name, (default, says) in alerts.limit_rows().items():
+        yield f"| `{name}` | {default:g} | {says} |"
 
 
 def _panel_rows() -> Iterator[str]:

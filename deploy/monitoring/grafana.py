@@ -23,7 +23,7 @@ from grafana_foundation_sdk.models import heatmap as heatmap_model
 from grafana_foundation_sdk.models import prometheus as prometheus_model
 
 from deploy.monitoring.dashboards import STATION, Board, Kind, Panel, Query
-from deploy.monitoring.rules import STATE_CODES
+from deploy.monitoring.records import STATE_CODES
 from deploy.monitoring.series import JOB
 
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")

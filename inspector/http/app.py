@@ -103,7 +103,8 @@ class _Pages:
         self._pace = PaceMeter()
 
     def metrics(self, request: Request) -> Response:
-        self._shown.metrics.show_health(self._shown.health.message().state)  # the thread that usually sets it may hang
+        health = self._shown.health.message()  # the thread that usually shows it may hang
+        self._shown.metrics.show_health(health.state, health.reason)
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return Response(encode(self._shown.metrics.registry), headers={"Content-Type": content_type})
 

@@ -213,7 +213,7 @@ class Supervision:
         if first or not due:
             _log.info("health", state=message.state, reason=message.reason)
         self._shown_mono_s = now
-        self._metrics.show_health(message.state)
+        self._metrics.show_health(message.state, message.reason)
         self._notifier.status(f"{message.state}{': ' + message.reason if message.reason else ''}")
         self._changed()
 

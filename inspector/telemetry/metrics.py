@@ -15,6 +15,13 @@ from inspector.labels import CLEAN, UNKNOWN, Severity
 
 OUTCOMES = ("inspected", *(cause.value for cause in Cause))
 HEALTH_STATES = ("starting", "ok", "degraded", "blind", "idle", "paused")
+HEALTH_REASONS = tuple(
+    dict.fromkeys(
+        ("store", "source_down", "no_frames", "unjudged", *(cause.value for cause in Cause), "outbox_filling", "broker",
+         "jsonl", "off_domain", "falling_behind", "ended", "other")
+    )
+)  # fmt: skip
+"""First words of the reasons of health; one that is not among them counts as `other`."""
 STAGES = ("classify", "inspect", "track", "evidence", "commit")
 SUPPRESSED = ("mode", "severity", "n_of_m", "limit")
 SINKS = ("mqtt", "jsonl")
@@ -62,6 +69,7 @@ class Metrics:
         )
         self.tile_score = histogram("inspector_tile_score", "Leading score of tiles by label.", _SCORE_BUCKETS, "label")
         self.health_state = gauge("inspector_health_state", "1 for the present state of health.", "state")
+        self.health_info = gauge("inspector_health_info", "1 for the reason of the present state, if any.", "reason")
         self.last_frame = gauge("inspector_last_frame_timestamp_seconds", "When the last frame was captured.")
         self.last_inference = gauge("inspector_last_inference_timestamp_seconds", "When the last frame was inspected.")
         self.last_puback = gauge("inspector_last_puback_timestamp_seconds", "When the broker last acknowledged.")
@@ -121,10 +129,14 @@ class Metrics:
                 self.outbox_lost.labels(sink, reason)
         for stage in STAGES:
             self.stage_seconds.labels(stage)
-        self.show_health("starting")
+        self.show_health("starting", None)
         self.reload_ok.set(1)
 
-    def show_health(self, state: str) -> None:
-        """Set the one state that is 1."""
+    def show_health(self, state: str, reason: str | None) -> None:
+        """Set the one state that is 1, and the one reason, if any; only its first word, before a colon, is a label."""
         for other in HEALTH_STATES:
             self.health_state.labels(other).set(other == state)
+        word = reason.partition(":")[0] if reason else None
+        shown = word if word is None or word in HEALTH_REASONS else "other"
+        for known in HEALTH_REASONS:
+            self.health_info.labels(known).set(known == shown)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.monitoring.rules import ALERTS, RECORDS, RUNBOOK_FOLDERS
+from deploy.monitoring.alerts import ALERTS
+from deploy.monitoring.records import RECORDS
+from deploy.monitoring.rules import Links, annotations_of
 
 STATION = {"site": "works", "line": "line1", "station": "works/line1/cam1"}
 SCRAPED = {"job": "inspector", "instance": "pc1:9108", **STATION}
@@ -45,6 +47,11 @@ CASES = (
     Case("InspectorDown", "nothing is scraped at all", (), "45s", "2m", {"job": "inspector"}, "no station is scraped"),
     Case("InspectorBlind", "health says blind", (series("inspector_health_state", "0x4 1x20", state="blind"),), "1m15s",
          "2m", {**STATION, "instance": "pc1:9108"}, "works/line1/cam1 is blind: nothing is inspected"),
+    Case("InspectorBlind", "the reason changes while it is blind, and is named as it is then",
+         (series("inspector_health_state", "0x4 1x20", state="blind"),
+          series("inspector_health_info", "0x4 1x2 0x18", reason="source_down"),
+          series("inspector_health_info", "0x6 1x18", reason="store")), "1m15s",
+         "2m", {**STATION, "instance": "pc1:9108"}, "works/line1/cam1 is blind (store): nothing is inspected"),
     Case("InspectorBlind", "blind for a moment", (series("inspector_health_state", "0x4 1 0x20", state="blind"),),
          "2m"),
     Case("BlindOften", "a camera comes and goes: 20 s of every 45 s are blind",
@@ -240,8 +247,9 @@ def as_promtool(case: Case) -> dict[str, object]:
     if case.silent_at is not None:
         checks.append({"eval_time": case.silent_at, "alertname": case.alert, "exp_alerts": []})
     if case.fires_at is not None and case.labels is not None:
-        annotations = {"summary": case.summary, "meaning": alert.meaning, "action": alert.action,
-                       "runbook": f"{alert.name} in runbook.md: {RUNBOOK_FOLDERS}"}  # fmt: skip
+        which = f"?var-station={case.labels['station'].replace('/', '%2F')}" if "station" in case.labels else ""
+        annotations = {**annotations_of(alert, Links()), "summary": case.summary,
+                       "dashboard_url": f"http://127.0.0.1:3000/d/inspector-station{which}"}  # fmt: skip
         expected = {"exp_labels": {**case.labels, "severity": alert.level}, "exp_annotations": annotations}
         checks.append({"eval_time": case.fires_at, "alertname": case.alert, "exp_alerts": [expected]})
     return {"interval": case.interval, "input_series": list(case.input), "alert_rule_test": checks}

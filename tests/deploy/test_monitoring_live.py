@@ -16,8 +16,9 @@ from monitors import Alertmanager, Prometheus, Webhook, find_program
 from peers import Broker, Daemon, free_port, wait_for
 
 from deploy.monitoring import targets
+from deploy.monitoring.alerts import ALERTS
 from deploy.monitoring.dashboards import BOARDS, queries
-from deploy.monitoring.rules import ALERTS, RECORDS
+from deploy.monitoring.records import RECORDS
 from inspector.model.bundle import DEFAULT_BUNDLE, find_bundle
 from inspector.settings.loading import load_settings
 

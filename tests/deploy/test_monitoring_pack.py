@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 from monitors import find_program
 from prometheus_client import CollectorRegistry, Counter
 
-from deploy.monitoring import dashboards, generate, targets
-from deploy.monitoring.rules import ALERTS, recorded
+from deploy.monitoring import alerts, dashboards, generate, targets
+from deploy.monitoring import tune as tune_module
+from deploy.monitoring.alerts import ALERTS
+from deploy.monitoring.records import recorded
 from deploy.monitoring.series import exposed_name, make_metrics, process, select
 from inspector.errors import ConfigError
 from inspector.settings.sections import Settings
@@ -108,16 +111,84 @@ def test_alerts_point_to_their_runbook_section_and_say_the_first_step() -> None:
 
 
 def test_alerts_name_the_runbook_where_the_package_puts_it() -> None:
-    """On a line PC the page is there, in a checkout below docs/; the section bears the name of the alert in both."""
+    """On a line PC the page is there; the section bears the name of the alert."""
     rules = (REPOSITORY / "deploy/monitoring/prometheus/rules/inspector-alerts.yml").read_text(encoding="utf-8")
     package = (REPOSITORY / "deploy/deb/build.sh").read_text(encoding="utf-8")
-    names = re.findall(
-        r'runbook: "(\w+) in runbook\.md: /usr/share/doc/inspector/ with the package, docs/ in the repository"', rules
-    )
+    names = re.findall(r'runbook_url: "file:///usr/share/doc/inspector/runbook\.md#(\w+)"', rules)
 
-    assert names == [alert.name for alert in ALERTS]
+    assert names == [alert.name.lower() for alert in ALERTS]
     assert "\ndoc=usr/share/doc/inspector\n" in package
     assert re.search(r"^for file in .*\brunbook\b.*; do$", package, re.MULTILINE)
+
+
+def test_alerts_have_the_annotations_that_its_tools_know() -> None:
+    """Summary, description, runbook and dashboard; the dashboard is one of the pack, opened at the station."""
+    rules = (REPOSITORY / "deploy/monitoring/prometheus/rules/inspector-alerts.yml").read_text(encoding="utf-8")
+    keys = re.findall(r"^          (\w+): ", rules, re.MULTILINE)
+    boards = {board.uid for board in dashboards.BOARDS}
+
+    assert keys == ["severity", "summary", "description", "runbook_url", "dashboard_url"] * len(ALERTS)
+    assert set(re.findall(r"/d/([\w-]+)", rules)) == {"inspector-station"}
+    assert "inspector-station" in boards
+    assert "var-station=" in rules
+
+
+def tune(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "deploy.monitoring.tune", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+
+
+def test_without_a_change_the_tuned_rules_are_the_shipped_ones() -> None:
+    """What `tune` prints is what `make monitoring` writes."""
+    shipped = (REPOSITORY / "deploy/monitoring/prometheus/rules/inspector-alerts.yml").read_text(encoding="utf-8")
+
+    assert tune().stdout == shipped
+
+
+def test_limits_waiting_times_and_addresses_can_be_set(tmp_path: Path) -> None:
+    """A plant's own limits are in the expressions and in the texts, and nothing else changes."""
+    done = tune("--set", "burst_defects=50", "--set", "share_low=0.8", "--for", "InspectorBlind=2m",
+                "--runbook", "https://wiki/x", "--grafana", "https://grafana/")  # fmt: skip
+
+    assert "> 50\n" in done.stdout
+    assert "Over 50 defects of one label" in done.stdout
+    assert "inspector_coverage:ratio15m < 0.8" in done.stdout
+    assert re.search(r"alert: InspectorBlind\n(.*\n)*?        for: 2m\n", done.stdout)
+    assert 'runbook_url: "https://wiki/x#inspectorblind"' in done.stdout
+    assert "https://grafana/d/inspector-station" in done.stdout
+    if promtool := shutil.which("promtool"):
+        (tmp_path / "rules.yml").write_text(done.stdout)
+        subprocess.run([promtool, "check", "rules", tmp_path / "rules.yml"], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("limit", alerts.limit_rows())
+def test_each_limit_changes_the_rules(limit: str) -> None:
+    """No limit is without effect, and each is explained in docs/monitoring.md."""
+    changed = alerts.make_alerts(tune_module.read_limits([f"{limit}=0"]))
+
+    assert changed != ALERTS
+    assert f"| `{limit}` |" in (REPOSITORY / "docs/monitoring.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(["--set", "burst=5"], "no such limit: burst", id="no limit"),
+        pytest.param(["--set", "burst_defects=many"], "burst_defects: expected a number: 'many'", id="no number"),
+        pytest.param(["--set", "share_low=-1"], "share_low: expected a number from 0 on: '-1'", id="negative"),
+        pytest.param(
+            ["--set", "share_low=nan"], "share_low: expected a number from 0 on: 'nan'", id="no number at all"
+        ),
+        pytest.param(["--for", "InspectorBlynd=5m"], "no such alert: InspectorBlynd", id="no alert"),
+        pytest.param(["--for", "InspectorBlind=soon"], "expected a time as 30s, 5m or 1h30m: 'soon'", id="no time"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused(arguments: list[str], said: str) -> None:
+    """Exit code 2, and nothing that Prometheus could read."""
+    done = tune(*arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
 
 
 def test_panels_that_count_events_count_each_once() -> None:

@@ -70,7 +70,7 @@ def test_health_that_is_old_is_unhealthy(bench: Bench) -> None:
     """When whoever judges health hangs, `/healthz` answers 503 and the metric says blind: asking renews nothing."""
     app = bench.app()
     bench.health.update("ok", None)
-    bench.metrics.show_health("ok")
+    bench.metrics.show_health("ok", None)
     bench.clock.advance(15.1)
     answer = ask(app, "/healthz")
     ask(app, "/metrics")

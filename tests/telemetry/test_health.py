@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,8 +14,10 @@ import pytest
 from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from inspector.telemetry.health import Facts, HealthBoard, HealthLimits, judge_health
+from inspector.telemetry.metrics import HEALTH_REASONS, Metrics
 from inspector.telemetry.notify import Notifier
 
 GOOD = Facts(started=True)
@@ -211,3 +215,20 @@ def test_no_supervisor_is_nobodys_error(tmp_path: Path) -> None:
     """Without a socket, or with one that has gone, nothing is said and nothing fails."""
     Notifier({}).alive()
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).alive()
+
+
+def test_each_reason_is_a_label_value() -> None:
+    """`inspector_health_info` has a value for the first word of every reason that the rule can give, and for others."""
+    text = inspect.getsource(judge_health) + inspect.getsource(HealthBoard.message)
+    words = set(re.findall(r"f?\"(\w+): ", text))
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, ["crack"], {"crack": "minor"})
+
+    assert words - set(HEALTH_REASONS) == set()
+    assert len(words) > 7
+    for reason, shown in (("store: the disk is full", "store"), ("of a later release: x", "other")):
+        metrics.show_health("blind", reason)
+        values = {word: registry.get_sample_value("inspector_health_info", {"reason": word}) for word in HEALTH_REASONS}
+        assert [word for word, value in values.items() if value] == [shown]
+    metrics.show_health("ok", None)
+    assert not any(registry.get_sample_value("inspector_health_info", {"reason": word}) for word in HEALTH_REASONS)
