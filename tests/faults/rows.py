@@ -14,6 +14,7 @@ NAMES = (
     "configurations",
     "mutated_pictures",
     "spoilt_pictures",
+    "http_abuse",
     "sigterm",
 )
 """Each is a module of this folder with a `ROW`."""
