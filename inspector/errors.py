@@ -6,8 +6,9 @@
     ├── RefusedError            exit 78: a person must change something before a start makes sense
     │   ├── ConfigError         a key, file or variable of the configuration
     │   ├── BundleError         a model bundle that does not hold what its card says
-    │   └── StoreError          a store that is in use, foreign, or newer than this program
+    │   └── StoreError          a store that is in use, or whose folder cannot be one
     ├── StoreBusyError          a store that cannot be written or read now (a full disk); the daemon tries again
+    │   └── StoreDamagedError   its file is proven broken or not ours; it is set aside and a new one begun
     ├── PictureError            a picture that cannot be inspected; `reason` is one word of `frame.Cause`
     ├── SourceError             a camera, stream or folder that is not there now; the daemon waits and retries
     ├── BrokerError             a broker that is absent or refuses; the daemon waits and retries
@@ -44,11 +45,15 @@ class BundleError(RefusedError):
 
 
 class StoreError(RefusedError):
-    """The store is locked by another process, foreign, damaged, or written by a newer program."""
+    """The store is locked by another process, or its folder cannot be one."""
 
 
 class StoreBusyError(InspectorError):
     """The store cannot be written or read now: the disk is full or broken. Waiting may fix it."""
+
+
+class StoreDamagedError(StoreBusyError):
+    """The file of the store is proven broken, foreign, or too new: waiting does not help, a new file does."""
 
 
 class PictureError(InspectorError):

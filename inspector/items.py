@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+MESSAGES_LOST = "messages_lost"
+"""The cause in `coverage` of what was inspected, but not delivered."""
+STORE_SET_ASIDE = "store_set_aside"
+"""The cause in `coverage` of a store that was broken: a new one begins, with what could be read of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:
@@ -35,22 +40,24 @@ class CoilChange:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Messages that a sink will never deliver.
+    """Messages that a sink will never deliver, or a store that was set aside.
 
     Attributes:
         at: UTC, when they were dropped.
-        sink: Which sink.
-        first_seq, last_seq: Of the lost messages; others between them may have been delivered.
+        sink: Which sink; None: all.
+        first_seq, last_seq: Of the lost messages; others between them may have been delivered. None: unknown, or none.
         count: How many were lost.
         reason: A sentence for a person.
+        cause: The same in one word.
     """
 
     at: datetime
-    sink: str
-    first_seq: int
-    last_seq: int
+    sink: str | None
+    first_seq: int | None
+    last_seq: int | None
     count: int
     reason: str
+    cause: str = MESSAGES_LOST
 
 
 @dataclass(frozen=True, slots=True)

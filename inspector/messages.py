@@ -193,9 +193,13 @@ class CoverageMessage(_Common):
     to_m: float | None = Field(default=None, description="Its end.")
     detail: str | None = Field(description="The cause for a person.")
     person: str | None = Field(default=None, description="Who asked for it, for cause `paused`.")
-    sink: str | None = Field(default=None, description="Which sink lost messages, for cause `messages_lost`.")
+    sink: str | None = Field(
+        default=None, description="Which sink lost messages, for cause `messages_lost`; null: all."
+    )
     lost: Count | None = Field(default=None, description="How many messages were lost.")
-    first_seq: int | None = Field(description="First lost message, for cause `messages_lost`.")
+    first_seq: int | None = Field(
+        description="First lost message, for causes `messages_lost` and `store_set_aside`; null: unknown."
+    )
     last_seq: int | None = Field(description="Last lost message.")
 
 

@@ -57,6 +57,7 @@ METRICS = [
     "outbox_bytes",
     "outbox_limit_bytes",
     "outbox_oldest_timestamp_seconds",
+    "store_set_aside_timestamp_seconds",
     "outbox_lost_total",
     "mqtt_connected",
     "mqtt_connects_total",

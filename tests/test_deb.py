@@ -20,7 +20,6 @@ import packages
 import pytest
 from fakes import FakeClock, entry
 
-from inspector.errors import StoreError
 from inspector.store.schema import APPLICATION_ID, SCHEMA_VERSION
 from inspector.store.store import Store
 
@@ -193,15 +192,30 @@ def test_the_version_before_opens_what_this_one_has_written(tmp_path: Path, cloc
     store.close()
 
 
-def test_a_store_of_a_newer_schema_is_refused_untouched(tmp_path: Path, clock: FakeClock) -> None:
-    Store(tmp_path, clock).close()
-    with sqlite3.connect(tmp_path / "inspector.sqlite3") as newer:
-        newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    newer.close()
+def test_a_store_of_a_newer_schema_is_opened_where_it_permits(tmp_path: Path, clock: FakeClock) -> None:
+    """Its `min_reader` says which programs can work with it; where this one cannot, it is set aside as it is."""
+    store = Store(tmp_path, clock)
+    store.commit([entry(0)])
+    store.close()
+    change_store(tmp_path / "inspector.sqlite3", f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    store = Store(tmp_path, clock)
+    opened = store.aside is None and len(store.outbox.pending(0, 9)) == 1
+    store.close()
+    change_store(tmp_path / "inspector.sqlite3", "UPDATE meta SET value = 2 WHERE key = 'min_reader'")
+    store = Store(tmp_path, clock)
+    aside = store.aside
+    store.close()
 
-    with pytest.raises(StoreError, match=f"written by a newer inspector, schema {SCHEMA_VERSION + 1}"):
-        Store(tmp_path, clock)
-    with sqlite3.connect(tmp_path / "inspector.sqlite3") as kept:
+    assert opened
+    assert aside is not None
+    assert aside.reason.startswith(f"written by a newer inspector, schema {SCHEMA_VERSION + 1}")
+    with sqlite3.connect(tmp_path / aside.file) as kept:
         assert kept.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION + 1
         assert kept.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
     kept.close()
+
+
+def change_store(path: Path, statement: str) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute(statement)
+    db.close()

@@ -18,7 +18,7 @@ import structlog
 
 from inspector.clock import Clock, to_timestamp_ms
 from inspector.drafts import Draft
-from inspector.errors import StoreBusyError, WorkerError
+from inspector.errors import StoreBusyError, StoreDamagedError, WorkerError
 from inspector.faults import crash_point
 from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import Inspection
@@ -266,6 +266,8 @@ class Committer:
                 with self._metrics.stage_seconds.labels("commit").time(), self.disk.waiting_for("the store"):
                     bodies = self._store.commit(entries, state)
                 break
+            except StoreDamagedError:
+                raise  # waiting does not help; the station begins again, with a new file
             except StoreBusyError as exc:
                 if self.store_reason is None:
                     _log.error("store_refuses", folder=str(self._store.folder), reason=str(exc))

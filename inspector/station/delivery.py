@@ -145,6 +145,10 @@ class Losses:
         """Report in a coverage message that one message is lost for a sink."""
         self.report(sink, seq, seq, 1, reason)
 
+    def report_damaged(self, seq: int) -> None:
+        """Report in a coverage message that one message is damaged in the store, so that no sink delivers it."""
+        self._inbox.put(Lost(self._clock.now(), None, seq, seq, 1, "damaged in the store: never delivered"))
+
 
 class OutboxCare:
     """Prunes what was delivered, reports what had to be dropped undelivered, and measures what is left.
@@ -190,6 +194,14 @@ class OutboxCare:
             _log.error("messages_lost", sink=loss.sink, count=loss.messages, first_seq=loss.first_seq,
                        last_seq=loss.last_seq, reason="outbox full")  # fmt: skip
             self._losses.report(loss.sink, loss.first_seq, loss.last_seq, loss.messages, "the outbox was full")
+        self._report_damaged()
+
+    def _report_damaged(self) -> None:
+        """Report messages that were stored and cannot be read any more, each by its number."""
+        for seq in self._outbox.take_damaged():
+            for sink in self._sinks:
+                self._metrics.outbox_lost.labels(sink, "damaged").inc()
+            self._losses.report_damaged(seq)
 
     def refresh(self) -> None:
         """Set share and metrics as of now."""

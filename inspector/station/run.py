@@ -11,7 +11,7 @@ from typing import Literal
 import structlog
 
 from inspector.clock import SystemClock
-from inspector.errors import EXIT_FAILURE, EXIT_OK, WorkerError
+from inspector.errors import EXIT_FAILURE, EXIT_OK, StoreDamagedError, WorkerError
 from inspector.settings.loading import Loaded, load_settings
 from inspector.station.reload import check_reload, naming
 from inspector.station.signals import PendingSignals
@@ -46,6 +46,11 @@ def run_daemon(config: Path) -> int:
         signals.forward_to(station)
         try:
             reloaded = station.run(reload=partial(check_reload, config, station, notifier, signals), begins=begins)
+        except StoreDamagedError as exc:
+            _log.error("store_damaged", reason=str(exc))
+            model, begins = open_bundle(loaded.settings, station.model.bundle), "resumed"
+            station = Station(loaded.settings, model, clock, notifier)  # sets the file aside
+            continue
         except WorkerError as exc:
             _log.error("failed", reason=str(exc))
             return EXIT_FAILURE

@@ -24,6 +24,7 @@ from inspector.settings.places import state_folder
 from inspector.settings.sections import Settings
 from inspector.sinks.mqtt.options import require_files
 from inspector.station.about import About, remember_versions, show_constants
+from inspector.station.broken_store import report_aside
 from inspector.station.delivery import Delivery, Losses, OutboxCare, open_sinks
 from inspector.station.housekeeping import (
     Drops,
@@ -33,7 +34,15 @@ from inspector.station.housekeeping import (
 )
 from inspector.station.pipeline import Pipeline
 from inspector.station.plant import Plant
-from inspector.station.supervision import SELFTEST_S, Supervision, WorkMeter, health_facts, list_parts, prove_model
+from inspector.station.supervision import (
+    SELFTEST_S,
+    Part,
+    Supervision,
+    WorkMeter,
+    health_facts,
+    list_parts,
+    prove_model,
+)
 from inspector.station.wiring import OpenModel, health_limits, http_options, mqtt_options, open_evidence, track_rules
 from inspector.store.store import Store
 from inspector.telemetry.health import Facts, HealthBoard
@@ -87,6 +96,7 @@ class Station:
             self._build_inspection()
             self._build_outside()
             self._build_watch()
+            self._store_notice = report_aside(self.store.aside, self.pipeline.inbox, self.metrics, clock.now())
             show_constants(self.metrics, settings, model, clock.now())
             remember_versions(self.store.notes, settings, model)
             if self.http is not None:
@@ -170,7 +180,10 @@ class Station:
         )
         self._meter = WorkMeter(self.model.pool, pipeline.reader, self.metrics)
         self._supervision = Supervision(
-            list_parts(settings.source, pipeline, self._housekeeping, self.delivery.sinks, self.http),
+            (
+                Part("store", lambda: self.store.failure),
+                *list_parts(settings.source, pipeline, self._housekeeping, self.delivery.sinks, self.http),
+            ),
             self._health_facts,
             health_limits(settings),
             self.health,
@@ -186,6 +199,7 @@ class Station:
             self._housekeeping,
             now_mono_s,
             delivery_reason=self.delivery.reason(now_mono_s),
+            store_notice=self._store_notice,
         )
 
     def _on_committed(self, bodies: Sequence[Body]) -> None:

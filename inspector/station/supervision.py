@@ -123,7 +123,12 @@ def find_stuck(parts: Sequence[Part], now_mono_s: float) -> list[str]:
 
 
 def health_facts(
-    pipeline: Pipeline, housekeeping: Housekeeping, now_mono_s: float, *, delivery_reason: str | None
+    pipeline: Pipeline,
+    housekeeping: Housekeeping,
+    now_mono_s: float,
+    *,
+    delivery_reason: str | None,
+    store_notice: str | None = None,
 ) -> Facts:
     """Return the present facts for the judgement of health; a store that hangs counts as one that refuses."""
     reader, committer = pipeline.reader, pipeline.committer
@@ -140,6 +145,7 @@ def health_facts(
         store_reason=committer.store_reason
         or committer.disk.reason(now_mono_s)
         or housekeeping.disk.reason(now_mono_s),
+        store_notice=store_notice,
         delivery_reason=delivery_reason,
         outbox_share=housekeeping.outbox.share,
         unknown_share=sum(recent) / len(recent) if recent else 0.0,

@@ -29,7 +29,9 @@ class StationNotes:
     def next_epoch(self) -> int:
         """Allocate the next epoch, durably."""
         with self._database.guard:
-            return int(self._database.set_meta("epoch", int(self._database.meta("epoch") or 0) + 1))
+            epoch = int(self._database.set_meta("epoch", int(self._database.meta("epoch") or 0) + 1))
+            self._database.note_numbers(epoch=epoch)
+            return epoch
 
     def heartbeat(self, moment: datetime | None = None) -> None:
         """Note that the source was watched at `moment` (unset: now), so that the next start knows the blind time."""

@@ -8,13 +8,17 @@ the loss is reported.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import structlog
 
 from inspector.clock import Clock, to_timestamp_ms
 from inspector.messages import Body, FrameMessage
 from inspector.store.database import Database
 from inspector.store.entries import Loss, OutboxRow, OutboxState
+from inspector.store.rows import SHIFT, cursor_crc32, row_crc32
 
 PRUNE_ROWS = 2000
 """Delivered rows removed at once, so that tidying never holds up a commit for long ..."""
@@ -24,7 +28,13 @@ PRUNE_TIMES = 5
 NO_END = (1 << 63) - 1
 """Beyond every `seq`."""
 
-_INSERT = "INSERT INTO outbox (seq, topic, payload, class, stored_ms) VALUES (?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO outbox (seq, topic, payload, class, stored_ms, crc32) VALUES (?, ?, ?, ?, ?, ?)"
+_MOVE_CURSOR = (
+    "INSERT INTO cursors (sink, seq, crc32) VALUES (?, ?, ?)"
+    " ON CONFLICT (sink) DO UPDATE SET seq = excluded.seq, crc32 = excluded.crc32"
+)
+
+_log = structlog.get_logger("store")
 
 
 @dataclass(slots=True)
@@ -36,8 +46,15 @@ class _Waiting:
     bytes: int
 
 
+def own_number(seq: int) -> int:
+    """Return the number that a message carries: one of a broken store has a lower one here."""
+    return seq + SHIFT if seq < 0 else seq
+
+
 class StoredOutbox:
     """The outbox in the store's file.
+
+    Messages that were saved from a broken store have numbers below 0 here, and their own in their payload.
 
     Args:
         database: Holds it.
@@ -51,7 +68,10 @@ class StoredOutbox:
         self._clock = clock
         self._waiting: dict[str, _Waiting] = {}
         self._enabled: tuple[str, ...] | None = None
-        self._floor = 0  # the last message that was deleted when the sinks were enabled
+        self._damaged: list[int] = []
+        self._record = f"SELECT kind, payload, payload_crc32 FROM {database.records_name} WHERE seq = ?"  # noqa: S608
+        first_kept = self.first_kept_seq()
+        self._floor = 0 if first_kept is None else min(0, first_kept - 1)
 
     @property
     def store_id(self) -> str:
@@ -81,19 +101,57 @@ class StoredOutbox:
 
     def cursor(self, sink: str) -> int:
         """Return the last `seq` up to which `sink` has delivered everything that it ever will, 0 at first."""
-        row = self._database.one("SELECT seq FROM cursors WHERE sink = ?", (sink,))
-        return max(self._floor, int(row[0]) if row else 0)
+        row = self._database.one("SELECT seq, crc32 FROM cursors WHERE sink = ?", (sink,))
+        if row is None:
+            return self._floor
+        if row[1] is not None and row[1] != cursor_crc32(sink, row[0]):
+            _log.error("cursor_damaged", sink=sink, seq=row[0])
+            return self._floor  # sent again, rather than not at all
+        return max(self._floor, int(row[0]))
 
     def pending(self, after_seq: int, limit: int) -> list[OutboxRow]:
-        """Return the next messages after `after_seq`, at most `limit`, in order."""
-        rows = self._database.all(
-            "SELECT seq, topic, payload, stored_ms FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit)
-        )
-        return [OutboxRow(*row) for row in rows]
+        """Return the next messages after `after_seq`, at most `limit`, in order.
+
+        A message whose bytes are not those that were stored is taken from its record; if that is damaged, too, it is
+        never delivered: it is deleted, and `take_damaged` reports it.
+        """
+        while True:
+            rows = self._database.all(
+                "SELECT seq, CAST(topic AS BLOB), CAST(payload AS BLOB), stored_ms, crc32 FROM outbox WHERE seq > ?"
+                " ORDER BY seq LIMIT ?",
+                (after_seq, limit),
+            )
+            bad = [row for row in rows if row[4] is not None and row[4] != row_crc32(*row[:3])]
+            if not bad:
+                return [OutboxRow(row[0], row[1].decode(), *row[2:4]) for row in rows]
+            self._repair([(row[0], row[3]) for row in bad])
+
+    def _repair(self, damaged: Sequence[tuple[int, int]]) -> None:
+        """Take damaged messages, each a seq and when it was stored, from their records; delete those that have none."""
+        with self._database.guard:
+            with self._database.transaction() as db:
+                for seq, stored_ms in damaged:
+                    db.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
+                    record = db.execute(self._record, (seq,)).fetchone()
+                    if record and record[1] is not None and record[2] == zlib.crc32(record[1]):
+                        row = (seq, record[0], record[1], "event", stored_ms, row_crc32(seq, *record[:2]))
+                        db.execute(_INSERT, row)
+                    else:
+                        self._damaged.append(seq)
+            self._waiting.clear()  # counted again: sizes of damaged rows are not to be trusted
+        _log.error("messages_damaged", seqs=[seq for seq, _ in damaged], gone=len(self._damaged))
+
+    def take_damaged(self) -> list[int]:
+        """Return the numbers of the messages that were deleted because they were damaged, since the last call."""
+        with self._database.guard:
+            taken, self._damaged = self._damaged, []
+        return [own_number(seq) for seq in taken]
 
     def insert(self, db: sqlite3.Connection, body: Body, topic: str, payload: bytes, now_ms: int) -> None:
         """Keep a numbered message for delivery, inside the transaction that stores it."""
-        db.execute(_INSERT, (body.seq, topic, payload, "frame" if isinstance(body, FrameMessage) else "event", now_ms))
+        kind = "frame" if isinstance(body, FrameMessage) else "event"
+        crc32 = row_crc32(body.seq, topic, payload)
+        db.execute(_INSERT, (body.seq, topic, payload, kind, now_ms, crc32))
 
     def note_stored(self, first_seq: int, messages: int, size: int) -> None:
         """Count what a commit has stored: how many messages from `first_seq` on, with `size` payload bytes."""
@@ -108,20 +166,19 @@ class StoredOutbox:
         """Move the sink's cursor to `seq`: everything up to it has arrived."""
         with self._database.guard:
             waiting = self._waiting.pop(sink, None)
+            arrived = None
             with self._database.transaction() as db:
-                db.execute(
-                    "INSERT INTO cursors (sink, seq) VALUES (?, ?) ON CONFLICT (sink) DO UPDATE SET seq = excluded.seq",
-                    (sink, seq),
-                )
+                db.execute(_MOVE_CURSOR, (sink, seq, cursor_crc32(sink, seq)))
                 if waiting is not None and seq >= waiting.cursor:
                     count, size = db.execute(
                         "SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox WHERE seq > ? AND seq <= ?",
                         (waiting.cursor, seq),
                     ).fetchone()
                     arrived = _Waiting(seq, waiting.messages - count, waiting.bytes - size)
-                else:
-                    return  # not asked yet, or the cursor went back: counted on request
-            self._waiting[sink] = arrived
+            if arrived is not None:  # else not asked yet, or the cursor went back: counted on request
+                self._waiting[sink] = arrived
+            if (delivered := self.delivered_seq()) != NO_END:
+                self._database.note_numbers(delivered=max(0, delivered))
 
     def outbox_state(self, sink: str) -> OutboxState:
         """Return how much waits for `sink`: nothing where it is not enabled. Cheap, whatever waits."""
@@ -200,7 +257,7 @@ class StoredOutbox:
             return None
         waiting.messages -= len(mine)
         waiting.bytes -= sum(size for _, size in mine)
-        return Loss(sink, len(mine), min(mine)[0], max(mine)[0])
+        return Loss(sink, len(mine), own_number(min(mine)[0]), own_number(max(mine)[0]))
 
     def _prune_delivered(self, horizon_ms: int) -> int:
         """Delete the oldest delivered rows up to the first that is young enough, and return how many."""

@@ -10,13 +10,14 @@ import json
 import sqlite3
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from inspector.errors import StoreBusyError
+from inspector.errors import StoreBusyError, StoreDamagedError
+from inspector.store.damage import as_ours
 
 _WAIT_S = 5.0
 """Longest wait for the file: only its first opening and its closing lock readers out."""
@@ -31,13 +32,15 @@ class StoreReader:
     Args:
         path: The file of a store that is open in this process or another.
         records: `Database.records_name`.
+        damaged: Called with the reason when a query finds the file broken.
 
     Raises:
         StoreBusyError: The file cannot be read now; every query raises it too.
     """
 
-    def __init__(self, path: Path, records: str) -> None:
+    def __init__(self, path: Path, records: str, damaged: Callable[[str], None] = lambda _: None) -> None:
         self._records = records
+        self._damaged = damaged
         self._guard = threading.Lock()
         try:
             uri = f"{path.absolute().as_uri()}?mode=ro"
@@ -101,7 +104,10 @@ class StoreReader:
             with self._guard:
                 return self._db.execute(statement, values).fetchall()
         except sqlite3.Error as exc:
-            raise StoreBusyError(str(exc)) from exc
+            ours = as_ours(exc)
+            if isinstance(ours, StoreDamagedError):
+                self._damaged(str(ours))
+            raise ours if isinstance(ours, StoreBusyError) else StoreBusyError(str(exc)) from exc
 
 
 def _message(seq: int, payload: bytes, crc32: int | None) -> dict[str, Any] | None:

@@ -33,6 +33,17 @@ ADDED_COLUMNS = {"payload_crc32": "INTEGER", "coil_id": "TEXT", "line": "INTEGER
 COLUMNS = (*FIRST_COLUMNS, *ADDED_COLUMNS)
 LEDGER_COLUMNS = {"inode": "INTEGER", "changed_ns": "INTEGER", "digest": "TEXT"}
 """Columns of a finished file that were added since; NULL in a row that a previous program wrote."""
+NEEDED_COLUMNS = {
+    "meta": ("key", "value"),
+    "outbox": ("seq", "topic", "payload", "class", "stored_ms"),
+    "cursors": ("sink", "seq"),
+    "ledger": ("source_key", "size_bytes", "mtime_ns", "outcome", "done_ms"),
+    "deaths": ("source_key", "times"),
+    "candidates": ("captured_ms", "bundle"),
+    "configurations": ("fingerprint", "kind", "first_ms", "text"),
+    RECORDS: FIRST_COLUMNS,
+}
+"""Tables and columns that every store has; without one of them a file is broken."""
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -55,6 +66,9 @@ CREATE TABLE configurations (
   fingerprint TEXT PRIMARY KEY, kind TEXT NOT NULL, first_ms INTEGER NOT NULL, text TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+_CHECKED = ("outbox", "cursors")
+_ADD_CHECKSUM = "ALTER TABLE {} ADD COLUMN crc32 INTEGER;"
+"""The first program did not have these columns."""
 _RECORDS = """
 CREATE TABLE {table} (
   id BLOB NOT NULL UNIQUE, seq INTEGER NOT NULL, kind TEXT NOT NULL, captured_ms INTEGER NOT NULL, defect_id BLOB,
@@ -129,8 +143,14 @@ CREATE TABLE IF NOT EXISTS reviews (
   person TEXT, note TEXT, request_id TEXT
 );
 CREATE INDEX IF NOT EXISTS reviews_by_defect ON reviews (defect_id);
+CREATE TRIGGER IF NOT EXISTS cursors_of_the_first_program AFTER UPDATE ON cursors
+WHEN NEW.seq <> OLD.seq AND NEW.crc32 IS OLD.crc32 BEGIN
+  UPDATE cursors SET crc32 = NULL WHERE sink = NEW.sink;
+END;
+INSERT OR IGNORE INTO meta (key, value) VALUES ('min_reader', 1);
 """
-"""Tables that the first program did not have; it does not touch them."""
+"""Tables that the first program did not have; it does not touch them. It knows no checksum of a cursor, so its own
+cursor has none. `min_reader` is the lowest `SCHEMA_VERSION` that can work with the file."""
 
 
 class MigrationStage(Enum):
@@ -146,7 +166,7 @@ def create(db: sqlite3.Connection) -> None:
     """Make all tables in an empty file."""
     _run(
         db,
-        _TABLES + _RECORDS.format(table=RECORDS) + _ADDED_TABLES,
+        _TABLES + "".join(map(_ADD_CHECKSUM.format, _CHECKED)) + _RECORDS.format(table=RECORDS) + _ADDED_TABLES,
         f"PRAGMA application_id = {APPLICATION_ID};PRAGMA user_version = {SCHEMA_VERSION};",
     )
 
@@ -160,7 +180,15 @@ def bring_up_to_date(db: sqlite3.Connection) -> None:
     present = {row[0] for row in db.execute("SELECT name FROM pragma_table_info('ledger')")}
     missing = [name for name in LEDGER_COLUMNS if present and name not in present]
     ledger = "".join(f"ALTER TABLE ledger ADD COLUMN {name} {LEDGER_COLUMNS[name]};" for name in missing)
-    _run(db, view, ledger, _ADDED_TABLES)
+    _run(db, view, ledger, *_missing_checksums(db), _ADDED_TABLES)
+
+
+def _missing_checksums(db: sqlite3.Connection) -> list[str]:
+    return [
+        _ADD_CHECKSUM.format(table)
+        for table in _CHECKED
+        if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = 'crc32'", (table,)).fetchone()
+    ]
 
 
 def records_name(db: sqlite3.Connection) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from inspector.clock import Clock, to_timestamp_ms
 from inspector.drafts import numbered
-from inspector.errors import StoreBusyError, WorkerError
+from inspector.errors import StoreBusyError, StoreDamagedError, WorkerError
 from inspector.faults import crash_point
 from inspector.messages import Body
 from inspector.messages import encode as encode_message
@@ -34,12 +34,15 @@ from inspector.store.topics import SubscribedTopics
 class Store:
     """Opens, or creates, the store in `folder`; it and its parts are safe to use from several threads.
 
+    A file that is broken or foreign is set aside, and what can be read of it is in the new one (`aside`).
+
     Args:
         folder: Holds `inspector.sqlite3`, its lock, and the list of files being worked on.
         clock: Time.
         outbox_limit_bytes: Undelivered payload bytes beyond which the oldest messages are lost.
 
     Attributes:
+        aside: What was set aside when this store began, however long ago; None: nothing.
         reader: Reads what is stored without waiting for it to be written.
         records: Every message that was ever made.
         migration: Moves the records that a previous program has left.
@@ -53,7 +56,7 @@ class Store:
         topics: Topics that had subscribers.
 
     Raises:
-        StoreError: Another process has it, it is no store of ours, or a newer program wrote it.
+        StoreError: Another process has it, or the folder cannot be one.
         WorkerError: The disk is full or broken.
     """
 
@@ -62,25 +65,36 @@ class Store:
         self._clock = clock
         self._closed = False
         try:
-            self.database = Database(folder)
             try:
-                self.ledger = FileLedger(self.database, clock)
-            except BaseException:
-                self.database.close()
-                raise
+                self._open(outbox_limit_bytes)
+            except StoreDamagedError:
+                self._open(outbox_limit_bytes)  # found when it was used: it is noted, and set aside now
         except (StoreBusyError, OSError) as exc:  # no room, or a broken disk: waiting may fix it
             raise WorkerError(f"store.path: {folder} cannot be written: {exc}") from exc
-        self.store_id = self.database.store_id
-        self.reader = StoreReader(folder / DATABASE, self.database.records_name)
-        self.records = Records(self.database)
-        self.migration = RecordsMigration(self.database)
-        self.outbox = StoredOutbox(self.database, clock, outbox_limit_bytes)
-        self.candidates = Candidates(self.database)
-        self.notes = StationNotes(self.database, clock)
-        self.coils = Coils(self.database)
-        self.commands = StoredCommands(self.database)
-        self.reviews = Reviews(self.database)
-        self.topics = SubscribedTopics(self.database)
+
+    def _open(self, outbox_limit_bytes: int) -> None:
+        self.database = database = Database(self.folder, self._clock)
+        try:
+            self.store_id, self.aside = database.store_id, database.aside
+            self.records = Records(database)
+            self.migration = RecordsMigration(database)
+            self.outbox = StoredOutbox(database, self._clock, outbox_limit_bytes)
+            self.candidates = Candidates(database)
+            self.notes = StationNotes(database, self._clock)
+            self.coils = Coils(database)
+            self.commands = StoredCommands(database)
+            self.reviews = Reviews(database)
+            self.topics = SubscribedTopics(database)
+            self.reader = StoreReader(self.folder / DATABASE, database.records_name, database.note_damage)
+            self.ledger = FileLedger(database, self._clock)
+        except BaseException:
+            database.close()
+            raise
+
+    @property
+    def failure(self) -> StoreDamagedError | None:
+        """How the file was found broken while it was open, or None; the next `Store` sets it aside."""
+        return None if self.database.damage is None else StoreDamagedError(self.database.damage)
 
     def close(self, clean: bool = True) -> None:
         """Close; `clean` says that the process ends on purpose, so no file is to blame. Idempotent."""
@@ -103,6 +117,7 @@ class Store:
         with self.database.guard:
             bodies, size = self._insert(entries, state)
             if bodies:
+                self.database.note_numbers(seq=bodies[-1].seq)
                 self.outbox.note_stored(bodies[0].seq, len(bodies), size)
             self.ledger.strike_off([entry.done.source_key for entry in entries if entry.done])
         return bodies

@@ -56,6 +56,7 @@ class Facts:
         missed_frames: Frames in a row that could not be inspected.
         missed_cause: Why the last one could not; a frozen camera is noticed after `frozen_frames` and reported once.
         store_reason: Why nothing can be committed, or None.
+        store_notice: What was set aside of late, as the reason of health, or None.
         delivery_reason: What is wrong with a sink, as the reason of health, or None.
         outbox_share: Filling of the outbox, 0 to 1.
         unknown_share: Unknown among the recent tiles.
@@ -72,6 +73,7 @@ class Facts:
     missed_frames: int = 0
     missed_cause: str | None = None
     store_reason: str | None = None
+    store_notice: str | None = None
     delivery_reason: str | None = None
     outbox_share: float = 0.0
     unknown_share: float = 0.0
@@ -96,6 +98,8 @@ def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]
         return "blind", "no_frames: the camera is open and delivers nothing"
     if facts.outbox_share > limits.outbox_share:
         return "degraded", f"outbox_filling: {facts.outbox_share:.0%} of its limit"
+    if facts.store_notice:
+        return "degraded", facts.store_notice
     if facts.delivery_reason:
         return "degraded", facts.delivery_reason
     if facts.source_report:

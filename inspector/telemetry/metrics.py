@@ -25,7 +25,7 @@ HEALTH_REASONS = tuple(
 STAGES = ("classify", "inspect", "track", "evidence", "commit")
 SUPPRESSED = ("mode", "severity", "n_of_m", "limit")
 SINKS = ("mqtt", "jsonl")
-LOST = ("outbox_full", "rejected")
+LOST = ("outbox_full", "rejected", "damaged")
 REJECTED = ("login", "certificate", "protocol", "refused", "unreachable", "publish")
 
 
@@ -86,6 +86,9 @@ class Metrics:
         )
         self.outbox_oldest = gauge(
             "inspector_outbox_oldest_timestamp_seconds", "When the oldest was stored; 0: none waits.", "sink"
+        )
+        self.store_aside = gauge(
+            "inspector_store_set_aside_timestamp_seconds", "When this store replaced a broken one; 0: it did not."
         )
         self.outbox_lost = counter(
             "inspector_outbox_lost_total", "Messages that were never delivered to a sink.", "sink", "reason"

@@ -29,8 +29,6 @@ from inspector.messages import (
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
 
-MESSAGES_LOST = "messages_lost"
-"""The cause in `coverage` that is not a `frame.Cause`: something was inspected, but not delivered."""
 NO_EVIDENCE = Evidence(sha256=None, url=None)
 
 
@@ -211,13 +209,13 @@ def coverage_body(gap: Gap, state: TrackState, rules: TrackRules) -> CoverageMes
 def lost_body(lost: Lost, state: TrackState, rules: TrackRules) -> CoverageMessage:
     """Return the message on lost messages."""
     moment = to_rfc3339(lost.at)
-    names = (MESSAGES_LOST, lost.sink, moment, lost.first_seq, lost.last_seq)
+    names = (lost.cause, lost.sink, moment, lost.first_seq, lost.last_seq)
     fields: dict[str, Any] = {"from": moment}
     return CoverageMessage(
         **common_fields(rules.ids.of("coverage", *names), lost.at, False, state, rules),
         **fields,
         to=moment,
-        cause=MESSAGES_LOST,
+        cause=lost.cause,
         frames=0,
         epoch=0,
         source_key=None,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from inspector.errors import EXIT_OK, EXIT_REFUSED
+from inspector.errors import EXIT_OK, EXIT_REFUSED, StoreDamagedError
 from inspector.settings.loading import load_settings
 from inspector.station import run
 
@@ -78,3 +78,29 @@ def test_the_log_tells_a_reload_from_a_start(tmp_path: Path, monkeypatch: pytest
     assert run.run_daemon(config) == EXIT_OK
     assert begun == ["started", "resumed" if fails else "reloaded"]
     assert opened == [None, None, first][: 2 + fails]
+
+
+def test_a_store_that_breaks_is_replaced_in_the_same_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A station that ends because its store is damaged is built again at once, with the same configuration."""
+    built: list[int] = []
+
+    class Breaking:
+        def __init__(self, *_: object) -> None:
+            built.append(len(built))
+            self.model = SimpleNamespace(bundle=None)
+
+        def run(self, **_: object) -> None:
+            if len(built) == 1:
+                raise StoreDamagedError("database disk image is malformed")
+
+        def request(self, _: object) -> None:
+            """Nothing asks it to."""
+
+    for name in ("Station", "open_bundle", "check_reload"):
+        monkeypatch.setattr(run, name, Breaking if name == "Station" else lambda *_: None)
+    config = tmp_path / "cam1.toml"
+    config.write_text('[station]\nsite = "s"\nline = "l"\nname = "n"\n[source]\nkind = "folder"\npath = "/frames"\n')
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    assert run.run_daemon(config) == EXIT_OK
+    assert built == [0, 1]

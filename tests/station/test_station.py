@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fakes import NOON, FakeClock
 
 from inspector.clock import to_timestamp_ms
 from inspector.drawn.tiles import draw_tile
-from inspector.errors import StoreBusyError
+from inspector.errors import StoreBusyError, StoreDamagedError
 from inspector.frame import Cause
 from inspector.messages import Body, CoverageMessage
 from inspector.settings.sections import Settings
@@ -223,3 +224,48 @@ def test_a_full_disk_is_no_stuck_part(
 
     station.run(until)
     assert len(set(missed)) == len(missed) >= 20
+
+
+def break_store(folder: Path) -> None:
+    with (folder / "inspector.sqlite3").open("r+b") as file:
+        file.write(bytes(100))
+
+
+def test_a_broken_store_is_reported_for_a_day(tmp_path: Path, clock: FakeClock, make_station: MakeStation) -> None:
+    """The station starts with a new store; health, metric and one coverage message say so; after a day, the metric."""
+    Store(tmp_path / "state", clock).close()
+    break_store(tmp_path / "state")
+    told: list[Body] = []
+    for _ in range(2):
+        station = make_station("lines", AWAY, committed=told.extend)
+        notice = station._health_facts(clock.monotonic()).store_notice
+        station.run(lambda station=station: bool(told) and station.pipeline.reader.reason is not None)  # type: ignore[misc]
+    clock.advance(90_000)
+    later = make_station("lines", AWAY)
+    after = later._health_facts(clock.monotonic()).store_notice
+    later.run(lambda: True)
+    reports = [body for body in told if isinstance(body, CoverageMessage) and body.cause == "store_set_aside"]
+
+    assert notice is not None
+    assert notice.startswith("store_set_aside: file is not a database; it is inspector.sqlite3.aside-2026")
+    assert after is None
+    assert [(body.lost, body.sink, body.first_seq) for body in reports] == [(0, None, None)]
+    assert later.registry.get_sample_value("inspector_store_set_aside_timestamp_seconds") == NOON.timestamp()
+
+
+def test_a_store_that_breaks_ends_the_station(tmp_path: Path, clock: FakeClock, make_station: MakeStation) -> None:
+    """Whoever meets the damage, the station ends with it, and one that begins again has a store that works."""
+    station = make_station("lines", AWAY)
+
+    def until() -> bool:
+        with suppress(StoreBusyError):
+            station.store.database.one("SELECT 1 FROM a_table_that_is_gone")
+        return False
+
+    with pytest.raises(StoreDamagedError, match="no such table"):
+        station.run(until)
+    again = make_station("lines", AWAY)
+    again.run(lambda: True)
+
+    assert again.store.aside is not None
+    assert "no such table" in again.store.aside.reason

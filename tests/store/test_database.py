@@ -4,55 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import FakeClock, entry
 
-from inspector.errors import StoreBusyError, StoreError, WorkerError
+from inspector.errors import StoreBusyError, StoreDamagedError, StoreError
 from inspector.store.store import Store
-
-
-def foreign_database(path: Path) -> None:
-    with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE photos (name TEXT)")
-    db.close()
-
-
-def newer_store(path: Path) -> None:
-    Store(path.parent, FakeClock()).close()
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 99")
-    db.close()
 
 
 def test_a_second_instance_is_refused(store: Store) -> None:
     """Two processes on one store are refused, naming the folder and the process that has it."""
     with pytest.raises(StoreError, match=f"{re.escape(str(store.folder))} is in use .* process {os.getpid()}$"):
         Store(store.folder, FakeClock())
-
-
-@pytest.mark.parametrize(
-    ("prepare", "text"),
-    [
-        pytest.param(foreign_database, "not a store of inspector", id="another program's database"),
-        pytest.param(newer_store, r"written by a newer inspector, schema 99 \(this one knows 1\)", id="newer schema"),
-        pytest.param(lambda path: path.write_bytes(b"no database " * 99), "cannot be opened", id="no database"),
-        pytest.param(lambda path: path.mkdir(), "cannot be opened", id="a folder"),
-    ],
-)
-def test_what_is_no_store_of_ours_is_refused(tmp_path: Path, prepare: Any, text: str) -> None:
-    """Foreign, newer and damaged files are refused by name, stay as they were, and are not left locked."""
-    path = tmp_path / "inspector.sqlite3"
-    prepare(path)
-    before = path.read_bytes() if path.is_file() else b""
-    for _ in range(2):
-        with pytest.raises(StoreError, match=f"{re.escape(str(path))}: .*{text}"):
-            Store(tmp_path, FakeClock())
-
-    assert before == (path.read_bytes() if path.is_file() else b"")
 
 
 def test_a_place_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
@@ -82,7 +47,7 @@ def torn(store: Store) -> None:
     ("harm", "expected"),
     [
         pytest.param(no_room, StoreBusyError, id="a full disk passes"),
-        pytest.param(torn, WorkerError, id="a damaged file does not"),
+        pytest.param(torn, StoreDamagedError, id="a damaged file does not"),
     ],
 )
 def test_no_error_of_sqlite_leaves_the_store(store: Store, harm: Any, expected: type[Exception]) -> None:
