@@ -11,6 +11,7 @@ NAMES = (
     "syscall_kill",
     "broker_and_station_kill",
     "broker_kill",
+    "store_damage",
     "configurations",
     "mutated_pictures",
     "spoilt_pictures",

@@ -9,10 +9,10 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import damaged_stores
 import pytest
-import store_damage
+from damaged_stores import NAME, SINK, Filled, draw, try_way
 from fakes import FakeClock, entry
-from store_damage import NAME, SINK, Filled, draw, try_way
 
 from inspector.errors import StoreBusyError, StoreDamagedError, StoreError, WorkerError
 from inspector.store import aside as setting_aside
@@ -28,7 +28,7 @@ CORE = 40
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
-    return store_damage.fill(tmp_path_factory.mktemp("filled"), frames=12)
+    return damaged_stores.fill(tmp_path_factory.mktemp("filled"), frames=12)
 
 
 @pytest.mark.parametrize(("way", "seed"), list(draw(CORE, seed=7)))

@@ -207,8 +207,8 @@ def draw(n: int, seed: int) -> Iterator[tuple[str, int]]:
 # --- The judge ------------------------------------------------------------------------------------------------------
 
 
-def try_way(filled: Filled, way: str, seed: int, folder: Path) -> Verdict:
-    """Damage a copy of a filled store, open it, use it, and judge."""
+def try_way(filled: Filled, way: str, seed: int, folder: Path, planted: bool = False) -> Verdict:
+    """Damage a copy of a filled store, open it, use it, and judge; `planted`: lose a message behind its back."""
     shutil.copytree(filled.folder, folder)
     path = folder / NAME
     WAYS[way](path, random.Random(seed))
@@ -220,6 +220,8 @@ def try_way(filled: Filled, way: str, seed: int, folder: Path) -> Verdict:
         verdict.misses.append(f"does not start: {exc!r}")
         return verdict
     try:
+        if planted:
+            store.database.connection.execute("DELETE FROM outbox WHERE seq = (SELECT max(seq) FROM outbox)")
         _judge(filled, store, whole, verdict)
     except Exception as exc:  # noqa: BLE001 - likewise
         verdict.misses.append(f"does not work: {exc!r}")
