@@ -251,11 +251,49 @@ def forget(
     config: ConfigOption,
     since: Annotated[str, typer.Option("--from", metavar="TIME", help="Start, ISO 8601, UTC.", show_default=False)],
     until: Annotated[str, typer.Option("--to", metavar="TIME", help="End, not included.", show_default=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
 ) -> None:
     """Delete what a stopped station stored during a period: records, delivered messages, candidates, pictures."""
     from inspector.commands.forget import forget_period, parse_time
 
-    _say(json.dumps(forget_period(config, parse_time("--from", since), parse_time("--to", until)).as_dict()))
+    period = parse_time("--from", since), parse_time("--to", until)
+    if dry_run or not yes:
+        planned = forget_period(config, *period, dry_run=True).as_dict()
+        if dry_run:
+            _say(json.dumps({**planned, "dry_run": True}))
+            return
+        what = "{records} records and {pictures} pictures from {from} until {to} in {store}".format(**planned)
+        typer.confirm(f"Delete {what}? They cannot be brought back.", abort=True, err=True)
+    _say(json.dumps(forget_period(config, *period).as_dict()))
+
+
+@app.command()
+def backup(
+    config: ConfigOption,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Archive: .tar, .tar.gz, .tar.xz.", show_default=False)
+    ],
+    with_secrets: Annotated[bool, typer.Option("--with-secrets", help="Contain passwords, keys and tokens.")] = False,
+) -> None:
+    """Write a station's configuration, bundle, evidence and store to one file; the station may run."""
+    from inspector.commands.backup import back_up
+
+    _say(json.dumps(back_up(config, output, with_secrets).as_dict(), sort_keys=True))
+
+
+@app.command()
+def restore(
+    archive: Annotated[Path, typer.Argument(help="File of `inspector backup`.", show_default=False)],
+    config_dir: Annotated[Path, typer.Option("--config-dir", help="Where the configuration goes.")] = Path(
+        "/etc/inspector"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there; a store is set aside.")] = False,
+) -> None:
+    """Put a station from its archive in place: it continues, and delivers nothing twice under another id."""
+    from inspector.commands.restore import restore as restore_archive
+
+    _say(json.dumps(restore_archive(archive, config_dir, force).as_dict(), sort_keys=True))
 
 
 @app.command()

@@ -1,1 +1,1 @@
-"""The commands besides `run` and `demo`: check, probe, classify, card, replay, do, bench, forget."""
+"""The commands besides `run` and `demo`: check, probe, classify, card, replay, do, bench, forget, backup, restore."""

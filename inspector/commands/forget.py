@@ -24,6 +24,7 @@ class Forgotten:
         folder: The store.
         since, until: The period that was understood; `until` is not in it.
         records, pictures: How many were deleted.
+        aside: Stores that were set aside and may still hold the period: delete them by hand.
     """
 
     folder: Path
@@ -31,12 +32,13 @@ class Forgotten:
     until: datetime
     records: int
     pictures: int
+    aside: tuple[str, ...] = ()
 
-    def as_dict(self) -> dict[str, str | int]:
+    def as_dict(self) -> dict[str, str | int | list[str]]:
         """Return JSON values."""
         return {
             "store": str(self.folder), "from": to_rfc3339(self.since), "to": to_rfc3339(self.until),
-            "records": self.records, "pictures": self.pictures,
+            "records": self.records, "pictures": self.pictures, "aside": list(self.aside),
         }  # fmt: skip
 
 
@@ -55,8 +57,10 @@ def parse_time(option: str, text: str) -> datetime:
         raise ConfigError(f"{option}: a date or time as 2026-03-01 or 2026-03-01T06:00Z is wanted: {text!r}") from exc
 
 
-def forget_period(config: Path, since: datetime, until: datetime) -> Forgotten:
+def forget_period(config: Path, since: datetime, until: datetime, dry_run: bool = False) -> Forgotten:
     """Delete records, delivered messages, candidates and pictures captured from `since` until before `until`.
+
+    With `dry_run` nothing is deleted; the result says what would be.
 
     What still waits for the broker stays: delivery comes first, then forgetting.
 
@@ -74,7 +78,7 @@ def forget_period(config: Path, since: datetime, until: datetime) -> Forgotten:
     try:
         store.outbox.enable(settings.sinks)
         records, defects = forget(
-            store.database, to_timestamp_ms(since), to_timestamp_ms(until), store.outbox.delivered_seq()
+            store.database, to_timestamp_ms(since), to_timestamp_ms(until), store.outbox.delivered_seq(), dry_run
         )
     finally:
         store.close()
@@ -82,4 +86,6 @@ def forget_period(config: Path, since: datetime, until: datetime) -> Forgotten:
         folder / "evidence", clock, kept.evidence_limit_bytes, kept.evidence_max_age_days * 86400,
         kept.free_floor_bytes, kept.evidence_px,
     )  # fmt: skip
-    return Forgotten(folder, since, until, records, sum(pictures.delete(defect) for defect in defects))
+    found = sum(pictures.read(defect) is not None if dry_run else pictures.delete(defect) for defect in defects)
+    aside = tuple(sorted(path.name for path in folder.glob(f"{DATABASE}.aside-*")))
+    return Forgotten(folder, since, until, records, found, aside)

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import NOON, FakeClock, make_frame, track_rules
+from typer.testing import CliRunner
 
 from inspector.box import Box
+from inspector.cli import app
 from inspector.commands.forget import forget_period, parse_time
 from inspector.drafts import EvidencePicture
 from inspector.errors import ConfigError, StoreError
@@ -68,6 +70,43 @@ def test_only_the_time_that_is_named_goes(config: Path, clock: FakeClock) -> Non
     assert len(list((config.parent / "state" / "evidence").iterdir())) == 2
     gone = (NOON + timedelta(hours=1)).isoformat(timespec="milliseconds")[:19].encode()
     assert not any(gone in path.read_bytes() for path in (config.parent / "state").glob("inspector.sqlite3*"))
+
+
+def test_a_dry_run_says_it_all_and_deletes_nothing(config: Path, clock: FakeClock) -> None:
+    """The figures are those of the real run; a store that was set aside is named, because it may hold the period."""
+    (config.parent / "state" / "inspector.sqlite3.aside-20260301T120000Z").write_bytes(b"x")
+    period = NOON + timedelta(minutes=30), NOON + timedelta(minutes=90)
+    planned = forget_period(config, *period, dry_run=True)
+    left = hours(config, clock)
+    done = forget_period(config, *period)
+
+    assert planned == done
+    assert left == [0, 1, 2]
+    assert planned.aside == ("inspector.sqlite3.aside-20260301T120000Z",)
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "code", "left"),
+    [
+        pytest.param([], "n\n", 1, [0, 1, 2], id="no"),
+        pytest.param([], "", 1, [0, 1, 2], id="nobody there"),
+        pytest.param([], "y\n", 0, [], id="yes"),
+        pytest.param(["--yes"], "", 0, [], id="not asked"),
+        pytest.param(["--dry-run"], "", 0, [0, 1, 2], id="dry run"),
+    ],
+)
+def test_it_asks_before_it_deletes(
+    config: Path, clock: FakeClock, options: list[str], answer: str, code: int, left: list[int]
+) -> None:
+    """The question names what goes; without an answer nothing goes."""
+    store = Store(config.parent / "state", clock)
+    store.outbox.acknowledge("mqtt", store.outbox.outbox_state("mqtt").last_seq)
+    store.close()
+    arguments = ["forget", "-c", str(config), "--from", "2026-02-28", "--to", "2026-03-03", *options]
+    done = CliRunner().invoke(app, arguments, input=answer)
+
+    assert (done.exit_code, hours(config, clock)) == (code, left)
+    assert ("Delete 9 records and 3 pictures from 2026-02-28T00:00:00.000Z" in done.output) == (not options)
 
 
 def test_what_waits_for_the_broker_stays(config: Path, clock: FakeClock) -> None:
