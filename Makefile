@@ -23,7 +23,7 @@ format:  ## put the code into its format
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
-.PHONY: schemas docs digests catalogs lock monitoring
+.PHONY: schemas docs digests catalogs screenshots lock monitoring
 schemas:  ## write inspector/schemas from inspector/messages.py
 	$(RUN) python -m inspector.messages
 
@@ -37,6 +37,9 @@ digests:  ## write tests/digests.json anew: the messages of recorded surfaces, t
 
 catalogs:  ## write the catalogues of the pages' texts, and compile them
 	$(RUN) python scripts/write_catalogs.py
+
+screenshots:  ## take the pictures of docs/img anew: runs the demo, needs chromium
+	$(RUN) python scripts/write_screenshots.py
 
 lock:  ## resolve requirements/*.txt anew: hashes, no index addresses
 	scripts/lock

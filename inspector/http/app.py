@@ -83,6 +83,7 @@ def make_app(options: HttpOptions, shown: Shown) -> FastAPI:
         ("/evidence/{name}", pages.picture),
     ):
         app.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_model=None)
+    app.add_api_route("/favicon.ico", _no_icon, methods=["GET", "HEAD"], response_model=None)
     app.add_api_route("/api/classify", classifier.answer, methods=["POST"], response_model=None)
     commands = CommandPort(shown.execute, options.token is not None)
     app.add_api_route("/api/commands/{name}", commands.answer, methods=["POST"], response_model=None)
@@ -92,6 +93,11 @@ def make_app(options: HttpOptions, shown: Shown) -> FastAPI:
     app.add_exception_handler(Exception, _answer_fault)
     app.add_middleware(Guard, token=options.token, address=options.address)
     return app
+
+
+async def _no_icon() -> Response:
+    """Answer what every browser asks for: there is none, and the log need not say so."""
+    return Response(status_code=204, headers={"Cache-Control": "max-age=86400"})
 
 
 class _Pages:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ class PageView:
         facts: What runs here.
         pace: None while it is not known yet.
         refresh_s: After how long a browser asks again; 0: never.
+        zone: In which times are shown; None: that of this machine.
     """
 
     health: HealthMessage
@@ -67,6 +68,7 @@ class PageView:
     facts: PageFacts
     pace: Pace | None
     refresh_s: int
+    zone: tzinfo | None = None
 
 
 def render_page(view: PageView, code: str = ENGLISH) -> str:

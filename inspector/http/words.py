@@ -5,7 +5,7 @@ from __future__ import annotations
 from inspector.pages.language import N_
 
 STATE_NAME = {
-    "ok": N_("OK"),
+    "ok": N_("INSPECTING"),
     "degraded": N_("DEGRADED"),
     "blind": N_("BLIND"),
     "idle": N_("IDLE"),
@@ -13,7 +13,7 @@ STATE_NAME = {
     "paused": N_("PAUSED"),
 }
 STATE_TEXT = {
-    "ok": N_("Frames are being inspected."),
+    "ok": N_("Frames are being inspected. What was found is below."),
     "degraded": N_("Frames are being inspected, but something needs attention."),
     "blind": N_("The surface is NOT being inspected."),
     "idle": N_("There is nothing to inspect at present."),
@@ -54,7 +54,7 @@ CAUSE_TEXT = {
     "underexposed": N_("underexposed"),
     "frozen": N_("the camera repeats one picture"),
     "source_down": N_("source down"),
-    "deadly": N_("set aside: ended the program twice"),
+    "deadly": N_("set aside: reading it ends the program"),
     "paused": N_("paused"),
     "process_down": N_("inspector was not running"),
 }
@@ -74,7 +74,11 @@ NO_ALARM_TEXT = {
     "n_of_m": N_("No alarm: seen in %(hits)s of the last %(window)s frames, more are needed."),
     "limit": N_("No alarm: there were already as many alarms for %(label)s as may leave at once."),
 }
-LOST_TEXT = {"outbox_full": N_("lost, outbox full"), "rejected": N_("lost, rejected")}
+LOST_TEXT = {
+    "outbox_full": N_("lost, outbox full"),
+    "rejected": N_("lost, rejected"),
+    "damaged": N_("lost, damaged in the store"),
+}
 REJECTED_TEXT = {
     "login": N_("broker refusals, login"),
     "certificate": N_("broker refusals, certificate"),

@@ -10,8 +10,11 @@ import gettext
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
 
 ENGLISH = "en"
 CODES = (ENGLISH, "de")
@@ -104,6 +107,35 @@ def open_language(code: str, folder: Path, domain: str) -> Language:
     if code == ENGLISH:
         return Language(code)
     return Language(code, gettext.translation(domain, folder / "locale", [code]))
+
+
+_DIRECTIONS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)
+HIDDEN = {code: f"\\u{code:04x}" for code in (*_DIRECTIONS, 0x2028, 0x2029)}
+"""Characters that show nothing and turn the order of the others round, each with how it is written instead."""
+
+
+def visible(value: Any) -> Any:
+    """Return a text in which no character hides or reorders others; markup stays markup, another value as it is."""
+    if isinstance(value, Markup):
+        return Markup(str(value).translate(HIDDEN))  # noqa: S704 - it was markup before
+    return value.translate(HIDDEN) if isinstance(value, str) else value
+
+
+def local(moment: datetime, zone: tzinfo | None = None) -> str:
+    """Return a moment to the second in the zone of a station, with its name; None: of this machine."""
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def zone_of(moment: datetime, zone: tzinfo | None = None) -> str:
+    """Return the zone in force at a moment: its name, and its distance from UTC where that is not said by the name."""
+    there = moment.astimezone(zone)
+    name = there.tzname() or ""
+    return name if name == "UTC" or not name[:1].isalpha() else f"{name}, UTC{_offset(there)}"
+
+
+def _offset(moment: datetime) -> str:
+    text = f"{moment:%z}"
+    return f"{text[:3]}:{text[3:5]}"
 
 
 def utc(moment: datetime) -> str:

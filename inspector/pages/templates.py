@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from inspector.pages.language import open_language, utc
+from inspector.pages.language import local, open_language, utc, visible, zone_of
 
 
 @cache
@@ -29,6 +29,7 @@ def templates(folder: Path, domain: str, code: str) -> Environment:
         loader=FileSystemLoader(folder / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=visible,
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
@@ -42,7 +43,9 @@ def templates(folder: Path, domain: str, code: str) -> Environment:
         moment=datetime.fromisoformat,
         number=language.number,
         size=language.size,
+        local=local,
         utc=utc,
         word=language.word,
+        zone=zone_of,
     )
     return environment

@@ -51,6 +51,7 @@ class Counts:
         commit: Storing what a frame leaves.
         last_frame_s: Unix time; 0: none yet.
         last_puback_s: Unix time; 0: none yet.
+        waiting: Messages by sink; 0 where none waits.
         outbox_messages: Waiting for the sink for which most wait.
         outbox_bytes: Of their payloads.
         outbox_limit_bytes: Beyond it the oldest are lost.
@@ -70,6 +71,7 @@ class Counts:
     commit: Spent
     last_frame_s: float
     last_puback_s: float
+    waiting: Mapping[str, float]
     outbox_messages: float
     outbox_bytes: float
     outbox_limit_bytes: float
@@ -92,6 +94,7 @@ class Counts:
             commit=spent(metrics.stage_seconds, stage="commit"),
             last_frame_s=total(metrics.last_frame),
             last_puback_s=total(metrics.last_puback),
+            waiting={labels["sink"]: value for labels, value in _series(metrics.outbox_messages.collect())},
             outbox_messages=largest(metrics.outbox_messages),
             outbox_bytes=largest(metrics.outbox_bytes),
             outbox_limit_bytes=largest(metrics.outbox_limit),

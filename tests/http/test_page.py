@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 import pytest
 from bench import Bench, Seen, ask, still
@@ -14,12 +15,14 @@ from fakes import inspected, make_defect, make_frame, track_rules
 
 from inspector.frame import Cause
 from inspector.http import words
-from inspector.http.page import PageFacts
+from inspector.http.page import PageFacts, PageView, render_page
 from inspector.labels import Severity
 from inspector.messages import DefectMessage
 from inspector.pages.language import CODES
+from inspector.sinks.base import SinkStatus
 from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.store.entries import Entry
+from inspector.telemetry.counts import Counts
 from inspector.telemetry.health import Facts, HealthLimits, State, judge_health
 from inspector.telemetry.metrics import LOST, REJECTED, SUPPRESSED
 from inspector.track.state import TrackState
@@ -284,7 +287,7 @@ def test_machines_read_the_same_in_every_language(bench: Bench, code: str) -> No
     text = ask(bench.app(), "/", headers={"Accept-Language": code}).text
 
     assert '<meter min="0" max="1" value="0.7500"' in text
-    assert '<time datetime="2026-03-01T12:00:00+00:00">' in text
+    assert '<time datetime="2026-03-01T12:00:00+00:00" title="2026-03-01 12:00:00 UTC">' in text
 
 
 def test_without_a_wish_the_page_is_english(bench: Bench) -> None:
@@ -293,3 +296,118 @@ def test_without_a_wish_the_page_is_english(bench: Bench) -> None:
 
     assert answer.headers["content-language"] == "en"
     assert "Coverage since the start" in answer.text
+
+
+def test_inspecting_is_no_verdict(bench: Bench) -> None:
+    """A station that inspects says so, and does not call a strip full of critical defects OK."""
+    bench.find(still(), "crack", "hole")
+    bench.health.update("ok", None)
+
+    page = ask(bench.app(), "/").text
+    german = ask(bench.app(), "/", headers={"Accept-Language": "de"}).text
+
+    assert "<h1>INSPECTING</h1>" in page
+    assert "<h1>PRÜFT</h1>" in german
+    assert not re.search(r"\bOK\b", Seen(page).text + Seen(german).text)
+
+
+@pytest.mark.parametrize(("state", "now"), [("ok", "100 % of the frames inspected"), ("blind", "nothing now")])
+def test_a_blind_station_shows_no_full_meter(bench: Bench, state: State, now: str) -> None:
+    """What was inspected before is no comfort while nothing is."""
+    bench.metrics.frames.labels("inspected").inc(500)
+    bench.health.update(state, "source_down: gone" if state == "blind" else None)
+
+    page = ask(bench.app(), "/").text
+
+    assert now in Seen(page).text
+    assert ('value="1.0000"' in page) is (state == "ok")
+    assert "100 %" in Seen(page).text
+
+
+def test_times_are_those_of_the_station(bench: Bench) -> None:
+    """A moment is shown in the station's zone with its name; UTC is there to point at, and for machines."""
+    bench.find(still(), "crack")
+    shown = bench.shown()
+    view = PageView(
+        shown.health.message(),
+        bench.clock.now(),
+        bench.store.reader.recent_defects(5),
+        Counts.of(bench.metrics),
+        PageFacts({"started": "2026-02-28T23:30:00.000Z"}),
+        None,
+        0,
+        ZoneInfo("Europe/Berlin"),
+    )
+
+    page = render_page(view)
+
+    assert Seen(page).text.count("2026-03-01 13:00:00 CET") >= 2
+    assert '<time datetime="2026-03-01T12:00:00+00:00" title="2026-03-01 12:00:00 UTC">' in page
+    assert "2026-03-01 00:30:00 CET" in Seen(page).text
+    assert "Times are those of this station (CET, UTC+01:00); messages and log have UTC." in Seen(page).text
+
+
+def test_a_card_is_short_until_it_is_unfolded(bench: Bench) -> None:
+    """Name, tags and time are in sight; the reasons, the place and the file come with a click that needs no script."""
+    bench.find(still(), "crack")
+    card = ask(bench.app(), "/").text.partition('<li class="defect')[2].partition("</li>")[0]
+    folded = card.partition("<details>")[2].partition("</details>")[0]
+    in_sight = card.replace(folded, "")
+
+    assert in_sight.count("<p") == 3
+    for part in ("reaches the threshold", "decision.thresholds.crack", "runner-up", "0.png", " px"):
+        assert part in folded
+        assert part not in in_sight
+
+
+BIDI = "a\u202egnp.kcarc\u2066b\u200f"
+
+
+def test_no_character_turns_a_name_round(bench: Bench) -> None:
+    """Characters that reorder others are written out, in names, reasons and errors; names are isolated."""
+    bench.find(still(source_key=f"{BIDI}.png"), "crack")
+    bench.health.update("blind", f"source_down: {BIDI}")
+    bench.facts = PageFacts({"source": BIDI, BIDI: BIDI}, BrokerStatus(reason=BIDI), SinkStatus(reason=BIDI))
+
+    for code in CODES:
+        page = ask(bench.app(), "/", headers={"Accept-Language": code}).text
+
+        assert not {"\u202e", "\u2066", "\u200f"} & set(page)
+        assert page.count("a\\u202egnp.kcarc\\u2066b\\u200f") >= 6
+        assert "<bdi>a\\u202egnp.kcarc\\u2066b\\u200f.png</bdi>" in page
+
+
+@pytest.mark.parametrize(
+    ("files", "shown"),
+    [
+        pytest.param(None, None, id="off"),
+        pytest.param(SinkStatus(True), "Message files: written", id="written"),
+        pytest.param(SinkStatus(reason="disk full"), "Message files: disk full", id="not written"),
+        pytest.param(SinkStatus(), "Message files: not written yet", id="not yet"),
+    ],
+)
+def test_each_sink_has_its_row(bench: Bench, files: SinkStatus | None, shown: str | None) -> None:
+    """What waits is shown for each sink that is on; the figure above is of the one for which most wait."""
+    bench.metrics.outbox_messages.labels("mqtt").set(3)
+    bench.metrics.outbox_messages.labels("jsonl").set(8)
+    bench.facts = PageFacts({}, BrokerStatus(True, protocol="5"), files)
+
+    text = Seen(ask(bench.app(), "/").text).text
+
+    assert re.search(r"waiting for the broker\s*3\b", text)
+    assert bool(re.search(r"waiting for the files\s*8\b", text)) is (files is not None)
+    assert shown is None or shown in text
+
+
+def test_browsers_find_no_icon_and_no_error(bench: Bench) -> None:
+    """What every browser asks for is answered."""
+    assert ask(bench.app(), "/favicon.ico").status_code == 204
+
+
+def test_a_narrow_page_has_its_defects_side_by_side(bench: Bench) -> None:
+    """On a telephone the twenty cards are swiped through, each with its picture across the screen."""
+    style = ask(bench.app(), "/").text.split("<style>")[1].split("</style>")[0]
+    narrow = style.partition("(max-width: 40rem)")[2]
+
+    assert re.search(r"\.defects \{[^}]*overflow-x: auto", narrow)
+    assert re.search(r"\.defect \{[^}]*flex: 0 0 88%", narrow)
