@@ -40,10 +40,10 @@ class CoilChange:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Messages that a sink will never deliver, or a store that was set aside.
+    """Messages that a sink will never deliver or that nobody got, or a store that was set aside.
 
     Attributes:
-        at: UTC, when they were dropped.
+        at: UTC, when they were dropped or delivered.
         sink: Which sink; None: all.
         first_seq, last_seq: Of the lost messages; others between them may have been delivered. None: unknown, or none.
         count: How many were lost.

@@ -194,13 +194,11 @@ class CoverageMessage(_Common):
     detail: str | None = Field(description="The cause for a person.")
     person: str | None = Field(default=None, description="Who asked for it, for cause `paused`.")
     sink: str | None = Field(
-        default=None, description="Which sink lost messages, for cause `messages_lost`; null: all."
+        default=None, description="Which sink, for `messages_lost` and `messages_unheard`; null: all."
     )
-    lost: Count | None = Field(default=None, description="How many messages were lost.")
-    first_seq: int | None = Field(
-        description="First lost message, for causes `messages_lost` and `store_set_aside`; null: unknown."
-    )
-    last_seq: int | None = Field(description="Last lost message.")
+    lost: Count | None = Field(default=None, description="How many messages were lost, or went unheard.")
+    first_seq: int | None = Field(description="First of these messages; null: unknown.")
+    last_seq: int | None = Field(description="Last of them; others between may have arrived.")
 
 
 class HealthMessage(_Flat):

@@ -62,6 +62,7 @@ METRICS = [
     "mqtt_connected",
     "mqtt_connects_total",
     "mqtt_rejected_total",
+    "mqtt_unheard_total",
     "worker_busy_seconds_total",
     "source_wait_seconds_total",
     "workers",

@@ -155,7 +155,7 @@ class Mqtt(Section):
         default=3600, ge=0, le=604800, description="Delivered messages kept for a broker that loses its memory."
     )
     subscriber_grace_s: float = Field(
-        default=60, ge=0, le=3600, description="After a reconnect, wait this long for the previous subscribers."
+        default=600, ge=0, le=86400, description="How long messages wait for subscribers that their topic had."
     )
 
     @field_validator("commands")

@@ -31,6 +31,10 @@ class Outbox(Protocol):
         """Everything up to `seq` has arrived."""
         ...
 
+    def hold(self, sink: str, holds: bool) -> None:
+        """Keep what is delivered, whatever its age, while a sink may have to send it again; or no longer."""
+        ...
+
     def outbox_state(self, sink: str) -> OutboxState:
         """Return how much waits."""
         ...

@@ -16,9 +16,11 @@ from inspector.settings.sections import Settings
 from inspector.sinks.base import LastWord, ResendingSink, Sink, SinkStatus
 from inspector.sinks.jsonl import JsonlSink
 from inspector.sinks.mqtt.options import BrokerStatus
+from inspector.sinks.mqtt.outgoing import LossReports
 from inspector.sinks.mqtt.publisher import MqttPublisher
 from inspector.station.inbox import Inbox
 from inspector.station.wiring import jsonl_options, mqtt_options
+from inspector.store.broker_notes import BrokerNotes
 from inspector.store.outbox import StoredOutbox
 from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
@@ -27,6 +29,9 @@ SINK_GRACE_S = 5.0
 """Shorter outages of a sink are not reported."""
 HEALTH_WORD = {"mqtt": "broker"}
 """First word of a reason of health, if it is not the sink's name."""
+
+UNHEARD = "messages_unheard"
+"""Cause of the coverage message on messages that were delivered to nobody."""
 
 _log = structlog.get_logger("daemon")
 
@@ -96,7 +101,7 @@ def open_sinks(
     metrics: Metrics,
     *,
     retained: Callable[[], Mapping[str, bytes]],
-    on_lost: Callable[[str, int, str], None],
+    losses: Losses,
     on_command: Callable[[str, bytes, bool], ReplyMessage | None],
 ) -> list[Sink]:
     """Return the enabled sinks, not started; from here on nothing is kept for others.
@@ -107,7 +112,7 @@ def open_sinks(
         clock: Time.
         metrics: Where they count.
         retained: Gives the retained payloads of the broker, by topic below the root.
-        on_lost: Called with sink, `seq` and reason of a message that was refused for good.
+        losses: Where messages that did not arrive are reported.
         on_command: Carries a command out; see `MqttPublisher`.
     """
     sinks: list[Sink] = []
@@ -116,10 +121,14 @@ def open_sinks(
             MqttPublisher(
                 mqtt_options(settings),
                 store.outbox,
+                BrokerNotes(store.database, store.topics, MqttPublisher.name),
                 clock,
                 metrics,
                 retained=retained,
-                on_lost=lambda seq, reason: on_lost(MqttPublisher.name, seq, reason),
+                losses=LossReports(
+                    lambda seq, reason: losses.report_one(MqttPublisher.name, seq, reason),
+                    lambda first, last, count: losses.report_unheard(MqttPublisher.name, first, last, count),
+                ),
                 on_command=on_command,
                 commands=settings.mqtt.commands,
             )
@@ -140,6 +149,11 @@ class Losses:
     def report(self, sink: str, first_seq: int, last_seq: int, count: int, reason: str) -> None:
         """Report in a coverage message that `count` messages from `first_seq` to `last_seq` are lost for a sink."""
         self._inbox.put(Lost(self._clock.now(), sink, first_seq, last_seq, count, reason))
+
+    def report_unheard(self, sink: str, first_seq: int, last_seq: int, count: int) -> None:
+        """Report in a coverage message that a sink delivered messages to nobody: their subscribers stayed away."""
+        reason = "the broker accepted them, and their subscribers were away for longer than mqtt.subscriber_grace_s"
+        self._inbox.put(Lost(self._clock.now(), sink, first_seq, last_seq, count, reason, UNHEARD))
 
     def report_one(self, sink: str, seq: int, reason: str) -> None:
         """Report in a coverage message that one message is lost for a sink."""

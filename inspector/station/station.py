@@ -137,7 +137,7 @@ class Station:
             clock,
             self.metrics,
             retained=lambda: about.retained(self.health, self.store.coils),
-            on_lost=self._losses.report_one,
+            losses=self._losses,
             on_command=self.plant.execute,
         )
         self.delivery = Delivery(sinks)

@@ -72,6 +72,7 @@ class StoredOutbox:
         self._record = f"SELECT kind, payload, payload_crc32 FROM {database.records_name} WHERE seq = ?"  # noqa: S608
         first_kept = self.first_kept_seq()
         self._floor = 0 if first_kept is None else min(0, first_kept - 1)
+        self._holding: set[str] = set()
 
     @property
     def store_id(self) -> str:
@@ -89,6 +90,11 @@ class StoredOutbox:
             self._floor = self._last_seq() if first_kept is None else first_kept - 1
             self._enabled = tuple(sinks)
             self._waiting = {}
+
+    def hold(self, sink: str, holds: bool) -> None:
+        """Keep what is delivered, whatever its age, while a sink may have to send it again; or no longer."""
+        with self._database.guard:
+            (self._holding.add if holds else self._holding.discard)(sink)
 
     def delivered_seq(self) -> int:
         """Return up to which `seq` nothing waits for any sink; far beyond the last where no sink is enabled."""
@@ -218,7 +224,7 @@ class StoredOutbox:
         Returns:
             Undelivered messages that were deleted, for each sink that lost any.
         """
-        for _ in range(PRUNE_TIMES):
+        for _ in range(0 if self._holding else PRUNE_TIMES):
             if self._prune_delivered(int(horizon_s * 1000)) < PRUNE_ROWS:
                 break
         with self._database.guard:

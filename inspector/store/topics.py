@@ -23,7 +23,8 @@ class SubscribedTopics:
         """Return the topics of a sink that had subscribers.
 
         Returns:
-            For each topic the time until which messages wait for them, ms since 1970; None while they are there.
+            For each topic the time until which messages wait for them, ms since 1970; None while they are there, 0 if
+            it never had any.
         """
         with self._database.guard:
             return {topic: until_ms for (name, topic), until_ms in self._known.items() if name == sink}
@@ -35,7 +36,7 @@ class SubscribedTopics:
             StoreBusyError: The disk is full or broken; nothing has changed.
         """
         with self._database.guard:
-            if self._known.get((sink, topic), 0) == grace_until_ms:
+            if (sink, topic) in self._known and self._known[sink, topic] == grace_until_ms:
                 return
             with self._database.transaction() as db:
                 db.execute(

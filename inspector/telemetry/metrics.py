@@ -25,6 +25,7 @@ HEALTH_REASONS = tuple(
 STAGES = ("classify", "inspect", "track", "evidence", "commit")
 SUPPRESSED = ("mode", "severity", "n_of_m", "limit")
 SINKS = ("mqtt", "jsonl")
+NUMBERED = ("frame", "defect", "alarm", "coverage")
 LOST = ("outbox_full", "rejected", "damaged")
 REJECTED = ("login", "certificate", "protocol", "refused", "unreachable", "publish")
 
@@ -96,6 +97,9 @@ class Metrics:
         self.mqtt_connected = gauge("inspector_mqtt_connected", "1 while the broker is connected.")
         self.mqtt_connects = counter("inspector_mqtt_connects_total", "Connections that the broker accepted.")
         self.mqtt_rejected = counter("inspector_mqtt_rejected_total", "Refusals by the broker.", "reason")
+        self.mqtt_unheard = counter(
+            "inspector_mqtt_unheard_total", "Messages that the broker accepted while nobody subscribed.", "topic"
+        )
         self.worker_busy = counter("inspector_worker_busy_seconds_total", "Time that workers spent scoring.")
         self.source_wait = counter(
             "inspector_source_wait_seconds_total", "Time that the source waited because the inspection was busy."
@@ -122,6 +126,7 @@ class Metrics:
             self.alarms.labels(label, severity[label])
         for metric, values in (
             (self.alarms_suppressed, SUPPRESSED), (self.mqtt_rejected, REJECTED),
+            (self.mqtt_unheard, NUMBERED),
             (self.outbox_messages, SINKS), (self.outbox_bytes, SINKS), (self.outbox_limit, SINKS),
             (self.outbox_oldest, SINKS),
         ):  # fmt: skip

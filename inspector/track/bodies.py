@@ -207,7 +207,7 @@ def coverage_body(gap: Gap, state: TrackState, rules: TrackRules) -> CoverageMes
 
 
 def lost_body(lost: Lost, state: TrackState, rules: TrackRules) -> CoverageMessage:
-    """Return the message on lost messages."""
+    """Return the message on lost or unheard messages."""
     moment = to_rfc3339(lost.at)
     names = (lost.cause, lost.sink, moment, lost.first_seq, lost.last_seq)
     fields: dict[str, Any] = {"from": moment}

@@ -9,13 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from brokers import CONNECT, PUBLISH, Changes, ScriptedBroker, ScriptedOutbox, packet, puback, rows
+from brokers import CONNECT, PUBLISH, Changes, MemoryNotes, ScriptedBroker, ScriptedOutbox, packet, puback, rows
 from fakes import LABELS
 from prometheus_client import CollectorRegistry
 
 from inspector.clock import SystemClock
 from inspector.sinks.mqtt.limits import MAX_DROPS, OVERHEAD_BYTES, PeerLimits, SizeLesson
 from inspector.sinks.mqtt.options import MqttOptions
+from inspector.sinks.mqtt.outgoing import LossReports
 from inspector.sinks.mqtt.publisher import MqttPublisher
 from inspector.store.entries import OutboxRow
 from inspector.telemetry.metrics import Metrics
@@ -146,10 +147,11 @@ class Run:
         self.publisher = MqttPublisher(
             MqttOptions(port=self.broker.port, root="root", client_id="id", protocol="5"),
             self.outbox,
+            MemoryNotes(),
             SystemClock(),
             Metrics(CollectorRegistry(), LABELS[:1], {LABELS[0]: "minor"}),
             lambda: {"health": b"{}"},
-            lambda seq, reason: self.lost.append((seq, reason)),
+            LossReports(lambda seq, reason: self.lost.append((seq, reason)), lambda *_: None),
         )
 
     def deliver(self, last: int) -> None:

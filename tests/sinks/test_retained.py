@@ -66,6 +66,14 @@ def test_one_mark_is_under_way_at_a_time() -> None:
     assert [json.loads(payload)["seq"] for payload in broker.payloads] == [3, 8, 9]
 
 
+def test_a_broker_that_lost_its_memory_gets_a_mark_at_once() -> None:
+    """Also that of nothing: the next connection then knows that it is the same life of the broker."""
+    broker = Published()
+    RetainedState(broker, dict, "store", marked=-1).leave_mark(0)
+
+    assert [json.loads(payload)["seq"] for payload in broker.payloads] == [0]
+
+
 @pytest.mark.parametrize(
     ("payload", "seq"),
     [

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 import structlog
-from brokers import AnnouncedLog, Changes, ScriptedBroker, retained_mark, suback
+from brokers import AnnouncedLog, Changes, MemoryNotes, ScriptedBroker, retained_mark, suback
 from fakes import LABELS, FakeClock, entry
 from prometheus_client import CollectorRegistry
 
@@ -18,6 +18,7 @@ from inspector.errors import StoreBusyError
 from inspector.sinks.base import Outbox, Sink
 from inspector.sinks.jsonl import JsonlOptions, JsonlSink
 from inspector.sinks.mqtt.options import MqttOptions
+from inspector.sinks.mqtt.outgoing import LossReports
 from inspector.sinks.mqtt.publisher import MqttPublisher
 from inspector.store.entries import OutboxRow, OutboxState
 from inspector.store.store import Store
@@ -52,6 +53,7 @@ class BrokerEnd:
 
     def __init__(self, folder: Path, changes: Changes) -> None:
         self._broker = ScriptedBroker(changes, self._subscribed, None)
+        self._notes = MemoryNotes()
 
     def _subscribed(self, packet_id: int, _: bytes) -> bytes:
         marks = self._broker.on("mark")
@@ -61,7 +63,15 @@ class BrokerEnd:
     def sink(self, outbox: Outbox) -> Sink:
         metrics = Metrics(CollectorRegistry(), LABELS[:1], {LABELS[0]: "minor"})
         options = MqttOptions(host="127.0.0.1", port=self._broker.port, root="root", client_id="id", protocol="5")
-        return MqttPublisher(options, outbox, SystemClock(), metrics, lambda: {"health": b"{}"}, lambda *_: None)
+        return MqttPublisher(
+            options,
+            outbox,
+            self._notes,
+            SystemClock(),
+            metrics,
+            lambda: {"health": b"{}"},
+            LossReports(lambda *_: None, lambda *_: None),
+        )
 
     def arrived(self) -> Arrived:
         states = {"status", "health", "mark"}
@@ -139,6 +149,9 @@ class WatchedOutbox:
             raise StoreBusyError("the disk is full")
         self._outbox.acknowledge(sink, seq)
         self._changes.announce()
+
+    def hold(self, sink: str, holds: bool) -> None:
+        self._outbox.hold(sink, holds)
 
     def outbox_state(self, sink: str) -> OutboxState:
         return self._outbox.outbox_state(sink)

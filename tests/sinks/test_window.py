@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.sinks.mqtt.audience import ASK_AGAIN_S, Audience, Turn
 from inspector.sinks.mqtt.window import (
     MAX_REFUSALS,
     NO_SUBSCRIBERS,
     QUOTA_EXCEEDED,
     REFUSED_PAUSE_S,
-    UNMATCHED_PAUSE_S,
     Fate,
     Window,
-    first_position,
 )
 from inspector.store.entries import OutboxRow
 
@@ -28,10 +27,20 @@ def row(seq: int, topic: str = "defect") -> OutboxRow:
     return OutboxRow(seq, topic, b"{}", 0)
 
 
-def opened(size: int = 20, accepted: bool = True) -> Window:
-    """A window at the start of a connection, at 1000 s; the broker has accepted something, unless said otherwise."""
-    window = Window(size, GRACE_S)
+def opened(size: int = 20, accepted: bool = True, heard: Iterable[str] = ("defect", "alarm")) -> Window:
+    """A window at the start of a connection, at 1000 s; the broker has accepted something, unless said otherwise.
+
+    Args:
+        size: Of the window.
+        accepted: Whether the broker has accepted something.
+        heard: Topics that have subscribers, as the broker said on this connection.
+    """
+    audience = Audience(GRACE_S)
+    window = Window(size, audience)
     window.open(0, 1000.0)
+    audience.open(1000.0, lost=False)
+    for topic in heard:
+        audience.answer(topic, matched=True, now_s=1000.0)
     if accepted:
         window.hear(OK, 1000.0)
     return window
@@ -57,7 +66,7 @@ def answer(window: Window, packet: int, code: int, now_s: float = 1000.0) -> Fat
         pytest.param([1, 2, 3], [1, 2, 3], [1, 2, 3], id="in order"),
         pytest.param([1, 2, 3], [3, 2, 1], [0, 0, 3], id="in reverse"),
         pytest.param([1, 2, 3, 4], [2, 4, 1], [0, 0, 2], id="a hole stays"),
-        pytest.param([2, 5, 9], [5, 2, 9], [0, 5, 9], id="numbers that the store has dropped"),
+        pytest.param([2, 5, 9], [5, 2, 9], [1, 8, 9], id="numbers that the store has dropped"),
         pytest.param([1, 2], [1, 1, 2], [1, 1, 2], id="answered twice"),
         pytest.param([1, 2], [7, 1], [0, 1], id="a packet of something else"),
     ],
@@ -156,7 +165,6 @@ def test_an_acceptance_forgets_the_refusals_before_it() -> None:
     [
         pytest.param(DENIED, 1000.0, Fate.REFUSED, 0.4, id="refused"),
         pytest.param(QUOTA_EXCEEDED, 1000.0, Fate.HELD, REFUSED_PAUSE_S, id="over the quota"),
-        pytest.param(NO_SUBSCRIBERS, 1000.0, Fate.UNMATCHED, UNMATCHED_PAUSE_S, id="no subscriber yet"),
     ],
 )
 def test_all_that_has_not_arrived_is_sent_again(code: int, now_s: float, fate: Fate, pause_s: float) -> None:
@@ -199,39 +207,70 @@ def test_where_everything_is_refused_nothing_is_set_aside(code: int) -> None:
     assert ({Fate.HELD}, 0) == (fates, window.acknowledged)
 
 
-@pytest.mark.parametrize(
-    ("matched", "after_s", "fate"),
-    [
-        pytest.param(True, 0.0, Fate.UNMATCHED, id="at once after the reconnect"),
-        pytest.param(True, GRACE_S - 0.1, Fate.UNMATCHED, id="just within the grace"),
-        pytest.param(True, GRACE_S, Fate.ARRIVED, id="after the grace"),
-        pytest.param(False, 0.0, Fate.ARRIVED, id="nobody ever subscribed"),
-    ],
-)
-def test_no_matching_subscribers_waits_for_those_that_were_there(matched: bool, after_s: float, fate: Fate) -> None:
-    """After a reconnect, and only for a while, a message waits for the subscribers that its topic had before."""
-    window = opened()
-    send(window, [1])
-    answer(window, 1, OK if matched else NO_SUBSCRIBERS)
-    window.open(1, 2000.0)
-    send(window, [2], 2000.0)
+def test_messages_of_other_topics_pass_those_that_wait_for_subscribers() -> None:
+    """A topic whose subscribers are away holds back its own messages and the cursor, and nothing else."""
+    window = opened(heard=("defect", "frame"))
+    send(window, [1], topic="defect")
+    send(window, [2], topic="frame")
+    fates = [answer(window, 1, NO_SUBSCRIBERS), answer(window, 2, OK)]
+    turns = [window.turn(row(3, "defect")), window.turn(row(4, "frame"))]
+    window.pass_by(row(3, "defect"))
+    send(window, [4], topic="frame")
+    fates.append(answer(window, 4, OK))
 
-    assert answer(window, 2, NO_SUBSCRIBERS, 2000.0 + after_s) is fate
-    assert (1 if fate is Fate.UNMATCHED else 2) == window.acknowledged
+    assert fates == [Fate.UNMATCHED, Fate.ARRIVED, Fate.ARRIVED]
+    assert turns == [Turn.PASS, Turn.SEND]
+    assert (window.acknowledged, window.position, window.waiting) == (0, 4, {"defect": 1})
 
 
-def test_subscribers_that_stay_away_are_waited_for_once() -> None:
-    """A topic whose grace has passed counts as one without subscribers, also after the next reconnect."""
-    window = opened()
-    send(window, [1])
+def test_what_waited_follows_in_its_order() -> None:
+    """When subscribers are back, what was passed by is read again, and what has arrived is not sent."""
+    window = opened(heard=("defect", "frame"))
+    send(window, [1, 3], topic="defect")
+    send(window, [2, 4], topic="frame")
+    answer(window, 1, NO_SUBSCRIBERS)
+    late = answer(window, 3, OK)
+    for packet in (2, 4):
+        answer(window, packet, OK)
+    early = window.due(1000.0 + ASK_AGAIN_S - 0.01)
+    [question] = window.due(1000.0 + ASK_AGAIN_S)
+    window.send(101, question, 1001.0)
+    asked = window.turn(row(5, "defect"))
+    fate = answer(window, 101, OK, 1001.0)
+
+    assert (late, early, question.seq, asked, fate) == (None, [], 1, Turn.PAUSE, Fate.ARRIVED)
+    assert window.position == 1
+    assert [window.turn(row(seq, topic)) for seq, topic in [(2, "frame"), (3, "defect"), (4, "frame")]] == [
+        Turn.PASS,
+        Turn.SEND,
+        Turn.PASS,
+    ]
+
+
+def test_the_first_message_of_a_topic_goes_alone() -> None:
+    """Until the broker has said whether anybody listens, nothing else of the topic is sent: its order stays."""
+    window = opened(heard=())
+    first = window.turn(row(1, "defect"))
+    send(window, [1], topic="defect")
+    between = window.turn(row(2, "defect")), window.turn(row(3, "frame"))
     answer(window, 1, OK)
-    window.open(1, 2000.0)
-    send(window, [2], 2000.0)
-    answer(window, 2, NO_SUBSCRIBERS, 2000.0 + GRACE_S)
-    window.open(2, 3000.0)
-    send(window, [3], 3000.0)
 
-    assert answer(window, 3, NO_SUBSCRIBERS, 3000.0) is Fate.ARRIVED
+    assert (first, between, window.turn(row(2, "defect"))) == (Turn.ASK, (Turn.PAUSE, Turn.ASK), Turn.SEND)
+
+
+def test_after_the_grace_messages_go_unheard() -> None:
+    """Subscribers that stay away hold messages back for the grace, and not for longer."""
+    window = opened()
+    send(window, [1])
+    fates = [answer(window, 1, NO_SUBSCRIBERS)]
+    for number, after_s in enumerate((GRACE_S - 1, GRACE_S), 1):
+        window.send(100 * number, row(1), 1000.0 + after_s)
+        fates.append(answer(window, 100 * number, NO_SUBSCRIBERS, 1000.0 + after_s))
+    send(window, [2], 2000.0, packets=500)
+    fates.append(answer(window, 502, NO_SUBSCRIBERS, 2000.0))
+
+    assert fates == [Fate.UNMATCHED, Fate.UNMATCHED, Fate.UNHEARD, Fate.UNHEARD]
+    assert (window.acknowledged, window.waiting) == (2, {})
 
 
 def test_it_knows_since_when_an_answer_is_owed() -> None:
@@ -249,53 +288,47 @@ def test_it_knows_since_when_an_answer_is_owed() -> None:
     assert [*seen, window.unanswered_since()] == [None, 1010.0, 1030.0, None]
 
 
-@pytest.mark.parametrize(
-    ("cursor", "mark", "first_kept", "start"),
-    [
-        pytest.param(100, 100, 1, 100, id="the broker has everything"),
-        pytest.param(100, 120, 1, 100, id="a mark ahead: the store was put back"),
-        pytest.param(100, None, 1, 100, id="the mark says nothing"),
-        pytest.param(100, 40, 1, 40, id="the broker lost some"),
-        pytest.param(100, 0, 1, 0, id="the broker lost all"),
-        pytest.param(100, 10, 51, 50, id="more than is still kept"),
-        pytest.param(100, 10, 101, 100, id="nothing of it is kept: only what waits"),
-        pytest.param(100, 10, 130, 100, id="not even all that waits is kept"),
-        pytest.param(100, 10, None, 100, id="nothing is kept"),
-        pytest.param(0, None, 7, 0, id="nothing was ever sent"),
-    ],
-)
-def test_a_connection_begins_after_what_the_broker_still_has(
-    cursor: int, mark: int | None, first_kept: int | None, start: int
-) -> None:
-    """From the mark on is sent again what is still kept; never is it begun behind the kept messages."""
-    assert start == first_position(cursor, mark, first_kept)
-
-
 CODES = st.sampled_from([OK, OK, OK, NO_SUBSCRIBERS, DENIED, QUOTA_EXCEEDED])
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), CODES, st.booleans()), max_size=80), st.integers(1, 6))
+@given(st.lists(st.tuples(st.integers(0, 9), CODES, st.booleans()), max_size=120), st.integers(1, 6))
 def test_nothing_is_ever_passed_over(script: list[tuple[int, int, bool]], size: int) -> None:
-    """With answers in any order, refusals and reconnects: all behind the cursor has arrived or is set aside."""
-    window, settled, under_way, packet, now_s = opened(size), set[int](), dict[int, int](), 0, 1000.0
+    """Whatever the answers, their order and the reconnects: all behind the cursor has arrived, or is set aside."""
+    audience = Audience(GRACE_S)
+    window, settled, under_way, packet, now_s = Window(size, audience), set[int](), dict[int, int](), 0, 1000.0
+    window.open(0, now_s)
     rows = {seq: row(seq, "defect" if seq % 3 else "alarm") for seq in range(1, 30)}
+
+    def send_one(one: OutboxRow) -> None:
+        nonlocal packet
+        packet += 1
+        under_way[packet] = one.seq
+        window.send(packet, one, now_s)
+
     for choice, code, reconnect in script:
         now_s += 7.0
         if reconnect and choice == 0:
+            audience.open(now_s, lost=code == OK)
             window.open(window.acknowledged, now_s)
             under_way.clear()
-        for _ in range(window.room(now_s)):
-            if window.position + 1 in rows:
-                packet += 1
-                under_way[packet] = window.position + 1
-                window.send(packet, rows[window.position + 1], now_s)
+        for one in window.due(now_s)[: window.room(now_s)]:
+            send_one(one)
+        while window.room(now_s) and (following := rows.get(window.position + 1)):
+            turn = window.turn(following)
+            if turn is Turn.PAUSE:
+                break
+            if turn is Turn.PASS:
+                window.pass_by(following)
+            else:
+                send_one(following)
         assert window.in_flight <= size
         if under_way:
             chosen = sorted(under_way)[choice % len(under_way)]
             seq = under_way.pop(chosen)
             window.hear(code, now_s)
             found = window.ack(chosen, code, now_s)
-            if found is not None and found.fate in (Fate.ARRIVED, Fate.SET_ASIDE):
+            if found is not None and found.fate in (Fate.ARRIVED, Fate.UNHEARD, Fate.SET_ASIDE):
+                assert seq == found.row.seq
                 settled.add(seq)
         window.advance()
         assert set(range(1, window.acknowledged + 1)) <= settled

@@ -149,7 +149,13 @@ def test_the_configuration_says_which_sinks_there_are(store: Store, clock: FakeC
     chosen = settings(**{"mqtt.enabled": mqtt, "jsonl.enabled": jsonl})
     store.commit([entry(1, "crack")])
     sinks = open_sinks(
-        chosen, store, clock, make_metrics(), retained=dict, on_lost=lambda *_: None, on_command=lambda *_: None
+        chosen,
+        store,
+        clock,
+        make_metrics(),
+        retained=dict,
+        losses=Losses(Inbox(clock), clock),
+        on_command=lambda *_: None,
     )
     delivery = Delivery(sinks)
 

@@ -15,6 +15,7 @@ def test_topics_are_known_after_a_restart(store: Store) -> None:
     store.topics.note("mqtt", "defect", 5000)
     store.topics.note("mqtt", "frame")
     store.topics.note("other", "frame")
+    store.topics.note("other", "coverage", 0)
     store.topics.drop("mqtt", "frame")
     store.topics.drop("mqtt", "never")
     again = reopened(store, clean=False)
@@ -23,7 +24,7 @@ def test_topics_are_known_after_a_restart(store: Store) -> None:
     back = again.topics.of("mqtt")
     again.close()
 
-    assert found == ({"alarm": None, "defect": 5000}, {"frame": None}, {})
+    assert found == ({"alarm": None, "defect": 5000}, {"frame": None, "coverage": 0}, {})
     assert back == {"alarm": None, "defect": None}
 
 

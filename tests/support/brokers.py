@@ -147,6 +147,29 @@ class ScriptedBroker:
             one.close()
 
 
+class MemoryNotes:
+    """Notes of a broker that are forgotten with the process."""
+
+    def __init__(self, topics: Mapping[str, int | None] | None = None) -> None:
+        self.known = dict(topics or {})
+        self.texts: dict[str, str] = {}
+
+    def topics(self) -> dict[str, int | None]:
+        return self.known
+
+    def note_topic(self, topic: str, grace_until_ms: int | None) -> None:
+        self.known[topic] = grace_until_ms
+
+    def drop_topic(self, topic: str) -> None:
+        self.known.pop(topic, None)
+
+    def note(self, name: str) -> str | None:
+        return self.texts.get(name)
+
+    def keep(self, name: str, text: str) -> None:
+        self.texts[name] = text
+
+
 class ScriptedOutbox:
     """Has delivered everything up to a number, and something waits behind it."""
 
@@ -159,6 +182,7 @@ class ScriptedOutbox:
         self._first_kept = first_kept
         self._rows = waiting
         self.delivered = delivered
+        self.held = False
 
     def cursor(self, sink: str) -> int:
         return self.delivered
@@ -169,6 +193,9 @@ class ScriptedOutbox:
     def acknowledge(self, sink: str, seq: int) -> None:
         self.delivered = seq
         self._changes.announce()
+
+    def hold(self, sink: str, holds: bool) -> None:
+        self.held = holds
 
     def outbox_state(self, sink: str) -> OutboxState:
         return OutboxState(0, 0, None, self._rows[-1].seq if self._rows else self.delivered)

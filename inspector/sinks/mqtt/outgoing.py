@@ -6,7 +6,8 @@ publisher owns the connection, commands and retained state.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -15,12 +16,15 @@ from inspector.clock import Clock, to_timestamp_ms
 from inspector.errors import BrokerError, StoreBusyError
 from inspector.faults import crash_point
 from inspector.sinks.base import Outbox
+from inspector.sinks.mqtt.audience import Turn
 from inspector.sinks.mqtt.connection import Connection
 from inspector.sinks.mqtt.limits import SizeLesson, packet_bytes
+from inspector.sinks.mqtt.memory import BrokerMemory, Notes
 from inspector.sinks.mqtt.options import MqttOptions
-from inspector.sinks.mqtt.retained import RetainedState, seq_of_mark
+from inspector.sinks.mqtt.retained import RetainedState
 from inspector.sinks.mqtt.trouble import TroubleReport
-from inspector.sinks.mqtt.window import FAILURE, Answer, Fate, Window, first_position
+from inspector.sinks.mqtt.unheard import Unheard
+from inspector.sinks.mqtt.window import FAILURE, Answer, Fate, Window
 from inspector.store.entries import OutboxRow
 from inspector.telemetry.metrics import Metrics
 
@@ -32,7 +36,25 @@ MUTE_AFTER_S = 60.0
 LESSON_S = 86400.0
 """After this time a broker is tried again with what it refused for its size."""
 
+READ_ROWS = 500
+"""Messages that are read at once behind those that wait for their subscribers ..."""
+READ_TIMES = 8
+"""... and how often, before answers are taken."""
+
 _log = structlog.get_logger("mqtt")
+
+
+@dataclass(frozen=True, slots=True)
+class LossReports:
+    """Whom a publisher tells about messages that did not reach anybody.
+
+    Attributes:
+        lost: Called with `seq` and reason of a message that the broker refused for good.
+        unheard: Called with first `seq`, last `seq` and count of messages whose subscribers stayed away.
+    """
+
+    lost: Callable[[int, str], object]
+    unheard: Callable[[int, int, int], object]
 
 
 class Outgoing:
@@ -41,9 +63,10 @@ class Outgoing:
     Args:
         options: The broker.
         outbox: What waits.
+        notes: What is remembered of the broker.
         clock: Time.
         metrics: Where answers are counted.
-        on_lost: Called with `seq` and reason of a message that the broker does not take.
+        losses: Whom to tell about messages that did not arrive.
         report: Where troubles are reported.
 
     Attributes:
@@ -55,21 +78,24 @@ class Outgoing:
         self,
         options: MqttOptions,
         outbox: Outbox,
+        notes: Notes,
         clock: Clock,
         metrics: Metrics,
-        on_lost: Callable[[int, str], None],
+        losses: LossReports,
         report: TroubleReport,
     ) -> None:
         self._options = options
         self._outbox = outbox
         self._clock = clock
         self._metrics = metrics
-        self._on_lost = on_lost
+        self._on_lost = losses.lost
+        self._unheard = Unheard(losses.unheard)
         self._report = report
         self._lesson = SizeLesson()
         self._lesson_mono_s = clock.monotonic()
         self._set_aside_seq = 0
-        self.window = Window(options.window, options.subscriber_grace_s)
+        self._memory = BrokerMemory(options, outbox, notes, clock, SINK)
+        self.window = Window(options.window, self._memory.audience)
         self.stored_seq = 0
 
     def open(self, connection: Connection) -> None:
@@ -78,33 +104,54 @@ class Outgoing:
         if now - self._lesson_mono_s > LESSON_S:
             self._lesson.forget()
             self._lesson_mono_s = now
-        self.stored_seq = self._find_start(connection)
+        self.stored_seq = self._memory.open(connection)
         self.window.open(self.stored_seq, self._clock.monotonic())
 
+    def close(self) -> None:
+        """End a connection."""
+        self._unheard.flush()
+        self._memory.close()
+
+    @property
+    def lost(self) -> bool:
+        """Whether this connection found that the broker has lost its memory, and with it the mark."""
+        return self._memory.lost
+
     def is_empty(self) -> bool:
-        """Say whether nothing is under way and nothing waits."""
+        """Say whether nothing is under way and nothing waits, but for subscribers."""
         return not (self.window.in_flight or self._outbox.pending(self.window.position, 1))
 
     def send_next(self, connection: Connection, now: float) -> None:
         """Fill the window; send messages one at a time while the cause of closed connections is sought."""
         window = self.window
-        room = window.room(now)
-        if self._lesson.alone:
-            room = 0 if window.in_flight or not window.accepted else min(1, room)
-        if room:
-            for row in self._outbox.pending(window.position, room):
+        if (again := self._memory.take_again_from(to_timestamp_ms(self._clock.now()))) is not None:
+            window.begin_again(again)
+        if self._room(now):
+            for row in window.due(now)[: self._room(now)]:
                 self._send(connection, row)
+        for _ in range(READ_TIMES):
+            room = self._room(now)
+            rows = self._outbox.pending(window.position, READ_ROWS if window.passes else room) if room else []
+            if not self._send_some(connection, rows, now):
+                break
 
-    def _find_start(self, connection: Connection) -> int:
-        """Return the `seq` after which to send: the last one that the broker has, or still has."""
-        cursor = self._outbox.cursor(SINK)
-        if cursor == 0:
-            return 0
-        mark = seq_of_mark(connection.read_retained("mark"), self._outbox.store_id, f"{self._options.root}/mark")
-        start = first_position(cursor, mark, self._outbox.first_kept_seq())
-        if mark is not None and mark < cursor:
-            _log.warning("broker_lost_messages", acknowledged=cursor, found=mark, resend_from=start + 1)
-        return start
+    def _room(self, now: float) -> int:
+        window = self.window
+        if not self._lesson.alone:
+            return window.room(now)
+        return 0 if window.in_flight or not window.accepted else min(1, window.room(now))
+
+    def _send_some(self, connection: Connection, rows: Sequence[OutboxRow], now: float) -> bool:
+        """Send what has its turn; returns whether there may be more."""
+        for row in rows:
+            turn = self.window.turn(row)
+            if turn is Turn.PAUSE or not self._room(now):
+                return False
+            if turn is Turn.PASS:
+                self.window.pass_by(row)
+            else:
+                self._send(connection, row)
+        return bool(rows)
 
     def _send(self, connection: Connection, row: OutboxRow) -> None:
         if self._is_set_aside(connection, row):
@@ -162,13 +209,22 @@ class Outgoing:
             self._report.held(code)
         elif answer.fate is Fate.SET_ASIDE:
             self._set_aside(answer, code)
-        elif answer.fate is Fate.ARRIVED:
+        elif answer.fate in (Fate.ARRIVED, Fate.UNHEARD):
+            self._count_unheard(row, answer.fate is Fate.ARRIVED, now)
             self._report.arrived(row.topic)
             self._lesson.arrived(row.seq, packet_bytes(self._options.root, row.topic, row.payload))
-        if answer.fate in (Fate.ARRIVED, Fate.SET_ASIDE):
+        if answer.fate in (Fate.ARRIVED, Fate.UNHEARD, Fate.SET_ASIDE):
             wall_ms = to_timestamp_ms(self._clock.now())
             self._metrics.last_puback.set(wall_ms / 1000)
             self._metrics.delivery_seconds.observe(max(0, wall_ms - row.stored_ms) / 1000)
+
+    def _count_unheard(self, row: OutboxRow, heard: bool, now: float) -> None:
+        if heard:
+            self._unheard.heard()
+            return
+        self._metrics.mqtt_unheard.labels(row.topic).inc()
+        if row.topic != "coverage" and self._memory.audience.had_subscribers(row.topic):
+            self._unheard.add(row.seq, now)  # an unheard report is not reported again, without end
 
     def _set_aside(self, answer: Answer, code: Any) -> None:
         seq, topic = answer.row.seq, answer.row.topic
@@ -180,6 +236,8 @@ class Outgoing:
     def advance(self, state: RetainedState, last: bool = False) -> None:
         """Store how far everything has arrived without a hole, and publish the mark."""
         self._store_progress()
+        self._memory.advance(self.window.acknowledged)
+        self._unheard.look(self._clock.monotonic())
         state.leave_mark(self.stored_seq, last)
 
     def _store_progress(self) -> None:

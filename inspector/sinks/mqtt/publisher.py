@@ -21,8 +21,9 @@ from inspector.faults import crash_point
 from inspector.messages import ReplyMessage, encode
 from inspector.sinks.base import LastWord, Outbox
 from inspector.sinks.mqtt.connection import HANDSHAKE_TIMEOUT_S, Arrived, Connection, Connector, Event, Events
+from inspector.sinks.mqtt.memory import Notes
 from inspector.sinks.mqtt.options import BrokerStatus, MqttOptions
-from inspector.sinks.mqtt.outgoing import SINK, Outgoing
+from inspector.sinks.mqtt.outgoing import SINK, LossReports, Outgoing
 from inspector.sinks.mqtt.retained import RetainedState
 from inspector.sinks.mqtt.trouble import TroubleReport
 from inspector.telemetry.metrics import Metrics
@@ -39,10 +40,11 @@ class MqttPublisher:
     Args:
         options: The broker.
         outbox: The store.
+        notes: What the store remembers of the broker.
         clock: Time.
         metrics: Where connects, refusals and acknowledgements are counted.
         retained: Gives the retained payloads (`about`, `health`) by topic below the root, as of now.
-        on_lost: Called with `seq` and reason of a message that the broker refused for good.
+        losses: Whom to tell about messages that did not reach anybody.
         on_command: Called with the last level of a `cmd/...` topic, its payload and whether the broker had kept it;
             returns the reply, or None if none is due.
         commands: Which of those topics are subscribed.
@@ -54,10 +56,11 @@ class MqttPublisher:
         self,
         options: MqttOptions,
         outbox: Outbox,
+        notes: Notes,
         clock: Clock,
         metrics: Metrics,
         retained: Callable[[], Mapping[str, bytes]],
-        on_lost: Callable[[int, str], None],
+        losses: LossReports,
         on_command: Callable[[str, bytes, bool], ReplyMessage | None] | None = None,
         commands: Sequence[str] = (),
     ) -> None:
@@ -77,7 +80,7 @@ class MqttPublisher:
         self._opened_mono_s = 0.0
         self.status = BrokerStatus()
         self._report = TroubleReport(options, self.status)
-        self._outgoing = Outgoing(options, outbox, clock, metrics, on_lost, self._report)
+        self._outgoing = Outgoing(options, outbox, notes, clock, metrics, losses, self._report)
         self.progress_mono_s = clock.monotonic()
         self.failure: BaseException | None = None
 
@@ -130,6 +133,7 @@ class MqttPublisher:
                     self.status.connected = False
                     self._report.failed(f"cannot read the store: {exc}")
                 finally:
+                    self._outgoing.close()
                     if was and not self._stopping.is_set():
                         self._report.lost(self._clock.monotonic())
                     self.status.connected = False
@@ -159,8 +163,9 @@ class MqttPublisher:
             connection.publish("status", b"online", retain=True)
             state = RetainedState(
                 lambda topic, payload: connection.publish(topic, payload, retain=True).mid,
-                self._retained, self._outbox.store_id,
+                self._retained, self._outbox.store_id, marked=-1 if self._outgoing.lost else 0,
             )  # fmt: skip
+            self._outgoing.advance(state)  # a broker without a mark gets one before anything else: its life has begun
             state.publish_all(self._clock.monotonic())
             if self._commands:
                 connection.subscribe([f"cmd/{name}" for name in self._commands])

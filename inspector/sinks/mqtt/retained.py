@@ -60,14 +60,17 @@ class RetainedState:
         publish: Publishes one payload.
         payloads: Gives the retained payloads (`about`, `health`, `coil`) by topic below the root, as of now.
         store_id: Of the store, for the mark.
+        marked: The mark that needs not be published; -1: each must.
     """
 
-    def __init__(self, publish: Publish, payloads: Callable[[], Mapping[str, bytes]], store_id: str) -> None:
+    def __init__(
+        self, publish: Publish, payloads: Callable[[], Mapping[str, bytes]], store_id: str, marked: int = 0
+    ) -> None:
         self._publish = publish
         self._payloads = payloads
         self._store_id = store_id
         self._mark_packet: int | None = None
-        self._marked = 0
+        self._marked = marked
         self._looked_s = 0.0
         self._health_s = 0.0
         self._health = b""

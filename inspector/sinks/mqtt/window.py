@@ -1,11 +1,11 @@
 """The delivery window: what is under way, what an answer of the broker means, and how far all has arrived.
 
 A state machine without socket, store or clock: time is an argument. Its owner reads the `Answer`, and sends, stores or
-reports. It outlives connections: `open` begins one, and what earlier ones showed (topics that had subscribers, topics
-that are refused, how often a message was refused) stays.
+reports. It outlives connections: `open` begins one, and what earlier ones showed (who listens, topics that are refused,
+how often a message was refused) stays.
 
-PUBACK below 0x80 is success. "No matching subscribers" is success too, except shortly after a reconnect for topics
-that had subscribers before: then consumers get a grace time to come back (MQTT 5 only; 3.1.1 does not report it).
+Messages are read in order and sent in order. Those of a topic that waits for its subscribers (`audience`) are passed
+by, and fetched when they are back; those of other topics go on meanwhile. Within a topic the order stays.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from inspector.sinks.mqtt.audience import Audience, Heard, Turn
 from inspector.store.entries import OutboxRow
 
 MAX_REFUSALS = 5
 """A payload refused this often is set aside and reported as a loss."""
 REFUSED_PAUSE_S = 5.0
 """Pause between two tries if the broker refuses everything, or for now."""
-UNMATCHED_PAUSE_S = 0.5
-"""Pause between two tries of a message that waits for its subscribers."""
 NO_SUBSCRIBERS = 0x10
 FAILURE = 0x80
 """The lowest code that refuses."""
@@ -31,6 +30,7 @@ class Fate(Enum):
     """What becomes of a message after the broker's answer."""
 
     ARRIVED = "arrived"
+    UNHEARD = "accepted, and nobody subscribes to it"
     UNMATCHED = "unmatched"
     """Its subscribers are not back yet: it is sent again."""
     REFUSED = "refused"
@@ -56,50 +56,39 @@ class Answer:
     tries: int = 0
 
 
-def first_position(cursor: int, mark: int | None, first_kept_seq: int | None) -> int:
-    """Return the `seq` after which a connection begins to send.
-
-    Args:
-        cursor: Up to where the broker acknowledged everything.
-        mark: Up to where it still has everything, by the mark it kept; None: unknown.
-        first_kept_seq: The oldest message that can be sent again; None: none can.
-    """
-    if mark is None or mark >= cursor:
-        return cursor
-    horizon = cursor if first_kept_seq is None else min(cursor, first_kept_seq - 1)
-    return max(horizon, mark)
-
-
 class Window:
     """Book-keeping of what is sent and not acknowledged.
 
     Args:
         size: How many messages may be under way.
-        subscriber_grace_s: How long after a reconnect a topic may be without its subscribers.
+        audience: Who listens.
 
     Attributes:
-        position: The last `seq` that was sent.
+        position: The last `seq` that was read.
         acknowledged: The last `seq` up to which everything has arrived, without a hole.
     """
 
-    def __init__(self, size: int, subscriber_grace_s: float) -> None:
+    def __init__(self, size: int, audience: Audience) -> None:
         self._size = size
-        self._grace_s = subscriber_grace_s
+        self._audience = audience
         self._refusals: dict[int, int] = {}
-        self._matched: set[str] = set()
         self._denied: set[str] = set()
         self.open(0, 0.0)
 
     def open(self, after_seq: int, now_s: float) -> None:
         """Begin a connection: nothing is under way, and everything up to `after_seq` has arrived."""
-        self.position = self.acknowledged = after_seq
-        self._opened_s = now_s
         self._hold_until_s = 0.0
-        self._heard_s = 0.0
+        self._heard_s = now_s
         self._accepted = False
+        self._begin(after_seq)
+
+    def _begin(self, after_seq: int) -> None:
+        self.position = self.acknowledged = after_seq
+        self._sent_from = after_seq
+        self._sent: dict[str, int] = {}
+        self._waiting: dict[str, OutboxRow] = {}
         self._in_flight: dict[int, OutboxRow] = {}
         self._seq_of: dict[int, int] = {}
-        self._arrived: set[int] = set()
 
     @property
     def in_flight(self) -> int:
@@ -111,14 +100,19 @@ class Window:
         """Whether the broker has acknowledged anything on this connection."""
         return self._accepted
 
+    @property
+    def passes(self) -> bool:
+        """Whether many messages may have to be passed by: a topic waits, or is fetched after it waited."""
+        return bool(self._waiting) or self.position < max(self._sent.values(), default=self.position)
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """The topics that wait for their subscribers, each with the first `seq` that waits."""
+        return {topic: row.seq for topic, row in self._waiting.items()}
+
     def under_way(self) -> list[OutboxRow]:
         """Return the messages that are under way, in order."""
         return [self._in_flight[seq] for seq in sorted(self._in_flight)]
-
-    def skip(self, row: OutboxRow) -> None:
-        """Set `row`, the next message, aside without sending it."""
-        self.position = row.seq
-        self._arrived.add(row.seq)
 
     def room(self, now_s: float) -> int:
         """Return how many messages may be sent now."""
@@ -128,13 +122,45 @@ class Window:
         """Return since when the broker owes an answer; None: it owes none."""
         return self._heard_s if self._in_flight else None
 
+    # --- Sending --------------------------------------------------------------------------------------------------
+
+    def due(self, now_s: float) -> list[OutboxRow]:
+        """Return the messages that wait for their subscribers and are to be tried once more."""
+        return [row for topic, row in self._waiting.items() if self._audience.may_ask(topic, now_s)]
+
+    def turn(self, row: OutboxRow) -> Turn:
+        """Return what to do with `row`, the next message after `position`."""
+        if row.seq <= self._sent.get(row.topic, self._sent_from):
+            return Turn.PASS  # it has arrived, or is under way
+        if row.topic in self._waiting:
+            return Turn.PAUSE if self._audience.is_asked(row.topic) else Turn.PASS
+        return self._audience.turn(row.topic)
+
+    def pass_by(self, row: OutboxRow) -> None:
+        """Go on behind `row` without sending it."""
+        self.position = max(self.position, row.seq)
+
+    def skip(self, row: OutboxRow) -> None:
+        """Set `row` aside without sending it."""
+        self._sent[row.topic] = max(row.seq, self._sent.get(row.topic, row.seq))
+        if row.topic in self._waiting and row.seq == self._waiting[row.topic].seq:
+            self._resume(row)
+        self.pass_by(row)
+
     def send(self, packet_id: int, row: OutboxRow, now_s: float) -> None:
-        """Note that `row`, the next message, is under way as packet `packet_id`."""
+        """Note that `row` is under way as packet `packet_id`."""
+        waits = row.topic in self._waiting
+        if waits or self._audience.turn(row.topic) is Turn.ASK:
+            self._audience.ask(row.topic)
         if not self._in_flight:
             self._heard_s = now_s
         self._seq_of[packet_id] = row.seq
         self._in_flight[row.seq] = row
-        self.position = row.seq
+        self._sent[row.topic] = max(row.seq, self._sent.get(row.topic, row.seq))
+        if not waits:  # the position is behind it already, or before what must be sent again
+            self.pass_by(row)
+
+    # --- Answers --------------------------------------------------------------------------------------------------
 
     def hear(self, code: int, now_s: float) -> bool:
         """Note that the broker answered something; returns whether it accepts for the first time."""
@@ -150,16 +176,22 @@ class Window:
             return None
         if code >= FAILURE:
             return self._refuse(row, code, now_s)
-        if code == NO_SUBSCRIBERS and row.topic in self._matched:
-            if now_s - self._opened_s < self._grace_s:
-                self.rewind(now_s + UNMATCHED_PAUSE_S)
-                return Answer(row, Fate.UNMATCHED)
-            self._matched.discard(row.topic)
-        elif code == 0:
-            self._matched.add(row.topic)
+        heard = self._audience.answer(row.topic, code != NO_SUBSCRIBERS, now_s)
         self._denied.discard(row.topic)
+        if heard is Heard.WAITS:
+            self._wait(row)
+            return Answer(row, Fate.UNMATCHED)
         self._settle(row)
-        return Answer(row, Fate.ARRIVED)
+        return Answer(row, Fate.ARRIVED if heard is Heard.HEARD else Fate.UNHEARD)
+
+    def _wait(self, row: OutboxRow) -> None:
+        """Let a topic wait, from the first of its messages that is under way."""
+        behind = [seq for seq, other in self._in_flight.items() if other.topic == row.topic]
+        self._waiting[row.topic] = self._in_flight[min(behind)]
+        for seq in behind:
+            del self._in_flight[seq]
+        self._forget_packets()
+        self._sent[row.topic] = min(behind) - 1
 
     def _refuse(self, row: OutboxRow, code: int, now_s: float) -> Answer:
         if code == QUOTA_EXCEEDED or not self._accepted:
@@ -170,35 +202,48 @@ class Window:
             self.rewind(now_s + 0.2 * 2**tries)
             return Answer(row, Fate.REFUSED, tries)
         self._denied.add(row.topic)  # what follows on this topic is tried once: alarms must not wait behind it
+        self._audience.unask(row.topic)
         self._settle(row)
         return Answer(row, Fate.SET_ASIDE, tries)
 
     def _settle(self, row: OutboxRow) -> None:
         self._refusals.pop(row.seq, None)
         del self._in_flight[row.seq]
-        self._arrived.add(row.seq)
+        if row.topic in self._waiting:
+            self._resume(row)
+
+    def _resume(self, row: OutboxRow) -> None:
+        """Go back to the messages of a topic that were passed by."""
+        del self._waiting[row.topic]
+        self._sent[row.topic] = row.seq
+        self.position = min(self.position, row.seq)
 
     def rewind(self, hold_until_s: float) -> None:
         """Send everything that is not acknowledged again, in order, from `hold_until_s` on."""
         self.advance()  # what has arrived without a hole is not sent again
-        self._seq_of.clear()
+        for seq, row in self._in_flight.items():
+            self._audience.unask(row.topic)
+            if row.topic not in self._waiting:
+                self._sent[row.topic] = min(seq - 1, self._sent.get(row.topic, seq))
+                self.position = min(self.position, seq - 1)
         self._in_flight.clear()
-        self._arrived.clear()
-        self.position = self.acknowledged
+        self._seq_of.clear()
         self._hold_until_s = hold_until_s
 
     def begin_again(self, from_seq: int) -> None:
         """Send everything from `from_seq` on again, also what has arrived."""
         self.rewind(self._hold_until_s)
-        self.position = self.acknowledged = min(self.acknowledged, from_seq - 1)
-        self._arrived.clear()
+        self._audience.doubt()
+        self._begin(min(self.acknowledged, from_seq - 1))
+
+    def _forget_packets(self) -> None:
+        self._seq_of = {packet: seq for packet, seq in self._seq_of.items() if seq in self._in_flight}
 
     def advance(self) -> bool:
         """Move `acknowledged` over everything that has arrived without a hole; returns whether it moved."""
-        waiting = min(self._in_flight, default=self.position + 1)
-        reached = max((seq for seq in self._arrived if seq < waiting), default=self.acknowledged)
+        holes = [*self._in_flight, *(row.seq for row in self._waiting.values())]
+        reached = min(self.position, min(holes, default=self.position + 1) - 1)
         if reached <= self.acknowledged:
             return False
         self.acknowledged = reached
-        self._arrived = {seq for seq in self._arrived if seq > reached}
         return True
