@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,7 +68,7 @@ def _require_parts(settings: Settings, running: Settings) -> None:
     clock = SystemClock()
     open_source(settings.source, SourceContext(clock, lambda: 1, "reload"), NoLedger()).close()  # opens no device
     folder = state_folder(settings)
-    if folder.resolve() != state_folder(running).resolve():
+    if os.path.realpath(folder) != os.path.realpath(state_folder(running)):  # `resolve` fails on links in a loop
         Store(folder, clock).close(clean=False)  # blames no file, and clears none
     if settings.http.enabled:
         # Its own port is free once the old station stops.

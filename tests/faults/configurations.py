@@ -86,7 +86,10 @@ def _session(plan: Plan, points: Sequence[int], held: tuple[int, Path]) -> Itera
             bad = draw_bad(number, good.decode(), plan.lots(number), place)
             misses = [f"{bad.kind}: {miss}" for miss in try_reload(line, bad)]
             if not plan.planted:
-                misses += [f"{bad.kind}: {miss}" for miss in try_start(bad, own / "station.toml")]
+                (alone := own / "alone").mkdir()  # the running station has its store
+                text = good.decode().replace(str(folder / "state"), str(alone / "state"))
+                bad = draw_bad(number, text, plan.lots(number), Place(alone, *held, line.oracle.watched))
+                misses += [f"{bad.kind}: {miss}" for miss in try_start(bad, alone / "station.toml")]
             if not line.runs:
                 line.station.start()
             if number != points[-1]:

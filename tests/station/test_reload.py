@@ -173,6 +173,7 @@ def test_a_missing_file_is_refused(bench: Bench) -> None:
     [
         pytest.param('path = "{store}"', 'path = "{file}"', "store.path", id="the store is a file"),
         pytest.param('path = "{store}"', 'path = "{held}"', "in use by another inspector", id="the store is in use"),
+        pytest.param('path = "{store}"', 'path = "{loop}/x"', "store.path", id="the store is behind a loop of links"),
         pytest.param('kind = "demo"', 'kind = "folder"\npath = "{tmp}"\nfinished = "move"\nfinished_dir = "{tmp}"',
                      "source.finished_dir", id="finished files would come back"),
         pytest.param('kind = "demo"', 'kind = "lines"\npath = "ftp://x"\nwidth_px = 64', "source.path", id="no stream"),
@@ -186,7 +187,9 @@ def test_what_only_a_start_finds_is_found_before_the_old_station_stops(
     """Store and source of the new station are tried while the old one inspects; the refusal names the file."""
     (tmp_path / "file").touch()
     (tmp_path / "held").mkdir()
-    places = {"store": bench.store, "file": tmp_path / "file", "held": tmp_path / "held", "tmp": tmp_path}
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    places = {"store": bench.store, "file": tmp_path / "file", "held": tmp_path / "held", "tmp": tmp_path,
+              "loop": tmp_path / "loop"}  # fmt: skip
     text = bench.config.read_text().replace(before.format(**places), after.format(**places))
     bench.config.write_text(text)
     with (tmp_path / "held" / "lock").open("w") as lock, capture_logs() as logs:
