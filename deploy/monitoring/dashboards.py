@@ -339,6 +339,8 @@ STATION = Board(
             Panel("Connections", "Connections that the broker accepted, per interval: more than one is a flapping"
                   " network.", "bars",
                   (Query(_sum(_increase(select(M.mqtt_connects, station=HERE))), "connects"),)),
+            Panel("Store set aside", "Time since a broken store was last set aside; empty: never.", "stat",
+                  (Query(f"time() - ({select(M.store_aside, station=HERE)} > 0)", "ago"),), "s", size=(6, 7)),
             Panel("Last acknowledgement", "Time since the broker last acknowledged a message.", "lines",
                   (Query(_age(M.last_puback).expr, "since the last PUBACK"),), "s"),
         )),
