@@ -247,6 +247,20 @@ def replay(
 
 
 @app.command()
+def records(
+    config: ConfigOption,
+    seq: Annotated[str | None, typer.Option(metavar="A-B", help="Numbers; unset: the newest 50.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what a station has stored, by number: a stopped station's, or a running one's."""
+    from inspector.commands.records import as_table, read_range, stored_rows
+
+    rows = stored_rows(config, read_range(seq))
+    for line in (json.dumps(row._asdict()) for row in rows) if as_json else as_table(rows):
+        _say(line)
+
+
+@app.command()
 def forget(
     config: ConfigOption,
     since: Annotated[str, typer.Option("--from", metavar="TIME", help="Start, ISO 8601, UTC.", show_default=False)],

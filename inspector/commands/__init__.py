@@ -1,1 +1,1 @@
-"""The commands besides `run` and `demo`: check, probe, classify, card, replay, do, bench, forget, backup, restore."""
+"""The commands besides `run`, `demo` and `consume`: check, probe, classify, card, replay, do, records, and more."""

@@ -12,7 +12,7 @@ import threading
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -24,6 +24,28 @@ _WAIT_S = 5.0
 
 
 _log = structlog.get_logger("store")
+
+
+class StoredRow(NamedTuple):
+    """What is stored of one message, without the message itself.
+
+    Attributes:
+        seq: Its number.
+        kind: Its topic.
+        captured_ms: UTC, ms since 1970.
+        label: Of a defect; of a gap its cause.
+        severity: Of a defect.
+        score: Of a defect, or of the most severe one of a frame.
+        phase: Of a defect; of a frame its verdict, of an alarm its kind.
+    """
+
+    seq: int
+    kind: str
+    captured_ms: int
+    label: str | None
+    severity: str | None
+    score: float | None
+    phase: str | None
 
 
 class StoreReader:
@@ -94,6 +116,20 @@ class StoreReader:
             if len(found) >= limit or len(rows) < asked:
                 return found[:limit]
             asked += limit - len(found)
+
+    def rows(self, numbers: tuple[int, int] | None, newest: int) -> list[StoredRow]:
+        """Return what is stored under these numbers in their order.
+
+        Args:
+            numbers: First and last; None: the newest ones.
+            newest: How many of those.
+        """
+        columns = ", ".join(StoredRow._fields)
+        if numbers is None:
+            found = self._all(f"SELECT {columns} FROM records ORDER BY seq DESC LIMIT ?", (newest,))[::-1]  # noqa: S608
+        else:
+            found = self._all(f"SELECT {columns} FROM records WHERE seq BETWEEN ? AND ? ORDER BY seq", numbers)  # noqa: S608
+        return [StoredRow(*row) for row in found]
 
     def counts(self) -> dict[str, int]:
         """Return how many messages of each kind were ever stored."""
