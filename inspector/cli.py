@@ -7,9 +7,10 @@ import signal
 import sys
 
 # Before all that takes long to import: a stop that comes so early is one, too, and leaves nothing to tidy.
-if sys.argv[1:2] == ["run"]:
+if sys.argv[1:2] in (["run"], ["demo"]):
     for _number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(_number, lambda *_: os._exit(0))
+if sys.argv[1:2] == ["run"]:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the configuration is not read yet
 
 import json

@@ -36,6 +36,7 @@ from inspector.telemetry.notify import Notifier
 
 DEMO_KEYS = {"source.kind": "demo", "source.mm_per_px": 0.5, "tiling.overlap_px": 50, "events.alarm_limit": 1000}
 """What the strip needs besides the defaults; /etc/inspector/demo.toml has the same."""
+STOPS = (signal.SIGINT, signal.SIGTERM)
 SCREENS_PER_S = 4
 STOP_LIMIT_S = 1.5
 """A stop that takes longer is not waited for: what was found is reported, and the process ends."""
@@ -55,6 +56,8 @@ def run_demo(seconds: float | None, headless: bool, broker: str | None, images: 
         BrokerError: The embedded broker is not available.
     """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    for number in STOPS:
+        signal.signal(number, lambda *_: sys.exit(EXIT_OK))  # while it starts: what was begun is tidied
     with tempfile.TemporaryDirectory(prefix="inspector-demo-") as folder, some_broker(broker) as (host, port, own):
         overrides: dict[str, Any] = {
             "station.site": "demo", "station.line": "strip", "station.name": "cam1",
@@ -93,7 +96,7 @@ class _Demo:
 
     def run(self, seconds: float | None, headless: bool) -> int:
         """Inspect, and show it unless `headless`; returns the exit code."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPS:
             signal.signal(number, self._on_signal)
         threading.Thread(target=self._end_in_time, name="end", daemon=True).start()
 

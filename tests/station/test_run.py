@@ -32,15 +32,17 @@ def test_a_key_of_another_kind_is_a_warning_in_the_log(tmp_path: Path) -> None:
     assert f"{config}: source.width_px: kind = 'folder' does not use this key" in said[0]
 
 
+@pytest.mark.parametrize("command", ["run", "demo"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_before_anything_runs_is_a_stop(tmp_path: Path, number: int) -> None:
+def test_a_stop_before_anything_runs_is_a_stop(tmp_path: Path, number: int, command: str) -> None:
     """A signal that comes while the program is still being imported ends it with 0, as any later one does."""
     trap = tmp_path / "typer.py"  # stands for all that is imported
     trap.write_text(f"import os, time\nos.kill(os.getpid(), {int(number)})\nraise SystemExit(5)\n")
-    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['inspector', 'run']; import inspector.cli"
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['inspector', {command!r}]"
+    script += "; import inspector.cli"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)
 
-    assert done.returncode == 0
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("fails", [False, True])
