@@ -157,6 +157,7 @@ class Housekeeping:
 
     def _run(self) -> None:
         try:
+            self._show_outbox()  # what the previous process left waiting is known at once
             while not self._ended.wait(HOUSEKEEPING_S):
                 self.progress_mono_s = self._clock.monotonic()
                 self.busy = True
@@ -165,6 +166,12 @@ class Housekeeping:
         except BaseException as exc:  # noqa: BLE001 - the thread's outermost function: the daemon reads it
             self.failure = exc
             _log.exception("housekeeping_died")
+
+    def _show_outbox(self) -> None:
+        try:
+            self.outbox.refresh()
+        except StoreBusyError as exc:
+            _log.warning("housekeeping_failed", reason=str(exc))
 
     def tidy(self) -> None:
         """Make room on the disk, and refresh what health and metrics know about the outbox."""

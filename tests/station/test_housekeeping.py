@@ -260,3 +260,28 @@ def test_records_are_moved_a_little_at_a_time(
     assert max(later - earlier for earlier, later in pairwise(counts)) <= 4
     assert stage is MigrationStage.HERE
     assert counts[-1] - counts[-2] == 1  # a look, and nothing to do
+
+
+def test_what_waits_is_shown_at_once(
+    store: Store, inbox: Inbox, clock: FakeClock, metrics: Metrics, make_pipeline: MakePipeline
+) -> None:
+    """A station that starts with messages waiting says so before its first round, not five seconds later."""
+    store.outbox.enable(["mqtt"])
+    store.commit([entry(number, "crack") for number in range(4)])
+    care, shown, pipeline = make_care(store, inbox, clock, metrics, 1 << 30), threading.Event(), make_pipeline()
+    refresh = care.refresh
+
+    def note() -> None:
+        refresh()
+        shown.set()
+
+    care.refresh = note  # type: ignore[method-assign]
+    keeping = Housekeeping(
+        None, Heartbeat(store.notes, pipeline, clock), store, clock, outbox=care, drops=Drops(pipeline.reader)
+    )
+    keeping.start()
+    assert shown.wait(housekeeping.HOUSEKEEPING_S / 2)
+    waiting = metrics.registry.get_sample_value("inspector_outbox_messages", {"sink": "mqtt"})
+    keeping.stop(10)
+
+    assert waiting == 12
