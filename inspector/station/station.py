@@ -49,7 +49,7 @@ from inspector.telemetry.health import Facts, HealthBoard
 from inspector.telemetry.metrics import Metrics
 from inspector.telemetry.notify import Notifier
 
-PUBLISH_AT_STOP_S = 3.0
+PUBLISH_AT_STOP_S = 2.0
 HOUSEKEEPING_AT_STOP_S = 3.0
 STOP_LIMIT_S = 60
 

@@ -42,3 +42,18 @@ def test_connections_that_do_not_last_are_reported(apart_s: float, unstable: boo
     report.lasts(LOSSES_WITHIN_S + 0.1)
 
     assert (during is not None, still, status.trouble) == (unstable, during, None)
+
+
+def test_an_outage_that_began_with_silence_has_no_gap() -> None:
+    """From a broker that says nothing to one that is away, health reports the trouble of the moment all the time."""
+    status = BrokerStatus()
+    report = TroubleReport(MqttOptions(root="root", client_id="id"), status)
+    silent = report.mute(1000.0, 1008.0, 3)
+    report.failed(silent)
+    seen = [status.trouble]
+    report.failed("no broker")
+    seen.append(status.trouble)
+    report.answered(first_accepted=True)
+
+    assert seen == [silent, "no broker"]
+    assert status.trouble is None

@@ -37,24 +37,24 @@ def opened(size: int = 20, accepted: bool = True, heard: Iterable[str] = ("defec
     """
     audience = Audience(GRACE_S)
     window = Window(size, audience)
-    window.open(0, 1000.0)
+    window.open(0)
     audience.open(1000.0, lost=False)
     for topic in heard:
         audience.answer(topic, matched=True, now_s=1000.0)
     if accepted:
-        window.hear(OK, 1000.0)
+        window.hear(OK)
     return window
 
 
 def send(window: Window, seqs: Iterable[int], now_s: float = 1000.0, topic: str = "defect", packets: int = 0) -> None:
     """Send messages, each as the packet of its own number, moved by `packets`."""
     for seq in seqs:
-        window.send(packets + seq, row(seq, topic), now_s)
+        window.send(packets + seq, row(seq, topic))
 
 
 def answer(window: Window, packet: int, code: int, now_s: float = 1000.0) -> Fate | None:
     """Take an answer as the publisher does."""
-    window.hear(code, now_s)
+    window.hear(code)
     found = window.ack(packet, code, now_s)
     window.advance()
     return None if found is None else found.fate
@@ -136,12 +136,12 @@ def test_a_refused_topic_is_remembered_over_connections() -> None:
     """A new connection does not give a denied topic five tries again, nor a message that had four of them."""
     window = opened()
     for _ in range(MAX_REFUSALS):
-        window.open(0, 1000.0)
-        window.hear(OK, 1000.0)
+        window.open(0)
+        window.hear(OK)
         send(window, [1])
         last = answer(window, 1, DENIED)
-    window.open(1, 1000.0)
-    window.hear(OK, 1000.0)
+    window.open(1)
+    window.hear(OK)
     send(window, [2])
 
     assert (last, answer(window, 2, DENIED)) == (Fate.SET_ASIDE, Fate.SET_ASIDE)
@@ -153,8 +153,8 @@ def test_an_acceptance_forgets_the_refusals_before_it() -> None:
     for number in range(MAX_REFUSALS):
         send(window, [1], packets=number)
         answer(window, 1 + number, OK if number == MAX_REFUSALS - 1 else DENIED)
-    window.open(0, 1000.0)
-    window.hear(OK, 1000.0)
+    window.open(0)
+    window.hear(OK)
     send(window, [1])
 
     assert answer(window, 1, DENIED) is Fate.REFUSED
@@ -234,7 +234,7 @@ def test_what_waited_follows_in_its_order() -> None:
         answer(window, packet, OK)
     early = window.due(1000.0 + ASK_AGAIN_S - 0.01)
     [question] = window.due(1000.0 + ASK_AGAIN_S)
-    window.send(101, question, 1001.0)
+    window.send(101, question)
     asked = window.turn(row(5, "defect"))
     fate = answer(window, 101, OK, 1001.0)
 
@@ -264,28 +264,13 @@ def test_after_the_grace_messages_go_unheard() -> None:
     send(window, [1])
     fates = [answer(window, 1, NO_SUBSCRIBERS)]
     for number, after_s in enumerate((GRACE_S - 1, GRACE_S), 1):
-        window.send(100 * number, row(1), 1000.0 + after_s)
+        window.send(100 * number, row(1))
         fates.append(answer(window, 100 * number, NO_SUBSCRIBERS, 1000.0 + after_s))
     send(window, [2], 2000.0, packets=500)
     fates.append(answer(window, 502, NO_SUBSCRIBERS, 2000.0))
 
     assert fates == [Fate.UNMATCHED, Fate.UNMATCHED, Fate.UNHEARD, Fate.UNHEARD]
     assert (window.acknowledged, window.waiting) == (2, {})
-
-
-def test_it_knows_since_when_an_answer_is_owed() -> None:
-    """The wait counts from the first message under way, or from the last word of the broker."""
-    window = opened()
-    seen = [window.unanswered_since()]
-    send(window, [1], 1010.0)
-    send(window, [2], 1020.0)
-    seen.append(window.unanswered_since())
-    answer(window, 99, OK, 1030.0)  # the mark, say
-    seen.append(window.unanswered_since())
-    answer(window, 1, OK, 1040.0)
-    answer(window, 2, OK, 1040.0)
-
-    assert [*seen, window.unanswered_since()] == [None, 1010.0, 1030.0, None]
 
 
 CODES = st.sampled_from([OK, OK, OK, NO_SUBSCRIBERS, DENIED, QUOTA_EXCEEDED])
@@ -296,20 +281,20 @@ def test_nothing_is_ever_passed_over(script: list[tuple[int, int, bool]], size: 
     """Whatever the answers, their order and the reconnects: all behind the cursor has arrived, or is set aside."""
     audience = Audience(GRACE_S)
     window, settled, under_way, packet, now_s = Window(size, audience), set[int](), dict[int, int](), 0, 1000.0
-    window.open(0, now_s)
+    window.open(0)
     rows = {seq: row(seq, "defect" if seq % 3 else "alarm") for seq in range(1, 30)}
 
     def send_one(one: OutboxRow) -> None:
         nonlocal packet
         packet += 1
         under_way[packet] = one.seq
-        window.send(packet, one, now_s)
+        window.send(packet, one)
 
     for choice, code, reconnect in script:
         now_s += 7.0
         if reconnect and choice == 0:
             audience.open(now_s, lost=code == OK)
-            window.open(window.acknowledged, now_s)
+            window.open(window.acknowledged)
             under_way.clear()
         for one in window.due(now_s)[: window.room(now_s)]:
             send_one(one)
@@ -325,7 +310,7 @@ def test_nothing_is_ever_passed_over(script: list[tuple[int, int, bool]], size: 
         if under_way:
             chosen = sorted(under_way)[choice % len(under_way)]
             seq = under_way.pop(chosen)
-            window.hear(code, now_s)
+            window.hear(code)
             found = window.ack(chosen, code, now_s)
             if found is not None and found.fate in (Fate.ARRIVED, Fate.UNHEARD, Fate.SET_ASIDE):
                 assert seq == found.row.seq

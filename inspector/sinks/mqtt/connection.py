@@ -8,11 +8,12 @@ reports events into a queue that the owner reads.
 from __future__ import annotations
 
 import queue
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import paho.mqtt.client as paho
 import structlog
@@ -25,10 +26,14 @@ from inspector.clock import Clock, SystemClock
 from inspector.errors import BrokerError
 from inspector.sinks.mqtt.limits import PeerLimits
 from inspector.sinks.mqtt.options import MqttOptions, read_secret, tls_context
+from inspector.sinks.mqtt.protocol import ProtocolChoice
+from inspector.sinks.mqtt.silence import Owed
 
 HANDSHAKE_TIMEOUT_S = 10.0
 SESSION_EXPIRY_S = 86400
 """How long the broker keeps commands for a disconnected station."""
+FAREWELL_S = 0.5
+"""How long the end of a connection may take; a broker that hangs is left without it."""
 RETAINED_TIMEOUT_S = 1.0
 """A retained message comes within this time after the subscription is granted, or does not exist."""
 _LOGIN_CODES = {4, 5, 0x86, 0x87, 0x8A, 0x8C}
@@ -36,59 +41,10 @@ _PROTOCOL_CODES = {1, 0x84}
 
 Event = tuple[str, Any, Any]
 """What happened: `connack` (code, properties), `disconnect` (code), `puback` (packet id, code), `suback` (packet id,
-codes), `message` (topic, `Arrived`), `wake`, `idle`."""
+codes), `message` (topic, `Arrived`), `wake`, `stop`, `idle`."""
 Events = queue.SimpleQueue[Event]
 
 _log = structlog.get_logger("mqtt")
-
-
-class ProtocolChoice:
-    """Which version of MQTT to speak, learned from what the broker answered.
-
-    3.1.1 reports less, and a broker that starts behind a proxy closes connections of any version. So unless the broker
-    refused MQTT 5 explicitly, a closed connection must be confirmed by a second one.
-
-    Args:
-        options: The broker; `protocol` may name the version.
-    """
-
-    def __init__(self, options: MqttOptions) -> None:
-        self._options = options
-        self._fallback = self._proved = self._v311_was_accepted = False
-
-    def version(self) -> MQTTProtocolVersion:
-        """Return the version to try next."""
-        asked = self._options.protocol
-        if asked == "3.1.1" or (asked == "auto" and self._fallback):
-            return MQTTProtocolVersion.MQTTv311
-        return MQTTProtocolVersion.MQTTv5
-
-    def accepts(self, version: MQTTProtocolVersion) -> bool:
-        """Say whether to continue with a connection of this version, or to try MQTT 5 once more."""
-        if version is MQTTProtocolVersion.MQTTv5 or self._options.protocol == "3.1.1":
-            self._v311_was_accepted = False
-            return True
-        if self._proved:
-            return True
-        self._fallback, self._v311_was_accepted = False, True
-        return False
-
-    def refused(self, version: MQTTProtocolVersion, why: str, by_name: bool) -> None:
-        """Note that the broker refused this version.
-
-        Args:
-            version: The version that was tried.
-            why: For the log.
-            by_name: It refused the version explicitly, and did not only close the connection.
-        """
-        if self._options.protocol != "auto":
-            return
-        proved = by_name or self._v311_was_accepted
-        self._fallback = version is MQTTProtocolVersion.MQTTv5
-        self._proved = self._fallback and proved
-        self._v311_was_accepted = self._v311_was_accepted and self._fallback
-        if self._proved:
-            _log.warning("trying_mqtt_3_1_1", broker=self._options.address, why=why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +76,7 @@ class Connection:
         events: Where its events go.
         limits: What the broker can take.
         early: Messages that came before events were read: a session delivers them at once.
+        owed: Answers that the broker owes.
     """
 
     def __init__(
@@ -132,6 +89,7 @@ class Connection:
         self.events = events
         self.early: list[Event] = []
         self.limits = PeerLimits()
+        self.owed = Owed()
         # paho calls these while it holds its own locks, so they only hand over.
         client.on_connect = lambda _c, _u, _f, code, said: events.put(("connack", code, said))
         client.on_disconnect = lambda _c, _u, _f, code, _p: events.put(("disconnect", code, None))
@@ -167,6 +125,8 @@ class Connection:
                 return event
             if event[0] == "disconnect":
                 raise self.closed(event[1])
+            if event[0] == "stop":
+                raise BrokerError(f"broker {self._options.address} has not answered before the stop")
             if event[0] == "message":
                 self.early.append(event)
         return None, None, None
@@ -193,13 +153,15 @@ class Connection:
         info = self._client.publish(f"{self._options.root}/{topic}", payload, qos=1, properties=properties)
         if info.rc not in {MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN}:
             raise BrokerError(f"broker {self._options.address}: cannot send: {info.rc.name}")
+        self.owed.add(info.mid, self._clock.monotonic())
         return info.mid
 
     def publish(self, topic: str, payload: bytes, retain: bool = False) -> paho.MQTTMessageInfo:
         """Publish something that is not from the outbox, below the root, QoS 1."""
-        return self._client.publish(
-            f"{self._options.root}/{topic}", payload, qos=1, retain=retain and self.limits.retains
-        )
+        kept = retain and self.limits.retains
+        info = self._client.publish(f"{self._options.root}/{topic}", payload, qos=1, retain=kept)
+        self.owed.add(info.mid, self._clock.monotonic())
+        return info
 
     def take(self, arrived: Arrived) -> None:
         """Acknowledge a message to the broker; otherwise the next connection gets it again."""
@@ -288,8 +250,7 @@ class Connector:
             self._shake_hands(client, connection, keep=will)
             yield connection
         finally:
-            client.disconnect()
-            client.loop_stop()
+            _end(client, events)
 
     def _make_client(self, version: MQTTProtocolVersion, will: bool) -> paho.Client:
         options = self._options
@@ -355,6 +316,18 @@ class Connector:
         except (OSError, ValueError) as exc:
             self._rejected("unreachable")
             raise BrokerError(f"no broker at {options.address}: {exc}") from exc
+
+
+def _end(client: paho.Client, events: Events) -> None:
+    """Disconnect; a broker that does not take what is left is not waited for."""
+    if client.disconnect() is MQTTErrorCode.MQTT_ERR_SUCCESS:
+        with suppress(queue.Empty):
+            while events.get(timeout=FAREWELL_S)[0] != "disconnect":
+                pass
+    if (left := client.socket()) is not None:  # paho's thread ends with its socket, or when all is sent
+        with suppress(OSError):
+            cast(socket.socket, left).shutdown(socket.SHUT_RDWR)
+    client.loop_stop()
 
 
 def probe_broker(options: MqttOptions) -> str:

@@ -22,6 +22,7 @@ from inspector.sinks.mqtt.limits import SizeLesson, packet_bytes
 from inspector.sinks.mqtt.memory import BrokerMemory, Notes
 from inspector.sinks.mqtt.options import MqttOptions
 from inspector.sinks.mqtt.retained import RetainedState
+from inspector.sinks.mqtt.silence import Owed, longest_silence_s
 from inspector.sinks.mqtt.trouble import TroubleReport
 from inspector.sinks.mqtt.unheard import Unheard
 from inspector.sinks.mqtt.window import FAILURE, Answer, Fate, Window
@@ -31,8 +32,6 @@ from inspector.telemetry.metrics import Metrics
 SINK = "mqtt"
 HISTORICAL_AFTER_S = 60.0
 """A message older than this carries the user property `historical=1`."""
-MUTE_AFTER_S = 60.0
-"""If a broker owes an answer for this long, the station disconnects and connects again."""
 LESSON_S = 86400.0
 """After this time a broker is tried again with what it refused for its size."""
 
@@ -105,7 +104,7 @@ class Outgoing:
             self._lesson.forget()
             self._lesson_mono_s = now
         self.stored_seq = self._memory.open(connection)
-        self.window.open(self.stored_seq, self._clock.monotonic())
+        self.window.open(self.stored_seq)
 
     def close(self) -> None:
         """End a connection."""
@@ -159,7 +158,7 @@ class Outgoing:
         historical = to_timestamp_ms(self._clock.now()) - row.stored_ms > HISTORICAL_AFTER_S * 1000
         packet_id = connection.send(row.topic, row.payload, historical)
         crash_point("publish.sent")
-        self.window.send(packet_id, row, self._clock.monotonic())
+        self.window.send(packet_id, row)
 
     def _is_set_aside(self, connection: Connection, row: OutboxRow) -> bool:
         """Set a message aside if this broker does not take it; return whether it was."""
@@ -184,20 +183,20 @@ class Outgoing:
         if self._lesson.dropped(code, sizes, self.window.accepted):
             self._set_aside_seq = rows[0].seq
 
-    def require_answer(self, now: float) -> None:
-        """Disconnect from a broker that takes messages and acknowledges none: only a new connection can help.
+    def require_answer(self, owed: Owed, now: float) -> None:
+        """Disconnect from a broker that owes answers and says nothing: only a new connection can help.
 
         Raises:
             BrokerError: The broker owes an answer for too long.
         """
-        since = self.window.unanswered_since()
-        if since is not None and now - since > MUTE_AFTER_S:
-            raise BrokerError(self._report.mute(since, now, self.window.in_flight))
+        since = owed.silent_since()
+        if since is not None and now - since > longest_silence_s(self._options.keepalive_s):
+            raise BrokerError(self._report.mute(since, now, len(owed)))
 
     def take_puback(self, state: RetainedState, packet_id: int, code: Any) -> None:
         """Take the broker's answer to a packet."""
         now = self._clock.monotonic()
-        self._report.answered(first_accepted=self.window.hear(code.value, now))
+        self._report.answered(first_accepted=self.window.hear(code.value))
         if state.ack(packet_id) or (answer := self.window.ack(packet_id, code.value, now)) is None:
             return
         if code.value >= FAILURE:

@@ -20,7 +20,8 @@ from inspector.errors import BrokerError, StoreBusyError
 from inspector.faults import crash_point
 from inspector.messages import ReplyMessage, encode
 from inspector.sinks.base import LastWord, Outbox
-from inspector.sinks.mqtt.connection import HANDSHAKE_TIMEOUT_S, Arrived, Connection, Connector, Event, Events
+from inspector.sinks.mqtt.backoff import Backoff
+from inspector.sinks.mqtt.connection import Arrived, Connection, Connector, Event, Events
 from inspector.sinks.mqtt.memory import Notes
 from inspector.sinks.mqtt.options import BrokerStatus, MqttOptions
 from inspector.sinks.mqtt.outgoing import SINK, LossReports, Outgoing
@@ -28,8 +29,10 @@ from inspector.sinks.mqtt.retained import RetainedState
 from inspector.sinks.mqtt.trouble import TroubleReport
 from inspector.telemetry.metrics import Metrics
 
-_BACKOFF_S = (0.2, 5.0)
-"""Shortest and longest pause before the next connection; a connection that delivered something resets it."""
+GOODBYE_S = 1.0
+"""How long the last word of a connection may take ..."""
+ABANDON_S = 1.5
+"""... and how long a stop waits for the end of the thread besides: it may hang where nothing can end it."""
 
 _log = structlog.get_logger("mqtt")
 
@@ -114,15 +117,16 @@ class MqttPublisher:
         self._goodbye = status.encode()
         self._stop_by_mono_s = self._clock.monotonic() + timeout_s
         self._stopping.set()
-        self.wake()
+        self._events.put(("stop", None, None))
         if self._thread.is_alive():
-            self._thread.join(timeout_s + HANDSHAKE_TIMEOUT_S)
+            self._thread.join((timeout_s + GOODBYE_S if self.status.connected else 0.0) + ABANDON_S)
 
     def _run(self) -> None:
-        tries = 0
+        backoff = Backoff()
         try:
             while not self._stopping.is_set():
                 self.progress_mono_s = self._clock.monotonic()
+                backoff.begin(self.progress_mono_s)
                 stored_seq, was = self._outgoing.stored_seq, False
                 try:
                     self._serve()
@@ -138,9 +142,9 @@ class MqttPublisher:
                         self._report.lost(self._clock.monotonic())
                     self.status.connected = False
                     self._metrics.mqtt_connected.set(0)
-                    tries = 0 if was and self._outgoing.stored_seq > stored_seq else tries + 1
-                low, high = _BACKOFF_S
-                self._stopping.wait(random.uniform(0.5, 1) * min(high, low * 2**tries))  # noqa: S311 - jitter
+                delivered = was and self._outgoing.stored_seq > stored_seq
+                jitter = random.uniform(0.5, 1)  # noqa: S311 - no secret
+                self._stopping.wait(backoff.pause_s(self._clock.monotonic(), delivered, jitter))
         except BaseException as exc:  # noqa: BLE001 - the thread's outermost function: the daemon reads it
             self.failure = exc
             _log.exception("publisher_failed")
@@ -149,8 +153,10 @@ class MqttPublisher:
 
     def _serve(self) -> None:
         self._events = queue.SimpleQueue()
+        if self._stopping.is_set():  # its event went to the queue before
+            return
         with self._connector.connect(self._events) as connection:
-            if not self._connector.choice.accepts(connection.version):
+            if self._stopping.is_set() or not self._connector.choice.accepts(connection.version):
                 return
             self._outgoing.open(connection)
             self._opened_mono_s = self._clock.monotonic()
@@ -180,7 +186,7 @@ class MqttPublisher:
             now = self._clock.monotonic()
             self.progress_mono_s = now
             self._outgoing.send_next(connection, now)
-            if self._stopping.is_set() and (now >= self._stop_by_mono_s or self._outgoing.is_empty()):
+            if self._stopping.is_set() and self._is_over(connection, now):
                 return
             try:
                 event = self._events.get(timeout=0.5)
@@ -193,13 +199,21 @@ class MqttPublisher:
                 except queue.Empty:
                     break
             now = self._clock.monotonic()
-            self._outgoing.require_answer(now)
+            self._outgoing.require_answer(connection.owed, now)
             self._outgoing.advance(state)
             self._report.lasts(now - self._opened_mono_s)
             state.refresh(now)
 
+    def _is_over(self, connection: Connection, now: float) -> bool:
+        """Say whether a stop needs not wait any longer: time is up, all has left, or the broker hangs."""
+        silent = connection.owed.silent_since()
+        hangs = silent is not None and now - silent > GOODBYE_S
+        return now >= self._stop_by_mono_s or self._outgoing.is_empty() or hangs
+
     def _take_event(self, connection: Connection, state: RetainedState, event: Event) -> None:
         kind, first, second = event
+        if kind not in ("wake", "stop", "idle", "resend"):
+            connection.owed.hear(self._clock.monotonic(), first if kind == "puback" else None)
         if kind == "disconnect":
             self._outgoing.learn(first.value)
             raise connection.closed(first)
@@ -228,6 +242,6 @@ class MqttPublisher:
         self._outgoing.advance(state, last=True)  # whether or not the previous mark has arrived: the last one counts
         info = connection.publish("status", self._goodbye, retain=True)
         try:
-            info.wait_for_publish(2.0)
+            info.wait_for_publish(GOODBYE_S)
         except (RuntimeError, ValueError) as exc:
             _log.warning("goodbye_not_sent", reason=str(exc))

@@ -27,7 +27,7 @@ class Trouble:
     """All present troubles, each a sentence or None; the order of the fields is their priority.
 
     Attributes:
-        mute: The broker acknowledges nothing.
+        mute: The broker acknowledges nothing, or has not come back since.
         held: The broker refuses everything, or takes no more for now.
         denied: By topic: the broker refuses it.
         unstable: The connection is lost again and again.
@@ -68,7 +68,8 @@ class TroubleReport:
     def failed(self, reason: str) -> None:
         """Note that a connection failed, or could not be made."""
         if reason != self.trouble.mute:
-            self._show(replace(self.trouble, mute=None))
+            if self.trouble.mute is not None:  # the outage goes on: without a gap in which health says that all is well
+                self._show(replace(self.trouble, mute=reason))
             if reason != self._status.reason:
                 _log.warning("broker_unavailable", broker=self._options.address, reason=reason)
         self._status.reason = reason

@@ -73,12 +73,11 @@ class Window:
         self._audience = audience
         self._refusals: dict[int, int] = {}
         self._denied: set[str] = set()
-        self.open(0, 0.0)
+        self.open(0)
 
-    def open(self, after_seq: int, now_s: float) -> None:
+    def open(self, after_seq: int) -> None:
         """Begin a connection: nothing is under way, and everything up to `after_seq` has arrived."""
         self._hold_until_s = 0.0
-        self._heard_s = now_s
         self._accepted = False
         self._begin(after_seq)
 
@@ -118,10 +117,6 @@ class Window:
         """Return how many messages may be sent now."""
         return 0 if now_s < self._hold_until_s else max(0, self._size - len(self._in_flight))
 
-    def unanswered_since(self) -> float | None:
-        """Return since when the broker owes an answer; None: it owes none."""
-        return self._heard_s if self._in_flight else None
-
     # --- Sending --------------------------------------------------------------------------------------------------
 
     def due(self, now_s: float) -> list[OutboxRow]:
@@ -147,13 +142,11 @@ class Window:
             self._resume(row)
         self.pass_by(row)
 
-    def send(self, packet_id: int, row: OutboxRow, now_s: float) -> None:
+    def send(self, packet_id: int, row: OutboxRow) -> None:
         """Note that `row` is under way as packet `packet_id`."""
         waits = row.topic in self._waiting
         if waits or self._audience.turn(row.topic) is Turn.ASK:
             self._audience.ask(row.topic)
-        if not self._in_flight:
-            self._heard_s = now_s
         self._seq_of[packet_id] = row.seq
         self._in_flight[row.seq] = row
         self._sent[row.topic] = max(row.seq, self._sent.get(row.topic, row.seq))
@@ -162,9 +155,8 @@ class Window:
 
     # --- Answers --------------------------------------------------------------------------------------------------
 
-    def hear(self, code: int, now_s: float) -> bool:
+    def hear(self, code: int) -> bool:
         """Note that the broker answered something; returns whether it accepts for the first time."""
-        self._heard_s = now_s
         first = code < FAILURE and not self._accepted
         self._accepted |= first
         return first

@@ -1,4 +1,4 @@
-"""`inspector.sinks.mqtt.connection`: which version of MQTT is spoken, by what the broker answered before."""
+"""`inspector.sinks.mqtt.protocol`: which version of MQTT is spoken, by what the broker answered before."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Literal
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from inspector.sinks.mqtt.connection import ProtocolChoice
 from inspector.sinks.mqtt.options import MqttOptions
+from inspector.sinks.mqtt.protocol import ProtocolChoice
 
 NAMES = {MQTTProtocolVersion.MQTTv5: "5", MQTTProtocolVersion.MQTTv311: "3.1.1"}
 
