@@ -6,6 +6,7 @@ here touches the source or waits for a frame.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -56,6 +57,7 @@ class Plant:
         """
         if name not in COMMANDS:
             return _refused(name, "unknown", f"no command of this name ({', '.join(COMMANDS)}): {name[:64]!r}")
+        payload = _bare(payload)
         if retained and self._notes.was_obeyed(name, _digest(payload)):
             return None
         try:
@@ -85,6 +87,11 @@ class Plant:
     def _send_again(self, asked: ResendCommand) -> str:
         _log.info("resend", from_seq=asked.from_seq)
         return self._resend(asked.from_seq)
+
+
+def _bare(payload: bytes) -> bytes:
+    """Return a payload without the byte order mark before it, and the NUL and blanks around it, that some PLCs send."""
+    return payload.removeprefix(codecs.BOM_UTF8).strip(b"\0 \t\r\n")
 
 
 def _read(name: str, payload: bytes) -> Asked:

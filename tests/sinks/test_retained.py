@@ -7,7 +7,7 @@ import json
 import pytest
 
 from inspector.messages import MarkMessage, encode
-from inspector.sinks.mqtt.retained import STATE_PERIOD_S, RetainedState, seq_of_mark
+from inspector.sinks.mqtt.retained import REPEAT_PERIOD_S, STATE_PERIOD_S, RetainedState, seq_of_mark
 
 
 class Published:
@@ -47,7 +47,26 @@ def test_health_follows_its_changes(key: str | None, after_s: float, published: 
         broker.health[key] = "something else"
     state.refresh(1000.0 + after_s)
 
-    assert broker.topics == ["about", "health"] + ["health"] * published
+    assert broker.topics == ["status", "about", "health"] + ["health"] * published
+
+
+def test_what_somebody_cleared_is_back_within_a_minute() -> None:
+    """All of the retained state, the mark too, is published again once a minute."""
+    broker = Published()
+    state = broker.state()
+    state.publish_all(1000.0)
+    state.leave_mark(7)
+    state.ack(len(broker.topics))
+    before = len(broker.topics)
+    state.refresh(1000.0 + REPEAT_PERIOD_S - 0.1)
+    between = broker.topics[before:]
+    state.refresh(1000.0 + REPEAT_PERIOD_S + 0.2)
+    state.refresh(1000.0 + REPEAT_PERIOD_S + 0.4)
+
+    assert REPEAT_PERIOD_S <= 60
+    assert between == ["health"]
+    assert broker.topics[before + 1 :] == ["status", "about", "health", "mark"]
+    assert json.loads(broker.payloads[-1])["seq"] == 7
 
 
 def test_one_mark_is_under_way_at_a_time() -> None:

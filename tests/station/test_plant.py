@@ -111,6 +111,23 @@ def test_a_reply_says_what_it_answers(bench: Bench, payload: str, expected: str 
     assert json.loads(encode(bench.ask("coil", payload)))["request_id"] == expected
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(b'\xef\xbb\xbf{"coil_id": "C-7"}', id="a byte order mark"),
+        pytest.param(b'{"coil_id": "C-7"}\0', id="a NUL at the end"),
+        pytest.param(b'\xef\xbb\xbf {"coil_id": "C-7"} \0\0\r\n', id="all of it"),
+    ],
+)
+def test_what_a_plc_puts_around_a_command_does_not_count(bench: Bench, payload: bytes) -> None:
+    """A string of fixed length is the command that is in it; kept by the broker, it counts once."""
+    reply = bench.plant.execute("coil", payload, True)
+    again = bench.plant.execute("coil", b'{"coil_id": "C-7"}', True)
+
+    assert reply is not None
+    assert (reply.ok, bench.coils(), again) == (True, ["C-7"], None)
+
+
 def test_a_coil_that_runs_is_not_changed_again(bench: Bench) -> None:
     """The same coil said twice is one change."""
     bench.ask("coil", '{"coil_id": "A"}')

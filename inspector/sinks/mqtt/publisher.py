@@ -166,7 +166,6 @@ class MqttPublisher:
             self.status.protocol = connection.protocol
             _log.info("broker_connected", broker=self._options.address, protocol=connection.protocol,
                       from_seq=self._outgoing.window.position + 1)  # fmt: skip
-            connection.publish("status", b"online", retain=True)
             state = RetainedState(
                 lambda topic, payload: connection.publish(topic, payload, retain=True).mid,
                 self._retained, self._outbox.store_id, marked=-1 if self._outgoing.lost else 0,

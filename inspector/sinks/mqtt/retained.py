@@ -1,8 +1,8 @@
 """The retained state: `status`, `about`, `health`, `coil` and `mark`, what is published again and when.
 
-A broker can lose all of it at any time, so everything is published on each connect. Afterwards `health` follows its
-changes and is repeated while it holds; the `mark` follows the cursor, one at a time. Nothing here talks to a broker:
-publishing is a function that is handed in.
+A broker can lose all of it at any time, and anybody may clear it, so everything is published on each connect and once a
+minute. In between `health` follows its changes and is repeated while it holds; the `mark` follows the cursor, one at a
+time. Nothing here talks to a broker: publishing is a function that is handed in.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from inspector.messages import MarkMessage, encode
 
 STATE_PERIOD_S = 5.0
 """Health is published again after this time without a change."""
+REPEAT_PERIOD_S = 60.0
+"""All of it is published again after this time: what somebody cleared at the broker is back within a minute."""
 LOOK_PERIOD_S = 0.2
 """Health is compared this often."""
 
@@ -73,18 +75,26 @@ class RetainedState:
         self._marked = marked
         self._looked_s = 0.0
         self._health_s = 0.0
+        self._all_s = 0.0
         self._health = b""
 
     def publish_all(self, now_s: float) -> None:
-        """Publish all payloads as they are now."""
+        """Publish that the station is online, and all payloads as they are now."""
+        self._all_s = now_s
+        self._publish("status", b"online")
         for topic, payload in self._payloads().items():
             self._publish_one(topic, payload, now_s)
 
     def refresh(self, now_s: float) -> None:
-        """Publish health if it changed, compared five times a second, and every `STATE_PERIOD_S`."""
+        """Publish health if it changed, compared five times a second, and every `STATE_PERIOD_S`; all once a minute."""
         if now_s - self._looked_s < LOOK_PERIOD_S:
             return
         self._looked_s = now_s
+        if now_s - self._all_s >= REPEAT_PERIOD_S:
+            self.publish_all(now_s)
+            if self._mark_packet is None and self._marked > 0:
+                self._mark_packet = self._publish("mark", self._mark(self._marked))
+            return
         health = self._payloads().get("health", b"")
         if now_s - self._health_s >= STATE_PERIOD_S or _without_expiry(health) != self._health:
             self._publish_one("health", health, now_s)
@@ -102,9 +112,12 @@ class RetainedState:
             last: Do not wait for the previous mark: the connection ends.
         """
         if (self._mark_packet is None or last) and seq > self._marked:
-            packet_id = self._publish("mark", encode(MarkMessage(store_id=self._store_id, seq=seq)))
+            packet_id = self._publish("mark", self._mark(seq))
             crash_point("mark.sent")
             self._mark_packet, self._marked = packet_id, seq
+
+    def _mark(self, seq: int) -> bytes:
+        return encode(MarkMessage(store_id=self._store_id, seq=seq))
 
     def ack(self, packet_id: int) -> bool:
         """Take the answer to a packet; returns whether it was the mark."""
