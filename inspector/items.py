@@ -11,6 +11,8 @@ from datetime import datetime
 
 MESSAGES_LOST = "messages_lost"
 """The cause in `coverage` of what was inspected, but not delivered."""
+RECORDS_PRUNED = "records_pruned"
+"""The cause in `coverage` of old records that were deleted to make room; their messages were delivered."""
 STORE_SET_ASIDE = "store_set_aside"
 """The cause in `coverage` of a store that was broken: a new one begins, with what could be read of it."""
 
@@ -49,6 +51,7 @@ class Lost:
         count: How many were lost.
         reason: A sentence for a person.
         cause: The same in one word.
+        seqs: Exactly which numbers, as `4-9 12`; None: too many to list.
     """
 
     at: datetime
@@ -58,6 +61,7 @@ class Lost:
     count: int
     reason: str
     cause: str = MESSAGES_LOST
+    seqs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,6 +199,9 @@ class CoverageMessage(_Common):
     lost: Count | None = Field(default=None, description="How many messages were lost, or went unheard.")
     first_seq: int | None = Field(description="First of these messages; null: unknown.")
     last_seq: int | None = Field(description="Last of them; others between may have arrived.")
+    lost_seqs: str | None = Field(
+        default=None, description="Exactly which messages were lost, as `4-9 12`; null: too many to list, or none."
+    )
 
 
 class HealthMessage(_Flat):

@@ -339,6 +339,13 @@ STATION = Board(
             Panel("Connections", "Connections that the broker accepted, per interval: more than one is a flapping"
                   " network.", "bars",
                   (Query(_sum(_increase(select(M.mqtt_connects, station=HERE))), "connects"),)),
+            Panel("Store", "Size of the store's file and of its log. A log that grows without end: another process"
+                  " reads the store.", "lines", (_query(M.store_bytes, "{{part}}"),), "bytes"),
+            Panel("Free space", "On the store's disk.", "lines",
+                  (Query(_max(select(M.disk_free, station=HERE)), "free"),), "bytes"),
+            Panel("Given up to make room", "Old records and finished files that were deleted, per interval.", "bars",
+                  (Query(_sum(_increase(select(M.records_pruned, station=HERE))), "records"),
+                   Query(_sum(_increase(select(M.files_forgotten, station=HERE))), "finished files"))),
             Panel("Store set aside", "Time since a broken store was last set aside; empty: never.", "stat",
                   (Query(f"time() - ({select(M.store_aside, station=HERE)} > 0)", "ago"),), "s", size=(6, 7)),
             Panel("Last acknowledgement", "Time since the broker last acknowledged a message.", "lines",

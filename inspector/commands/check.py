@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import pwd
+import shutil
 import ssl
 import subprocess
 from collections.abc import Sequence
@@ -83,7 +84,7 @@ def check_files(paths: Sequence[Path]) -> list[Report]:
         _show_values(report, one)
         report.notes += one.warnings
         _check_bundle(report, one.settings)
-        _check_store(report, state_folder(one.settings, unit_file=path))
+        _check_store(report, state_folder(one.settings, unit_file=path), one.settings)
         _check_http(report, one.settings, is_station_file(path))
         _check_source(report, one.settings)
         _check_broker(report, one.settings)
@@ -109,7 +110,7 @@ def _check_bundle(report: Report, settings: Settings) -> None:
     report.good.append(f"model: {model.bundle.short}, golden tiles score {model.golden.agreement} on this machine")
 
 
-def _check_store(report: Report, folder: Path) -> None:
+def _check_store(report: Report, folder: Path, settings: Settings) -> None:
     if folder.parent == STATION_STATE and os.geteuid() != 0:
         report.notes.append(f"store: {folder}, which only root and the station can look into")
         return
@@ -118,6 +119,13 @@ def _check_store(report: Report, folder: Path) -> None:
         report.refused.append(f"store.path: {folder} cannot be made: {nearest} is not writable for this user")
     else:
         report.good.append(f"store: {folder}")
+        kept, free = settings.store, shutil.disk_usage(nearest).free
+        needed = kept.outbox_limit_bytes + kept.floor_bytes
+        if free < needed:
+            report.notes.append(
+                f"store.outbox_limit_bytes: an outage that fills the outbox needs {needed >> 20} MB of disk;"
+                f" {free >> 20} MB are free in {nearest}, so messages are given up sooner"
+            )
 
 
 def _check_http(report: Report, settings: Settings, unit: bool) -> None:

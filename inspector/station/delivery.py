@@ -146,9 +146,20 @@ class Losses:
         self._inbox = inbox
         self._clock = clock
 
-    def report(self, sink: str, first_seq: int, last_seq: int, count: int, reason: str) -> None:
-        """Report in a coverage message that `count` messages from `first_seq` to `last_seq` are lost for a sink."""
-        self._inbox.put(Lost(self._clock.now(), sink, first_seq, last_seq, count, reason))
+    def report(
+        self, sink: str, first_seq: int, last_seq: int, count: int, reason: str, seqs: str | None = None
+    ) -> None:
+        """Report in a coverage message that `count` messages from `first_seq` to `last_seq` are lost for a sink.
+
+        Args:
+            sink: Which.
+            first_seq: Of the first lost message.
+            last_seq: Of the last one.
+            count: How many.
+            reason: For a person.
+            seqs: As in `Lost`.
+        """
+        self._inbox.put(Lost(self._clock.now(), sink, first_seq, last_seq, count, reason, seqs=seqs))
 
     def report_unheard(self, sink: str, first_seq: int, last_seq: int, count: int) -> None:
         """Report in a coverage message that a sink delivered messages to nobody: their subscribers stayed away."""
@@ -176,6 +187,7 @@ class OutboxCare:
         horizon_s: How long delivered messages are kept, for a broker that loses them.
 
     Attributes:
+        waiting_bytes: What waits for the slowest sink, as of the last `refresh`.
         share: Fill of the fullest sink's outbox, 0 to 1, as of the last `refresh`.
     """
 
@@ -196,6 +208,7 @@ class OutboxCare:
         self._limit_bytes = limit_bytes
         self._horizon_s = horizon_s
         self.share = 0.0
+        self.waiting_bytes = 0
 
     def prune(self) -> None:
         """Delete what is no longer needed, and what no longer fits.
@@ -207,7 +220,9 @@ class OutboxCare:
             self._metrics.outbox_lost.labels(loss.sink, "outbox_full").inc(loss.messages)
             _log.error("messages_lost", sink=loss.sink, count=loss.messages, first_seq=loss.first_seq,
                        last_seq=loss.last_seq, reason="outbox full")  # fmt: skip
-            self._losses.report(loss.sink, loss.first_seq, loss.last_seq, loss.messages, "the outbox was full")
+            self._losses.report(
+                loss.sink, loss.first_seq, loss.last_seq, loss.messages, "the outbox was full", loss.seqs
+            )
         self._report_damaged()
 
     def _report_damaged(self) -> None:
@@ -219,11 +234,12 @@ class OutboxCare:
 
     def refresh(self) -> None:
         """Set share and metrics as of now."""
-        shares = [0.0]
+        shares, sizes = [0.0], [0]
         for sink in self._sinks:
             state = self._outbox.outbox_state(sink)
             shares.append(state.bytes / self._limit_bytes)
+            sizes.append(state.bytes)
             self._metrics.outbox_messages.labels(sink).set(state.messages)
             self._metrics.outbox_bytes.labels(sink).set(state.bytes)
             self._metrics.outbox_oldest.labels(sink).set((state.oldest_ms or 0) / 1000)
-        self.share = max(shares)
+        self.share, self.waiting_bytes = max(shares), max(sizes)

@@ -18,6 +18,7 @@ from inspector.sources.reader import Reader
 from inspector.station.delivery import OutboxCare
 from inspector.station.disk_watch import DiskWatch
 from inspector.station.pipeline import Pipeline
+from inspector.station.room_care import RoomCare
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.notes import StationNotes
 from inspector.store.store import Store
@@ -115,6 +116,7 @@ class Housekeeping:
 
     Attributes:
         outbox: What waits for delivery.
+        room: The bounds of the store.
         drops: The share of dropped frames.
         disk: How long the thread has been waiting for the store to take a heartbeat, its smallest write.
         busy: Whether a round is in progress; between rounds the thread rests.
@@ -130,12 +132,14 @@ class Housekeeping:
         clock: Clock,
         outbox: OutboxCare,
         drops: Drops,
+        room: RoomCare,
     ) -> None:
         self._evidence = evidence
         self._heartbeat = heartbeat
         self._candidates, self._migration = store.candidates, store.migration
         self._clock = clock
         self.outbox = outbox
+        self.room = room
         self.drops = drops
         self.disk = DiskWatch(clock)
         self.busy = False
@@ -185,6 +189,7 @@ class Housekeeping:
             with self.disk.waiting_for("the store"):
                 self._heartbeat.beat()
             self._candidates.trim()
+            self.room.tidy(self.outbox.waiting_bytes)
             self.outbox.prune()
             self._move_records()
         except StoreBusyError as exc:

@@ -34,6 +34,7 @@ from inspector.station.housekeeping import (
 )
 from inspector.station.pipeline import Pipeline
 from inspector.station.plant import Plant
+from inspector.station.room_care import RoomCare
 from inspector.station.supervision import (
     SELFTEST_S,
     Part,
@@ -44,6 +45,7 @@ from inspector.station.supervision import (
     prove_model,
 )
 from inspector.station.wiring import OpenModel, health_limits, http_options, mqtt_options, open_evidence, track_rules
+from inspector.store.retention import Retention
 from inspector.store.store import Store
 from inspector.telemetry.health import Facts, HealthBoard
 from inspector.telemetry.metrics import Metrics
@@ -177,6 +179,7 @@ class Station:
             self._clock,
             outbox=outbox,
             drops=Drops(pipeline.reader),
+            room=self._room_care(),
         )
         self._meter = WorkMeter(self.model.pool, pipeline.reader, self.metrics)
         self._supervision = Supervision(
@@ -193,13 +196,18 @@ class Station:
             changed=self.delivery.wake,
         )
 
+    def _room_care(self) -> RoomCare:
+        store, kept, clock = self.store, self.settings.store, self._clock
+        retention = Retention(store.database, kept, clock)
+        return RoomCare(retention, store.outbox, kept, self.pipeline.inbox, clock, self.metrics)
+
     def _health_facts(self, now_mono_s: float) -> Facts:
         return health_facts(
             self.pipeline,
             self._housekeeping,
             now_mono_s,
             delivery_reason=self.delivery.reason(now_mono_s),
-            store_notice=self._store_notice,
+            store_notice=self._housekeeping.room.notice or self._store_notice,
         )
 
     def _on_committed(self, bodies: Sequence[Body]) -> None:

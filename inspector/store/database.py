@@ -38,6 +38,8 @@ from inspector.store.schema import bring_up_to_date, create, records_name
 DATABASE = "inspector.sqlite3"
 _NO_PLACE = (errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
 """Errors of a path that waiting does not change; a disk that is full, read-only or away may come back."""
+_LOG_KEPT_BYTES = 64 << 20
+"""The log shrinks to this once no reader holds it any more."""
 _PUT_META = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
@@ -194,6 +196,7 @@ def _open(path: Path) -> sqlite3.Connection:
         tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT_BYTES}")
         (bring_up_to_date if tables else create)(db)
     except BaseException:
         db.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from inspector.drafts import Draft
 from inspector.frame import Cause, FileStamp
@@ -79,12 +79,20 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Messages that a sink will never deliver: they were deleted before it could."""
+    """Messages that a sink will never deliver: they were deleted before it could.
+
+    Attributes:
+        sink: Which sink.
+        messages: How many.
+        first_seq, last_seq: The first and last of them; others between them were not lost, unless `seqs` says so.
+        seqs: Exactly which, as `4-9 12`; None: too many to list.
+    """
 
     sink: str
     messages: int
     first_seq: int
     last_seq: int
+    seqs: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

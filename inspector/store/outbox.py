@@ -15,20 +15,30 @@ from dataclasses import dataclass
 import structlog
 
 from inspector.clock import Clock, to_timestamp_ms
-from inspector.messages import Body, FrameMessage
+from inspector.messages import AlarmMessage, Body, DefectMessage, FrameMessage
 from inspector.store.database import Database
 from inspector.store.entries import Loss, OutboxRow, OutboxState
-from inspector.store.rows import SHIFT, cursor_crc32, row_crc32
+from inspector.store.rows import RANKS, SHIFT, cursor_crc32, row_crc32
 
 PRUNE_ROWS = 2000
 """Delivered rows removed at once, so that tidying never holds up a commit for long ..."""
 PRUNE_TIMES = 5
 """... and how often in one call: called every 5 s, it keeps up with 2,000 messages a second."""
 
+TIGHT_BYTES = 4 << 20
+"""Messages of this size are given up at once when the disk has no more room, whatever the limit."""
+_MAX_LISTED = 400
+"""Characters of a list of lost numbers; a longer one is not given."""
+_BY_RANK = (
+    "rank = 0", "rank IS NULL AND class = 'frame'", "rank = 1", "rank IS NULL AND class <> 'frame'", "rank = 2",
+    "rank = 3", "rank > 3",
+)  # fmt: skip
+"""What is given up, in this order; a previous program's messages have no rank."""
+
 NO_END = (1 << 63) - 1
 """Beyond every `seq`."""
 
-_INSERT = "INSERT INTO outbox (seq, topic, payload, class, stored_ms, crc32) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO outbox (seq, topic, payload, class, stored_ms, crc32, rank) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _MOVE_CURSOR = (
     "INSERT INTO cursors (sink, seq, crc32) VALUES (?, ?, ?)"
     " ON CONFLICT (sink) DO UPDATE SET seq = excluded.seq, crc32 = excluded.crc32"
@@ -51,6 +61,25 @@ def own_number(seq: int) -> int:
     return seq + SHIFT if seq < 0 else seq
 
 
+def _loss(sink: str, seqs: list[int]) -> Loss:
+    numbers = sorted(own_number(seq) for seq in seqs)
+    return Loss(sink, len(numbers), numbers[0], numbers[-1], list_numbers(numbers))
+
+
+def list_numbers(numbers: Sequence[int]) -> str | None:
+    """Return ascending numbers as `4-9 12`, or None if that is too long."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+        if len(parts) > _MAX_LISTED:
+            return None
+    text = " ".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
+    return text if len(text) <= _MAX_LISTED else None
+
+
 class StoredOutbox:
     """The outbox in the store's file.
 
@@ -59,11 +88,15 @@ class StoredOutbox:
     Args:
         database: Holds it.
         clock: Time.
-        limit_bytes: Payload bytes that may wait for one sink; beyond it the oldest messages are lost.
+        limit_bytes: Payload bytes that may wait for one sink; beyond it messages are lost.
+
+    Attributes:
+        tight: There is no room on the disk: `prune` gives some messages up, whatever the limit.
     """
 
     def __init__(self, database: Database, clock: Clock, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
+        self.tight = False
         self._database = database
         self._clock = clock
         self._waiting: dict[str, _Waiting] = {}
@@ -140,7 +173,7 @@ class StoredOutbox:
                     db.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
                     record = db.execute(self._record, (seq,)).fetchone()
                     if record and record[1] is not None and record[2] == zlib.crc32(record[1]):
-                        row = (seq, record[0], record[1], "event", stored_ms, row_crc32(seq, *record[:2]))
+                        row = (seq, record[0], record[1], "event", stored_ms, row_crc32(seq, *record[:2]), None)
                         db.execute(_INSERT, row)
                     else:
                         self._damaged.append(seq)
@@ -156,8 +189,8 @@ class StoredOutbox:
     def insert(self, db: sqlite3.Connection, body: Body, topic: str, payload: bytes, now_ms: int) -> None:
         """Keep a numbered message for delivery, inside the transaction that stores it."""
         kind = "frame" if isinstance(body, FrameMessage) else "event"
-        crc32 = row_crc32(body.seq, topic, payload)
-        db.execute(_INSERT, (body.seq, topic, payload, kind, now_ms, crc32))
+        rank = RANKS[body.severity if isinstance(body, DefectMessage | AlarmMessage) else topic]
+        db.execute(_INSERT, (body.seq, topic, payload, kind, now_ms, row_crc32(body.seq, topic, payload), rank))
 
     def note_stored(self, first_seq: int, messages: int, size: int) -> None:
         """Count what a commit has stored: how many messages from `first_seq` on, with `size` payload bytes."""
@@ -218,8 +251,8 @@ class StoredOutbox:
         """Delete what every sink delivered longer than `horizon_s` ago, and what exceeds the limit for one sink.
 
         Messages that only slow sinks wait for are deleted first, so that no sink loses a message because of a slower
-        one; among them frame messages before events, the oldest first. If much was delivered, a part is left to the
-        next call.
+        one; among them by their rank, the oldest first. All of it goes in slices, so that commits need not wait; what
+        is much is left to the next call.
 
         Returns:
             Undelivered messages that were deleted, for each sink that lost any.
@@ -227,28 +260,43 @@ class StoredOutbox:
         for _ in range(0 if self._holding else PRUNE_TIMES):
             if self._prune_delivered(int(horizon_s * 1000)) < PRUNE_ROWS:
                 break
+        lost: dict[str, list[int]] = {}
+        for _ in range(PRUNE_TIMES):
+            count = self._lose_slice(lost)
+            if count < PRUNE_ROWS:
+                break
+        return [_loss(sink, seqs) for sink, seqs in lost.items()]
+
+    def _lose_slice(self, lost: dict[str, list[int]]) -> int:
+        """Delete at most `PRUNE_ROWS` messages over the limit; add them to what each sink lost, return how many."""
         with self._database.guard:
             waiting = {sink: self._waiting_for(sink) for sink in self._sinks()}
-            lost: list[tuple[int, int]] = []
+            gone: list[tuple[int, int]] = []
             with self._database.transaction() as db:
                 end = NO_END
                 for one in sorted(waiting.values(), key=lambda one: one.cursor, reverse=True):
-                    excess = one.bytes - sum(size for _, size in lost) - self.limit_bytes
-                    lost += self._oldest(db, one.cursor, end, excess)
+                    limit = max(0, one.bytes - TIGHT_BYTES) if self.tight else self.limit_bytes
+                    excess = one.bytes - sum(size for _, size in gone) - min(limit, self.limit_bytes)
+                    gone += self._oldest(db, one.cursor, end, excess, PRUNE_ROWS - len(gone))
                     end = one.cursor
-                db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq, _ in lost])
-            self._waiting = waiting
-            return [loss for sink, one in waiting.items() if (loss := self._take_off(sink, one, lost))]
+                db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq, _ in gone])
+            for sink, one in waiting.items():
+                if mine := self._take_off(one, gone):
+                    lost.setdefault(sink, []).extend(mine)
+        self.tight = False
+        return len(gone)
 
-    def _oldest(self, db: sqlite3.Connection, after_seq: int, end_seq: int, excess: int) -> list[tuple[int, int]]:
-        """Return `seq` and size of the messages in (after_seq, end_seq] that go for `excess` bytes."""
+    def _oldest(
+        self, db: sqlite3.Connection, after_seq: int, end_seq: int, excess: int, most: int
+    ) -> list[tuple[int, int]]:
+        """Return `seq` and size of at most `most` messages in (after_seq, end_seq] that go for `excess` bytes."""
         chosen: list[tuple[int, int]] = []
-        for kind in ("class = 'frame'", "class <> 'frame'"):
+        for ranked in _BY_RANK:
             if excess <= 0:
-                break  # not even the first row is looked for: among frame messages that is a scan
+                break  # not even the first row is looked for
             rows = db.execute(
-                f"SELECT seq, length(payload) FROM outbox WHERE seq > ? AND seq <= ? AND {kind} ORDER BY seq",  # noqa: S608
-                (after_seq, end_seq),
+                f"SELECT seq, length(payload) FROM outbox WHERE {ranked} AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",  # noqa: S608
+                (after_seq, end_seq, most - len(chosen)),
             )
             while excess > 0 and (row := rows.fetchone()) is not None:
                 chosen.append(row)
@@ -256,14 +304,12 @@ class StoredOutbox:
             rows.close()
         return chosen
 
-    def _take_off(self, sink: str, waiting: _Waiting, lost: list[tuple[int, int]]) -> Loss | None:
-        """Count what was deleted as no longer waiting for a sink, and return its loss; None: it had all of it."""
-        mine = [(seq, size) for seq, size in lost if seq > waiting.cursor]
-        if not mine:
-            return None
+    def _take_off(self, waiting: _Waiting, gone: list[tuple[int, int]]) -> list[int]:
+        """Count what was deleted as no longer waiting for a sink, and return what it had not delivered."""
+        mine = [(seq, size) for seq, size in gone if seq > waiting.cursor]
         waiting.messages -= len(mine)
         waiting.bytes -= sum(size for _, size in mine)
-        return Loss(sink, len(mine), own_number(min(mine)[0]), own_number(max(mine)[0]))
+        return [seq for seq, _ in mine]
 
     def _prune_delivered(self, horizon_ms: int) -> int:
         """Delete the oldest delivered rows up to the first that is young enough, and return how many."""
@@ -279,5 +325,6 @@ class StoredOutbox:
                     break
                 last, count = seq, count + 1
             rows.close()
-            db.execute("DELETE FROM outbox WHERE seq <= ?", (last,))
+            if count:
+                db.execute("DELETE FROM outbox WHERE seq <= ?", (last,))
         return count

@@ -17,6 +17,9 @@ from inspector.store.schema import COLUMNS, LEDGER_COLUMNS
 
 Row = Sequence[Any]
 
+RANKS = {"frame": 0, "minor": 1, "major": 2, "critical": 3, "coverage": 4}
+"""Which waiting messages are given up first: frame messages, then by severity, reports of what is missing last."""
+
 STORED_KINDS = frozenset({"defect", "frame", "alarm", "coverage"})
 """Topics of the messages that are numbered and stored."""
 SHIFT = 1 << 44
@@ -136,7 +139,9 @@ def _of_types(*kinds: type | None) -> Callable[[Row], bool]:
 
 TABLES = (
     Table("meta", ("key", "value"), 2, is_whole_value, rowid=False),
-    Table("outbox", ("seq", "topic", "payload", "class", "stored_ms", "crc32"), 5, is_whole_outbox_row, numbered=True),
+    Table("outbox", ("seq", "topic", "payload", "class", "stored_ms", "crc32", "rank"), 5, is_whole_outbox_row,
+        numbered=True,
+   ),
     Table("cursors", ("sink", "seq", "crc32"), 3, _is_whole_cursor, rowid=False),
     Table(
         "ledger", ("source_key", "size_bytes", "mtime_ns", "outcome", "done_ms", *LEDGER_COLUMNS), 5,

@@ -15,7 +15,7 @@ from typing import Any
 
 from inspector.store.last_seq import Numbers
 from inspector.store.pages import PageFile
-from inspector.store.rows import SHIFT, TABLES, Row, Table, cursor_crc32, row_crc32
+from inspector.store.rows import RANKS, SHIFT, TABLES, Row, Table, cursor_crc32, row_crc32
 
 _BATCH_ROWS = 2000
 _CACHE_KIB = 16384
@@ -188,7 +188,7 @@ def _statement(table: Table) -> str:
 def _in_new_numbers(table: Table, row: Row) -> Row:
     if table.name == "outbox":
         seq = row[0] - SHIFT
-        return (seq, *row[1:5], row_crc32(seq, row[1], row[2]))
+        return (seq, *row[1:5], row_crc32(seq, row[1], row[2]), row[6])
     if table.name == "cursors":
         seq = row[1] - SHIFT
         return (row[0], seq, cursor_crc32(row[0], seq))
@@ -232,11 +232,15 @@ def _count_lost(saved: Saved, from_seq: int, to_seq: int) -> None:
 def _fill_from_records(new: sqlite3.Connection, after: int) -> None:
     """Put messages that wait, and whose row of the outbox is gone, back from their records."""
     rows = new.execute(
-        "SELECT seq, kind, payload, captured_ms FROM records WHERE seq > ? AND payload IS NOT NULL"
+        "SELECT seq, kind, payload, captured_ms, severity FROM records WHERE seq > ? AND payload IS NOT NULL"
         " AND seq NOT IN (SELECT seq FROM outbox WHERE seq > ?) ORDER BY seq",
         (after, after),
     ).fetchall()
     new.executemany(
-        "INSERT OR IGNORE INTO outbox (seq, topic, payload, class, stored_ms, crc32) VALUES (?, ?, ?, 'event', ?, ?)",
-        [(seq, kind, payload, captured_ms, row_crc32(seq, kind, payload)) for seq, kind, payload, captured_ms in rows],
+        "INSERT OR IGNORE INTO outbox (seq, topic, payload, class, stored_ms, crc32, rank)"
+        " VALUES (?, ?, ?, 'event', ?, ?, ?)",
+        [
+            (seq, kind, payload, captured_ms, row_crc32(seq, kind, payload), RANKS.get(severity or kind))
+            for seq, kind, payload, captured_ms, severity in rows
+        ],
     )

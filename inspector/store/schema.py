@@ -13,6 +13,7 @@ Until the names are swapped, this program reads and writes through the view `mes
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from enum import Enum
 
 APPLICATION_ID = 0x1A5BEC70
@@ -66,9 +67,8 @@ CREATE TABLE configurations (
   fingerprint TEXT PRIMARY KEY, kind TEXT NOT NULL, first_ms INTEGER NOT NULL, text TEXT NOT NULL
 ) WITHOUT ROWID;
 """
-_CHECKED = ("outbox", "cursors")
-_ADD_CHECKSUM = "ALTER TABLE {} ADD COLUMN crc32 INTEGER;"
-"""The first program did not have these columns."""
+_ADDED_TO = (("outbox", "crc32"), ("outbox", "rank"), ("cursors", "crc32"))
+"""Columns that the first program did not have, all INTEGER; NULL in a row that it wrote."""
 _RECORDS = """
 CREATE TABLE {table} (
   id BLOB NOT NULL UNIQUE, seq INTEGER NOT NULL, kind TEXT NOT NULL, captured_ms INTEGER NOT NULL, defect_id BLOB,
@@ -143,6 +143,8 @@ CREATE TABLE IF NOT EXISTS reviews (
   person TEXT, note TEXT, request_id TEXT
 );
 CREATE INDEX IF NOT EXISTS reviews_by_defect ON reviews (defect_id);
+CREATE INDEX IF NOT EXISTS outbox_by_rank ON outbox (rank, seq);
+CREATE INDEX IF NOT EXISTS ledger_by_time ON ledger (done_ms);
 CREATE TRIGGER IF NOT EXISTS cursors_of_the_first_program AFTER UPDATE ON cursors
 WHEN NEW.seq <> OLD.seq AND NEW.crc32 IS OLD.crc32 BEGIN
   UPDATE cursors SET crc32 = NULL WHERE sink = NEW.sink;
@@ -166,7 +168,7 @@ def create(db: sqlite3.Connection) -> None:
     """Make all tables in an empty file."""
     _run(
         db,
-        _TABLES + "".join(map(_ADD_CHECKSUM.format, _CHECKED)) + _RECORDS.format(table=RECORDS) + _ADDED_TABLES,
+        _TABLES + _add_columns(_ADDED_TO) + _RECORDS.format(table=RECORDS) + _ADDED_TABLES,
         f"PRAGMA application_id = {APPLICATION_ID};PRAGMA user_version = {SCHEMA_VERSION};",
     )
 
@@ -180,15 +182,16 @@ def bring_up_to_date(db: sqlite3.Connection) -> None:
     present = {row[0] for row in db.execute("SELECT name FROM pragma_table_info('ledger')")}
     missing = [name for name in LEDGER_COLUMNS if present and name not in present]
     ledger = "".join(f"ALTER TABLE ledger ADD COLUMN {name} {LEDGER_COLUMNS[name]};" for name in missing)
-    _run(db, view, ledger, *_missing_checksums(db), _ADDED_TABLES)
-
-
-def _missing_checksums(db: sqlite3.Connection) -> list[str]:
-    return [
-        _ADD_CHECKSUM.format(table)
-        for table in _CHECKED
-        if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = 'crc32'", (table,)).fetchone()
+    lacking = [
+        (table, name)
+        for table, name in _ADDED_TO
+        if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (table, name)).fetchone()
     ]
+    _run(db, view, ledger, _add_columns(lacking), _ADDED_TABLES)
+
+
+def _add_columns(columns: Sequence[tuple[str, str]]) -> str:
+    return "".join(f"ALTER TABLE {table} ADD COLUMN {name} INTEGER;" for table, name in columns)
 
 
 def records_name(db: sqlite3.Connection) -> str:

@@ -60,7 +60,7 @@ class Store:
         WorkerError: The disk is full or broken.
     """
 
-    def __init__(self, folder: Path, clock: Clock, outbox_limit_bytes: int = 256 << 20) -> None:
+    def __init__(self, folder: Path, clock: Clock, outbox_limit_bytes: int = 768 << 20) -> None:
         self.folder = folder
         self._clock = clock
         self._closed = False

@@ -18,6 +18,7 @@ HEALTH_STATES = ("starting", "ok", "degraded", "blind", "idle", "paused")
 HEALTH_REASONS = tuple(
     dict.fromkeys(
         ("store", "source_down", "no_frames", "unjudged", *(cause.value for cause in Cause), "outbox_filling", "broker",
+         "store_set_aside", "store_log_grows", "disk_full",
          "jsonl", "off_domain", "falling_behind", "ended", "other")
     )
 )  # fmt: skip
@@ -26,6 +27,7 @@ STAGES = ("classify", "inspect", "track", "evidence", "commit")
 SUPPRESSED = ("mode", "severity", "n_of_m", "limit")
 SINKS = ("mqtt", "jsonl")
 NUMBERED = ("frame", "defect", "alarm", "coverage")
+STORE_PARTS = ("file", "log")
 LOST = ("outbox_full", "rejected", "damaged")
 REJECTED = ("login", "certificate", "protocol", "refused", "unreachable", "publish")
 
@@ -83,13 +85,19 @@ class Metrics:
         self.outbox_messages = gauge("inspector_outbox_messages", "Messages that wait for a sink.", "sink")
         self.outbox_bytes = gauge("inspector_outbox_bytes", "Their payload bytes.", "sink")
         self.outbox_limit = gauge(
-            "inspector_outbox_limit_bytes", "Bytes beyond which the oldest are lost for a sink.", "sink"
+            "inspector_outbox_limit_bytes", "Bytes beyond which messages are lost for a sink.", "sink"
         )
         self.outbox_oldest = gauge(
             "inspector_outbox_oldest_timestamp_seconds", "When the oldest was stored; 0: none waits.", "sink"
         )
         self.store_aside = gauge(
             "inspector_store_set_aside_timestamp_seconds", "When this store replaced a broken one; 0: it did not."
+        )
+        self.store_bytes = gauge("inspector_store_bytes", "Size of the store's file and of its log.", "part")
+        self.disk_free = gauge("inspector_store_disk_free_bytes", "Free space on the store's disk.")
+        self.records_pruned = counter("inspector_records_pruned_total", "Records that were deleted to make room.")
+        self.files_forgotten = counter(
+            "inspector_files_forgotten_total", "Finished files that were forgotten to make room."
         )
         self.outbox_lost = counter(
             "inspector_outbox_lost_total", "Messages that were never delivered to a sink.", "sink", "reason"
@@ -128,7 +136,7 @@ class Metrics:
             (self.alarms_suppressed, SUPPRESSED), (self.mqtt_rejected, REJECTED),
             (self.mqtt_unheard, NUMBERED),
             (self.outbox_messages, SINKS), (self.outbox_bytes, SINKS), (self.outbox_limit, SINKS),
-            (self.outbox_oldest, SINKS),
+            (self.outbox_oldest, SINKS), (self.store_bytes, STORE_PARTS),
         ):  # fmt: skip
             for value in values:
                 metric.labels(value)

@@ -224,4 +224,5 @@ def lost_body(lost: Lost, state: TrackState, rules: TrackRules) -> CoverageMessa
         lost=lost.count,
         first_seq=lost.first_seq,
         last_seq=lost.last_seq,
+        lost_seqs=lost.seqs,
     )

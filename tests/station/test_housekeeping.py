@@ -17,13 +17,16 @@ from fakes import NOON, FakeClock, entry
 from inspector.clock import to_timestamp_ms
 from inspector.errors import StoreBusyError, WorkerError
 from inspector.frame import Cause, Gap
+from inspector.settings.sections import StoreOptions
 from inspector.station import housekeeping
 from inspector.station.delivery import Losses, OutboxCare
 from inspector.station.housekeeping import Drops, Heartbeat, Housekeeping, frames_wait
 from inspector.station.inbox import Inbox
 from inspector.station.pipeline import Pipeline
+from inspector.station.room_care import RoomCare
 from inspector.store import migration
 from inspector.store.evidence import EvidenceFolder
+from inspector.store.retention import Retention
 from inspector.store.schema import MigrationStage
 from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
@@ -159,6 +162,11 @@ def test_drops_are_a_share_of_what_came(make_pipeline: MakePipeline) -> None:
     assert shares == [0.0, 0.4, 0.0, 0.0, 0.75]
 
 
+def make_room(store: Store, inbox: Inbox, clock: FakeClock, metrics: Metrics) -> RoomCare:
+    options = StoreOptions()
+    return RoomCare(Retention(store.database, options, clock), store.outbox, options, inbox, clock, metrics)
+
+
 class NoDisk(EvidenceFolder):
     """Evidence on a disk that has gone."""
 
@@ -182,7 +190,7 @@ def test_one_failure_does_not_keep_the_rest_from_its_work(
     care = OutboxCare(store.outbox, Losses(inbox, clock), metrics, sinks=["mqtt"], limit_bytes=100_000, horizon_s=60.0)
     keeping = Housekeeping(
         NoDisk(tmp_path / "evidence", clock), Heartbeat(store.notes, pipeline, clock), store, clock, outbox=care,
-        drops=Drops(pipeline.reader),
+        drops=Drops(pipeline.reader), room=make_room(store, inbox, clock, metrics),
     )  # fmt: skip
     trimmed: list[None] = []
     monkeypatch.setattr(store.candidates, "trim", lambda: trimmed.append(None))
@@ -205,6 +213,7 @@ def test_a_round_that_fails_ends_the_part_and_is_told(
     keeping = Housekeeping(
         None, Heartbeat(store.notes, pipeline, clock), store, clock,
         outbox=make_care(store, inbox, clock, metrics, 1 << 30), drops=Drops(pipeline.reader),
+        room=make_room(store, inbox, clock, metrics),
     )  # fmt: skip
     monkeypatch.setattr(store.candidates, "trim", rounds.release)
     keeping.start()
@@ -251,6 +260,7 @@ def test_records_are_moved_a_little_at_a_time(
         keeping = Housekeeping(
             None, Heartbeat(store.notes, pipeline, clock), store, TickingClock(),
             outbox=make_care(store, inbox, clock, metrics, 1 << 30), drops=Drops(pipeline.reader),
+            room=make_room(store, inbox, clock, metrics),
         )  # fmt: skip
         for _ in range(10):
             keeping.tidy()

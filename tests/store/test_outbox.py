@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import closing
 from datetime import timedelta
@@ -157,6 +158,56 @@ def test_an_outbox_over_its_limit_loses_frame_messages_first(tmp_path: Path, clo
     assert ([Loss(SINK, 8, frames[2], frames[9])], events) == all_frames
     assert ([Loss(SINK, 2, events[0], events[1])], events[2:]) == events_too
     assert reopened_counts(tmp_path) == {"defect": 10, "alarm": 10, "frame": 10}
+
+
+def test_the_least_severe_go_first(tmp_path: Path, clock: FakeClock) -> None:
+    """Frame messages, then minor, major and critical defects with their alarms, each kind the oldest first."""
+    store = Store(tmp_path, clock, outbox_limit_bytes=1 << 30)
+    store.outbox.enable([SINK])
+    store.commit([entry(number, "crack", "hole", "rust") for number in range(3)])
+    kinds = {
+        row.seq: "frame" if row.topic == "frame" else json.loads(row.payload)["severity"]
+        for row in store.outbox.pending(0, 99)
+    }
+    order, seen = list[int](), set(kinds)
+    while store.outbox.outbox_state(SINK).messages:
+        store.outbox.limit_bytes = store.outbox.outbox_state(SINK).bytes - 1
+        store.outbox.prune(3600)
+        kept = {row.seq for row in store.outbox.pending(0, 99)}
+        order += sorted(seen - kept)
+        seen = kept
+    store.close()
+
+    ranks = ["frame", "minor", "major", "critical"]
+    assert order == sorted(kinds, key=lambda seq: (ranks.index(kinds[seq]), seq))
+
+
+def test_much_is_lost_in_slices(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call deletes at most some slices, each a transaction, and reports all of them together, exactly."""
+    monkeypatch.setattr(outbox, "PRUNE_ROWS", 4)
+    store = Store(tmp_path, clock, outbox_limit_bytes=1)
+    store.outbox.enable([SINK])
+    store.commit([entry(number) for number in range(50)])
+    begun: list[str] = []
+    store.database.connection.set_trace_callback(lambda text: begun.append(text) if "BEGIN" in text else None)
+    first, second, third = (store.outbox.prune(3600) for _ in range(3))
+    store.close()
+
+    assert (first, first[0].seqs) == ([Loss(SINK, 20, 1, 20)], "1-20")
+    assert second == [Loss(SINK, 20, 21, 40)]
+    assert third == [Loss(SINK, 10, 41, 50)]
+    assert len(begun) == 16  # five slices, five, three; and a look at what was delivered each time
+
+
+def test_without_room_some_go_whatever_the_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time it is asked for, and then no more."""
+    monkeypatch.setattr(outbox, "TIGHT_BYTES", 1)
+    store.outbox.enable([SINK])
+    store.commit([entry(0, "crack")])
+    store.outbox.tight = True
+    first, second = store.outbox.prune(3600), store.outbox.prune(3600)
+
+    assert (first, second) == ([Loss(SINK, 1, 3, 3)], [])
 
 
 def reopened_counts(folder: Path) -> dict[str, int]:

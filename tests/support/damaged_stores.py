@@ -289,5 +289,7 @@ def _judge(filled: Filled, store: Store, whole: set[int], verdict: Verdict) -> N
     store.coils.current()
     store.ledger.suspects()
     new = store.outbox.pending(store.outbox.cursor(SINK), 10_000)
+    if [row.payload for row in new][: -len(bodies)] != [row.payload for row in rows]:
+        verdict.misses.append("housekeeping has changed what waits")
     if new and [row.seq for row in new][-len(bodies) :] != [body.seq for body in bodies]:
         verdict.misses.append("the new message is not the last")
