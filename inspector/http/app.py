@@ -1,18 +1,22 @@
 """The application: metrics, health, the status page, evidence, defects, and a picture to classify.
 
 It reads and shows; what changes something is a command and goes through the one port for commands. These run off the
-event loop: reading the store, collecting metrics, commands, and classifying, one picture at a time.
+event loop: reading the store, commands, and classifying, one picture at a time. Health and metrics touch no disk and
+run on it, so that no thread that waits can keep them waiting.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import structlog
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
@@ -37,6 +41,10 @@ from inspector.telemetry.metrics import Metrics
 
 _log = structlog.get_logger("http")
 
+MAX_PAGES = 2
+"""Pages, lists of defects and pictures that are made at once: more would keep the event loop from its turn."""
+MAX_SCRAPES = 20
+"""Metrics are collected this often within a second; who asks more often gets the last ones."""
 MAX_DEFECTS = 1000
 MAX_SAME_MOMENT = 10_000
 """Defects of one millisecond that are answered together: copies of an archive may all have one time."""
@@ -101,25 +109,37 @@ async def _no_icon() -> Response:
 
 
 class _Pages:
-    """What can be read. Plain functions: FastAPI runs them off the event loop, because the disk may block them."""
+    """What can be read. What the disk may block runs off the event loop, a few at a time."""
 
     def __init__(self, options: HttpOptions, shown: Shown) -> None:
         self._options = options
         self._shown = shown
         self._pace = PaceMeter()
+        self._turns = CapacityLimiter(MAX_PAGES)
+        self._scrapes: tuple[int, int, dict[str, bytes]] = (0, 0, {})
 
-    def metrics(self, request: Request) -> Response:
-        health = self._shown.health.message()  # the thread that usually shows it may hang
-        self._shown.metrics.show_health(health.state, health.reason)
+    async def metrics(self, request: Request) -> Response:  # on the event loop, as `healthz`
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return Response(encode(self._shown.metrics.registry), headers={"Content-Type": content_type})
+        second = int(time.monotonic())
+        if self._scrapes[0] != second:
+            self._scrapes = (second, 0, {})
+        _, count, kept = self._scrapes
+        if count < MAX_SCRAPES or content_type not in kept:
+            health = self._shown.health.message()  # the thread that usually shows it may hang
+            self._shown.metrics.show_health(health.state, health.reason)
+            kept[content_type] = encode(self._shown.metrics.registry)
+            self._scrapes = (second, count + 1, kept)
+        return Response(kept[content_type], headers={"Content-Type": content_type})
 
     async def healthz(self) -> Response:  # on the event loop: threads that wait for the disk cannot keep it waiting
         message = self._shown.health.message()
         status = 503 if message.state == "blind" else 200
         return JSONResponse(message.model_dump(mode="json", by_alias=True), status)
 
-    def page(self, request: Request, refresh: Annotated[int | None, Query(ge=0, le=3600)] = None) -> Response:
+    async def page(self, request: Request, refresh: Annotated[int | None, Query(ge=0, le=3600)] = None) -> Response:
+        return await run_sync(self._page, request, refresh, limiter=self._turns)
+
+    def _page(self, request: Request, refresh: int | None) -> Response:
         shown = self._shown
         try:
             defects: list[dict[str, Any]] | None = shown.records.recent_defects(10 * SHOWN_DEFECTS)
@@ -140,7 +160,7 @@ class _Pages:
         headers = {"Content-Language": code, "Vary": "Accept-Language"}
         return HTMLResponse(render_page(view, code).encode(errors="replace"), headers=headers)
 
-    def defects(
+    async def defects(
         self,
         limit: Annotated[int, Query(ge=1, le=MAX_DEFECTS)] = 100,
         before_ms: Annotated[int | None, Query(ge=0, lt=1 << 53)] = None,
@@ -150,6 +170,9 @@ class _Pages:
         The last moment is always complete, so that a reader who continues with `before_ms` = its `timestamp_ms` misses
         nothing; for this the list may be longer than `limit`.
         """
+        return await run_sync(self._defects, limit, before_ms, limiter=self._turns)
+
+    def _defects(self, limit: int, before_ms: int | None) -> Response:
         rows = self._shown.records.recent_defects(limit, before_ms)
         if len(rows) == limit:
             last_ms = rows[-1]["timestamp_ms"]
@@ -157,7 +180,10 @@ class _Pages:
             rows = [row for row in rows if row["timestamp_ms"] != last_ms] + same
         return JSONResponse(rows)
 
-    def picture(self, name: str, request: Request, v: str | None = None) -> Response:
+    async def picture(self, name: str, request: Request, v: str | None = None) -> Response:
+        return await run_sync(self._picture, name, request, v, limiter=self._turns)
+
+    def _picture(self, name: str, request: Request, v: str | None) -> Response:
         defect_id = name.removesuffix(".jpg")
         data = None
         if self._shown.evidence is not None and name.endswith(".jpg") and _UUID.fullmatch(defect_id):

@@ -1,11 +1,15 @@
-"""Runs the application on a thread with its own event loop: address, TLS, and limits of a connection.
+"""Runs the application on a thread with its own event loop: address, TLS, and limits of connections.
 
-What is answered, and to whom, is decided in `app` and `guard`.
+Nobody is turned away for want of room: a newcomer takes the place of the connection that has been idle longest, so that
+idle, slow and stalled ones never keep a monitor from `/healthz` and `/metrics`. What is answered, and to whom, is
+decided in `app` and `guard`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import ipaddress
 import logging
 import os
 import socket
@@ -20,10 +24,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from inspector.errors import ConfigError
 from inspector.http.options import HttpOptions
 
-MAX_CONNECTIONS = 64
+MAX_LOOPBACK, MAX_REMOTE, MAX_OF_ADDRESS = 128, 128, 48
+"""Connections from this machine, from all others, and from one of those (an IPv6 network counts as one)."""
+HEAD_S = 5.0
+"""A connection is cut when it is still in its TLS handshake, or has no whole request head, after this time."""
 EXCHANGE_S = 60.0
-"""A connection is cut when its next response is not complete after this time, whatever holds it up."""
-BACKLOG = 64
+"""A connection is cut when its response is not complete this long after the head, whatever holds it up."""
+BACKLOG = 256
 
 
 _log = structlog.get_logger("http")
@@ -73,7 +80,6 @@ class HttpServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=MAX_CONNECTIONS,
             backlog=BACKLOG,
             timeout_graceful_shutdown=1,
             ssl_context_factory=None if context is None else lambda *_: context,
@@ -127,32 +133,86 @@ class _Server(uvicorn.Server):
         self._up = up
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.config.ssl is not None:
+            loop = asyncio.get_running_loop()
+            limited = functools.partial(loop.create_server, ssl_handshake_timeout=HEAD_S)
+            loop.create_server = limited  # type: ignore[method-assign] # uvicorn cannot pass it on
         await super().startup(sockets)
         self._up.set()
 
 
 class _Connection(H11Protocol):
-    """Cuts a connection that takes too long, be it over its headers, its body, or reading the answer."""
+    """Cuts a connection that takes too long, be it over its head, its body, or reading the answer, and makes room."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _timed: object = None
+    _since_s = 0.0
+    _cut = False
+    _network = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._arm()
+        self._since_s = self.loop.time()
+        self._network = _network_of(self.client[0] if self.client else "")
+        self._arm(HEAD_S)
+        self._make_room()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        if self._is_busy and self.cycle is not self._timed:  # its head is whole
+            self._timed = self.cycle
+            self._arm(EXCHANGE_S)
 
     def on_response_complete(self) -> None:
+        self._since_s = self.loop.time()
         super().on_response_complete()
-        self._arm()
+        if not self._is_busy:  # else the next request was waiting already
+            self._arm(HEAD_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
 
-    def _arm(self) -> None:
+    @property
+    def _is_busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _arm(self, timeout_s: float) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self.loop.call_later(EXCHANGE_S, self.transport.abort)
+        self._deadline = self.loop.call_later(timeout_s, self.transport.abort)
+
+    def _make_room(self) -> None:
+        """Cut the connection that was idle longest, in place of refusing this one; those with a request come last."""
+        others = [one for one in self.connections if isinstance(one, _Connection) and not one._cut]
+        if self._network == _LOOPBACK:
+            rivals, limit = [one for one in others if one._network == _LOOPBACK], MAX_LOOPBACK
+        else:
+            rivals, limit = [one for one in others if one._network == self._network], MAX_OF_ADDRESS
+            if len(rivals) <= limit:
+                rivals, limit = [one for one in others if one._network != _LOOPBACK], MAX_REMOTE
+        if len(rivals) > limit:
+            rivals.remove(self)
+            oldest = min(rivals, key=lambda one: (one._is_busy, one._since_s))
+            oldest._cut = True
+            oldest.transport.abort()
+
+
+_LOOPBACK = "loopback"
+
+
+def _network_of(address: str) -> str:
+    """Return what counts as one peer: this machine, an IPv4 address, or an IPv6 network."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = ip.ipv4_mapped or ip
+    if ip.is_loopback:
+        return _LOOPBACK
+    return str(ip) if ip.version == 4 else ip.exploded[:19]
 
 
 def _bind(address: str, port: int) -> socket.socket:

@@ -26,7 +26,9 @@ from inspector.pictures.child import decode_in_child
 MakeRow = Callable[[Pixels, str], dict[str, Any]]
 """Classify a picture and return its row; the second argument is what to call it."""
 MAX_UPLOADS = 2
-"""Pictures in memory at once: one being classified, one arriving."""
+"""Pictures that have arrived: one being classified, one waiting."""
+MAX_ARRIVING = 4
+"""Pictures that are arriving. A newcomer takes the place of the one that takes longest."""
 MAX_UPLOAD_PX = 25_000_000
 """Most pixels of an uploaded picture, where `source.max_frame_px` allows more."""
 MULTIPART_BYTES = 64 << 10
@@ -48,39 +50,56 @@ class UploadClassifier:
     def __init__(self, options: HttpOptions, classify: MakeRow) -> None:
         self._options = options
         self._classify = classify
-        self._uploads = 0  # touched on the event loop only
+        self._uploads = 0  # touched on the event loop only, like `_arriving`
+        self._arriving: dict[asyncio.Timeout, None] = {}
         self._turn = threading.Lock()
 
     async def answer(self, request: Request) -> Response:
         """Answer with the row of the picture, or with the reason why it has none."""
-        if self._uploads >= MAX_UPLOADS:
-            busy = {"error": "other pictures are being classified", "reason": "busy"}
-            return JSONResponse(busy, 503, {"Retry-After": "1"})
-        self._uploads += 1
         try:
+            self._demand_turn()
             name, data = await self._read(request)
-            return JSONResponse(await run_in_threadpool(self._work, name, data))
+            self._demand_turn()
+            self._uploads += 1
+            try:
+                return JSONResponse(await run_in_threadpool(self._work, name, data))
+            finally:
+                self._uploads -= 1
         except _UploadRefusal as refusal:
-            return JSONResponse({"path": refusal.name, "error": str(refusal), "reason": refusal.reason}, refusal.status)
+            headers = {"Retry-After": "1"} if refusal.reason == "busy" else None
+            body = {"path": refusal.name, "error": str(refusal), "reason": refusal.reason}
+            return JSONResponse(body, refusal.status, headers)
         except ClientDisconnect:
             return Response(status_code=400)  # the client has gone
-        finally:
-            self._uploads -= 1
+
+    def _demand_turn(self) -> None:
+        if self._uploads >= MAX_UPLOADS:
+            raise _UploadRefusal(503, "busy", "other pictures are being classified")
 
     async def _read(self, request: Request) -> tuple[str, bytes]:
         form = request.headers.get("Content-Type", "").lower().startswith("multipart/form-data")
         limit = self._options.max_upload_bytes + (MULTIPART_BYTES if form else 0)
         body = _limited(request, limit, self._options.max_upload_bytes)
+        limit_s = self._options.upload_timeout_s
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + limit_s
+        if len(self._arriving) >= MAX_ARRIVING:
+            slowest = next(iter(self._arriving))
+            del self._arriving[slowest]
+            if not slowest.expired():
+                slowest.reschedule(loop.time())
         try:
-            async with asyncio.timeout(self._options.upload_timeout_s):
+            async with asyncio.timeout_at(until_s) as timeout:
+                self._arriving[timeout] = None
                 if form:
                     name, data = await _read_form(request, body)
                 else:
                     name, data = "picture", b"".join([chunk async for chunk in body])
         except TimeoutError as exc:
-            raise _UploadRefusal(
-                408, "timeout", f"no whole picture after {self._options.upload_timeout_s:g} s"
-            ) from exc
+            why = f"no whole picture after {limit_s:g} s" if loop.time() >= until_s else "it gave way to others"
+            raise _UploadRefusal(408, "timeout", f"the picture arrives too slowly: {why}") from exc
+        finally:
+            self._arriving.pop(timeout, None)
         if len(data) > self._options.max_upload_bytes:
             raise _too_large(self._options.max_upload_bytes)
         return name, data

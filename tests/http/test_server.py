@@ -8,31 +8,19 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from bench import TOKEN, Bench, picture
+from bench import TOKEN, Bench, picture, serving
 
 from inspector.errors import ConfigError
 from inspector.frame import Pixels
 from inspector.http import server as server_module
-from inspector.http.server import HttpServer
 from inspector.http.upload import MAX_UPLOADS
-
-
-@contextmanager
-def serving(bench: Bench, **options: Any) -> Iterator[HttpServer]:
-    server = HttpServer(bench.app(**options), bench.options.model_copy(update=options))
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop(10)
 
 
 def test_a_port_is_found_and_given_back(bench: Bench) -> None:
@@ -137,6 +125,7 @@ def test_a_slow_picture_holds_up_nobody(bench: Bench) -> None:
 def test_a_connection_that_stalls_is_cut(bench: Bench, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     """A connection that never completes its request does not stay."""
     monkeypatch.setattr(server_module, "EXCHANGE_S", 0.05)
+    monkeypatch.setattr(server_module, "HEAD_S", 0.05)
     with serving(bench) as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(sent)
         with suppress(ConnectionResetError):
@@ -149,18 +138,6 @@ def test_huge_headers_are_refused(bench: Bench) -> None:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 20_000)
         answer = connection.recv(12)
     assert answer == b"HTTP/1.1 400"
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=station", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return cert, key
 
 
 def test_tls_with_a_token(bench: Bench, certificate: tuple[Path, Path]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
@@ -19,6 +20,7 @@ from inspector.frame import Frame, Pixels
 from inspector.http.app import Shown, make_app
 from inspector.http.options import HttpOptions
 from inspector.http.page import PageFacts
+from inspector.http.server import HttpServer
 from inspector.messages import DefectMessage, ReplyMessage
 from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.store.entries import Entry
@@ -112,3 +114,13 @@ class Seen(HTMLParser):
     @property
     def text(self) -> str:
         return "".join(self.words)
+
+
+@contextmanager
+def serving(bench: Bench, **options: Any) -> Iterator[HttpServer]:
+    server = HttpServer(bench.app(**options), bench.options.model_copy(update=options))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop(10)

@@ -19,3 +19,11 @@ def _spent_s(work: Callable[[], object]) -> float:
     started_s = time.thread_time()
     work()
     return time.thread_time() - started_s
+
+
+def slowness(cpu_s: float = 0.02) -> float:
+    """Return how many times longer work takes here now than on a machine that has nothing else to do, at least 1."""
+    started_s, begun_s = time.perf_counter(), time.thread_time()
+    while time.thread_time() - begun_s < cpu_s:
+        pass
+    return max(1.0, (time.perf_counter() - started_s) / cpu_s)
