@@ -12,6 +12,8 @@ NAMES = (
     "broker_and_station_kill",
     "power_loss",
     "broker_kill",
+    "outage",
+    "broker_trouble",
     "store_damage",
     "configurations",
     "disk",
