@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import time
 from dataclasses import asdict
@@ -87,6 +88,7 @@ def main() -> int:
     options.add_argument("--older", action="store_true")
     options.add_argument("--folder", type=Path, default=results.ROOT / "build" / "faults", help="for working files")
     given = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that brokers and stations end, too
     if given.older:
         say("\n".join(results.mark_older()))
     if given.table or given.older:

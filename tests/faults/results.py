@@ -10,6 +10,7 @@ import ast
 import datetime
 import hashlib
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -66,7 +67,8 @@ def sum_up(name: str, row: Row, points: Sequence[Point], asked: int, seed: int, 
     skipped = asked - len(points)
     return {
         "row": name,
-        "commit": _git("rev-parse", "HEAD") + ("+changes" if _git("status", "--porcelain", "inspector") else ""),
+        "commit": _git("log", "-1", "--format=%H", "--", "inspector")
+        + ("+changes" if _git("status", "--porcelain", "inspector") else ""),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%MZ"),
         "code": hash_of_code(row.judges),
         "judges": list(row.judges),
@@ -79,6 +81,8 @@ def sum_up(name: str, row: Row, points: Sequence[Point], asked: int, seed: int, 
         "facts": {key: round(_merged(key, values), 3) for key, values in sorted(facts.items())},
         "raised": list(row.raised),
         "seconds": round(seconds),
+        "load": round(os.getloadavg()[1]),
+        "cores": os.cpu_count(),
         "again": command_of(name, asked, seed),
     }
 
@@ -141,7 +145,8 @@ def table(names: Iterable[str] = NAMES) -> str:
             cells = [f"0 ({row.n:,})", "", "not measured", row.figure, row.known, ""]
         else:
             facts = ", ".join(f"{key.replace('_', ' ')} {value:,g}" for key, value in run["facts"].items())
-            measured = "; ".join(part for part in (facts, *run["raised"], row.known) if part)
+            load = f"at load {run['load']} on {run['cores']} cores"
+            measured = "; ".join(part for part in (facts, load, *run["raised"], row.known) if part)
             of = f"{run['date'][:10]}, `{run['commit'][:7]}`" + (", older code" if run.get("older") else "")
             cells = [f"{run['n']:,} ({row.n:,})", str(run["seed"]), f"**{run['misses']:,}**", row.figure, measured, of]
         lines.append("| " + " | ".join([f"{row.fault} (`{name}`)", *cells]) + " |")

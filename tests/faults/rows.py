@@ -21,6 +21,7 @@ NAMES = (
     "spoilt_pictures",
     "http_abuse",
     "sigterm",
+    "soak",
 )
 """Each is a module of this folder with a `ROW`."""
 
