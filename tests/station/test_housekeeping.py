@@ -287,8 +287,9 @@ def test_what_waits_is_shown_at_once(
 
     care.refresh = note  # type: ignore[method-assign]
     keeping = Housekeeping(
-        None, Heartbeat(store.notes, pipeline, clock), store, clock, outbox=care, drops=Drops(pipeline.reader)
-    )
+        None, Heartbeat(store.notes, pipeline, clock), store, clock, outbox=care, drops=Drops(pipeline.reader),
+        room=make_room(store, inbox, clock, metrics),
+    )  # fmt: skip
     keeping.start()
     assert shown.wait(housekeeping.HOUSEKEEPING_S / 2)
     waiting = metrics.registry.get_sample_value("inspector_outbox_messages", {"sink": "mqtt"})
