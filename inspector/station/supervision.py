@@ -234,8 +234,13 @@ class WorkMeter:
         self._busy_s = self._waited_s = 0.0
 
     def count(self) -> None:
-        """Add the growth since the last call."""
-        busy_s, waited_s = sum(self._pool.busy_s), self._reader.waited_s
+        """Add the growth since the last call.
+
+        Sums of seconds are rounded: the wait that has just ended may be shorter, in its last bit, than it was while it
+        lasted, and a counter that is to fall raises.
+        """
+        busy_s = max(self._busy_s, sum(self._pool.busy_s))
+        waited_s = max(self._waited_s, self._reader.waited_s)
         self._metrics.worker_busy.inc(busy_s - self._busy_s)
         self._metrics.source_wait.inc(waited_s - self._waited_s)
         self._busy_s, self._waited_s = busy_s, waited_s

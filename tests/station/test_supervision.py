@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -365,8 +366,10 @@ def test_work_is_counted_as_it_grows(
     seen.append(counted())
     clock.advance(0.25)
     seen.append(counted())
+    pipeline.reader._waited = (math.nextafter(1.75, 0), None)  # its end, rounded otherwise than while it lasted
+    seen.append(counted())
 
-    assert seen == [(0, 0), (2.0, 0), (3.5, 1.5), (3.5, 1.75)]
+    assert seen == [(0, 0), (2.0, 0), (3.5, 1.5), (3.5, 1.75), (3.5, 1.75)]
 
 
 @pytest.mark.parametrize("broken", [False, True])
