@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import faulthandler
 import signal
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import structlog
 
-from inspector.clock import SystemClock
+from inspector.clock import Clock, SystemClock
 from inspector.errors import EXIT_FAILURE, EXIT_OK, StoreDamagedError, WorkerError
 from inspector.settings.loading import Loaded, load_settings
+from inspector.settings.places import state_folder
+from inspector.settings.sections import Settings
 from inspector.station.reload import check_reload, naming
 from inspector.station.signals import PendingSignals
 from inspector.station.station import Station
 from inspector.station.wiring import OpenModel, open_bundle
 from inspector.telemetry.notify import Notifier
+
+WAIT_S = 0.5
+"""Between two tries to open a store whose disk refuses."""
 
 _log = structlog.get_logger("daemon")
 
@@ -40,7 +46,10 @@ def run_daemon(config: Path) -> int:
     with naming(config):
         model = open_bundle(loaded.settings)
         _log_bundle(model)
-        station = Station(loaded.settings, model, clock, notifier)
+        first = _begin(loaded.settings, model, clock, notifier, signals)
+    if first is None:
+        return EXIT_OK
+    station = first
     begins: Literal["started", "reloaded", "resumed"] = "started"
     while True:
         signals.forward_to(station)
@@ -49,7 +58,10 @@ def run_daemon(config: Path) -> int:
         except StoreDamagedError as exc:
             _log.error("store_damaged", reason=str(exc))
             model, begins = open_bundle(loaded.settings, station.model.bundle), "resumed"
-            station = Station(loaded.settings, model, clock, notifier)  # sets the file aside
+            again = _begin(loaded.settings, model, clock, notifier, signals)  # sets the file aside
+            if again is None:
+                return EXIT_OK
+            station = again
             continue
         except WorkerError as exc:
             _log.error("failed", reason=str(exc))
@@ -68,6 +80,29 @@ def run_daemon(config: Path) -> int:
             loaded, begins = previous, "resumed"
             station = Station(loaded.settings, open_bundle(loaded.settings, bundle), clock, notifier)
             station.metrics.reload_ok.set(0)
+
+
+def _begin(
+    settings: Settings, model: OpenModel, clock: Clock, notifier: Notifier, signals: PendingSignals
+) -> Station | None:
+    """Return a station; while its store's disk refuses, wait for it. None: a stop came meanwhile.
+
+    Nothing is renamed or begun anew meanwhile: the disk may come back with everything on it.
+    """
+    said, pause = "", threading.Event()
+    while not signals.stop_wanted:
+        try:
+            return Station(settings, model, clock, notifier)
+        except WorkerError as exc:
+            if str(exc) != said:
+                _log.error("store_refuses", folder=str(state_folder(settings)), reason=str(exc))
+                notifier.ready(f"blind: store: {exc}")
+            said = str(exc)
+        notifier.alive()
+        pause.wait(WAIT_S)
+    notifier.stopping()
+    model.pool.close()
+    return None
 
 
 def _log_warnings(loaded: Loaded) -> None:

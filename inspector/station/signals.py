@@ -29,6 +29,11 @@ class PendingSignals:
         if self._stop or self._reload:
             station.request("stop" if self._stop else "reload")
 
+    @property
+    def stop_wanted(self) -> bool:
+        """Whether a stop has arrived."""
+        return self._stop
+
     def begin_reload(self) -> None:
         """Clear the pending reload: the configuration read after this call satisfies it.
 

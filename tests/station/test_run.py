@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from inspector.errors import EXIT_OK, EXIT_REFUSED, StoreDamagedError
+from inspector.errors import EXIT_OK, EXIT_REFUSED, StoreDamagedError, WorkerError
 from inspector.settings.loading import load_settings
 from inspector.station import run
 
@@ -107,3 +107,36 @@ def test_a_store_that_breaks_is_replaced_in_the_same_process(tmp_path: Path, mon
 
     assert run.run_daemon(config) == EXIT_OK
     assert built == [0, 1]
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_disk_that_refuses_at_the_start_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    """The process stays, and tries again until the disk is back or a stop comes; either way it ends with 0."""
+    tries: list[int] = []
+    handlers: dict[int, Any] = {}
+    model = SimpleNamespace(bundle=SimpleNamespace(warnings=()), pool=SimpleNamespace(close=lambda: None))
+
+    class Waiting:
+        def __init__(self, *_: object) -> None:
+            tries.append(len(tries))
+            if comes_back and len(tries) == 3:
+                return
+            if len(tries) == 3:
+                handlers[signal.SIGTERM](signal.SIGTERM, None)
+            raise WorkerError("store.path: /s cannot be written: Input/output error")
+
+        def run(self, **_: object) -> None: ...
+
+        def request(self, _: object) -> None: ...
+
+    monkeypatch.setattr(run, "Station", Waiting)
+    monkeypatch.setattr(run, "open_bundle", lambda *_: model)
+    monkeypatch.setattr(run, "WAIT_S", 0.001)
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    config = tmp_path / "cam1.toml"
+    config.write_text('[station]\nsite = "s"\nline = "l"\nname = "n"\n[source]\nkind = "folder"\npath = "/frames"\n')
+
+    assert run.run_daemon(config) == EXIT_OK
+    assert tries == [0, 1, 2]
