@@ -38,7 +38,7 @@ DEMO_KEYS = {"source.kind": "demo", "source.mm_per_px": 0.5, "tiling.overlap_px"
 """What the strip needs besides the defaults; /etc/inspector/demo.toml has the same."""
 STOPS = (signal.SIGINT, signal.SIGTERM)
 SCREENS_PER_S = 4
-STOP_LIMIT_S = 1.5
+STOP_LIMIT_S = 1.0
 """A stop that takes longer is not waited for: what was found is reported, and the process ends."""
 
 
@@ -93,6 +93,8 @@ class _Demo:
         self._started = self._clock.monotonic()
         self._asked: float | None = None  # when it was asked to end
         self._ended = threading.Event()
+        self._final: Score | None = None  # once it stands
+        self._live: Live | None = None
 
     def run(self, seconds: float | None, headless: bool) -> int:
         """Inspect, and show it unless `headless`; returns the exit code."""
@@ -108,13 +110,14 @@ class _Demo:
             self._station.run(until=is_over)
         else:
             self._console.print(listen_command(self._settings), style="bold", highlight=False, soft_wrap=True)
-            with Live(console=self._console, get_renderable=self._screen, refresh_per_second=SCREENS_PER_S):
+            self._live = Live(console=self._console, get_renderable=self._screen, refresh_per_second=SCREENS_PER_S)
+            with self._live:
                 self._station.run(until=is_over)
         self._ended.set()
         return self._report(self._station.delivered)
 
     def _look(self) -> Score:
-        return self._tally.score(self._source.committed_lines)
+        return self._final or self._tally.score(self._source.committed_lines)
 
     def _screen(self) -> Group:
         station = self._station
@@ -149,11 +152,12 @@ class _Demo:
 
     def _end_in_time(self) -> None:
         """End the process if a stop takes too long: on a slow machine, or with a broker that does not answer."""
-        while not self._ended.wait(0.1):
+        while not self._ended.wait(0.05):
             if self._asked is not None and self._clock.monotonic() - self._asked > STOP_LIMIT_S:
                 sinks, outbox = self._station.delivery.sinks, self._station.store.outbox
-                self._console.show_cursor()
-                self._console.print()
+                self._final = self._look()  # screen and report show one moment
+                if self._live is not None:
+                    self._live.stop()  # gives the terminal back; what is printed comes below
                 code = self._report(min((outbox.cursor(sink.name) for sink in sinks), default=0))
                 sys.stdout.flush()
                 shutil.rmtree(self._folder, ignore_errors=True)

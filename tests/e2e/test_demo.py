@@ -144,8 +144,12 @@ def test_a_broker_that_does_not_answer_cannot_hold_the_end_up() -> None:
         finally:
             terminal.close()
 
+    shown = re.findall(r"(\d+), (\d+), (\d+) named right, (\d+) false", terminal.text)
+    last = json.loads(next(line for line in reversed(terminal.text.splitlines()) if line.startswith("{")))
+
     assert took_s < 2.0
-    assert '"drawn"' in terminal.text
+    assert terminal.text.rindex("{") > terminal.text.rindex("└")
+    assert [str(last[key]) for key in ("drawn", "found", "right_label", "false_alarms")] == [*shown[-1]]
     assert "nothing was delivered" in terminal.text
 
 
