@@ -66,6 +66,7 @@ METRICS = [
     "mqtt_connected",
     "mqtt_connects_total",
     "mqtt_rejected_total",
+    "mqtt_set_aside_messages",
     "mqtt_unheard_total",
     "worker_busy_seconds_total",
     "source_wait_seconds_total",

@@ -22,6 +22,7 @@ from inspector.station.inbox import Inbox
 from inspector.station.wiring import jsonl_options, mqtt_options
 from inspector.store.broker_notes import BrokerNotes
 from inspector.store.outbox import StoredOutbox
+from inspector.store.set_aside import SetAside
 from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
 
@@ -122,11 +123,12 @@ def open_sinks(
                 mqtt_options(settings),
                 store.outbox,
                 BrokerNotes(store.database, store.topics, MqttPublisher.name),
+                SetAside(store.database, clock, MqttPublisher.name),
                 clock,
                 metrics,
                 retained=retained,
                 losses=LossReports(
-                    lambda seq, reason: losses.report_one(MqttPublisher.name, seq, reason),
+                    lambda first, last, count, reason: losses.report(MqttPublisher.name, first, last, count, reason),
                     lambda first, last, count: losses.report_unheard(MqttPublisher.name, first, last, count),
                 ),
                 on_command=on_command,
@@ -165,10 +167,6 @@ class Losses:
         """Report in a coverage message that a sink delivered messages to nobody: their subscribers stayed away."""
         reason = "the broker accepted them, and their subscribers were away for longer than mqtt.subscriber_grace_s"
         self._inbox.put(Lost(self._clock.now(), sink, first_seq, last_seq, count, reason, UNHEARD))
-
-    def report_one(self, sink: str, seq: int, reason: str) -> None:
-        """Report in a coverage message that one message is lost for a sink."""
-        self.report(sink, seq, seq, 1, reason)
 
     def report_damaged(self, seq: int) -> None:
         """Report in a coverage message that one message is damaged in the store, so that no sink delivers it."""

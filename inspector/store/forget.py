@@ -32,6 +32,7 @@ def forget(
             return count, names
         db.execute(f"DELETE FROM reviews WHERE defect_id IN ({defects})", span)  # noqa: S608
         db.execute(f"DELETE FROM outbox WHERE seq IN (SELECT seq FROM records WHERE {chosen})", span)  # noqa: S608
+        db.execute(f"DELETE FROM set_aside WHERE seq IN (SELECT seq FROM records WHERE {chosen})", span)  # noqa: S608
         count = db.execute(f"DELETE FROM records WHERE {chosen}", span).rowcount  # noqa: S608
         db.execute("DELETE FROM candidates WHERE captured_ms >= ? AND captured_ms < ?", span[:2])
         db.execute("DELETE FROM commands WHERE ended_ms IS NOT NULL AND at_ms >= ? AND at_ms < ?", span[:2])

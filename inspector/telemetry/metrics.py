@@ -105,6 +105,9 @@ class Metrics:
         self.mqtt_connected = gauge("inspector_mqtt_connected", "1 while the broker is connected.")
         self.mqtt_connects = counter("inspector_mqtt_connects_total", "Connections that the broker accepted.")
         self.mqtt_rejected = counter("inspector_mqtt_rejected_total", "Refusals by the broker.", "reason")
+        self.mqtt_set_aside = gauge(
+            "inspector_mqtt_set_aside_messages", "Messages that the broker does not take, kept for another try."
+        )
         self.mqtt_unheard = counter(
             "inspector_mqtt_unheard_total", "Messages that the broker accepted while nobody subscribed.", "topic"
         )

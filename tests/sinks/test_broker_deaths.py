@@ -21,6 +21,7 @@ from inspector.sinks.mqtt.options import MqttOptions
 from inspector.sinks.mqtt.outgoing import LossReports
 from inspector.sinks.mqtt.publisher import MqttPublisher
 from inspector.store.broker_notes import BrokerNotes
+from inspector.store.set_aside import SetAside
 from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
 
@@ -78,6 +79,7 @@ class Plant:
             MqttOptions(port=self.broker.port, root="root", client_id="station", subscriber_grace_s=grace_s),
             self.store.outbox,
             BrokerNotes(self.store.database, self.store.topics, "mqtt"),
+            SetAside(self.store.database, SystemClock(), "mqtt"),
             SystemClock(),
             self.metrics,
             lambda: {"health": b"{}"},

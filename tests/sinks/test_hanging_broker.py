@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from brokers import Changes, MemoryNotes, ScriptedOutbox, rows
+from brokers import Changes, MemoryAside, MemoryNotes, ScriptedOutbox, rows
 from fakes import LABELS
 from peers import Broker, wait_for
 from prometheus_client import CollectorRegistry
@@ -39,6 +39,7 @@ class Line:
             MqttOptions(port=port, root="root", client_id="id"),
             self.outbox,
             MemoryNotes(),
+            MemoryAside(),
             SystemClock(),
             self.metrics,
             lambda: {"health": b"{}"},

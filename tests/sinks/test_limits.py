@@ -9,7 +9,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from brokers import CONNECT, PUBLISH, Changes, MemoryNotes, ScriptedBroker, ScriptedOutbox, packet, puback, rows
+from brokers import (
+    CONNECT,
+    PUBLISH,
+    Changes,
+    MemoryAside,
+    MemoryNotes,
+    ScriptedBroker,
+    ScriptedOutbox,
+    packet,
+    puback,
+    rows,
+)
 from fakes import LABELS
 from prometheus_client import CollectorRegistry
 
@@ -137,7 +148,8 @@ class Run:
     def __init__(self, broker: Callable[[Changes], StrictBroker], sizes: list[int]) -> None:
         self.changes = Changes()
         self.broker = broker(self.changes)
-        self.lost: list[tuple[int, str]] = []
+        self.lost: list[tuple[int, int, int, str]] = []
+        self.aside = MemoryAside()
         self.outbox = ScriptedOutbox(
             self.changes,
             waiting=[
@@ -148,10 +160,11 @@ class Run:
             MqttOptions(port=self.broker.port, root="root", client_id="id", protocol="5"),
             self.outbox,
             MemoryNotes(),
+            self.aside,
             SystemClock(),
             Metrics(CollectorRegistry(), LABELS[:1], {LABELS[0]: "minor"}),
             lambda: {"health": b"{}"},
-            LossReports(lambda seq, reason: self.lost.append((seq, reason)), lambda *_: None),
+            LossReports(lambda *report: self.lost.append(report), lambda *_: None),
         )
 
     def deliver(self, last: int) -> None:
@@ -183,5 +196,7 @@ def test_what_the_broker_cannot_take_blocks_nothing(said: bool) -> None:
 
     arrived = [len(taken.payload) for taken in run.broker.on("defect")]
     assert list(dict.fromkeys(arrived)) == [20, 30, 25, 40]
-    assert [seq for seq, _ in run.lost] == [3, 5]
+    assert sum(count for _, _, count, _ in run.lost) == 2
+    assert (run.lost[0][0], run.lost[-1][1]) == (3, 5)
+    assert sorted(run.aside.rows) == [3, 5]
     assert run.broker.connects <= (2 if said else 2 + MAX_DROPS)

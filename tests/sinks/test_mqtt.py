@@ -13,6 +13,7 @@ from brokers import (
     Answer,
     Answered,
     Changes,
+    MemoryAside,
     MemoryNotes,
     ScriptedBroker,
     ScriptedOutbox,
@@ -55,7 +56,8 @@ class Line:
     ) -> None:
         self.changes = Changes()
         self.log = AnnouncedLog(self.changes)
-        self.lost: list[tuple[int, str]] = []
+        self.lost: list[tuple[int, int, int, str]] = []
+        self.aside = MemoryAside()
         self.looked_s = 0.0
         self._clock = clock or SystemClock()
         self.broker = ScriptedBroker(self.changes, subscribed, published)
@@ -64,10 +66,11 @@ class Line:
             MqttOptions(port=self.broker.port, root="root", client_id="id", protocol="5"),
             self.outbox,
             MemoryNotes(),
+            self.aside,
             self._clock,
             Metrics(CollectorRegistry(), LABELS[:1], {LABELS[0]: "minor"}),
             self._retained,
-            LossReports(lambda seq, reason: self.lost.append((seq, reason)), lambda *_: None),
+            LossReports(lambda *report: self.lost.append(report), lambda *_: None),
             commands=commands,
         )
 
@@ -202,12 +205,12 @@ def test_what_came_before_a_quota_is_not_sent_again(line: MakeLine, monkeypatch:
 @pytest.mark.parametrize(
     ("topic", "lost"),
     [
-        pytest.param("defect", [(1, "refused by the broker: Not authorized")], id="a defect"),
+        pytest.param("defect", [(1, 1, 1, "refused by the broker: Not authorized")], id="a defect"),
         pytest.param("coverage", [], id="the report of a loss"),
     ],
 )
 def test_a_message_that_is_refused_for_good_is_reported_once(
-    line: MakeLine, clock: FakeClock, topic: str, lost: list[tuple[int, str]]
+    line: MakeLine, clock: FakeClock, topic: str, lost: list[tuple[int, int, int, str]]
 ) -> None:
     """It is a loss, reported in a `coverage` message; where that is refused, no further one follows, without end."""
 
@@ -222,6 +225,7 @@ def test_a_message_that_is_refused_for_good_is_reported_once(
         made.wait_for(lambda: made.outbox.delivered == 3, "the delivery of the rest")
 
     assert (len(made.broker.on(topic)), made.lost) == (window.MAX_REFUSALS, lost)
+    assert list(made.aside.rows) == [1]
     assert made.publisher.status.trouble == f"the broker refuses the topic {topic}: Not authorized"
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 import structlog
-from brokers import AnnouncedLog, Changes, MemoryNotes, ScriptedBroker, retained_mark, suback
+from brokers import AnnouncedLog, Changes, MemoryAside, MemoryNotes, ScriptedBroker, retained_mark, suback
 from fakes import LABELS, FakeClock, entry
 from prometheus_client import CollectorRegistry
 
@@ -67,6 +67,7 @@ class BrokerEnd:
             options,
             outbox,
             self._notes,
+            MemoryAside(),
             SystemClock(),
             metrics,
             lambda: {"health": b"{}"},

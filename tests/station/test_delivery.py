@@ -171,10 +171,14 @@ def test_a_loss_takes_its_place_among_the_messages(clock: FakeClock) -> None:
     """Lost messages become an item of now, with their sink, their numbers and the reason."""
     inbox = Inbox(clock)
     Losses(inbox, clock).report("jsonl", 3, 9, 5, "the outbox was full")
-    Losses(inbox, clock).report_one("mqtt", 7, "refused")
+    Losses(inbox, clock).report_unheard("mqtt", 7, 8, 2)
 
     assert taken(inbox) == [
-        Lost(NOON, "jsonl", 3, 9, 5, "the outbox was full"), Lost(NOON, "mqtt", 7, 7, 1, "refused"),
+        Lost(NOON, "jsonl", 3, 9, 5, "the outbox was full"), Lost(
+            NOON, "mqtt", 7, 8, 2,
+            "the broker accepted them, and their subscribers were away for longer than mqtt.subscriber_grace_s",
+            "messages_unheard",
+        ),
     ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from structlog.testing import LogCapture
 from inspector.clock import SystemClock, to_timestamp_ms
 from inspector.messages import MarkMessage, encode
 from inspector.store.entries import OutboxRow, OutboxState
+from inspector.store.set_aside import AsideReport
 
 SUBSCRIBE, PUBLISH, CONNECT = 8, 3, 1
 DEADLINE_S = 20.0
@@ -168,6 +169,38 @@ class MemoryNotes:
 
     def keep(self, name: str, text: str) -> None:
         self.texts[name] = text
+
+
+class MemoryAside:
+    """Messages that were set aside, forgotten with the process."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, OutboxRow] = {}
+        self.tried: dict[int, int] = {}
+        self._unreported: list[tuple[int, str]] = []
+
+    def add(self, row: OutboxRow, reason: str, reported: bool = False) -> None:
+        self.rows[row.seq] = row
+        if not reported:
+            self._unreported.append((row.seq, reason))
+
+    def count(self) -> int:
+        return len(self.rows)
+
+    def next_to_try(self, before_ms: int) -> OutboxRow | None:
+        for seq, row in sorted(self.rows.items()):
+            if self.tried.get(seq, 0) < before_ms:
+                self.tried[seq] = before_ms
+                return row
+        return None
+
+    def remove(self, seq: int) -> None:
+        del self.rows[seq]
+
+    def take_report(self) -> AsideReport | None:
+        found, self._unreported = self._unreported, []
+        seqs = [seq for seq, _ in found]
+        return AsideReport(min(seqs), max(seqs), len(seqs), found[-1][1]) if found else None
 
 
 class ScriptedOutbox:

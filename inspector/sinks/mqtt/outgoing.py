@@ -22,6 +22,7 @@ from inspector.sinks.mqtt.limits import SizeLesson, packet_bytes
 from inspector.sinks.mqtt.memory import BrokerMemory, Notes
 from inspector.sinks.mqtt.options import MqttOptions
 from inspector.sinks.mqtt.retained import RetainedState
+from inspector.sinks.mqtt.second_try import Aside, SecondTry
 from inspector.sinks.mqtt.silence import Owed, longest_silence_s
 from inspector.sinks.mqtt.trouble import TroubleReport
 from inspector.sinks.mqtt.unheard import Unheard
@@ -32,8 +33,6 @@ from inspector.telemetry.metrics import Metrics
 SINK = "mqtt"
 HISTORICAL_AFTER_S = 60.0
 """A message older than this carries the user property `historical=1`."""
-LESSON_S = 86400.0
-"""After this time a broker is tried again with what it refused for its size."""
 
 READ_ROWS = 500
 """Messages that are read at once behind those that wait for their subscribers ..."""
@@ -48,11 +47,11 @@ class LossReports:
     """Whom a publisher tells about messages that did not reach anybody.
 
     Attributes:
-        lost: Called with `seq` and reason of a message that the broker refused for good.
+        lost: Called with first `seq`, last `seq`, count and reason of messages that the broker does not take.
         unheard: Called with first `seq`, last `seq` and count of messages whose subscribers stayed away.
     """
 
-    lost: Callable[[int, str], object]
+    lost: Callable[[int, int, int, str], object]
     unheard: Callable[[int, int, int], object]
 
 
@@ -63,6 +62,7 @@ class Outgoing:
         options: The broker.
         outbox: What waits.
         notes: What is remembered of the broker.
+        aside: Where messages are kept that it does not take.
         clock: Time.
         metrics: Where answers are counted.
         losses: Whom to tell about messages that did not arrive.
@@ -78,6 +78,7 @@ class Outgoing:
         options: MqttOptions,
         outbox: Outbox,
         notes: Notes,
+        aside: Aside,
         clock: Clock,
         metrics: Metrics,
         losses: LossReports,
@@ -87,28 +88,26 @@ class Outgoing:
         self._outbox = outbox
         self._clock = clock
         self._metrics = metrics
-        self._on_lost = losses.lost
+        self._second = SecondTry(options, aside, notes, clock, metrics, losses.lost)
         self._unheard = Unheard(losses.unheard)
         self._report = report
         self._lesson = SizeLesson()
-        self._lesson_mono_s = clock.monotonic()
         self._set_aside_seq = 0
         self._memory = BrokerMemory(options, outbox, notes, clock, SINK)
         self.window = Window(options.window, self._memory.audience)
         self.stored_seq = 0
 
     def open(self, connection: Connection) -> None:
-        """Begin a connection: find out where to continue, and try again once a day what was refused for its size."""
-        now = self._clock.monotonic()
-        if now - self._lesson_mono_s > LESSON_S:
+        """Begin a connection: find out where to continue, and whether to try again what was set aside."""
+        if self._second.open():
             self._lesson.forget()
-            self._lesson_mono_s = now
         self.stored_seq = self._memory.open(connection)
         self.window.open(self.stored_seq)
 
     def close(self) -> None:
         """End a connection."""
         self._unheard.flush()
+        self._second.look(last=True)
         self._memory.close()
 
     @property
@@ -123,8 +122,8 @@ class Outgoing:
     def send_next(self, connection: Connection, now: float) -> None:
         """Fill the window; send messages one at a time while the cause of closed connections is sought."""
         window = self.window
-        if (again := self._memory.take_again_from(to_timestamp_ms(self._clock.now()))) is not None:
-            window.begin_again(again)
+        if (from_seq := self._memory.take_again_from(to_timestamp_ms(self._clock.now()))) is not None:
+            window.begin_again(from_seq)
         if self._room(now):
             for row in window.due(now)[: self._room(now)]:
                 self._send(connection, row)
@@ -133,6 +132,13 @@ class Outgoing:
             rows = self._outbox.pending(window.position, READ_ROWS if window.passes else room) if room else []
             if not self._send_some(connection, rows, now):
                 break
+        if room and not rows and not window.in_flight and (again := self._second.following()) is not None:
+            self._try_again(connection, again)
+
+    def _try_again(self, connection: Connection, row: OutboxRow) -> None:
+        size = packet_bytes(self._options.root, row.topic, row.payload)
+        if not self._lesson.is_too_long(size, connection.limits):
+            self._second.sent(connection.send(row.topic, row.payload, historical=True), row)
 
     def _room(self, now: float) -> int:
         window = self.window
@@ -171,8 +177,7 @@ class Outgoing:
             why = f"the broker closes the connection over this message of {size} bytes"
         self._report.too_long(row.topic, size)
         self._metrics.outbox_lost.labels(SINK, "rejected").inc()
-        if row.topic != "coverage":
-            self._on_lost(row.seq, why)
+        self._second.put(row, why)
         return True
 
     def learn(self, code: int) -> None:
@@ -197,7 +202,9 @@ class Outgoing:
         """Take the broker's answer to a packet."""
         now = self._clock.monotonic()
         self._report.answered(first_accepted=self.window.hear(code.value))
-        if state.ack(packet_id) or (answer := self.window.ack(packet_id, code.value, now)) is None:
+        if state.ack(packet_id) or self._second.ack(packet_id, code.value < FAILURE):
+            return
+        if (answer := self.window.ack(packet_id, code.value, now)) is None:
             return
         if code.value >= FAILURE:
             self._metrics.mqtt_rejected.labels("publish").inc()
@@ -226,17 +233,17 @@ class Outgoing:
             self._unheard.add(row.seq, now)  # an unheard report is not reported again, without end
 
     def _set_aside(self, answer: Answer, code: Any) -> None:
-        seq, topic = answer.row.seq, answer.row.topic
-        self._report.denied(topic, code)
+        self._report.denied(answer.row.topic, code)
         self._metrics.outbox_lost.labels(SINK, "rejected").inc()
-        if topic != "coverage":  # a refused report of a loss is not reported again, without end
-            self._on_lost(seq, f"refused by the broker: {code}")
+        self._second.put(answer.row, f"refused by the broker: {code}")
 
     def advance(self, state: RetainedState, last: bool = False) -> None:
         """Store how far everything has arrived without a hole, and publish the mark."""
         self._store_progress()
         self._memory.advance(self.window.acknowledged)
         self._unheard.look(self._clock.monotonic())
+        if self._second.look():
+            self._lesson.forget()
         state.leave_mark(self.stored_seq, last)
 
     def _store_progress(self) -> None:

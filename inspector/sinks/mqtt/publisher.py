@@ -26,6 +26,7 @@ from inspector.sinks.mqtt.memory import Notes
 from inspector.sinks.mqtt.options import BrokerStatus, MqttOptions
 from inspector.sinks.mqtt.outgoing import SINK, LossReports, Outgoing
 from inspector.sinks.mqtt.retained import RetainedState
+from inspector.sinks.mqtt.second_try import Aside
 from inspector.sinks.mqtt.trouble import TroubleReport
 from inspector.telemetry.metrics import Metrics
 
@@ -44,6 +45,7 @@ class MqttPublisher:
         options: The broker.
         outbox: The store.
         notes: What the store remembers of the broker.
+        aside: Where the store keeps messages that it does not take.
         clock: Time.
         metrics: Where connects, refusals and acknowledgements are counted.
         retained: Gives the retained payloads (`about`, `health`) by topic below the root, as of now.
@@ -60,6 +62,7 @@ class MqttPublisher:
         options: MqttOptions,
         outbox: Outbox,
         notes: Notes,
+        aside: Aside,
         clock: Clock,
         metrics: Metrics,
         retained: Callable[[], Mapping[str, bytes]],
@@ -83,7 +86,7 @@ class MqttPublisher:
         self._opened_mono_s = 0.0
         self.status = BrokerStatus()
         self._report = TroubleReport(options, self.status)
-        self._outgoing = Outgoing(options, outbox, notes, clock, metrics, losses, self._report)
+        self._outgoing = Outgoing(options, outbox, notes, aside, clock, metrics, losses, self._report)
         self.progress_mono_s = clock.monotonic()
         self.failure: BaseException | None = None
 
