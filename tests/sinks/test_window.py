@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.sinks.mqtt.audience import ASK_AGAIN_S, Audience, Turn
+from inspector.sinks.mqtt.audience import ASK_AGAIN_S, ASK_OTHERS_S, Audience, Turn
 from inspector.sinks.mqtt.window import (
     MAX_REFUSALS,
     NO_SUBSCRIBERS,
@@ -245,6 +245,21 @@ def test_what_waited_follows_in_its_order() -> None:
         Turn.SEND,
         Turn.PASS,
     ]
+
+
+def test_of_all_that_waits_the_first_is_tried_most_often() -> None:
+    """A consumer of all topics is found back by the first message, so that the order stays; others are tried, too."""
+    window = opened(heard=("defect", "frame"))
+    send(window, [1], topic="frame")
+    send(window, [2], topic="defect")
+    for packet in (1, 2):
+        answer(window, packet, NO_SUBSCRIBERS)
+    seen = [[one.seq for one in window.due(1000.0 + after_s)] for after_s in (0.1, ASK_AGAIN_S, ASK_OTHERS_S)]
+    window.send(101, row(1, "frame"))
+    answer(window, 101, OK, 1000.5)
+
+    assert seen == [[], [1], [1, 2]]
+    assert [one.seq for one in window.due(1000.5)] == [2]
 
 
 def test_the_first_message_of_a_topic_goes_alone() -> None:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 ASK_AGAIN_S = 0.5
-"""Pause between two tries of a message that waits for its subscribers."""
+"""Pause between two tries of the first message that waits for its subscribers ..."""
+ASK_OTHERS_S = 2.0
+"""... and of the first ones of other topics: if all topics have the same consumer, the first message finds it back."""
 NEVER = -math.inf
 """In place of the end of a grace: the topic never had subscribers."""
 
@@ -46,7 +48,7 @@ class _Topic:
         until_s: Messages wait until then.
         sure: The broker has answered on this connection.
         asked: A message is under way whose answer decides.
-        next_s: When to ask again.
+        next_s: When to ask again; 0: at once.
     """
 
     had: bool = False
@@ -112,10 +114,17 @@ class Audience:
         """Say whether the topic ever had subscribers."""
         return topic in self._topics and self._topics[topic].had
 
-    def may_ask(self, topic: str, now_s: float) -> bool:
-        """Say whether it is time to try the message that waits for this topic's subscribers once more."""
+    def may_ask(self, topic: str, now_s: float, first: bool = True) -> bool:
+        """Say whether it is time to try the message that waits for this topic's subscribers once more.
+
+        Args:
+            topic: The topic.
+            now_s: The time.
+            first: Its message is the first of all that wait.
+        """
         known = self._topics[topic]
-        return not known.asked and now_s >= known.next_s
+        more_s = 0.0 if first else ASK_OTHERS_S - ASK_AGAIN_S
+        return not known.asked and now_s >= known.next_s + more_s
 
     def ask(self, topic: str) -> None:
         """Note that a message is under way whose answer decides."""
@@ -136,7 +145,7 @@ class Audience:
         known = self._topics.setdefault(topic, _Topic())
         known.asked, known.sure = False, True
         if matched:
-            self._arrive(topic, known, now_s)
+            self._arrive(topic, known)
             return Heard.HEARD
         doubtful = not known.had and not known.gone
         waits = known.had or (now_s < self._doubt_until_s and any(other.had for other in self._topics.values()))
@@ -157,7 +166,7 @@ class Audience:
         known.next_s = now_s + ASK_AGAIN_S
         return Heard.WAITS
 
-    def _arrive(self, topic: str, known: _Topic, now_s: float) -> None:
+    def _arrive(self, topic: str, known: _Topic) -> None:
         if not known.had or known.gone or known.until_s is not None:
             self._note(topic, None)
             if not known.had or known.gone:  # new ones: they may listen to topics that nobody listened to before
@@ -167,7 +176,7 @@ class Audience:
                     self.changes.pop(name, None)
                     self.forgotten.add(name)
             for other in self._topics.values():
-                other.next_s = now_s
+                other.next_s = 0.0
         known.had, known.gone, known.until_s = True, False, None
 
     def _note(self, topic: str, until_s: float | None) -> None:

@@ -121,7 +121,8 @@ class Window:
 
     def due(self, now_s: float) -> list[OutboxRow]:
         """Return the messages that wait for their subscribers and are to be tried once more."""
-        return [row for topic, row in self._waiting.items() if self._audience.may_ask(topic, now_s)]
+        rows = sorted(self._waiting.values(), key=lambda row: row.seq)
+        return [row for place, row in enumerate(rows) if self._audience.may_ask(row.topic, now_s, first=place == 0)]
 
     def turn(self, row: OutboxRow) -> Turn:
         """Return what to do with `row`, the next message after `position`."""
