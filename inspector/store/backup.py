@@ -17,7 +17,7 @@ from inspector.store import schema
 from inspector.store.damage import translated
 from inspector.store.database import DATABASE, put_meta
 from inspector.store.last_seq import FILE as LAST_SEQ
-from inspector.store.rows import SHIFT, cursor_crc32, row_crc32
+from inspector.store.rows import LIFE_VALUE, SHIFT, cursor_crc32, row_crc32
 
 LEFT_OUT = ("lock", "in-work", LAST_SEQ)
 """Files of the store's folder that mean nothing on another machine."""
@@ -93,6 +93,7 @@ def begin_anew(path: Path) -> str:
         db.execute("UPDATE outbox SET seq = seq - ?1, crc32 = CASE WHEN crc32 IS NOT NULL THEN"
                    " row_crc32(seq - ?1, topic, payload) END", (SHIFT,))  # fmt: skip
         db.execute("UPDATE cursors SET seq = seq - ?1, crc32 = cursor_crc32(sink, seq - ?1)", (SHIFT,))
+        db.execute("DELETE FROM meta WHERE key LIKE '%' || ?", (LIFE_VALUE,))  # it counts in the old numbers
         for table in {schema.RECORDS, schema.COPY, schema.OLD} & names:
             db.execute(f"UPDATE {table} SET seq = seq - ?", (SHIFT,))  # noqa: S608 - a name of ours
         epoch = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()

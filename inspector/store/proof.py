@@ -13,7 +13,7 @@ from pathlib import Path
 from inspector.errors import StoreDamagedError
 from inspector.store.damage import translated
 from inspector.store.last_seq import Numbers
-from inspector.store.rows import is_whole_value
+from inspector.store.rows import LIFE_VALUE, is_whole_value
 from inspector.store.schema import APPLICATION_ID, COPY, NEEDED_COLUMNS, SCHEMA_VERSION, VIEW
 
 CHECKED_AT_ONCE_BYTES = 256 << 20
@@ -119,7 +119,8 @@ def _require_values(db: sqlite3.Connection, numbers: Numbers | None) -> None:
     for key, value in db.execute("SELECT CAST(key AS BLOB), value FROM meta"):
         name = key.decode(errors="replace")
         values[name] = value
-        if name in _READ_AT_START and not is_whole_value((name, value)):
+        read = name in _READ_AT_START or name.endswith(LIFE_VALUE)
+        if read and not is_whole_value((name, value)):
             raise StoreDamagedError(f"the value of {name} is damaged")
     last = values.get("seq", 0)
     if numbers is not None and numbers.store_id == values.get("store_id") and numbers.seq > last:

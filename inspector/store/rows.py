@@ -24,6 +24,8 @@ STORED_KINDS = frozenset({"defect", "frame", "alarm", "coverage"})
 """Topics of the messages that are numbered and stored."""
 SHIFT = 1 << 44
 """Numbers of messages that were saved from a broken store are lower by this: far from those that the new one gives."""
+LIFE_VALUE = "_life"
+"""End of the name of the value in which a sink keeps what its broker may have lost: whole numbers, by name."""
 SINGLE_VALUES = frozenset(
     {"store_id", "seq", "epoch", "alive_ms", "track_state", "coil", "records_copied", "min_reader"}
 )
@@ -79,7 +81,11 @@ def _is_whole_cursor(row: Row) -> bool:
 def is_whole_value(row: Row) -> bool:
     """Say whether a single value, by its name, can be what was stored."""
     key, value = row[:2]
-    if not isinstance(key, str) or not (key in SINGLE_VALUES or key.startswith("obeyed_")):
+    if not isinstance(key, str):
+        return False
+    if key.endswith(LIFE_VALUE):
+        return _is_life(value)
+    if not (key in SINGLE_VALUES or key.startswith("obeyed_")):
         return False
     if key in ("seq", "epoch", "alive_ms", "min_reader"):
         return isinstance(value, int) and 0 <= value < 1 << 53
@@ -94,6 +100,14 @@ def is_whole_value(row: Row) -> bool:
     if key == "coil":
         return _is_coil(parsed)
     return isinstance(parsed, dict if key == "track_state" else list)
+
+
+def _is_life(value: Any) -> bool:
+    try:
+        known = json.loads(value)
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return isinstance(known, dict) and all(isinstance(one, int) and abs(one) < 1 << 53 for one in known.values())
 
 
 def _is_coil(parsed: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from inspector.store.last_seq import Numbers
 from inspector.store.pages import PageFile
-from inspector.store.rows import RANKS, SHIFT, TABLES, Row, Table, cursor_crc32, row_crc32
+from inspector.store.rows import LIFE_VALUE, RANKS, SHIFT, TABLES, Row, Table, cursor_crc32, row_crc32
 
 _BATCH_ROWS = 2000
 _CACHE_KIB = 16384
@@ -165,6 +165,8 @@ def _keep(new: sqlite3.Connection, table: Table, rows: Iterator[Row], saved: Sav
 
 
 def _keep_value(saved: Saved, key: str, value: Any) -> None:
+    if key.endswith(LIFE_VALUE):
+        return  # it counts in the old numbers
     if key in ("seq", "epoch", "alive_ms"):  # pages may hold older ones
         value = max(value, saved.values.get(key, 0))
     saved.values.setdefault(key, value)

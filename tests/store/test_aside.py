@@ -291,6 +291,22 @@ def test_a_damaged_cursor_sends_again(store: Store) -> None:
     one.close()
 
 
+@pytest.mark.parametrize("value", ['{"base": "x"}', "[1]", "{", b"\xff", 7])
+def test_a_damaged_life_of_a_broker_is_damage(store: Store, clock: FakeClock, value: Any) -> None:
+    """What a sink keeps about its broker would end its thread; a new store begins without."""
+    store.database.set_meta("mqtt_life", '{"base": 5, "began_ms": 7, "empty": true}')
+    store.close()
+    whole = again(store, clock)
+    whole.database.set_meta("mqtt_life", value)
+    whole.close()
+    one = again(store, clock)
+    one.close()
+
+    assert whole.aside is None
+    assert one.aside is not None
+    assert one.aside.reason == "the value of mqtt_life is damaged"
+
+
 def test_a_store_path_that_is_a_file_is_refused(tmp_path: Path, clock: FakeClock) -> None:
     """A folder that cannot be one is a mistake of the configuration, and nothing is set aside."""
     (tmp_path / "file").write_text("")

@@ -150,7 +150,7 @@ def _newer(path: Path, chance: random.Random) -> None:
 
 def _value(path: Path, chance: random.Random) -> None:
     """Give a single value another, as a flipped byte does."""
-    key = chance.choice(["seq", "epoch", "store_id", "coil", "track_state", "alive_ms"])
+    key = chance.choice(["seq", "epoch", "store_id", "coil", "track_state", "alive_ms", "mqtt_life"])
     with sqlite3.connect(path) as db:
         db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, chance.choice([b"\xff\xfe", "{", "[1", -7, 3.5])))
     db.close()
