@@ -252,3 +252,19 @@ def test_a_broker_that_acknowledges_nothing_is_reported_and_left(line: MakeLine,
     assert troubles == [None, reported]
     assert [entry["reason"] for entry in made.log.entries if entry["log_level"] == "warning"] == [reported]
     assert made.publisher.status.trouble is None
+
+
+def test_a_topic_that_waits_for_its_subscribers_is_logged_once(line: MakeLine) -> None:
+    """When it begins to wait, and what came of it: not with each try."""
+    asked = 0
+
+    def published(topic: bytes, packet_id: bytes) -> bytes:
+        nonlocal asked
+        asked += topic == b"root/defect"
+        return puback(packet_id, window.NO_SUBSCRIBERS if topic == b"root/defect" and asked in (2, 3) else 0)
+
+    with line(published=published, waiting=rows(1, 4)) as made:
+        made.wait_for(lambda: made.outbox.delivered == 4, "the delivery")
+
+    assert [(one["topic"], one["from_seq"]) for one in made.log.named("waiting_for_subscribers")] == [("defect", 2)]
+    assert [one["topic"] for one in made.log.named("subscribers_back")] == ["defect"]

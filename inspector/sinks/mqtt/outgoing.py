@@ -90,6 +90,7 @@ class Outgoing:
         self._metrics = metrics
         self._second = SecondTry(options, aside, notes, clock, metrics, losses.lost)
         self._unheard = Unheard(losses.unheard)
+        self._told: set[str] = set()
         self._report = report
         self._lesson = SizeLesson()
         self._set_aside_seq = 0
@@ -209,6 +210,7 @@ class Outgoing:
         if code.value >= FAILURE:
             self._metrics.mqtt_rejected.labels("publish").inc()
         row = answer.row
+        self._tell_waiting(row, answer.fate)
         if answer.fate is Fate.REFUSED:
             _log.warning("message_refused", seq=row.seq, topic=row.topic, reason=str(code), tries=answer.tries)
         elif answer.fate is Fate.HELD:
@@ -223,6 +225,16 @@ class Outgoing:
             wall_ms = to_timestamp_ms(self._clock.now())
             self._metrics.last_puback.set(wall_ms / 1000)
             self._metrics.delivery_seconds.observe(max(0, wall_ms - row.stored_ms) / 1000)
+
+    def _tell_waiting(self, row: OutboxRow, fate: Fate) -> None:
+        """Log once that a topic waits for its subscribers, and what came of it."""
+        if fate is Fate.UNMATCHED and row.topic not in self._told:
+            self._told.add(row.topic)
+            _log.warning("waiting_for_subscribers", topic=row.topic, from_seq=row.seq,
+                         at_most_s=self._options.subscriber_grace_s)  # fmt: skip
+        elif fate in (Fate.ARRIVED, Fate.UNHEARD) and row.topic in self._told:
+            self._told.discard(row.topic)
+            _log.info("subscribers_back" if fate is Fate.ARRIVED else "subscribers_stayed_away", topic=row.topic)
 
     def _count_unheard(self, row: OutboxRow, heard: bool, now: float) -> None:
         if heard:
