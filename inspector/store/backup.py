@@ -94,7 +94,7 @@ def begin_anew(path: Path) -> str:
                    " row_crc32(seq - ?1, topic, payload) END", (SHIFT,))  # fmt: skip
         db.execute("UPDATE cursors SET seq = seq - ?1, crc32 = cursor_crc32(sink, seq - ?1)", (SHIFT,))
         db.execute("DELETE FROM meta WHERE key LIKE '%' || ?", (LIFE_VALUE,))  # it counts in the old numbers
-        for table in {schema.RECORDS, schema.COPY, schema.OLD} & names:
+        for table in {schema.RECORDS, schema.COPY, schema.OLD, "set_aside"} & names:
             db.execute(f"UPDATE {table} SET seq = seq - ?", (SHIFT,))  # noqa: S608 - a name of ours
         epoch = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
         for key, value in {"store_id": store_id, "seq": 0, "epoch": int(epoch[0] if epoch else 0) + 1}.items():

@@ -175,6 +175,12 @@ TABLES = (
         "coils", ("id", "coil_id", "began_ms", "ended_ms", "facts"), 5,
         lambda row: _all(int, row[0], row[2]) and _all(str, row[1], row[4]), numbered=True,
     ),
+    Table(
+        "set_aside",
+        ("sink", "seq", "topic", "payload", "stored_ms", "at_ms", "tried_ms", "reason", "reported"), 9,
+        lambda row: isinstance(row[0], str) and _all(int, row[1], *row[4:7], row[8]) and row[2] in MESSAGE_TYPES
+        and is_message(row[3]) and isinstance(row[7], str),
+    ),
     Table("records", COLUMNS, 11, is_whole_record),
 )  # fmt: skip
 """The tables in the order in which they are saved: what delivery needs comes first, the largest last."""

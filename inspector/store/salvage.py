@@ -194,6 +194,8 @@ def _in_new_numbers(table: Table, row: Row) -> Row:
     if table.name == "cursors":
         seq = row[1] - SHIFT
         return (row[0], seq, cursor_crc32(row[0], seq))
+    if table.name == "set_aside":
+        return (row[0], row[1] - SHIFT, *row[2:])
     if table.name == "records":
         return (row[0], row[1] - SHIFT, *row[2:])
     return row

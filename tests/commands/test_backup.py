@@ -16,6 +16,7 @@ from inspector.commands.restore import restore
 from inspector.errors import ConfigError, StoreError
 from inspector.model.bundle import find_bundle
 from inspector.store.entries import OutboxRow
+from inspector.store.set_aside import SetAside
 from inspector.store.store import Store
 
 SINK = "mqtt"
@@ -50,6 +51,7 @@ def store(config: Path, clock: FakeClock) -> Iterator[Store]:
     store.outbox.acknowledge(SINK, 3)
     store.notes.next_epoch()
     store.database.set_meta("mqtt_life", '{"base": 9, "reached": 4}')
+    SetAside(store.database, clock, SINK).add(store.outbox.pending(0, 1)[0], "too long")
     yield store
     store.close()
 
@@ -75,6 +77,7 @@ def test_a_bare_pc_continues_the_station(config: Path, store: Store, clock: Fake
     again = Store(tmp_path / "state", clock)
     again.outbox.enable([SINK])
     rows = waiting(again)
+    refused = SetAside(again.database, clock, SINK).next_to_try(1 << 50)
     epoch, life = again.notes.next_epoch(), again.database.meta("mqtt_life")
     finished = [again.ledger.find(f"{number}.jpg") is not None for number in range(3)]
     again.close()
@@ -85,6 +88,8 @@ def test_a_bare_pc_continues_the_station(config: Path, store: Store, clock: Fake
     assert (tmp_path / "state" / "reference" / "site.npz").read_bytes() == b"taught"
     assert [json.loads(row.payload)["seq"] for row in rows] == [4, 5, 6, 7, 8, 9]
     assert {json.loads(row.payload)["store_id"] for row in rows} == {store.store_id}
+    assert refused is not None
+    assert refused.seq < 0  # never mixed with the new store's numbers
     assert life is None  # it counts in the old numbers
     assert (again.store_id != store.store_id, epoch > 1, finished) == (True, True, [True, True, True])
     assert made.secrets == done.missing == (f"mqtt.password_file: {tmp_path}/secret",)

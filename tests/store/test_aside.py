@@ -20,6 +20,7 @@ from inspector.store import proof
 from inspector.store.aside import KEPT_ASIDE, finish_setting_aside
 from inspector.store.damage import as_ours
 from inspector.store.rows import SHIFT
+from inspector.store.set_aside import SetAside
 from inspector.store.store import Store
 
 CORE = 40
@@ -317,3 +318,17 @@ def test_a_store_path_that_is_a_file_is_refused(tmp_path: Path, clock: FakeClock
 def test_shifted_numbers_stay_apart() -> None:
     """Numbers of many generations of stores fit into SQLite's."""
     assert SHIFT * 1000 < 1 << 63
+
+
+def test_messages_that_a_broker_does_not_take_are_saved(store: Store, clock: FakeClock) -> None:
+    """They are tried again another day, by the new store as well, and never mixed with its own numbers."""
+    store.commit([entry(0, "crack")])
+    row = store.outbox.pending(0, 1)[0]
+    SetAside(store.database, clock, SINK).add(row, "too long")
+    broken(store)
+    one = again(store, clock)
+    again_row = SetAside(one.database, clock, SINK).next_to_try(1 << 50)
+    one.close()
+
+    assert again_row is not None
+    assert (again_row.seq + SHIFT, again_row.payload) == (row.seq, row.payload)
