@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 settings.register_profile("inspector", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("inspector")
 
-LONGEST = ("tests/training", "package", "tests/deploy", "tests/e2e")
+LONGEST = ("tests/training", "package", "tests/deploy", "tests/faults", "tests/e2e")
 """Parts of the suite that begin first, so that no process works on alone at the end."""
 
 
@@ -25,10 +25,18 @@ def part_of(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
     if file.startswith(("tests/systemd", "tests/test_deb.py")):
         return "package"  # built once
+    if file == "tests/faults/test_core.py":
+        return nodeid  # each row for itself
     return "tests/training" if file.startswith(TRAINED) else file
 
 
-TRAINED = tuple(f"tests/training/{place}" for place in ("bundle", "network", "int8", "judge", "test_own.py"))
+TRAINED = tuple(
+    f"tests/training/{file}.py"
+    for file in (
+        "bundle/test_writing", "int8/test_signoff", "judge/test_crossval", "judge/test_evaluate",
+        "network/test_course", "network/test_feed", "network/test_train", "test_own",
+    )
+)  # fmt: skip
 """Where the fixture `trained` is used: a small training of a minute."""
 
 

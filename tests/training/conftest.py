@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,11 @@ FOREIGN_WARNINGS = (
     "ignore:.*np.object.*:FutureWarning",
     # gast and astunparse, inside AutoGraph.
     "ignore:.*ast\\..*:DeprecationWarning",
+    # Said of each pipeline of tf.data, which is a graph all the same.
+    "ignore:Even though the .tf.config.experimental_run_functions_eagerly.*:UserWarning",
 )
+NETWORKS = ("bundle", "int8", "judge", "network", "test_own.py")
+"""Where networks learn: a few steps each, for which building a graph takes longer than computing without one."""
 
 
 def pytest_report_header() -> str | None:
@@ -46,6 +51,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.timeout(900))
             for warning in FOREIGN_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@cache
+def _compute_without_graphs() -> None:
+    import tensorflow
+
+    tensorflow.config.run_functions_eagerly(True)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.path.relative_to(HERE).parts[0] in NETWORKS:
+        _compute_without_graphs()
 
 
 ANNOTATION = """<annotation><filename>{name}.jpg</filename>
