@@ -81,26 +81,71 @@ class Shown:
 def make_app(options: HttpOptions, shown: Shown) -> FastAPI:
     """Return the application."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    pages = _Pages(options, shown)
-    classifier = UploadClassifier(options, shown.classify)
+    # FastAPI remembers every endpoint for good, in caches of the process: methods would keep each station that ended.
+    app.state.pages = _Pages(options, shown)
+    app.state.classifier = UploadClassifier(options, shown.classify)
+    app.state.commands = CommandPort(shown.execute, options.token is not None)
     for path, endpoint in (
-        ("/", pages.page),
-        ("/metrics", pages.metrics),
-        ("/healthz", pages.healthz),
-        ("/api/defects", pages.defects),
-        ("/evidence/{name}", pages.picture),
+        ("/", _page),
+        ("/metrics", _metrics),
+        ("/healthz", _healthz),
+        ("/api/defects", _defects),
+        ("/evidence/{name}", _picture),
     ):
         app.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_model=None)
     app.add_api_route("/favicon.ico", _no_icon, methods=["GET", "HEAD"], response_model=None)
-    app.add_api_route("/api/classify", classifier.answer, methods=["POST"], response_model=None)
-    commands = CommandPort(shown.execute, options.token is not None)
-    app.add_api_route("/api/commands/{name}", commands.answer, methods=["POST"], response_model=None)
+    app.add_api_route("/api/classify", _classify, methods=["POST"], response_model=None)
+    app.add_api_route("/api/commands/{name}", _command, methods=["POST"], response_model=None)
     app.add_exception_handler(StarletteHTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, answer_invalid_query)
     app.add_exception_handler(StoreBusyError, answer_store_error)
     app.add_exception_handler(Exception, _answer_fault)
     app.add_middleware(Guard, token=options.token, address=options.address)
     return app
+
+
+async def _page(request: Request, refresh: Annotated[int | None, Query(ge=0, le=3600)] = None) -> Response:
+    return await _pages_of(request).page(request, refresh)
+
+
+async def _metrics(request: Request) -> Response:
+    return _pages_of(request).metrics(request)
+
+
+async def _healthz(request: Request) -> Response:
+    return _pages_of(request).healthz()
+
+
+async def _defects(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=MAX_DEFECTS)] = 100,
+    before_ms: Annotated[int | None, Query(ge=0, lt=1 << 53)] = None,
+) -> Response:
+    """Return defect messages, newest first.
+
+    The last moment is always complete, so that a reader who continues with `before_ms` = its `timestamp_ms` misses
+    nothing; for this the list may be longer than `limit`.
+    """
+    return await _pages_of(request).defects(limit, before_ms)
+
+
+async def _picture(name: str, request: Request, v: str | None = None) -> Response:
+    return await _pages_of(request).picture(name, request, v)
+
+
+async def _classify(request: Request) -> Response:
+    classifier: UploadClassifier = request.app.state.classifier
+    return await classifier.answer(request)
+
+
+async def _command(name: str, request: Request) -> Response:
+    commands: CommandPort = request.app.state.commands
+    return await commands.answer(name, request)
+
+
+def _pages_of(request: Request) -> _Pages:
+    pages: _Pages = request.app.state.pages
+    return pages
 
 
 async def _no_icon() -> Response:
@@ -118,7 +163,7 @@ class _Pages:
         self._turns = CapacityLimiter(MAX_PAGES)
         self._scrapes: tuple[int, int, dict[str, bytes]] = (0, 0, {})
 
-    async def metrics(self, request: Request) -> Response:  # on the event loop, as `healthz`
+    def metrics(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         second = int(time.monotonic())
         if self._scrapes[0] != second:
@@ -131,12 +176,12 @@ class _Pages:
             self._scrapes = (second, count + 1, kept)
         return Response(kept[content_type], headers={"Content-Type": content_type})
 
-    async def healthz(self) -> Response:  # on the event loop: threads that wait for the disk cannot keep it waiting
+    def healthz(self) -> Response:
         message = self._shown.health.message()
         status = 503 if message.state == "blind" else 200
         return JSONResponse(message.model_dump(mode="json", by_alias=True), status)
 
-    async def page(self, request: Request, refresh: Annotated[int | None, Query(ge=0, le=3600)] = None) -> Response:
+    async def page(self, request: Request, refresh: int | None) -> Response:
         return await run_sync(self._page, request, refresh, limiter=self._turns)
 
     def _page(self, request: Request, refresh: int | None) -> Response:
@@ -160,16 +205,7 @@ class _Pages:
         headers = {"Content-Language": code, "Vary": "Accept-Language"}
         return HTMLResponse(render_page(view, code).encode(errors="replace"), headers=headers)
 
-    async def defects(
-        self,
-        limit: Annotated[int, Query(ge=1, le=MAX_DEFECTS)] = 100,
-        before_ms: Annotated[int | None, Query(ge=0, lt=1 << 53)] = None,
-    ) -> Response:
-        """Return defect messages, newest first.
-
-        The last moment is always complete, so that a reader who continues with `before_ms` = its `timestamp_ms` misses
-        nothing; for this the list may be longer than `limit`.
-        """
+    async def defects(self, limit: int, before_ms: int | None) -> Response:
         return await run_sync(self._defects, limit, before_ms, limiter=self._turns)
 
     def _defects(self, limit: int, before_ms: int | None) -> Response:
@@ -180,7 +216,7 @@ class _Pages:
             rows = [row for row in rows if row["timestamp_ms"] != last_ms] + same
         return JSONResponse(rows)
 
-    async def picture(self, name: str, request: Request, v: str | None = None) -> Response:
+    async def picture(self, name: str, request: Request, v: str | None) -> Response:
         return await run_sync(self._picture, name, request, v, limiter=self._turns)
 
     def _picture(self, name: str, request: Request, v: str | None) -> Response:

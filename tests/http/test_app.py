@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -262,3 +264,18 @@ def test_a_store_that_cannot_be_read_is_said(bench: Bench) -> None:
     assert page.status_code == 200
     assert "BLIND" in page.text
     assert "The store cannot be read at present." in page.text
+
+
+def test_an_application_that_is_served_no_more_is_forgotten(bench: Bench) -> None:
+    """FastAPI's caches outlive it; after a reload they must not hold the previous station, or each one would leak."""
+
+    def serve() -> list[weakref.ref[object]]:
+        app = bench.app()
+        answers = [ask(app, path).status_code for path in ("/", "/healthz", "/metrics", "/api/defects")]
+        assert answers == [200] * 4
+        return [weakref.ref(app), weakref.ref(app.state.pages), weakref.ref(app.state.classifier)]
+
+    gone = serve()
+    gc.collect()
+
+    assert [reference() for reference in gone] == [None, None, None]
