@@ -55,12 +55,15 @@ def test_nothing_to_do_is_no_success(tmp_path: Path) -> None:
             "nothing to replay: no frame in",
         ),
         (run("replay", tmp_path, "--config", config, "--output", "/nowhere/out.jsonl"), "/nowhere/out.jsonl"),
+        (run("replay", tmp_path, "--config", config, "-o", tmp_path), f"inspector: {tmp_path}: is a folder, the name"),
+        (run("replay", tmp_path, "--config", config, "-o", config / "x"), f"inspector: {config / 'x'}: Not a direct"),
     ]
 
     for done, named in calls:
         assert (done.returncode, done.stdout) == (1, ""), done.stderr
         assert named in done.stderr
         assert "Traceback" not in done.stderr
+        assert ".partial" not in done.stderr
     assert not (tmp_path / "out.jsonl").exists()
 
 

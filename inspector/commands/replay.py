@@ -6,9 +6,12 @@ under a store id of the station's root, so two replays can be compared line by l
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from inspector.drafts import Draft, numbered
 from inspector.errors import SourceError
@@ -66,17 +69,32 @@ def replay_path(path: Path, config: Path, output: Path) -> int:
     rules = track_rules(settings, model.bundle, model.rules)
     store_id = rules.ids.of("replay")
     partial = output.with_name(output.name + ".partial")
+    seq = 0
     try:
-        with partial.open("wb") as file:
-            seq = 0
+        with _writing(partial, output) as file:
             for draft in _drafts(_some(_items(path, settings), path), model.pool, model.rules, rules):
                 seq += 1
                 file.write(encode(numbered(draft, store_id, seq)) + b"\n")
-        partial.replace(output)
     finally:
         model.pool.close()
-        partial.unlink(missing_ok=True)
     return seq
+
+
+@contextmanager
+def _writing(partial: Path, output: Path) -> Iterator[BinaryIO]:
+    """Open what becomes `output` at the end; an error names `output`, which is what was asked for."""
+    if output.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder, the name of a file is expected", str(output))
+    try:
+        file = partial.open("wb")
+    except OSError as exc:
+        raise OSError(exc.errno, exc.strerror, str(output)) from exc
+    try:
+        with file:
+            yield file
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _items(path: Path, settings: Settings) -> Iterator[Frame | Gap]:

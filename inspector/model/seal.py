@@ -103,8 +103,12 @@ def write_proof(folder: Path, fields: Mapping[str, Any], choose: Choose) -> Card
 @contextmanager
 def replacing(root: Path) -> Iterator[Path]:
     """Give an empty folder that takes the place of `root` when the block ends well, and leaves no trace otherwise."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as temporary:
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-")
+    except OSError as exc:  # of a name that nobody gave
+        raise OSError(exc.errno, exc.strerror, str(root)) from exc
+    with beside as temporary:
         folder, old = Path(temporary) / root.name, Path(temporary) / "old"
         folder.mkdir()
         yield folder
