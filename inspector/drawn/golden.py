@@ -26,8 +26,10 @@ TILES_PER_LABEL = 3
 DRAWN_AT_MOST = 12
 DRAWN_PX = 200
 """Side of drawn tiles, which are resized to the network's: a network may take tiles that no defect can be drawn in."""
-STEPS = 120
-CHILDREN = 12
+STEPS = 60
+CHILDREN = 8
+"""Changes that are tried for a tile of a label that nothing draws: `STEPS` times so many. The first that is not found
+ends the search for its label."""
 MARGIN = 0.1
 """Share of a threshold, or of what is left above it, by which golden tiles keep away from it: other kernels differ."""
 
@@ -123,6 +125,8 @@ def _sought(label: str, classify: Classify, rules: DecisionRules, pool: Sequence
             if fitness.max() > 0 and _is_firm(decide_tiles([best], classify, rules)[0], label, rules):
                 found.append(best)
                 break
+        else:
+            break
     return found
 
 
