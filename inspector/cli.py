@@ -186,10 +186,10 @@ def probe(
 def classify(
     paths: Annotated[list[str], typer.Argument(help="Pictures, or directories of pictures.", show_default=False)],
     model: ModelOption = DEFAULT_BUNDLE,
-    as_json: Annotated[bool, typer.Option("--json", help="Rows as JSON (they always are).", hidden=True)] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on a terminal, too.")] = False,
 ) -> None:
-    """Print one JSON line per picture."""
-    from inspector.commands.classify import classify_file
+    """Print a line per picture: JSON, or on a terminal a table."""
+    from inspector.commands.classify import TABLE_HEAD, classify_file, table_line
     from inspector.model.bundle import find_bundle, load_bundle
     from inspector.model.pool import open_model
     from inspector.pictures.files import expand_paths
@@ -199,6 +199,7 @@ def classify(
     bundle = load_bundle(find_bundle(model))
     rules = inspect_rules(Tiling(), Decision(), bundle)
     pool, _ = open_model(bundle, worker_count(0))
+    as_table = sys.stdout.isatty() and not as_json
     refused = 0
     seen = 0
     try:
@@ -206,7 +207,9 @@ def classify(
             row = classify_file(name, pool, rules)
             seen += 1
             refused += "error" in row
-            _say(json.dumps(row, ensure_ascii=False))
+            if as_table and seen == 1:
+                _say(TABLE_HEAD)
+            _say(table_line(row) if as_table else json.dumps(row, ensure_ascii=False))
     finally:
         pool.close()
     if not seen:

@@ -1,4 +1,4 @@
-"""One picture as one row: what `inspector classify` prints and `POST /api/classify` answers."""
+"""One picture as one row: what `POST /api/classify` answers, and `inspector classify` prints, or as a table."""
 
 from __future__ import annotations
 
@@ -30,3 +30,22 @@ def classify_file(
         )
     except PictureError as exc:
         return {"path": name, "error": str(exc), "reason": exc.reason}
+
+
+TABLE_HEAD = f"{'label':<20} {'score':>6}  {'leading':<20} {'box: x y width height':<22} picture"
+
+
+def table_line(row: Row) -> str:
+    """Return a row for people: what was decided, how surely, where; or why it was not. Names cannot move the cursor."""
+    name = _visible(row["path"])
+    if "error" in row:
+        return f"{'(not inspected)':<20} {'':>6}  {_visible(row['reason']):<20} {'':<22} {name}"
+    box = row["box_px"]
+    place = "" if box is None else f"{box['x']} {box['y']} {box['width']} {box['height']}"
+    leading = "" if row["top"] == row["label"] else row["top"]
+    return f"{_visible(row['label']):<20} {row['score']:>6.4f}  {_visible(leading):<20} {place:<22} {name}"
+
+
+def _visible(text: str) -> str:
+    """Return a text with what is not printable escaped: a file's name may hold anything."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
