@@ -33,7 +33,8 @@ def _matching(pattern: str, expected: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Name = Annotated[str, _matching(r"[a-z0-9][a-z0-9._-]{0,63}", "a name of a-z, 0-9, dot, hyphen and underscore")]
+_NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+Name = Annotated[str, _matching(_NAME, "a name of a-z, 0-9, dot, hyphen and underscore")]
 Word = Annotated[str, _matching(r"[^\x00-\x1f\x7f]{1,64}", "a word of 1 to 64 characters, without control characters,")]
 """A label or a version."""
 FileName = Annotated[str, _matching(r"(?!\.{0,2}$)[^/\x00-\x1f\x7f]{1,128}", "a name, not a path,")]
@@ -176,6 +177,11 @@ class Card(_Strict):
     def defect_labels(self) -> tuple[str, ...]:
         """All labels but `clean`, in the order of the logits."""
         return tuple(label for label in self.labels if label != CLEAN)
+
+
+def is_bundle_name(text: str) -> bool:
+    """Whether a card's `name` may be this."""
+    return re.fullmatch(_NAME, text) is not None
 
 
 def read_card_text(raw: bytes) -> Card:
