@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bundles import TINY, copy_bundle, edit_bundle, flip_bit, rename_labels
+from spoilt_bundles import TINY, copy_bundle, edit_bundle, flip_bit, rename_labels
 
 from inspector.commands.card import prove_card
 from inspector.errors import BundleError

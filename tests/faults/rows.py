@@ -17,6 +17,7 @@ NAMES = (
     "store_damage",
     "configurations",
     "disk",
+    "bundles",
     "mutated_pictures",
     "spoilt_pictures",
     "http_abuse",

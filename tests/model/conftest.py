@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bundles import TINY
+from spoilt_bundles import TINY
 
 from inspector.commands.card import prove_card
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundles import copy_bundle, edit_bundle
 from fakes import one_space, write_bundle
+from spoilt_bundles import copy_bundle, edit_bundle
 
 from inspector.box import Box
 from inspector.errors import BundleError, WorkerError

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundles import TINY, copy_bundle, edit_bundle, flip_bit, rename_labels
 from fakes import write_bundle, write_card
+from spoilt_bundles import TINY, copy_bundle, edit_bundle, flip_bit, rename_labels
 
 from inspector.errors import BundleError
 from inspector.labels import UNKNOWN
