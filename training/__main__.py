@@ -15,13 +15,13 @@ from rich.progress import Progress
 from rich.table import Table
 
 from inspector.errors import InspectorError
-from training.errors import say_missing
+from training.errors import DataError, say_missing
 
 try:
     from training.data.dataset import DataSet
     from training.data.folds import shared_with_training
     from training.data.manifest import Manifest, check_files, count_pictures, read_manifest, write_manifest
-    from training.data.prepare import build_manifest, label_contradictions, training_refusals
+    from training.data.prepare import build_manifest, label_contradictions, small_pictures, training_refusals
     from training.data.sheets import write_sheets
     from training.recipe import Recipe, load_recipe, recipe_names
 except ModuleNotFoundError as exc:
@@ -100,6 +100,7 @@ def prepare(
         console.print(compare_groups(manifest, agrees_with))
     warn(label_contradictions(manifest))
     tile_px: int = Recipe.model_fields["tile_px"].default
+    warn(small_pictures(manifest.pictures, tile_px))
     warn([f"train refuses these pictures: {text}" for text in training_refusals(manifest, tile_px)])
 
 
@@ -143,6 +144,37 @@ def train(
     train_network(recipe, course, folder, chosen, data_names)
     elsewhere = f" --auxiliary {auxiliary_root}" if auxiliary.provenance else ""
     console.print(f"trained: {folder}; next: python -m training quantize {folder} --data {data}{elsewhere}")
+
+
+@app.command()
+def own(
+    data: Annotated[Path, typer.Argument(metavar="FOLDER", help="Your pictures, a folder or zip: FOLDER/LABEL/….")],
+    name: Annotated[str, typer.Option(help="Name of the bundle: a-z, 0-9, dot, hyphen, underscore.")] = "own",
+    init: Annotated[Path, typer.Option(help="Bundle or run to start from and to compare with.")] = Path("neu-fast"),
+    output: Annotated[Path | None, typer.Option(help="Bundle folder to write; default bundles/NAME.")] = None,
+    version: Annotated[str, typer.Option(help="Version in the card.")] = "1.0.0",
+    recipe_name: Annotated[str, typer.Option("--recipe", help="How to fine-tune.")] = "neu-fast-refine",
+    gate: Annotated[bool, typer.Option(help="Pack nothing whose int8 decides otherwise than float.")] = True,
+) -> None:
+    """Make a bundle of your own pictures in one go: prepare, train, quantize, compare, pack, report. May be resumed."""
+    from inspector.model.card import is_bundle_name
+    from inspector.pages.language import code_of_environment
+    from training.own_model import Wish, make_own
+
+    if not is_bundle_name(name):
+        raise DataError(f"own: --name: a name of a-z, 0-9, dot, hyphen and underscore is expected: {name!r}")
+    place, recipe, data_set = Path("runs") / name, load_recipe(recipe_name), DataSet(data)
+    try:
+        manifest = open_data(data, place / "manifest.json")[1]
+    except DataError:  # of other pictures: the folder has changed since
+        manifest = make_manifest(data_set, place / "manifest.json")
+    for path in write_sheets(place, data_set, manifest):
+        console.print(f"look at {path}", highlight=False)
+    warn([*label_contradictions(manifest), *small_pictures(manifest.pictures, recipe.tile_px)])
+    wish = Wish(name, version, init, place, output or Path("bundles") / name, code_of_environment(os.environ), gate)
+    made = make_own(wish, recipe, data_set, manifest, lambda text: console.print(text, highlight=False, soft_wrap=True))
+    console.print(made.sentence, style="bold", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"look at {made.report}; the bundle: {made.bundle}", highlight=False)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ from training.network.train import claim, load_run, train
 from training.recipe import Recipe
 
 SURE = 0.05
+ENOUGH_GROUPS = 20
+"""Held-out surfaces, from which on no difference shown is a finding; of fewer there are too few to tell."""
 
 _Floats = npt.NDArray[np.float64]
 
@@ -191,6 +194,25 @@ def fine_tune(recipe: Recipe, source: Path, data_set: DataSet, manifest: Manifes
     return str(row["verdict"])
 
 
+VERDICTS = {
+    "nothing_shared": "no held-out picture has a label that both can name, so the two cannot be compared",
+    "nothing_new": "no held-out picture is new to the model in service: keep it, and add pictures",
+    "too_few": "too few pictures to tell: {more} more",
+    "no_difference": "no difference is shown: keep the model in service",
+    "better": "the new model is better",
+    "worse": "the model in service is better",
+}
+
+
+def _groups_wanted(gained: int, lost: int, groups: int) -> int:
+    """Return how many more surfaces would settle it: at the same shares, or because none then is a finding."""
+    for total in range(groups + 1, ENOUGH_GROUPS):
+        better, worse = (round(count * total / groups) for count in (gained, lost))
+        if better + worse and binomtest(better, better + worse, 0.5).pvalue < SURE:
+            return total - groups
+    return ENOUGH_GROUPS - groups
+
+
 def compare(start: Start, new: Int8Network, course: Course, known: frozenset[str]) -> dict[str, Any]:
     """Score both int8 networks on the same held-out pictures, one look at each, and say which is better.
 
@@ -212,15 +234,22 @@ def compare(start: Start, new: Int8Network, course: Course, known: frozenset[str
         votes[held.groups[i]] += int(fresh[i]) - int(old[i])
     gained, lost = sum(vote > 0 for vote in votes.values()), sum(vote < 0 for vote in votes.values())
     chance = float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
+    more = 0
     if not (taken & named).any():
-        verdict = "no held-out picture has a label that both can name, so the two cannot be compared"
+        outcome = "nothing_shared"
     elif not judged.any():
-        verdict = "no held-out picture is new to the model in service: keep it, and add pictures"
-    elif chance >= SURE:
-        verdict = "no difference is shown: keep the model in service"
+        outcome = "nothing_new"
+    elif chance < SURE:
+        outcome = "better" if gained > lost else "worse"
+    elif len(votes) < ENOUGH_GROUPS:
+        outcome = "too_few"
+        pictures = len(course.learned) + int(taken.sum())
+        more = math.ceil(_groups_wanted(gained, lost, len(votes)) * pictures / len(set(np.array(held.groups)[taken])))
     else:
-        verdict = "the new model is better" if gained > lost else "the model in service is better"
+        outcome = "no_difference"
+    verdict = VERDICTS[outcome].format(more=more)
     row: dict[str, Any] = {
+        "outcome": outcome, "more": more, "held_groups": sorted({held.groups[i] for i in np.flatnonzero(taken)}),
         "in_service": share(int(old[judged].sum()), int(judged.sum())),
         "new": share(int(fresh[judged].sum()), int(judged.sum())),
         "gained": gained, "lost": lost, "p": chance, "left_out": int((taken & named & ~news).sum()),

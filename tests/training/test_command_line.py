@@ -18,7 +18,7 @@ from training import __main__ as commands
 from training import own
 from training.data.dataset import Picture
 from training.data.manifest import Manifest, read_manifest
-from training.data.prepare import check_sizes, check_surfaces, training_refusals
+from training.data.prepare import check_sizes, check_surfaces, small_pictures, training_refusals
 from training.errors import DataError, RecipeError
 from training.judge import crossval
 from training.recipe import CONFIGS, load_recipe
@@ -102,6 +102,21 @@ def test_prepare_warns_of_what_train_will_refuse(tmp_path: Path, capsys: pytest.
         with pytest.raises(DataError) as caught:
             check(read_manifest(tmp_path / "run" / "manifest.json").pictures)
         assert text.endswith(str(caught.value))
+
+
+def test_pictures_smaller_than_a_tile_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By name and size, the first five of them; pictures as large as a tile are not."""
+    small = [Picture(f"dent/{i}.png", "dent", "", f"a{i}", 150, 220, group=f"g{i}") for i in range(7)]
+    good = Picture("dent/good.png", "dent", "", "b", 200, 200, group="g9")
+    (line,) = small_pictures([*small, good], 200)
+
+    assert line.startswith(
+        "7 pictures are smaller than a tile of 200 px, which no tile of a line is: dent/0.png (150 x "
+    )
+    assert line.endswith("dent/4.png (150 x 220 px) and 2 more")
+    assert small_pictures([good], 200) == []
+    commands.prepare(own_pictures(tmp_path / "own", side=128), tmp_path / "run")
+    assert "WARNING: 6 pictures are smaller than a tile of 200 px" in capsys.readouterr().err
 
 
 def test_pictures_that_are_only_held_out_are_no_reason_to_warn(tmp_path: Path) -> None:

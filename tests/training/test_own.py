@@ -64,7 +64,7 @@ def test_own_pictures_make_the_next_model(trained: Trained, tmp_path: Path) -> N
     assert row["in_service"]["n"] == row["new"]["n"] == 2  # one picture each of clean and of scratches is held out
     assert (row["new_labels"], row["of_new_labels"]["n"]) == (["dent"], 1)
     assert row["lost_labels"] == sorted(set(KINDS) - {"scratches"})
-    assert any(verdict in told for verdict in ("no difference is shown", "is better"))
+    assert any(verdict in told for verdict in ("too few pictures to tell: ", "is better"))
     assert "newly named: dent" in told
     assert "NO LONGER NAMED, for want of pictures of them: crazing, inclusion" in told
 
@@ -88,7 +88,7 @@ LABELS = ("a", "b")
     ("known", "n", "left_out", "told"),
     [
         pytest.param(set(), 20, 0, "the new model is better", id="all are news"),
-        pytest.param({f"g{i}" for i in range(16)}, 4, 16, "no difference is shown", id="four are news"),
+        pytest.param({f"g{i}" for i in range(16)}, 4, 16, "too few pictures to tell: 2 more", id="four are news"),
         pytest.param({f"g{i}" for i in range(20)}, 0, 20, "no held-out picture is new", id="none is"),
     ],
 )
@@ -112,6 +112,21 @@ def test_learned_pictures_do_not_vote(
     assert told in row["verdict"]
     assert ("learned from their surfaces" in row["verdict"]) == bool(left_out)
     assert "is not listed" not in row["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "groups", "wanted"),
+    [
+        pytest.param(3, 0, 3, 3, id="three of three: three more of six decide"),
+        pytest.param(4, 0, 8, 3, id="half of eight: three more"),
+        pytest.param(0, 0, 8, 12, id="none of eight: as many as make no difference a finding"),
+        pytest.param(2, 2, 8, 12, id="even"),
+        pytest.param(1, 0, 19, 1, id="one less than enough"),
+    ],
+)
+def test_how_many_more_would_settle_it(gained: int, lost: int, groups: int, wanted: int) -> None:
+    """Further surfaces at the same shares, until one is better for sure or no difference is one."""
+    assert own._groups_wanted(gained, lost, groups) == wanted
 
 
 class SeenError(Exception):

@@ -20,6 +20,9 @@ from training.data.manifest import Manifest
 from training.data.overlap import distant_pairs, group_names, overlapping_pairs
 from training.errors import DataError
 
+NAMED = 5
+"""Pictures of one fault that a line names; the rest are counted."""
+
 
 def build_manifest(data_set: DataSet, on_step: Callable[[int, int], None] = lambda done, total: None) -> Manifest:
     """Check every file of `data_set` and group overlapping views.
@@ -86,6 +89,16 @@ def check_sizes(pictures: Sequence[Picture], tile_px: int) -> None:
             f"train: {large[0].path}: {size} px is more than one tile ({limit} px a side at most, {len(large)} such"
             f" pictures): cut tiles of {tile_px} px that show what their label says"
         )
+
+
+def small_pictures(pictures: Sequence[Picture], tile_px: int) -> list[str]:
+    """Return a line for pictures with a side shorter than a tile: they are enlarged, as no tile of a line is."""
+    small = [picture for picture in pictures if min(picture.width, picture.height) < tile_px]
+    if not small:
+        return []
+    named = ", ".join(f"{picture.path} ({picture.width} x {picture.height} px)" for picture in small[:NAMED])
+    more = f" and {len(small) - NAMED} more" if len(small) > NAMED else ""
+    return [f"{len(small)} pictures are smaller than a tile of {tile_px} px, which no tile of a line is: {named}{more}"]
 
 
 def check_surfaces(pictures: Sequence[Picture]) -> None:

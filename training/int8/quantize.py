@@ -32,6 +32,8 @@ from training.tiles.tile_set import TileSet
 REPRESENTATIVE_PER_LABEL = 100
 MIN_AGREEMENT = 0.999
 MAX_P99_SHIFT = 0.03
+FEW_TILES = 100
+"""Of fewer tiles the 99th percentile is the least certain one: it says nothing, and all must be decided alike."""
 LISTED_SHIFT = 0.03
 
 
@@ -190,9 +192,12 @@ class Parity:
     @property
     def refusal(self) -> str:
         """Why the gate refuses, or nothing."""
+        differing = round(self.tiles * (1 - self.agreement))
+        if self.tiles < FEW_TILES:
+            alike = f"{differing} of {self.tiles} tiles are decided differently (all of so few must be decided alike)"
+            return alike if differing else ""
         # Of fewer than 1,000 tiles one may differ: otherwise 99.9 % would mean all of them.
         allowed = max(1, int(self.tiles * (1 - MIN_AGREEMENT)))
-        differing = round(self.tiles * (1 - self.agreement))
         if differing > allowed:
             return f"{differing} of {self.tiles} tiles are decided differently (at most {allowed})"
         if self.p99_shift > MAX_P99_SHIFT:

@@ -45,12 +45,13 @@ def write_report(folder: Path, title: str, results: Mapping[str, Any], gallery: 
     page = environment.get_template("report.html").render(
         title=title,
         results=results,
+        verdict=summary.verdict(results),
         summary=summary.rows(results),
         share=summary.share,
         plots=_draw(results, language),
         unknown_head=unknown_head,
         unknown_rows=unknown_rows,
-        rooms=[(room, len(exhibits), _hang(exhibits, language)) for room, exhibits in gallery.rooms.items()],
+        rooms=[(room, len(exhibits), hang(exhibits, language)) for room, exhibits in gallery.rooms.items()],
         all_figures=json.dumps(
             {key: value for key, value in results.items() if key not in ("offenders", "costs")},
             indent=1,
@@ -90,7 +91,7 @@ def _unknown(curve: Mapping[str, Any], language: Language) -> tuple[list[str], l
     return [phrase("set"), phrase("AUROC of the distance"), *heads], rows
 
 
-def _hang(exhibits: Sequence[Exhibit], language: Language) -> list[tuple[str, str]]:
+def hang(exhibits: Sequence[Exhibit], language: Language) -> list[tuple[str, str]]:
     """Return the heaviest exhibits, each drawn to one size with its box: address and caption."""
     heaviest = sorted(exhibits, key=lambda each: -each.weight)[:SHOWN]
     return [(_draw_exhibit(each), _caption(each, language)) for each in heaviest]

@@ -12,6 +12,9 @@ from inspector.pages.language import Language
 
 Row = tuple[str, Any]
 
+GOOD_DECIDED, GOOD_FOUND, GOOD_FALSE = 0.98, 0.95, 0.02
+"""Shares from which a bundle is called good: test pictures decided rightly, defects found, clean tiles that alarm."""
+
 
 class Summary:
     """Makes the rows.
@@ -35,6 +38,27 @@ class Summary:
             "cam": self._pointing,
         }
         return [row for part, rows_of in parts.items() if part in results for row in rows_of(results[part])]
+
+    def verdict(self, results: Mapping[str, Any]) -> str:
+        """Return in one sentence what the bundle is worth: on surfaces like those it learned from, and on others."""
+        phrase, number = self.phrase, self._language.number
+        if "official" not in results:
+            return ""
+        decided = results["official"]["decision"]
+        good = decided["share"] >= GOOD_DECIDED
+        parts = [phrase("it decides %(right)s of %(all)s test pictures rightly", right=decided["k"], all=decided["n"])]
+        if "line" in results:
+            found, clean = results["line"]["found"], results["line"]["clean_tiles"]
+            good = good and found["share"] >= GOOD_FOUND and clean["share"] <= GOOD_FALSE
+            parts.append(phrase("finds %(found)s of %(all)s defects on the line", found=found["k"], all=found["n"]))
+            parts.append(phrase("calls %(alarms)s of %(all)s clean tiles a defect", alarms=clean["k"], all=clean["n"]))
+        clean_sets = [row for row in results.get("foreign", {}).values() if "alarms_reviewed" in row]
+        alarms = [row["alarms"]["share"] for row in clean_sets]
+        if alarms:
+            percent = number(100 * max(alarms), 0)
+            parts.append(phrase("on other clean surfaces up to %(percent)s %% of the tiles", percent=percent))
+        head = phrase("Good on surfaces like those it learned from") if good else phrase("Not good enough yet")
+        return f"{head}: {', '.join(parts)}."
 
     def share(self, row: Mapping[str, Any]) -> str:
         """Return a share with what it is of, and its interval."""

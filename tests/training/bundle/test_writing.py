@@ -43,7 +43,7 @@ def test_a_run_whose_int8_is_not_float_is_packed_only_when_asked(trained: Traine
     """The gate holds for `bundle` too; a card of a run packed all the same says why it was to be refused."""
     shutil.copytree(trained.run, tmp_path / "run")
     row = json.loads((tmp_path / "run" / "signoff.json").read_text())
-    row["parity"] |= {"agreement": 1.0, "p99_shift": 0.5}
+    row["parity"] |= {"tiles": 400, "agreement": 1.0, "p99_shift": 0.5}
     (tmp_path / "run" / "signoff.json").write_text(json.dumps(row))
 
     with pytest.raises(GateError, match=r"99th percentile of the score shift is 0\.5"):

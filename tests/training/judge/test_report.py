@@ -60,3 +60,18 @@ def test_the_figures_for_programs_have_no_language(gallery: Gallery, tmp_path: P
     write_report(tmp_path, "small", results, gallery, "de")
 
     assert json.loads((tmp_path / "results.json").read_text()) == results
+
+
+def test_a_report_begins_with_a_verdict(gallery: Gallery, tmp_path: Path) -> None:
+    """One sentence with the counts that decide, before any table; bad figures are called so."""
+    results = json.loads(RESULTS.read_text())
+    page = write_report(tmp_path, "small", results, gallery).read_text()
+    decided = results["official"]["decision"]
+    verdict = page.index("Good on surfaces like those it learned from: it decides")
+
+    assert f"decides {decided['k']} of {decided['n']} test pictures rightly, finds " in page
+    assert verdict < page.index("<details>") < page.index("<table>")
+    results["line"]["clean_tiles"]["share"] = 0.3
+    assert "Not good enough yet: it decides" in write_report(tmp_path, "small", results, gallery).read_text()
+    del results["line"], results["foreign"]
+    assert "test pictures rightly.</p>" in write_report(tmp_path, "small", results, gallery).read_text()
