@@ -32,6 +32,8 @@ def parse_jpeg(data: bytes) -> Header:
             break
         if marker == 0x01:
             continue
+        if marker == 0xF7:
+            raise unsupported("JPEG-LS")
         if marker == 0xD8:
             raise unreadable("damaged JPEG: a picture begins inside the picture")
         if at + 2 > len(data) or (length := int.from_bytes(data[at : at + 2])) < 2 or at + length > len(data):

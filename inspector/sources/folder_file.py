@@ -10,7 +10,9 @@ from pathlib import Path
 from inspector.frame import FileStamp
 from inspector.sources.file_time import bounded_ns
 
-UNFINISHED = (".tmp", ".part", ".filepart")
+OF_A_MOMENT = (".", "~$", "~tmp")
+"""Beginnings of names that are hidden, or that programs give to files beside the one they work on."""
+UNFINISHED = (".tmp", ".part", ".filepart", ".partial", ".crdownload", ".download", ".swp", "~")
 """Ends of names that a writer uses until the file is complete."""
 VANISHED = {errno.ENOENT, errno.ENOTDIR}
 """What the system answers when a file is not there (any more)."""

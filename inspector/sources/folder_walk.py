@@ -1,7 +1,8 @@
 """Which files of a folder are pictures to inspect, by name and place, and the walk through all of them.
 
-Links to files are followed, links to folders never. Hidden files and folders, and names that uploads use until they are
-complete (`.tmp`, `.part`, `.filepart`), are left alone, and so are the folders for finished and refused files.
+Links to files are followed, links to folders never. Hidden files and folders are left alone, and names that programs
+use for files of a moment (`~$name`, `name~`, `.tmp`, `.part` and others), and the folders for finished and refused
+files.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from inspector.settings.source import FolderOptions
-from inspector.sources.folder_file import UNFINISHED, VANISHED
+from inspector.sources.folder_file import OF_A_MOMENT, UNFINISHED, VANISHED
 
 _log = structlog.get_logger("folder")
 
@@ -43,7 +44,7 @@ class Walk:
 
     def _takes_name(self, name: str) -> bool:
         lower = name.lower()
-        return not lower.startswith(".") and not lower.endswith(UNFINISHED) and self._matches(lower) is not None
+        return not lower.startswith(OF_A_MOMENT) and not lower.endswith(UNFINISHED) and self._matches(lower) is not None
 
     def files(self, root: str) -> Iterator[tuple[str, str]]:
         """Yield path, and path below the root, of each picture; a folder that cannot be read is skipped with a warning.

@@ -591,3 +591,15 @@ def test_a_small_file_that_needs_much_memory_is_refused_by_its_header(
         decode(data, max_px=10**9)
 
     assert caught.value.reason == Cause.TOO_LARGE
+
+
+def test_jpeg_ls_is_named() -> None:
+    """Its coded bytes look like markers, so it would be called a truncated JPEG."""
+    frame = bytes.fromhex("fff7 000b 08 0010 0010 01 01 11 00")
+    scan = bytes.fromhex("ffda 0008 01 01 00 00 00 00")
+    data = b"\xff\xd8" + frame + scan + b"\xff\x01\xff\x7f" * 9 + b"\xff\xd9"
+
+    with pytest.raises(PictureError, match="JPEG-LS") as caught:
+        decode_picture(data, name="a.jpg", max_px=1000)
+
+    assert caught.value.reason == Cause.UNSUPPORTED

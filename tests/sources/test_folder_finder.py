@@ -31,7 +31,10 @@ def test_takes_files_by_pattern_and_leaves_the_others(folder: Path, opened: Open
     """Patterns are compared without case; hidden and unfinished names are left alone."""
     for number, name in enumerate(["a.JPG", "b.jpeg", "c.Tif", "sub/d.jpg", "sub/sub/e.jpg"]):
         write(folder / name, number, age_s=100 - number)
-    for name in (".f.jpg", "g.jpg.tmp", "h.jpg.part", "i.jpg.filepart", "j.txt", ".hidden/k.jpg"):
+    for name in (
+        ".f.jpg", "g.jpg.tmp", "h.jpg.part", "i.jpg.filepart", "j.txt", ".hidden/k.jpg", "~$a.JPG", "~tmp1.jpg",
+        "l.jpg~", "m.jpg.crdownload", "n.jpg.partial",
+    ):  # fmt: skip
         write(folder / name, 9)
     source = make_folder_source(folder)
     opened(source)
@@ -41,7 +44,8 @@ def test_takes_files_by_pattern_and_leaves_the_others(folder: Path, opened: Open
 
 
 def test_unfinished_names_are_left_alone_whatever_the_patterns_say(folder: Path, opened: Open) -> None:
-    write(folder / "a.jpg.part", 1)
+    for name in ("a.jpg.part", "~$b", "b~", "b.swp"):
+        write(folder / name, 1)
     write(folder / "b", 2)
     source = make_folder_source(folder, patterns=("*",))
     opened(source)
