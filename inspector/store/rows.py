@@ -26,6 +26,8 @@ SHIFT = 1 << 44
 """Numbers of messages that were saved from a broken store are lower by this: far from those that the new one gives."""
 LIFE_VALUE = "_life"
 """End of the name of the value in which a sink keeps what its broker may have lost: whole numbers, by name."""
+TRIED_VALUE = "_tried_again"
+"""End of the name of the value in which a sink keeps when it last tried what was set aside."""
 SINGLE_VALUES = frozenset(
     {"store_id", "seq", "epoch", "alive_ms", "track_state", "coil", "records_copied", "min_reader"}
 )
@@ -85,7 +87,7 @@ def is_whole_value(row: Row) -> bool:
         return False
     if key.endswith(LIFE_VALUE):
         return _is_life(value)
-    if not (key in SINGLE_VALUES or key.startswith("obeyed_")):
+    if not (key in SINGLE_VALUES or key.startswith("obeyed_") or key.endswith(TRIED_VALUE)):
         return False
     if key in ("seq", "epoch", "alive_ms", "min_reader"):
         return isinstance(value, int) and 0 <= value < 1 << 53
@@ -99,7 +101,7 @@ def is_whole_value(row: Row) -> bool:
         return key == "track_state"  # read, and refused, by the tracker
     if key == "coil":
         return _is_coil(parsed)
-    return isinstance(parsed, dict if key == "track_state" else list)
+    return isinstance(parsed, dict if key == "track_state" or key.endswith(TRIED_VALUE) else list)
 
 
 def _is_life(value: Any) -> bool:

@@ -16,8 +16,12 @@ class SubscribedTopics:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        rows = database.all("SELECT sink, topic, grace_until_ms FROM topics")
-        self._known: dict[tuple[str, str], int | None] = {(sink, topic): until_ms for sink, topic, until_ms in rows}
+        rows = database.all("SELECT CAST(sink AS BLOB), CAST(topic AS BLOB), grace_until_ms FROM topics")
+        self._known: dict[tuple[str, str], int | None] = {
+            (sink.decode(errors="replace"), topic.decode(errors="replace")): until_ms
+            for sink, topic, until_ms in rows
+            if isinstance(until_ms, int | None)
+        }
 
     def of(self, sink: str) -> dict[str, int | None]:
         """Return the topics of a sink that had subscribers.

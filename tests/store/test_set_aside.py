@@ -5,8 +5,11 @@ from __future__ import annotations
 from fakes import FakeClock, entry
 from stores import reopened
 
+from inspector.store.backup import begin_anew
+from inspector.store.database import DATABASE
 from inspector.store.entries import OutboxRow
 from inspector.store.forget import forget
+from inspector.store.rows import SHIFT, TRIED_VALUE, is_whole_value
 from inspector.store.set_aside import AsideReport, SetAside
 from inspector.store.store import Store
 
@@ -75,3 +78,22 @@ def test_what_is_forgotten_is_forgotten_here_too(store: Store, clock: FakeClock)
     forget(store.database, 0, 1 << 50, bodies[-1].seq)
 
     assert aside.count() == 1
+
+
+def test_it_keeps_apart_from_the_numbers_of_a_restored_store(store: Store, clock: FakeClock) -> None:
+    """A store that counts anew after a restore gives its numbers to other messages: the list has none of them."""
+    SetAside(store.database, clock, "mqtt").add(row(3), "too long")
+    store.close()
+    begin_anew(store.folder / DATABASE)
+    again = Store(store.folder, clock)
+    found = SetAside(again.database, clock, "mqtt").next_to_try(1 << 50)
+    again.close()
+
+    assert found == OutboxRow(3 - SHIFT, "defect", b"xx", 5)
+
+
+def test_when_it_was_tried_is_no_damage() -> None:
+    """The value in which that is kept is saved from a broken store like others."""
+    values = [is_whole_value((f"mqtt{TRIED_VALUE}", value)) for value in ('{"at_ms": 5, "key": "k"}', "[", 7)]
+
+    assert values == [True, False, False]

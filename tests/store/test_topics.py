@@ -52,3 +52,17 @@ def test_what_could_not_be_written_is_not_believed(store: Store) -> None:
     [(count,)] = store.database.all("SELECT count(*) FROM topics")
 
     assert len(known) == count
+
+
+def test_a_damaged_row_is_not_believed(store: Store) -> None:
+    """What is no time is nothing that is known; the other topics stay."""
+    store.topics.note("mqtt", "alarm")
+    store.topics.note("mqtt", "defect", 5000)
+    with store.database.transaction() as db:
+        db.execute("UPDATE topics SET grace_until_ms = 'soon' WHERE topic = 'defect'")
+        db.execute("INSERT INTO topics (sink, topic) VALUES ('other', CAST(x'ff' AS TEXT))")
+    again = reopened(store)
+    found = again.topics.of("mqtt")
+    again.close()
+
+    assert found == {"alarm": None}

@@ -47,12 +47,13 @@ class Life:
 
     @classmethod
     def read(cls, text: str | None) -> Life:
-        """Return a life from its text, or the first one if there is none."""
+        """Return a life from its text, or the first one if there is none or it is damaged."""
         try:
             known = json.loads(text or "{}")
-            return cls(**{field.name: known[field.name] for field in fields(cls) if field.name in known})
-        except (ValueError, TypeError, AttributeError):
+            values = {field.name: known[field.name] for field in fields(cls) if field.name in known}
+        except (ValueError, TypeError, RecursionError):
             return cls()
+        return cls(**values) if all(type(value) in (int, bool) for value in values.values()) else cls()
 
     @property
     def text(self) -> str:
