@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from peers import Daemon, station_toml
 
 from tests.faults.checker import check
-from tests.faults.line import END_S, QUEUE, Line
+from tests.faults.line import QUEUE, Line
 from tests.faults.oracle import Oracle
 from tests.faults.row import Plan, Point, Row
 
@@ -62,7 +62,7 @@ def _try(plan: Plan, number: int, longest_s: float) -> Point:
         pause.wait(max(0.0, away_s - 5.0))
         line.consumer.start()
         fed = {name for feeder in feeders for name in feeder.fed}
-        line.consumer.wait(lambda: fed <= line.consumer.names(), END_S, every_s=0.5)
+        line.consumer.wait(lambda: fed <= line.consumer.names(), line.end_s, every_s=0.5)
         line.consumer.wait_quiet()
         findings = check(fed, line.consumer.received())
         misses = [f"consumer back after {away_s:.0f} s: {miss}" for miss in findings.misses()]

@@ -17,6 +17,8 @@ QUEUE = "the broker's max_queued_messages is 0 (no limit): mosquitto drops what 
 BROKER = "allow_anonymous true\nmax_queued_messages 0\n"
 END_S = 300.0
 """Longest wait for the last message of what was fed; later it counts as lost."""
+PLANTED_END_S = 30.0
+"""The same for what is known not to come."""
 
 
 class Line:
@@ -45,6 +47,7 @@ class Line:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self.end_s = PLANTED_END_S if planted else END_S
         self.oracle = feeder or Oracle(folder)
         self.broker = Broker(folder / "broker", broker, persistence)
         self.consumer = Consumer(folder / "consumer.sqlite3", self.broker.port, forget=7 if planted else None)
@@ -81,11 +84,11 @@ class Line:
         """Whether the station's process is there."""
         return self.station._process is not None and self.station._process.poll() is None
 
-    def settle(self, timeout_s: float = END_S) -> Findings:
+    def settle(self) -> Findings:
         """Stop feeding, wait for what is still under way, and return what does not fit."""
         self.oracle.stop()
         fed = set(self.oracle.fed)
-        self.consumer.wait(lambda: fed <= self.consumer.names(), timeout_s, every_s=0.5)
+        self.consumer.wait(lambda: fed <= self.consumer.names(), self.end_s, every_s=0.5)
         self.consumer.wait_quiet()
         return check(self.oracle.fed, self.consumer.received())
 

@@ -10,7 +10,7 @@ import pytest
 from tests.faults.row import Plan, Row
 from tests.faults.rows import NAMES, load_row
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(params=NAMES)
