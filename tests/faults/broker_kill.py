@@ -47,5 +47,4 @@ ROW = Row(
     judges=("store", "sinks", "station"),
     run=_run,
     raised=(QUEUE,),
-    known="each crash sends the whole resend horizon again, so a message repeats once for each crash",
 )

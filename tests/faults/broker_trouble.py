@@ -238,7 +238,6 @@ ROW = Row(
     n=120,
     core=1,
     judges=("sinks", "station"),
-    known="a broker that swallows everything is not told within 15 s",
     run=_run,
     raised=(QUEUE, f"{BURST} connections on top of the average, because a try is short; a try flaps 10 times"),
 )

@@ -131,5 +131,4 @@ ROW = Row(
     judges=("http",),
     run=_run,
     raised=(QUEUE,),
-    known="65 idle connections fill the listener, which then answers 503 for as long as they stay",
 )

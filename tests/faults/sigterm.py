@@ -16,6 +16,8 @@ from tests.faults.line import Line
 from tests.faults.row import Plan, Point, Row
 
 FIRST_S, LAST_S = 0.2, 6.0
+CORE_FIRST_S = 1.0
+"""In runs of up to four tries, which are part of the ordinary tests: on a busy machine Python itself starts slowly."""
 WITHIN_S = 5.0
 BROKERS = ("works", "hangs", "never answers", "is not there")
 SESSION = 12
@@ -50,6 +52,7 @@ def _port(kind: str, line: Line, silent: socket.socket) -> int:
 
 
 def _run(plan: Plan) -> Iterator[Point]:
+    first_s = FIRST_S if len(plan.points) > 4 else CORE_FIRST_S
     for points in plan.sessions(SESSION):
         folder = plan.folder / f"session-{points[0]}"
         with Line(folder) as line, _silent_server() as silent:
@@ -59,7 +62,7 @@ def _run(plan: Plan) -> Iterator[Point]:
                 kind = BROKERS[number % len(BROKERS)]
                 port = _port(kind, line, silent)
                 line.station.config.write_text(station_toml(folder, port, line.oracle.source))
-                after_s = FIRST_S * (LAST_S / FIRST_S) ** lots.random()
+                after_s = first_s * (LAST_S / first_s) ** lots.random()
                 broker = line.broker.pid
                 timer = threading.Timer(after_s * 0.8, os.kill, (broker, signal.SIGSTOP))
                 if kind == "hangs":
@@ -82,5 +85,5 @@ ROW = Row(
     core=4,
     judges=("station", "sinks", "http", "cli.py", "__main__.py"),
     run=_run,
-    known="a broker that hangs holds up the stop for up to 11 s",
+    raised=("runs of up to four tries begin at 1 s",),
 )
