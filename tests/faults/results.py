@@ -145,7 +145,7 @@ def table(names: Iterable[str] = NAMES) -> str:
             cells = [f"0 ({row.n:,})", "", "not measured", row.figure, row.known, ""]
         else:
             facts = ", ".join(f"{key.replace('_', ' ')} {value:,g}" for key, value in run["facts"].items())
-            load = f"at load {run['load']} on {run['cores']} cores"
+            load = f"at load {run['load']} on {run['cores']} cores" if "load" in run else ""
             measured = "; ".join(part for part in (facts, load, *run["raised"], row.known) if part)
             of = f"{run['date'][:10]}, `{run['commit'][:7]}`" + (", older code" if run.get("older") else "")
             cells = [f"{run['n']:,} ({row.n:,})", str(run["seed"]), f"**{run['misses']:,}**", row.figure, measured, of]
