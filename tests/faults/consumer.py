@@ -129,6 +129,12 @@ class Consumer:
         with self._changed:
             return {name for (name,) in self._db.execute(query)}
 
+    def roots(self, kind: str) -> set[str]:
+        """Return the topic roots of which a message of this kind came: one for each station."""
+        with self._changed:
+            query = "SELECT DISTINCT topic FROM received WHERE kind = ?"
+            return {topic.removesuffix(f"/{kind}") for (topic,) in self._db.execute(query, (kind,))}
+
     def count(self, kind: str | None = None) -> int:
         """Return how many different messages came, of a topic or in all."""
         with self._changed:
