@@ -242,7 +242,7 @@ def test_the_pager_prints_one_line_for_each_alert(tmp_path: Path) -> None:
     script.write_text((DOCKER / "print_alerts.py").read_text().replace("9095", str(port)))
     pager = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
     alert = {"status": "firing", "labels": {"alertname": "InspectorBlind", "severity": "critical"},
-             "annotations": {"summary": "cam is blind", "action": "Read the reason."}}  # fmt: skip
+             "annotations": {"summary": "cam is blind", "description": "Read the reason."}}  # fmt: skip
     request = urllib.request.Request(f"http://127.0.0.1:{port}", json.dumps({"alerts": [alert]}).encode())
 
     def call() -> bool:
