@@ -12,7 +12,7 @@ import http.client
 import re
 import socket
 import ssl
-from urllib.parse import SplitResult
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from inspector.clock import Clock
 from inspector.errors import PictureError, SourceError
@@ -61,12 +61,25 @@ def open_http(options: CameraOptions, url: SplitResult, clock: Clock) -> HttpStr
     connection.close()
     if response.status != http.HTTPStatus.OK:
         login = "" if options.credentials_file or response.status != 401 else " (source.credentials_file is not set)"
-        raise SourceError(f"camera cannot be opened: {description}: HTTP {response.status} {response.reason}{login}")
+        why = f"HTTP {response.status} {response.reason}{login}{_redirection(response, url)}"
+        raise SourceError(f"camera cannot be opened: {description}: {why}")
     if kind.startswith(("video/", "application/")):
         silence_us = str(int(options.read_timeout_s * 1e6))
         ffmpeg = {"protocol_whitelist": "http,https,tcp,tls,crypto", "flags": "low_delay", "rw_timeout": silence_us}
         return open_url(options, url, clock, ffmpeg)
     raise SourceError(f"camera cannot be opened: {description}: no stream of pictures: {kind}")
+
+
+def _redirection(response: http.client.HTTPResponse, url: SplitResult) -> str:
+    """Return where a redirect leads, for people; it is not followed, as it may lead to another camera."""
+    location = response.getheader("Location")
+    if location is None:
+        return ""
+    try:
+        target = urlsplit(urljoin(url.geturl(), location))
+    except ValueError:
+        return ", to no address"
+    return f", to {shown_url(target._replace(netloc=target.netloc.rpartition('@')[2]))}"[:300]
 
 
 def _request(options: CameraOptions, url: SplitResult) -> tuple[socket.socket, http.client.HTTPResponse]:

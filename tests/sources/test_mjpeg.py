@@ -254,6 +254,10 @@ def test_close_ends_a_blocked_read(when: str) -> None:
 
 
 BAD_ANSWERS: dict[str, tuple[bytes, str]] = {
+    "a redirect": (
+        b"HTTP/1.1 302 Found\r\nLocation: http://u:secret@10.0.0.9/live?p=secret\r\nContent-Length: 0\r\n\r\n",
+        "HTTP 302 Found, to http://10.0.0.9/live?...",
+    ),
     "not there": (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "HTTP 404 Not Found"),
     "login wanted": (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", "credentials_file is not set"),
     "a page": (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", "no stream of pictures: text/html"),
