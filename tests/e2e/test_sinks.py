@@ -144,7 +144,7 @@ def test_a_sink_that_is_switched_on_later_begins_at_the_oldest_kept_message(
 
     daemon.config.write_text(broker_only)
     daemon.hang_up()
-    wait_for(lambda: len(daemon.events("started")) == 3, "the station without files")
+    wait_for(lambda: len(daemon.events("reloaded")) == 2, "the station without files")
     (folder / "more").mkdir()
     names += write_tiles(folder / "more", 6)
     listener.wait(lambda: len(listener.of("frame")) >= len(names), "the other frames over the broker")
