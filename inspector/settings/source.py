@@ -126,6 +126,12 @@ class CameraOptions(PathOptions):
     max_file_bytes: MaxFileBytes = MAX_FILE_BYTES
     open_timeout_s: OpenTimeout = OPEN_TIMEOUT_S
     read_timeout_s: float = Field(default=READ_TIMEOUT_S, gt=0, le=60, description="Longest wait for the next frame.")
+    snapshot_interval_s: float = Field(
+        default=1.0,
+        ge=0.02,
+        le=60,
+        description="Time from request to request at a URL that gives one picture each.",
+    )
     frozen_frames: int = Field(
         default=50,
         ge=0,
@@ -138,7 +144,7 @@ class CameraOptions(PathOptions):
     @property
     def patience_s(self) -> float:
         """How long opening and one read may take by these options."""
-        return self.open_timeout_s + self.read_timeout_s
+        return self.open_timeout_s + self.read_timeout_s + self.snapshot_interval_s
 
     @field_validator("frozen_frames")
     @classmethod

@@ -1,7 +1,7 @@
 """A live camera: the newest frame counts, and one that sends the same picture again and again is frozen.
 
-`open_camera` chooses by `source.path` who opens the stream: `capture` (V4L2, RTSP) or `mjpeg` (HTTP); a file is not
-live and goes to `video`.
+`open_camera` chooses by `source.path` who opens the stream: `capture` (V4L2, RTSP) or `mjpeg` (HTTP, which passes
+single pictures on to `snapshot`); a file is not live and goes to `video`.
 
 What is not done: nothing here knows a protocol, and nothing waits or retries (`reader` does).
 """

@@ -2,7 +2,8 @@
 
 It is read here and not by FFmpeg: from a part that was cut in half FFmpeg makes a picture whose lower rows are the
 previous frame, and reports no error. Here each part is decoded strictly, or becomes a gap. The pictures may change
-their size. A URL that sends a video instead is passed on to FFmpeg (`capture`).
+their size. A URL that sends a video instead is passed on to FFmpeg (`capture`), one that sends a single picture is
+asked again and again (`snapshot`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import contextlib
 import http.client
 import re
 import socket
-import ssl
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult
 
 from inspector.clock import Clock
 from inspector.errors import PictureError, SourceError
@@ -20,14 +20,16 @@ from inspector.frame import Pixels
 from inspector.pictures.decode import decode_picture
 from inspector.settings.source import CameraOptions
 from inspector.sources.capture import CaptureStream, open_url
-from inspector.sources.login import UnknownLoginError, answer_challenge, read_login
+from inspector.sources.http_get import redirection, request
+from inspector.sources.login import UnknownLoginError
+from inspector.sources.snapshot import SnapshotStream
 from inspector.sources.urls import shown_url
 
 MAX_PART_HEADER_BYTES = 8192
 _JPEG = b"\xff\xd8\xff"
 
 
-def open_http(options: CameraOptions, url: SplitResult, clock: Clock) -> HttpStream | CaptureStream:
+def open_http(options: CameraOptions, url: SplitResult, clock: Clock) -> HttpStream | SnapshotStream | CaptureStream:
     """Open an HTTP camera.
 
     Args:
@@ -40,7 +42,7 @@ def open_http(options: CameraOptions, url: SplitResult, clock: Clock) -> HttpStr
     """
     description = shown_url(url)
     try:
-        connection, response = _request(options, url)
+        connection, response = request(options, url)
         begin = b""
         if response.status == http.HTTPStatus.OK:
             begin = _read_first_line(response, clock, options.open_timeout_s)
@@ -57,63 +59,19 @@ def open_http(options: CameraOptions, url: SplitResult, clock: Clock) -> HttpStr
         parts = Parts(boundary)
         parts.feed(begin)
         return HttpStream(options, clock, description, connection=connection, response=response, parts=parts)
+    if response.status == http.HTTPStatus.OK and (kind.startswith("image/") or begin.startswith(_JPEG)):
+        return SnapshotStream(options, clock, url, connection=connection, response=response, begin=begin)
     response.close()
     connection.close()
     if response.status != http.HTTPStatus.OK:
         login = "" if options.credentials_file or response.status != 401 else " (source.credentials_file is not set)"
-        why = f"HTTP {response.status} {response.reason}{login}{_redirection(response, url)}"
+        why = f"HTTP {response.status} {response.reason}{login}{redirection(response, url)}"
         raise SourceError(f"camera cannot be opened: {description}: {why}")
     if kind.startswith(("video/", "application/")):
         silence_us = str(int(options.read_timeout_s * 1e6))
         ffmpeg = {"protocol_whitelist": "http,https,tcp,tls,crypto", "flags": "low_delay", "rw_timeout": silence_us}
         return open_url(options, url, clock, ffmpeg)
     raise SourceError(f"camera cannot be opened: {description}: no stream of pictures: {kind}")
-
-
-def _redirection(response: http.client.HTTPResponse, url: SplitResult) -> str:
-    """Return where a redirect leads, for people; it is not followed, as it may lead to another camera."""
-    location = response.getheader("Location")
-    if location is None:
-        return ""
-    try:
-        target = urlsplit(urljoin(url.geturl(), location))
-    except ValueError:
-        return ", to no address"
-    return f", to {shown_url(target._replace(netloc=target.netloc.rpartition('@')[2]))}"[:300]
-
-
-def _request(options: CameraOptions, url: SplitResult) -> tuple[socket.socket, http.client.HTTPResponse]:
-    user = read_login(options.credentials_file)
-    connection, response = _get(options, url, {})
-    if response.status == http.HTTPStatus.UNAUTHORIZED and user is not None:
-        connection.close()
-        response.close()
-        answer = answer_challenge("GET", _target(url), response.headers, user)
-        connection, response = _get(options, url, {"Authorization": answer.encode()})
-    connection.settimeout(options.read_timeout_s)
-    return connection, response
-
-
-def _get(
-    options: CameraOptions, url: SplitResult, headers: dict[str, bytes]
-) -> tuple[socket.socket, http.client.HTTPResponse]:
-    host, port, wait_s = url.hostname or "", url.port, options.open_timeout_s
-    client = (
-        http.client.HTTPSConnection(host, port, timeout=wait_s, context=ssl.create_default_context())
-        if url.scheme == "https"
-        else http.client.HTTPConnection(host, port, timeout=wait_s)
-    )
-    try:
-        client.request("GET", _target(url), headers={"Accept": b"multipart/x-mixed-replace, */*"} | headers)
-        connection: socket.socket = client.sock
-        return connection, client.getresponse()
-    except BaseException:
-        client.close()
-        raise
-
-
-def _target(url: SplitResult) -> str:
-    return (url.path or "/") + (f"?{url.query}" if url.query else "")
 
 
 class HttpStream:
