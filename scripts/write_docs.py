@@ -26,6 +26,7 @@ from inspector.cli import app
 from inspector.command_table import COMMANDS
 from inspector.drafts import numbered
 from inspector.frame import FileStamp, Frame
+from inspector.http.app import described_app
 from inspector.ids import Ids
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
@@ -225,6 +226,13 @@ def main() -> int:
             sys.stderr.write(f"{'stale' if check else 'written'}: {page.name}\n")
             if not check:
                 page.write_text(after, "utf-8")
+    described = PAGES / "openapi.json"
+    after = json.dumps(described_app().openapi(), indent=1, ensure_ascii=False) + "\n"
+    if not described.is_file() or described.read_text("utf-8") != after:
+        stale += 1
+        sys.stderr.write(f"{'stale' if check else 'written'}: {described.name}\n")
+        if not check:
+            described.write_text(after, "utf-8")
     return int(check and stale > 0)
 
 

@@ -27,6 +27,7 @@ from inspector.clock import Clock
 from inspector.errors import StoreBusyError
 from inspector.http.answers import JSONResponse, answer_http_error, answer_invalid_query, answer_store_error
 from inspector.http.commands import CommandPort, Execute
+from inspector.http.description import new_app, render_description
 from inspector.http.guard import SECURITY_HEADERS, Guard
 from inspector.http.options import HttpOptions
 from inspector.http.pace import PaceMeter
@@ -80,27 +81,34 @@ class Shown:
 
 def make_app(options: HttpOptions, shown: Shown) -> FastAPI:
     """Return the application."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = described_app()
     # FastAPI remembers every endpoint for good, in caches of the process: methods would keep each station that ended.
     app.state.pages = _Pages(options, shown)
     app.state.classifier = UploadClassifier(options, shown.classify)
     app.state.commands = CommandPort(shown.execute, options.token is not None)
-    for path, endpoint in (
-        ("/", _page),
-        ("/metrics", _metrics),
-        ("/healthz", _healthz),
-        ("/api/defects", _defects),
-        ("/evidence/{name}", _picture),
-    ):
-        app.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_model=None)
-    app.add_api_route("/favicon.ico", _no_icon, methods=["GET", "HEAD"], response_model=None)
-    app.add_api_route("/api/classify", _classify, methods=["POST"], response_model=None)
-    app.add_api_route("/api/commands/{name}", _command, methods=["POST"], response_model=None)
     app.add_exception_handler(StarletteHTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, answer_invalid_query)
     app.add_exception_handler(StoreBusyError, answer_store_error)
     app.add_exception_handler(Exception, _answer_fault)
     app.add_middleware(Guard, token=options.token, address=options.address)
+    return app
+
+
+def described_app() -> FastAPI:
+    """Return the application with its routes and their description alone: it answers what it is, and nothing else."""
+    app = new_app(
+        {
+            "/": ("GET", _page),
+            "/metrics": ("GET", _metrics),
+            "/healthz": ("GET", _healthz),
+            "/api/defects": ("GET", _defects),
+            "/evidence/{name}": ("GET", _picture),
+            "/api/classify": ("POST", _classify),
+            "/api/commands/{name}": ("POST", _command),
+        }
+    )
+    for path, endpoint in (("/favicon.ico", _no_icon), ("/api", _description)):
+        app.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_model=None, include_in_schema=False)
     return app
 
 
@@ -146,6 +154,11 @@ async def _command(name: str, request: Request) -> Response:
 def _pages_of(request: Request) -> _Pages:
     pages: _Pages = request.app.state.pages
     return pages
+
+
+async def _description(request: Request) -> Response:
+    app: FastAPI = request.app
+    return HTMLResponse(render_description(app.openapi()))
 
 
 async def _no_icon() -> Response:
