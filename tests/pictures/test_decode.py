@@ -304,6 +304,8 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "WebP": (encode(".webp", COLOUR), "unsupported", "WebP"),
     "BigTIFF": (b"II+\0\x08\0\0\0" + bytes(50), "unsupported", "BigTIFF"),
     "animated PNG": (APNG, "unsupported", "animated"),
+    "packed 12-bit TIFF": (tiff(GREY, 1, {258: (3, [12])}), "unsupported", r"\[12\] bits"),
+    "packed 10-bit TIFF": (tiff(GREY, 1, {258: (3, [10])}), "unsupported", r"\[10\] bits"),
     "multi-page TIFF": (tiff(GREY, 1, next_directory=8), "unsupported", "several pages"),
     "MPO": (with_jpeg_marker(0xE2, b"MPF\0rest"), "unsupported", "MPO"),
     "two JPEG in one": (encode(".jpg", GREY) * 2, "unsupported", "several"),

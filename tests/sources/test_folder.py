@@ -42,6 +42,18 @@ def test_frame_says_what_the_file_is(folder: Path, opened: Open) -> None:
     assert frame.file_digest == digest
 
 
+def test_the_pictures_of_a_renamed_folder_are_others(folder: Path, opened: Open) -> None:
+    """The name is the path below the watched folder: what has another one is inspected and reported under it."""
+    ledger = MemoryLedger()
+    write(folder / "monday" / "1.jpg", 1)
+    source = make_folder_source(folder, ledger=ledger)
+    opened(source)
+    first = drain(source, ledger, 1)
+    (folder / "monday").rename(folder / "tuesday")
+
+    assert keys(first + drain(source, ledger, 1)) == ["monday/1.jpg", "tuesday/1.jpg"]
+
+
 def make_fifo(path: Path) -> None:
     os.mkfifo(path)
 
