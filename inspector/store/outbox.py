@@ -16,6 +16,7 @@ import structlog
 
 from inspector.clock import Clock, to_timestamp_ms
 from inspector.messages import AlarmMessage, Body, DefectMessage, FrameMessage
+from inspector.store.ages import Ages
 from inspector.store.database import Database
 from inspector.store.entries import Loss, OutboxRow, OutboxState
 from inspector.store.rows import RANKS, SHIFT, cursor_crc32, row_crc32
@@ -106,6 +107,7 @@ class StoredOutbox:
         first_kept = self.first_kept_seq()
         self._floor = 0 if first_kept is None else min(0, first_kept - 1)
         self._holding: set[str] = set()
+        self._ages = Ages(clock)
 
     @property
     def store_id(self) -> str:
@@ -257,7 +259,7 @@ class StoredOutbox:
         Returns:
             Undelivered messages that were deleted, for each sink that lost any.
         """
-        for _ in range(0 if self._holding else PRUNE_TIMES):
+        for _ in range(PRUNE_TIMES if self._ages.can_tell(horizon_s) and not self._holding else 0):
             if self._prune_delivered(int(horizon_s * 1000)) < PRUNE_ROWS:
                 break
         lost: dict[str, list[int]] = {}

@@ -115,6 +115,23 @@ def test_a_clock_set_back_does_not_stop_pruning(
     assert seqs == [row.seq for row in store.outbox.pending(0, 9)]
 
 
+def test_a_clock_that_is_set_ahead_makes_nothing_old(store: Store, clock: FakeClock) -> None:
+    """What was delivered a moment ago stays for the horizon, however often the clock is set; then it goes."""
+    store.commit([entry(0)])
+    store.outbox.acknowledge(SINK, 1)
+    kept = []
+    for _ in range(3):
+        clock.present += timedelta(seconds=8000)
+        store.outbox.prune(3600.0)
+        kept.append(len(store.outbox.pending(0, 9)))
+        clock.advance(1500)
+    clock.present += timedelta(seconds=8000)
+    store.outbox.prune(3600.0)
+    kept.append(len(store.outbox.pending(0, 9)))
+
+    assert kept == [1, 1, 1, 0]
+
+
 @pytest.mark.parametrize("delivered", [pytest.param(0, id="waiting"), pytest.param(4000, id="kept")])
 def test_pruning_nothing_costs_little_however_much_is_there(store: Store, delivered: int) -> None:
     """Housekeeping runs every 5 s: with 4,000 messages waiting or kept, none of them old, it does not read them all."""
