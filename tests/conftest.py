@@ -18,6 +18,12 @@ settings.load_profile("inspector")
 
 LONGEST = ("tests/training", "package", "tests/deploy", "tests/faults", "tests/e2e")
 """Parts of the suite that begin first, so that no process works on alone at the end."""
+TRAINED = frozenset(
+    path.relative_to(REPOSITORY).as_posix()
+    for path in (REPOSITORY / "tests" / "training").rglob("test_*.py")
+    if "trained: Trained" in path.read_text("utf-8")
+)
+"""Where the fixture `trained` is used: a small training of a minute."""
 
 
 def part_of(nodeid: str) -> str:
@@ -27,17 +33,7 @@ def part_of(nodeid: str) -> str:
         return "package"  # built once
     if file == "tests/faults/test_core.py":
         return nodeid  # each row for itself
-    return "tests/training" if file.startswith(TRAINED) else file
-
-
-TRAINED = tuple(
-    f"tests/training/{file}.py"
-    for file in (
-        "bundle/test_writing", "int8/test_signoff", "judge/test_crossval", "judge/test_evaluate",
-        "network/test_course", "network/test_feed", "network/test_train", "test_own",
-    )
-)  # fmt: skip
-"""Where the fixture `trained` is used: a small training of a minute."""
+    return "tests/training" if file in TRAINED else file
 
 
 @pytest.hookimpl(optionalhook=True)
