@@ -128,7 +128,7 @@ def test_a_bad_reload_changes_nothing(tmp_path: Path, listener: Listener, make_d
     assert daemon.metrics()["inspector_config_last_reload_successful"] == 0
     daemon.config.write_text(good + "\n[decision]\nmode = 'observe'\n")
     daemon.hang_up()
-    wait_for(lambda: len(daemon.events("started")) == 2, "the new configuration")
+    wait_for(lambda: len(daemon.events("reloaded")) == 1, "the new configuration")
     (folder / "one.jpg").write_bytes(picture_bytes())
     listener.wait(lambda: len(listener.of("frame")) == 1, "a frame after the reload")
 

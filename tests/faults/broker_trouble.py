@@ -39,7 +39,13 @@ class Proxy:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._threads: list[threading.Thread] = []
+        self._start(self._serve)
+
+    def _start(self, target: Callable[..., None], *args: socket.socket) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _serve(self) -> None:
         while True:
@@ -56,7 +62,7 @@ class Proxy:
             broker.settimeout(None)
             self._pairs.append((client, broker))
             for one, other in ((client, broker), (broker, client)):
-                threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+                self._start(self._pass_on, one, other)
 
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         pause = threading.Event()
@@ -70,6 +76,7 @@ class Proxy:
         for end in (source, target):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+        source.close()  # the other thread closes the other one
 
     def cut(self, reset: bool) -> None:
         """End all connections, politely or with a reset."""
@@ -83,8 +90,13 @@ class Proxy:
         self._pairs.clear()
 
     def close(self) -> None:
+        self.mode = "pass"
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)  # wakes `accept`
         self._server.close()
         self.cut(reset=False)
+        for thread in self._threads:
+            thread.join(5)
 
 
 def _health(line: Line) -> str:

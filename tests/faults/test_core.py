@@ -28,7 +28,7 @@ def test_a_few_tries_have_no_miss(row: Row, tmp_path: Path, request: pytest.Fixt
     points = list(row.run(Plan(tmp_path, range(row.core), seed=1)))
 
     assert [miss for point in points for miss in point.misses] == []
-    assert [point.number for point in points] == list(range(row.core))
+    assert sorted(point.number for point in points) == list(range(row.core))
 
 
 def test_a_planted_fault_is_found(row: Row, tmp_path: Path) -> None:

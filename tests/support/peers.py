@@ -67,6 +67,13 @@ class Broker:
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)
 
+    def stop(self) -> None:
+        """End in order: sessions and what waits for them are saved."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(WAIT_S)
+            self._process = None
+
     def kill(self) -> None:
         """SIGKILL it: nothing is saved."""
         if self._process is not None:

@@ -174,9 +174,9 @@ class MqttPublisher:
                 self._retained, self._outbox.store_id, marked=-1 if self._outgoing.lost else 0,
             )  # fmt: skip
             self._outgoing.advance(state)  # a broker without a mark gets one before anything else: its life has begun
-            state.publish_all(self._clock.monotonic())
-            if self._commands:
+            if self._commands:  # before the state: who sees it may count on commands being kept from then on
                 connection.subscribe([f"cmd/{name}" for name in self._commands])
+            state.publish_all(self._clock.monotonic())
             for event in connection.early:
                 self._take_event(connection, state, event)
             self._pump(connection, state)
