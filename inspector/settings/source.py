@@ -144,7 +144,8 @@ class CameraOptions(PathOptions):
     @property
     def patience_s(self) -> float:
         """How long opening and one read may take by these options."""
-        return self.open_timeout_s + self.read_timeout_s + self.snapshot_interval_s
+        pause_s = self.snapshot_interval_s if self.path.startswith(("http://", "https://")) else 0.0
+        return self.open_timeout_s + self.read_timeout_s + pause_s
 
     @field_validator("frozen_frames")
     @classmethod

@@ -144,6 +144,7 @@ def test_a_reader_with_nothing_to_do_is_not_stuck(make_pipeline: MakePipeline, s
     [
         pytest.param("/dev/video0", STUCK_AFTER_S + 7 + 3, id="a device opens and reads"),
         pytest.param("rtsp://camera/1", STUCK_AFTER_S + 7 + 3 + LOOKUP_S, id="a name is looked up first"),
+        pytest.param("http://camera/1", STUCK_AFTER_S + 7 + 3 + 1 + LOOKUP_S, id="a single picture has its interval"),
     ],
 )
 def test_a_source_has_the_time_that_it_was_given(make_pipeline: MakePipeline, path: str, patience_s: float) -> None:
