@@ -129,11 +129,6 @@ async def _defects(
     limit: Annotated[int, Query(ge=1, le=MAX_DEFECTS)] = 100,
     before_ms: Annotated[int | None, Query(ge=0, lt=1 << 53)] = None,
 ) -> Response:
-    """Return defect messages, newest first.
-
-    The last moment is always complete, so that a reader who continues with `before_ms` = its `timestamp_ms` misses
-    nothing; for this the list may be longer than `limit`.
-    """
     return await _pages_of(request).defects(limit, before_ms)
 
 

@@ -1,4 +1,4 @@
-"""One HTTP request to a camera: the login that it asks for, and redirects as long as they stay on its host."""
+"""One HTTP request to a camera: its login, redirects as long as they stay on its host, and the picture in an answer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import socket
 import ssl
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from inspector.errors import PictureError
+from inspector.frame import Pixels
+from inspector.pictures.decode import decode_picture
 from inspector.settings.source import CameraOptions
 from inspector.sources.login import answer_challenge, read_login
 from inspector.sources.urls import sent_url, shown_url
@@ -42,6 +45,14 @@ def request(options: CameraOptions, url: SplitResult) -> tuple[socket.socket, ht
         connection, response = _request_once(options, url)
     connection.settimeout(options.read_timeout_s)
     return connection, response
+
+
+def decode_body(body: bytes, options: CameraOptions, name: str) -> Pixels | PictureError:
+    """Return the picture that a camera sent, or why it cannot be used; `name` is what to call the camera."""
+    try:
+        return decode_picture(body, name=name, max_px=options.max_frame_px, full_scale=options.full_scale)
+    except PictureError as exc:
+        return exc
 
 
 def redirection(response: http.client.HTTPResponse, url: SplitResult) -> str:

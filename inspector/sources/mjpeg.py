@@ -17,10 +17,9 @@ from urllib.parse import SplitResult
 from inspector.clock import Clock
 from inspector.errors import PictureError, SourceError
 from inspector.frame import Pixels
-from inspector.pictures.decode import decode_picture
 from inspector.settings.source import CameraOptions
 from inspector.sources.capture import CaptureStream, open_url
-from inspector.sources.http_get import redirection, request
+from inspector.sources.http_get import decode_body, redirection, request
 from inspector.sources.login import UnknownLoginError
 from inspector.sources.snapshot import SnapshotStream
 from inspector.sources.urls import shown_url
@@ -112,15 +111,7 @@ class HttpStream:
             self._parts.feed(self._receive())
             if self._parts.size_bytes > self._options.max_file_bytes + MAX_PART_HEADER_BYTES:
                 raise SourceError(f"{self._description}: a part has more than {self._options.max_file_bytes} bytes")
-        try:
-            return decode_picture(
-                body,
-                name=self._description,
-                max_px=self._options.max_frame_px,
-                full_scale=self._options.full_scale,
-            )
-        except PictureError as exc:
-            return exc
+        return decode_body(body, self._options, self._description)
 
     def _receive(self) -> bytes:
         try:

@@ -11,9 +11,8 @@ from urllib.parse import SplitResult
 from inspector.clock import Clock
 from inspector.errors import PictureError, SourceError
 from inspector.frame import Pixels
-from inspector.pictures.decode import decode_picture
 from inspector.settings.source import CameraOptions
-from inspector.sources.http_get import redirection, request
+from inspector.sources.http_get import decode_body, redirection, request
 from inspector.sources.login import UnknownLoginError
 from inspector.sources.urls import shown_url
 
@@ -68,15 +67,7 @@ class SnapshotStream:
             raise SourceError(f"camera stopped delivering: {self._description}: {why}") from exc
         finally:
             self.close()
-        try:
-            return decode_picture(
-                body,
-                name=self._description,
-                max_px=self._options.max_frame_px,
-                full_scale=self._options.full_scale,
-            )
-        except PictureError as exc:
-            return exc
+        return decode_body(body, self._options, self._description)
 
     def _ask(self) -> None:
         due_s = self._asked_s + self._options.snapshot_interval_s
