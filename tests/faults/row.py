@@ -67,6 +67,7 @@ class Row:
         run: Tries the points of a plan.
         raised: Limits and time-outs that differ from what the product ships with, or from the figure, each with why.
         known: What does not hold today, in one line; empty: all of it holds.
+        known_miss: Words of the only miss that `known` excuses in the core.
     """
 
     fault: str
@@ -77,3 +78,4 @@ class Row:
     run: Callable[[Plan], Iterator[Point]]
     raised: tuple[str, ...] = ()
     known: str = ""
+    known_miss: str = ""
