@@ -241,9 +241,10 @@ class Finder:
                 if mark in self._known_done:
                     known_done.add(mark)
                 elif (state := self._work.state(key, stamp)) is FileState.DONE:
-                    # Finished by a process that died before it put it away.
-                    self._finished.put_away(root, relative, stamp, refused=self._work.was_refused(key))
-                    known_done.add(mark)
+                    # Finished by a process that died before it put it away, or while the disk refused.
+                    refused, now_s = self._work.was_refused(key), self._clock.monotonic()
+                    if self._finished.put_away_late(root, relative, stamp, refused=refused, now_s=now_s):
+                        known_done.add(mark)
                 elif state is not FileState.IN_WORK:
                     found.append((state is FileState.IN_DOUBT, stamp.mtime_ns, key, relative, stamp))
                     if len(found) >= 2 * MAX_WAITING:

@@ -17,6 +17,8 @@ QUEUE = "the broker's max_queued_messages is 0 (no limit): mosquitto drops what 
 BROKER = "allow_anonymous true\nmax_queued_messages 0\n"
 END_S = 300.0
 """Longest wait for the last message of what was fed; later it counts as lost."""
+PUT_AWAY_S = 60.0
+"""Longest wait for the last file to be put away after its message came."""
 PLANTED_END_S = 30.0
 """The same for what is known not to come."""
 
@@ -93,7 +95,11 @@ class Line:
         return check(self.oracle.fed, self.consumer.received())
 
     def left_behind(self) -> tuple[str, ...]:
-        """Return as a miss that not every file was put away once."""
-        there = sorted(path.name for path in self.oracle.done.rglob("*") if path.is_file())
+        """Return as a miss that not every file was put away once, which the next scans do where a disk refused."""
         fed = sorted(self.oracle.fed)
+        self.consumer.wait(lambda: self._put_away() == fed, PUT_AWAY_S, every_s=0.5)
+        there = self._put_away()
         return () if there == fed else (f"{len(there)} files put away of {len(fed)} fed",)
+
+    def _put_away(self) -> list[str]:
+        return sorted(path.name for path in self.oracle.done.rglob("*") if path.is_file())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -15,8 +16,10 @@ from rigs import jpeg
 
 from inspector.errors import ConfigError
 from inspector.frame import FinishedFile
+from inspector.settings.source import FolderOptions
 from inspector.sources.base import FrameSource
 from inspector.sources.folder_file import stamp_of
+from inspector.sources.put_away import FinishedFiles
 
 Open = Callable[[FrameSource], FrameSource]
 
@@ -125,6 +128,32 @@ def test_what_cannot_be_put_away_stays_and_is_not_read_again(folder: Path, opene
 
     assert (folder / "a.jpg").exists()
     assert_silent(source)
+
+
+def test_a_file_that_a_read_only_disk_kept_is_put_away_later(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each failure doubles the pause; what is put away in the end leaves nothing to do."""
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    write(folder / "a.jpg", 1)
+    stamp = stamp_of(folder / "a.jpg")
+    assert stamp is not None
+    options = FolderOptions(kind="folder", path=str(folder), finished="move", finished_dir=tmp_path / "ok")
+    finished = FinishedFiles(options)
+
+    def put_away(now_s: float) -> bool:
+        return finished.put_away_late(str(folder), "a.jpg", stamp, refused=False, now_s=now_s)
+
+    with monkeypatch.context() as read_only:
+        read_only.setattr("os.link", refuse)
+        assert not put_away(0.0)
+        assert not put_away(5.0)
+    assert not put_away(14.9), "the second pause is 10 s"
+    assert put_away(15.0)
+    assert names(tmp_path / "ok") == ["a.jpg"]
 
 
 def test_putting_files_away_into_the_watched_folder_is_refused(folder: Path) -> None:
