@@ -6,6 +6,8 @@ from typing import Literal
 
 CLEAN = "clean"
 UNKNOWN = "unknown"
+UNCLASSIFIED = "unclassified"
+"""Not like the site's reference, and of no class that the bundle knows."""
 
 Severity = Literal["minor", "major", "critical"]
 BoxFrom = Literal["tile", "cam"]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from inspector.inspection.distance import FeatureDistance
 from inspector.inspection.predictions import Predictions
+from inspector.inspection.reference import SiteReference
 from inspector.labels import CLEAN, UNKNOWN, BoxFrom, Severity
 
 SCORE_DECIMALS = 4
@@ -33,6 +34,8 @@ class DecisionRules:
         unknown_threshold: Distance above which a tile is `unknown`.
         looks: How many views of a tile that may show a defect are scored, itself and mirror images; 1: itself alone.
         box_from: What a defect's box is drawn around: its tiles, or what is hot in their class activation maps.
+        reference: The good surface of the site, or None where nobody has taught it.
+        never_overrule: Defect labels that stay defects on a tile that is like the reference.
     """
 
     labels: tuple[str, ...]
@@ -44,6 +47,8 @@ class DecisionRules:
     unknown_threshold: float = np.inf
     looks: int = 1
     box_from: BoxFrom = "tile"
+    reference: SiteReference | None = None
+    never_overrule: frozenset[str] = frozenset()
 
     def is_far(self, distance: float | None) -> bool:
         """Whether a tile at this distance is like nothing the network knows."""
@@ -61,7 +66,9 @@ class Verdict:
         runner_up: The label with the next score.
         runner_up_score: Its score.
         candidate: Under the threshold, yet at or over the record floor: stored, not published.
-        distance: In feature space from everything known, or None without an unknown rule.
+        distance: From the site's reference, if there is one; else in feature space from everything known, or None
+            without an unknown rule.
+        overruled: The bundle said defect of a tile that is like the reference: it is clean, and counted.
     """
 
     label: str
@@ -71,6 +78,7 @@ class Verdict:
     runner_up_score: float
     candidate: bool = False
     distance: float | None = None
+    overruled: bool = False
 
     @property
     def is_defect(self) -> bool:

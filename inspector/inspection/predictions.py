@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -20,15 +20,21 @@ class Predictions:
         logits: (N, C) float64, dequantized, before temperature and softmax.
         features: (N, D) float64, dequantized, or None where the model has no such output.
         cam: (N, h, w, C) int8 class activation maps in steps of their quantization: only places are compared. Or None.
+        maps: (N, h, w, D) int8 by role, in steps of their quantization: what the network sees at each place, which a
+            site's reference is compared with. Empty where the model has no such outputs or nobody asked for them.
     """
 
     logits: npt.NDArray[np.float64]
     features: npt.NDArray[np.float64] | None = None
     cam: npt.NDArray[np.int8] | None = None
+    maps: Mapping[str, npt.NDArray[np.int8]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.logits.ndim != 2:
             raise ValueError(f"logits must be (N, C): {self.logits.shape}")
+        for role, values in self.maps.items():
+            if values.ndim != 4 or len(values) != len(self.logits):
+                raise ValueError(f"{role} must be ({len(self.logits)}, h, w, D): {values.shape}")
 
 
 class Classify(Protocol):

@@ -65,9 +65,8 @@ class Classifier:
         raw = self.raw_outputs(tiles, self._decisive)
         cam = raw.pop("cam", None)
         outputs = self._network.outputs
-        return Predictions(
-            **{role: outputs[self._names[role]].dequantize(values) for role, values in raw.items()}, cam=cam
-        )
+        values = {role: outputs[self._names[role]].dequantize(steps) for role, steps in raw.items()}
+        return Predictions(values["logits"], values.get("features"), cam)
 
 
 def check_file(bundle: Bundle, network: Int8Network) -> None:

@@ -115,4 +115,5 @@ def _joined(parts: Sequence[Predictions]) -> Predictions:
         arrays = [getattr(part, name) for part in parts]
         return None if arrays[0] is None else np.concatenate(arrays)
 
-    return Predictions(np.concatenate([part.logits for part in parts]), join("features"), join("cam"))
+    maps = {role: np.concatenate([part.maps[role] for part in parts]) for role in parts[0].maps}
+    return Predictions(np.concatenate([part.logits for part in parts]), join("features"), join("cam"), maps)
