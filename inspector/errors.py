@@ -6,6 +6,8 @@
     ├── RefusedError            exit 78: a person must change something before a start makes sense
     │   ├── ConfigError         a key, file or variable of the configuration
     │   ├── BundleError         a model bundle that does not hold what its card says
+    │   ├── SiteReferenceError  what a teach-in left is damaged, or is for another bundle
+    │   ├── LessonError         nothing can be taught from what was shown
     │   └── StoreError          a store that is in use, or whose folder cannot be one
     ├── StoreBusyError          a store that cannot be written or read now (a full disk); the daemon tries again
     │   └── StoreDamagedError   its file is proven broken or not ours; it is set aside and a new one begun
@@ -42,6 +44,25 @@ class ConfigError(RefusedError):
 
 class BundleError(RefusedError):
     """A model bundle is missing, damaged, foreign, or does not score on this machine what its card promises."""
+
+
+class SiteReferenceError(RefusedError):
+    """The reference of a site cannot be used: the station inspects on without it.
+
+    Attributes:
+        kind: `bundle` (for another bundle: refit it), `damaged` (cut, or other bytes than were written), `bounds` (too
+            large, or of a release to come), or `absent`.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class LessonError(RefusedError):
+    """Nothing can be taught from what was shown, or the result was refused; the station inspects on as before."""
+
+    exit_code = EXIT_FAILURE
 
 
 class StoreError(RefusedError):
