@@ -1,12 +1,15 @@
 """From logits to a verdict per tile: softmax, thresholds, `clean`, `unknown`. Pure arithmetic in float64.
 
+Where the site was taught, its reference has the last word: what is like the site's good surface is clean, and what is
+neither like it nor of a known class is `unclassified`.
+
 float64 because a float32 softmax differs between CPUs even after rounding to the four decimals that messages carry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +17,7 @@ import numpy.typing as npt
 from inspector.inspection.distance import FeatureDistance
 from inspector.inspection.predictions import Predictions
 from inspector.inspection.reference import SiteReference
-from inspector.labels import CLEAN, UNKNOWN, BoxFrom, Severity
+from inspector.labels import CLEAN, UNCLASSIFIED, UNKNOWN, BoxFrom, Severity
 
 SCORE_DECIMALS = 4
 
@@ -54,13 +57,17 @@ class DecisionRules:
         """Whether a tile at this distance is like nothing the network knows."""
         return distance is not None and distance > self.unknown_threshold
 
+    def stays(self, verdict: Verdict) -> bool:
+        """Whether the reference never overrules what the bundle said at first look."""
+        return verdict.is_defect and verdict.label in self.never_overrule
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What one tile is.
 
     Attributes:
-        label: A defect label, `clean`, or `unknown`.
+        label: A defect label, `clean`, `unknown`, or `unclassified`.
         score: Of `top`, rounded to four decimals.
         top: Arg-max over the defect labels and `clean`.
         runner_up: The label with the next score.
@@ -82,8 +89,8 @@ class Verdict:
 
     @property
     def is_defect(self) -> bool:
-        """Whether the label is a defect."""
-        return self.label not in (CLEAN, UNKNOWN)
+        """Whether the label is a defect of a known class."""
+        return self.label not in (CLEAN, UNKNOWN, UNCLASSIFIED)
 
 
 def to_scores(logits: npt.NDArray[np.float64], temperature: float) -> npt.NDArray[np.float64]:
@@ -94,7 +101,18 @@ def to_scores(logits: npt.NDArray[np.float64], temperature: float) -> npt.NDArra
 
 
 def decide(predictions: Predictions, rules: DecisionRules) -> list[Verdict]:
-    """Return one verdict per tile, in order.
+    """Return one verdict per tile, in order: what the bundle says, and where there is a reference, what it makes of it.
+
+    Raises:
+        ValueError: The predictions lack a map that the reference needs.
+    """
+    said = hear_bundle(predictions, rules)
+    distances = distances_of(predictions, rules)
+    return said if distances is None else compare(said, said, distances, rules)
+
+
+def hear_bundle(predictions: Predictions, rules: DecisionRules) -> list[Verdict]:
+    """Return what the bundle alone says of each tile, in order.
 
     A tile too far from every label is `unknown`, whatever its scores say. Otherwise the best defect label is the
     verdict if it reaches its threshold, and a tile whose best label is `clean` is clean. The rest, where a defect label
@@ -109,6 +127,62 @@ def decide(predictions: Predictions, rules: DecisionRules) -> list[Verdict]:
         _decide_tile(row[best], best, row[second], second, distance, rules)
         for row, (best, second), distance in zip(scores.tolist(), leading.tolist(), distances, strict=True)
     ]
+
+
+def distances_of(predictions: Predictions, rules: DecisionRules) -> list[float] | None:
+    """Return how far each tile is from the site's reference, or None where there is none.
+
+    Raises:
+        ValueError: The predictions lack a map that the reference needs.
+    """
+    return None if rules.reference is None else list(rules.reference.distance(predictions.maps).tolist())
+
+
+def find_near(first: Sequence[Verdict], distances: Sequence[float], rules: DecisionRules) -> list[bool]:
+    """Return which tiles are clean for the reference alone: those like it that show no class which always stays."""
+    if rules.reference is None:
+        return [False] * len(first)
+    limit = rules.reference.defect_threshold
+    return [distance <= limit and not rules.stays(verdict) for verdict, distance in zip(first, distances, strict=True)]
+
+
+def compare(
+    first: Sequence[Verdict], said: Sequence[Verdict], distances: Sequence[float], rules: DecisionRules
+) -> list[Verdict]:
+    """Return the verdicts that the site's reference leaves of what the bundle says.
+
+    Near the reference a tile is clean, and counted where the bundle said defect; labels that are never overruled go
+    their usual way. Far from it a defect is a defect; what the bundle calls clean or unknown is `unclassified` beyond
+    a distance of its own, else clean.
+
+    Args:
+        first: What the bundle says at first look.
+        said: What it says after its looks.
+        distances: From the reference.
+        rules: With the reference.
+    """
+    if rules.reference is None:
+        return list(said)
+    near = find_near(first, distances, rules)
+    return [
+        _like_reference(seen, distance) if is_near else _unlike_reference(verdict, distance, rules)
+        for seen, verdict, is_near, distance in zip(first, said, near, distances, strict=True)
+    ]
+
+
+def _like_reference(verdict: Verdict, distance: float) -> Verdict:
+    return replace(verdict, label=CLEAN, candidate=False, distance=distance, overruled=verdict.is_defect)
+
+
+def _unlike_reference(verdict: Verdict, distance: float, rules: DecisionRules) -> Verdict:
+    if rules.reference is None or distance <= rules.reference.defect_threshold:  # of a label that is never overruled
+        usual = rules.stays(verdict) or not verdict.is_defect
+        return replace(verdict, distance=distance) if usual else _like_reference(verdict, distance)
+    if verdict.is_defect:
+        return replace(verdict, distance=distance)
+    if distance > rules.reference.unclassified_threshold:
+        return replace(verdict, label=UNCLASSIFIED, candidate=False, distance=distance)
+    return replace(verdict, label=CLEAN, distance=distance)
 
 
 def _decide_tile(

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from inspector.box import Box
 from inspector.errors import ConfigError
 from inspector.frame import Cause, Frame, Pixels
-from inspector.inspection.decision import DecisionRules, Verdict, decide
+from inspector.inspection.decision import DecisionRules, Verdict, compare, distances_of, find_near, hear_bundle
 from inspector.inspection.merge import Defect, merge_tiles
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.inspection.preprocess import to_grey
@@ -99,22 +99,25 @@ def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Insp
 def judge_tiles(tiles: Sequence[Pixels], classify: Classify, rules: DecisionRules) -> tuple[Predictions, list[Verdict]]:
     """Return one verdict a tile, and the network's answer: the mean of all looks if there was more than one.
 
-    Features and maps are those of the tile as it is. A tile too far from every label is not scored again.
+    Features and maps are those of the tile as it is. A tile too far from every label is not scored again, nor one that
+    is like the site's reference.
 
     Raises:
         WorkerError: From `classify`.
+        ValueError: It gives no map that the reference needs.
     """
     predictions = classify(tiles)
-    verdicts = decide(predictions, rules)
-    if rules.looks == 1:
-        return predictions, verdicts
-    suspects = find_doubtful(predictions.logits, rules.labels, rules.temperature)
-    doubtful = [n for n in suspects if not rules.is_far(verdicts[n].distance)]
-    if not doubtful:
-        return predictions, verdicts
-    predictions = look_again(tiles, predictions, doubtful, classify)
-    features = None if predictions.features is None else predictions.features[doubtful]
-    again = decide(Predictions(predictions.logits[doubtful], features), rules)
-    for number, verdict in zip(doubtful, again, strict=True):
-        verdicts[number] = verdict
-    return predictions, verdicts
+    first = hear_bundle(predictions, rules)
+    distances = distances_of(predictions, rules)
+    near = [False] * len(first) if distances is None else find_near(first, distances, rules)
+    said = list(first)
+    if rules.looks > 1:
+        suspects = find_doubtful(predictions.logits, rules.labels, rules.temperature)
+        doubtful = [n for n in suspects if not near[n] and not rules.is_far(first[n].distance)]
+        if doubtful:
+            predictions = look_again(tiles, predictions, doubtful, classify)
+            features = None if predictions.features is None else predictions.features[doubtful]
+            again = hear_bundle(Predictions(predictions.logits[doubtful], features), rules)
+            for number, verdict in zip(doubtful, again, strict=True):
+                said[number] = verdict
+    return predictions, said if distances is None else compare(first, said, distances, rules)

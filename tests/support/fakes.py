@@ -24,6 +24,7 @@ from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.inspection.predictions import Predictions
 from inspector.inspection.preprocess import to_input
+from inspector.inspection.reference import PlaceSpace, SiteReference
 from inspector.model.card import Card, write_card_text
 from inspector.sources.base import EndOfSource, Policy
 from inspector.store.entries import DoneMark, Entry
@@ -150,6 +151,12 @@ def decision_rules(**changes: Any) -> DecisionRules:
 def one_space(means: np.ndarray, whitening: np.ndarray | None = None) -> FeatureDistance:
     """The distance to the nearest of some places, over all features."""
     return FeatureDistance((Space(0, means, np.eye(means.shape[1]) if whitening is None else whitening),))
+
+
+def site_reference(defect: float = 3.0, unclassified: float = 4.0, roles: Sequence[str] = ("map",)) -> SiteReference:
+    """A reference in whose maps, one value deep, a place is as far as its value."""
+    spaces = tuple(PlaceSpace(role, np.zeros(1), np.eye(1), 1.0) for role in roles)
+    return SiteReference("0123456789abcdef" * 4, spaces, defect, unclassified)
 
 
 def make_frame(number: int = 0, pixels: Pixels | None = None, **changes: Any) -> Frame:
