@@ -35,6 +35,8 @@ kind = "demo"
 mm_per_px = 0.5
 [tiling]
 overlap_px = 50
+[decision]
+mode = "alarm"
 [events]
 alarm_limit = 1000
 [mqtt]

@@ -27,6 +27,7 @@ DIGESTS = Path(__file__).with_name("digests.json")
 RECORDED_S = 1_767_225_600
 """2026-01-01: the time of every recorded file, which is the time of its messages."""
 STATION = '[station]\nsite = "works"\nline = "strip"\nname = "cam1"\n[mqtt]\nenabled = false\n'
+STATION += '[decision]\nmode = "alarm"\n'
 
 
 def write_strip(folder: Path) -> tuple[Path, str]:

@@ -287,6 +287,16 @@ def _process(at: Limits) -> Iterator[Alert]:
         "Look at the last pictures on the status page; do not trust pass or fail until it is explained.",
     )
     yield Alert(
+        "Untaught",
+        "info",
+        "15m",
+        f"max by ({_BYI}) ({select(M.health_info, reason='untaught')}) == 1",
+        "{{ $labels.station }} observes only: no reference of its good surface is in force",
+        'With decision.mode = "auto" a station alarms only under an accepted reference for the bundle that runs. It has'
+        " none, or cannot use it; defects are recorded and published without alarm.",
+        "Health names the reason; inspector teach --config FILE teaches it, and --accept puts the reference in force.",
+    )
+    yield Alert(
         "DefectBurst",
         "info",
         "0s",

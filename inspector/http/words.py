@@ -29,6 +29,7 @@ REASON_TEXT = {
     "outbox_filling": N_("outbox filling"),
     "broker": N_("broker"),
     "jsonl": N_("message files"),
+    "untaught": N_("untaught"),
     "off_domain": N_("off domain"),
     "falling_behind": N_("falling behind"),
     "file_open": N_("file open"),

@@ -90,7 +90,9 @@ class ModelOptions(Section):
 class Decision(Section):
     """When a tile is a defect, and when a defect is an alarm."""
 
-    mode: Literal["observe", "alarm"] = Field(default="alarm", description="observe: record and publish, never alarm.")
+    mode: Literal["auto", "alarm", "observe"] = Field(
+        default="auto", description="auto: alarm once the site is taught; observe: record and publish, never alarm."
+    )
     thresholds: dict[str, Fraction] = Field(default={}, description="Score per label; unset: the card's.")
     severity: dict[str, Severity] = Field(default={}, description="Severity per label; unset: the card's.")
     record_floor: Fraction = Field(

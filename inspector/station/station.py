@@ -44,7 +44,15 @@ from inspector.station.supervision import (
     list_parts,
     prove_model,
 )
-from inspector.station.wiring import OpenModel, health_limits, http_options, mqtt_options, open_evidence, track_rules
+from inspector.station.wiring import (
+    OpenModel,
+    health_limits,
+    http_options,
+    mqtt_options,
+    open_evidence,
+    track_rules,
+    untaught_reason,
+)
 from inspector.store.retention import Retention
 from inspector.store.store import Store
 from inspector.telemetry.health import Facts, HealthBoard
@@ -208,6 +216,7 @@ class Station:
             now_mono_s,
             delivery_reason=self.delivery.reason(now_mono_s),
             store_notice=self._housekeeping.room.notice or self._store_notice,
+            untaught=untaught_reason(self.settings.decision.mode, taught=False),
         )
 
     def _on_committed(self, bodies: Sequence[Body]) -> None:

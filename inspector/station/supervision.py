@@ -129,6 +129,7 @@ def health_facts(
     *,
     delivery_reason: str | None,
     store_notice: str | None = None,
+    untaught: str | None = None,
 ) -> Facts:
     """Return the present facts for the judgement of health; a store that hangs counts as one that refuses."""
     reader, committer = pipeline.reader, pipeline.committer
@@ -151,6 +152,7 @@ def health_facts(
         unknown_share=sum(recent) / len(recent) if recent else 0.0,
         recent_tiles=len(recent),
         dropped_share=housekeeping.drops.share,
+        untaught=untaught,
         live=pipeline.live,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from inspector.clock import Clock
 from inspector.errors import BundleError, InspectorError
@@ -61,8 +62,22 @@ def inspect_rules(tiling: Tiling, decision: Decision, bundle: Bundle) -> Inspect
     )  # fmt: skip
 
 
-def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> TrackRules:
-    """Return the rules of the second pure function."""
+def alarm_mode(mode: Literal["auto", "alarm", "observe"], *, taught: bool) -> Literal["alarm", "observe"]:
+    """Return whether defects may alarm: with `auto` only where the site was taught for the running bundle."""
+    if mode == "auto":
+        return "alarm" if taught else "observe"
+    return mode
+
+
+def untaught_reason(mode: Literal["auto", "alarm", "observe"], *, taught: bool) -> str | None:
+    """Return why a station raises no alarm although nobody said so, for health, or None."""
+    if mode != "auto" or taught:
+        return None
+    return "it observes and raises no alarm until it is taught its good surface: inspector teach"
+
+
+def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules, taught: bool = False) -> TrackRules:
+    """Return the rules of the second pure function; `taught`: a reference of the site is in force."""
     events = settings.events
     scale = settings.source.mm_per_px or bundle.card.mm_per_px
     return TrackRules(
@@ -72,7 +87,7 @@ def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> Trac
         config=settings.fingerprint()[:12],
         thresholds=rules.decision.thresholds,
         severity=rules.decision.severity,
-        mode=settings.decision.mode,
+        mode=alarm_mode(settings.decision.mode, taught=taught),
         alarm_hits=events.alarm_hits,
         alarm_window=events.alarm_window,
         alarm_min_severity=events.alarm_min_severity,

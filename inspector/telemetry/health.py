@@ -62,6 +62,7 @@ class Facts:
         unknown_share: Unknown among the recent tiles.
         recent_tiles: How many those are.
         dropped_share: Frames of a live source dropped for lack of time, among the recent ones.
+        untaught: Why no reference of the site is in force although one is expected, or None.
         live: Whether the source is live.
     """
 
@@ -79,6 +80,7 @@ class Facts:
     unknown_share: float = 0.0
     recent_tiles: int = 0
     dropped_share: float = 0.0
+    untaught: str | None = None
     live: bool = False
 
 
@@ -104,10 +106,12 @@ def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]
         return "degraded", facts.delivery_reason
     if facts.source_report:
         return "degraded", facts.source_report
-    if facts.recent_tiles >= limits.min_tiles and facts.unknown_share > limits.off_domain_share:
-        return "degraded", f"off_domain: {facts.unknown_share:.0%} of the tiles are unknown to the model"
     if facts.dropped_share > limits.dropped_share:
         return "degraded", f"falling_behind: {facts.dropped_share:.0%} of the frames dropped"
+    if facts.untaught:  # before off_domain: that an untaught surface is foreign is no news, and teaching cures both
+        return "degraded", f"untaught: {facts.untaught}"
+    if facts.recent_tiles >= limits.min_tiles and facts.unknown_share > limits.off_domain_share:
+        return "degraded", f"off_domain: {facts.unknown_share:.0%} of the tiles are unknown to the model"
     if facts.source_ended:
         return "idle", "ended: the source has delivered everything"
     if facts.idle_s > limits.idle_after_s:

@@ -122,11 +122,11 @@ def test_a_bad_reload_changes_nothing(tmp_path: Path, listener: Listener, make_d
     daemon.start()
     daemon.started()
     good = daemon.config.read_text()
-    daemon.config.write_text(good + "\n[decision]\nmood = 'bad'\n")
+    daemon.config.write_text(good.replace('mode = "alarm"', "mood = 'bad'"))
     daemon.hang_up()
     wait_for(lambda: daemon.events("reload_refused"), "the refusal")
     assert daemon.metrics()["inspector_config_last_reload_successful"] == 0
-    daemon.config.write_text(good + "\n[decision]\nmode = 'observe'\n")
+    daemon.config.write_text(good.replace('mode = "alarm"', 'mode = "observe"'))
     daemon.hang_up()
     wait_for(lambda: len(daemon.events("reloaded")) == 1, "the new configuration")
     (folder / "one.jpg").write_bytes(picture_bytes())

@@ -150,7 +150,10 @@ def _together(text: str, lots: random.Random, _: Place) -> Bad:
          ("decision", "severity = {nothing = 'minor'}"), ("tiling", "roi_xy = [[0, 0], [1, 1]]"),
          ("tiling", "overlap_px = 4000"))
     )  # fmt: skip
-    return Bad("do not go together", f"{text}\n[{section}]\n{lines}\n".encode(), section)
+    head = f"[{section}]\n"
+    if head not in text:
+        return Bad("do not go together", f"{text}\n{head}{lines}\n".encode(), section)
+    return Bad("do not go together", text.replace(head, f"{head}{lines}\n").encode(), section)
 
 
 def _peers(text: str, lots: random.Random, _: Place) -> Bad:

@@ -61,6 +61,7 @@ def test_the_page_has_words_for_every_code_name(table: dict[str, str], codes: It
         pytest.param(Facts(True, delivery_reason="broker: x"), id="broker"),
         pytest.param(Facts(True, unknown_share=1, recent_tiles=99), id="off domain"),
         pytest.param(Facts(True, dropped_share=1), id="falling behind"),
+        pytest.param(Facts(True, untaught="x"), id="untaught"),
         pytest.param(Facts(True, source_ended=True), id="ended"),
         pytest.param(Facts(True, idle_s=99), id="idle"),
     ],

@@ -75,7 +75,7 @@ def test_the_smallest_file_runs(tmp_path: Path) -> None:
         pytest.param("[mqtt]\nport = 'abc'", r"mqtt\.port: .*valid integer.*: 'abc'", id="ill-typed"),
         pytest.param("[mqtt]\nport = 0", r"mqtt\.port: .*greater than or equal to 1: 0", id="out of range"),
         pytest.param("[mqtt]\nport = 1.5", r"mqtt\.port: .*: 1\.5", id="a fraction of a port"),
-        pytest.param("[decision]\nmode = 'loud'", r"decision\.mode: .*'observe' or 'alarm': 'loud'", id="no such word"),
+        pytest.param("[decision]\nmode = 'loud'", r"decision\.mode: .*'alarm' or 'observe': 'loud'", id="no such word"),
         pytest.param("[decision]\nrecord_floor = nan", r"decision\.record_floor: .*finite number", id="NaN"),
         pytest.param("[store]\nevidence_max_age_days = inf", r"store\.evidence_max_age_days: .*finite", id="infinite"),
         pytest.param("[decision.thresholds]\ncrack = 1.5", r"decision\.thresholds\.crack: .*: 1\.5", id="in a table"),

@@ -216,7 +216,9 @@ class Daemon:
 
 
 def station_toml(folder: Path, port: int, source: str, extra: str = "") -> str:
-    """Return a small configuration with its store below `folder`."""
+    """Return a small configuration with its store below `folder`; it alarms untaught unless `extra` says otherwise."""
+    if "[decision]" not in extra:
+        extra += '\n[decision]\nmode = "alarm"\n'
     return f"""
 [station]
 site = "test"

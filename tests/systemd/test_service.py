@@ -28,13 +28,15 @@ path = "/var/spool/inspector/{name}"
 finished = "delete"
 [http]
 port = {port}
+[decision]
+mode = "{mode}"
 """
 PICTURES = 18
 
 
-def configure(machine: Machine, name: str, port: int, extra: str = "") -> str:
+def configure(machine: Machine, name: str, port: int, extra: str = "", mode: str = "alarm") -> str:
     """Write a station that watches its folder in the spool; return its unit."""
-    machine.write(f"/etc/inspector/{name}.toml", FOLDER.format(name=name, port=port) + extra)
+    machine.write(f"/etc/inspector/{name}.toml", FOLDER.format(name=name, port=port, mode=mode) + extra)
     machine.run(
         "install", "-d", "-m", "2775", "-o", "inspector", "-g", "inspector-frames", f"/var/spool/inspector/{name}"
     )
@@ -175,7 +177,7 @@ def test_a_good_configuration_is_taken_over_and_a_bad_one_refused(line_pc: Machi
 
         before = lines.until(about, "about")
         for wrong, reason in (
-            ("[decision]\nmood = 1\n", "decision.mood: unknown key"),
+            ("[events]\nmood = 1\n", "events.mood: unknown key"),
             ('[model]\npath = "/nowhere"\n', "/nowhere"),
         ):
             configure(line_pc, "reload", 9206, wrong)
@@ -188,7 +190,7 @@ def test_a_good_configuration_is_taken_over_and_a_bad_one_refused(line_pc: Machi
         hand_in(line_pc, "reload")
         payloads(lines, "frame", PICTURES)
 
-        configure(line_pc, "reload", 9206, '[decision]\nmode = "observe"\n')
+        configure(line_pc, "reload", 9206, mode="observe")
         line_pc.run("systemctl", "reload", unit)
         after = lines.until(lambda line: found if (found := about(line)) not in (None, before) else None, "a new about")
 
@@ -199,14 +201,14 @@ def test_a_good_configuration_is_taken_over_and_a_bad_one_refused(line_pc: Machi
 
 def test_a_refused_configuration_is_not_started_again_and_again(line_pc: Machine) -> None:
     """Exit 78 ends it: systemd shows the failure, the journal the key."""
-    unit = configure(line_pc, "refused", 9207, "[decision]\nmood = 1\n")
+    unit = configure(line_pc, "refused", 9207, "[events]\nmood = 1\n")
     done = line_pc.run("systemctl", "start", unit, check=False)
 
     assert done.returncode != 0
     assert line_pc.shows(unit, "ActiveState", "ExecMainStatus", "NRestarts") == {
         "ActiveState": "failed", "ExecMainStatus": "78", "NRestarts": "0",
     }  # fmt: skip
-    assert "decision.mood: unknown key" in line_pc.run("journalctl", "--unit", unit).stdout
+    assert "events.mood: unknown key" in line_pc.run("journalctl", "--unit", unit).stdout
 
 
 def test_stopped_it_says_so_and_stays_down(line_pc: Machine) -> None:

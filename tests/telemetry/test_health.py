@@ -79,6 +79,18 @@ GOOD = Facts(started=True)
             id="too slow",
         ),
         pytest.param(
+            replace(GOOD, untaught="no reference", unknown_share=0.9, recent_tiles=500), "degraded",
+            "untaught: no reference", id="that an untaught surface is foreign is no news",
+        ),
+        pytest.param(
+            replace(GOOD, untaught="no reference", live=True, dropped_share=0.51), "degraded",
+            "falling_behind: 51% of the frames dropped", id="frames that are lost come before teaching",
+        ),
+        pytest.param(
+            replace(GOOD, untaught="no reference", idle_s=99.0), "degraded", "untaught: no reference",
+            id="an idle station that nobody taught says so",
+        ),
+        pytest.param(
             replace(GOOD, store_reason="disk full", source_reason="gone", delivery_reason="broker: gone"), "blind",
             "store: disk full", id="the worst comes first",
         ),
