@@ -18,6 +18,9 @@ from inspector.inspection.predictions import Predictions
 from inspector.model.bundle import Bundle
 from inspector.model.interpreter import Int8Network
 
+PLACES = ("map", "map_deep")
+"""Roles of the outputs that say what places look like."""
+
 
 class Classifier:
     """One interpreter, one thread at a time.
@@ -26,20 +29,20 @@ class Classifier:
         bundle: Files that hold their card.
         runtime: As `interpreter.load_runtime`.
         maps: Read class activation maps, too, which boxes may be read from; deciding does not need them.
+        places: Read what places look like, too, where the bundle says it: what a reference is made of, and judges.
 
     Raises:
         BundleError: This runtime cannot run the file, or its input or outputs are not what the card says.
     """
 
-    def __init__(self, bundle: Bundle, runtime: str | None = None, maps: bool = True) -> None:
+    def __init__(self, bundle: Bundle, runtime: str | None = None, maps: bool = True, places: bool = False) -> None:
         self.bundle = bundle
         self._network = Int8Network(bundle.model_path(), runtime)
         self._names = {str(role): name for role, name in bundle.card.main.outputs.items()}
         check_file(bundle, self._network)
         self.runtime = self._network.runtime
-        self._decisive = tuple(
-            role for role in ("logits", "features", *(("cam",) if maps else ())) if role in self._names
-        )
+        read = ("logits", "features", *(("cam",) if maps else ()), *(PLACES if places else ()))
+        self._decisive = tuple(role for role in read if role in self._names)
 
     def raw_outputs(self, tiles: Sequence[Pixels], roles: Sequence[str] = ()) -> dict[str, npt.NDArray[np.int8]]:
         """Return the int8 outputs by role, one row per tile.
@@ -63,10 +66,10 @@ class Classifier:
     def __call__(self, tiles: Sequence[Pixels]) -> Predictions:
         """Score tiles one after another; see `Classify`."""
         raw = self.raw_outputs(tiles, self._decisive)
-        cam = raw.pop("cam", None)
+        cam, maps = raw.pop("cam", None), {role: raw.pop(role) for role in PLACES if role in raw}
         outputs = self._network.outputs
         values = {role: outputs[self._names[role]].dequantize(steps) for role, steps in raw.items()}
-        return Predictions(values["logits"], values.get("features"), cam)
+        return Predictions(values["logits"], values.get("features"), cam, maps)
 
 
 def check_file(bundle: Bundle, network: Int8Network) -> None:

@@ -14,7 +14,7 @@ from inspector.box import Box
 from inspector.errors import BundleError
 from inspector.inspection.preprocess import to_input
 from inspector.model.classifier import Classifier
-from inspector.model.golden_tiles import GoldenDecision, decide_tiles, first_difference
+from inspector.model.golden_tiles import GoldenDecision, decide_tiles, first_difference, hash_rows
 from inspector.model.rules import decision_rules
 
 MAX_LOGIT_STEPS = 8
@@ -74,6 +74,9 @@ def check_golden(classifier: Classifier) -> GoldenResult:
         if exact and (off := _steps(outputs[role], values)).any():
             raise BundleError(f"{path}: golden output {role} does not hold on this machine, {int(off.max())} steps off"
                               f" in tile {int(off.argmax())}")  # fmt: skip
+    for role, hashes in golden.output_sha256.items():
+        if exact and (other := np.flatnonzero(hash_rows(outputs[role]) != hashes)).size:
+            raise BundleError(f"{path}: golden output {role} does not hold on this machine in tile {int(other[0])}")
     _check_decisions(classifier, exact)
     return GoldenResult("exact" if exact or worst == 0 else "tolerated", worst, len(golden.tiles))
 

@@ -6,6 +6,7 @@ The decisions bind the card: whoever swaps its labels, or changes its temperatur
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -30,6 +31,8 @@ from inspector.model.card import Card
 
 MIN_TILES = 2
 """Golden tiles of each label at least, `clean` among them, and of `unknown` where the bundle has a rule for it."""
+MAX_OUTPUT_BYTES = 4096
+"""An output of more bytes a tile is proven by a hash of them: neu-224's places would be half as large as all else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Golden:
         input_sha256: (N,) text, sha256 of each preprocessed tile's bytes.
         logits: (N, C) int8, as the runtime that made the bundle gave them.
         outputs: The other outputs by role, (N, ...) int8; format 1 has none.
+        output_sha256: (N,) text of outputs that are too large to be kept, by role: sha256 of each tile's bytes.
         decisions: N; format 1 has none.
         card_sha256: Of the card under which they were decided (see `Card.golden_sha256`); format 1 has none.
         made_with: Runtime and processor that gave the outputs, as `ai_edge_litert x86_64`.
@@ -76,17 +80,19 @@ class Golden:
     decisions: tuple[GoldenDecision, ...] = ()
     card_sha256: str = ""
     made_with: str = "ai_edge_litert x86_64"
+    output_sha256: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
 
 
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _ANYTHING = QualityRules(blank_std=0.0, overexposed_share=1.0, underexposed_share=1.0)
 _TEXTS = ("label", "top", "runner_up", "severity")
-_DECISIONS: Mapping[str, type[np.generic]] = {
+_DECISIONS: dict[str, type[np.generic]] = {
     "label": np.str_, "top": np.str_, "runner_up": np.str_, "severity": np.str_, "score": np.float64,
     "distance": np.float64, "box_xywh": np.int32,
 }  # fmt: skip
 _BASE: Mapping[str, type[np.generic]] = {"tiles": np.uint8, "input_sha256": np.str_, "logits": np.int8}
-_BOUND: Mapping[str, type[np.generic]] = {"card_sha256": np.str_, "made_with": np.str_}
+_BOUND: dict[str, type[np.generic]] = {"card_sha256": np.str_, "made_with": np.str_}
+_PROOFS: Mapping[str, type[np.generic]] = {"output": np.int8, "sha256": np.str_}
 
 
 def decide_tiles(tiles: Sequence[Pixels], classify: Classify, rules: DecisionRules) -> list[GoldenDecision]:
@@ -103,9 +109,15 @@ def _decide(tile: Pixels, classify: Classify, rules: DecisionRules) -> GoldenDec
     return GoldenDecision(verdict.label, verdict.score, verdict.top, verdict.runner_up, severity, box, verdict.distance)
 
 
+def hash_rows(values: npt.NDArray[np.int8]) -> npt.NDArray[np.str_]:
+    """Return the sha256 of each tile's bytes of an output."""
+    return np.array([hashlib.sha256(row.tobytes()).hexdigest() for row in values], np.str_)
+
+
 def write_golden(path: Path, golden: Golden) -> None:
-    """Write golden tiles of format 2."""
+    """Write golden tiles of format 2; of outputs beyond `MAX_OUTPUT_BYTES` a tile only the hashes."""
     rows = golden.decisions
+    large = {role for role, values in golden.outputs.items() if values[:1].nbytes > MAX_OUTPUT_BYTES}
     arrays: dict[str, Any] = {
         "tiles": golden.tiles, "input_sha256": golden.input_sha256, "logits": golden.logits,
         **{name: np.array([getattr(row, name) for row in rows], np.str_) for name in _TEXTS},
@@ -116,7 +128,9 @@ def write_golden(path: Path, golden: Golden) -> None:
             np.int32,
         ),
         "card_sha256": np.array(golden.card_sha256), "made_with": np.array(golden.made_with),
-        **{f"output_{role}": values for role, values in golden.outputs.items()},
+        **{f"output_{role}": values for role, values in golden.outputs.items() if role not in large},
+        **{f"sha256_{role}": hash_rows(golden.outputs[role]) for role in sorted(large)},
+        **{f"sha256_{role}": hashes for role, hashes in golden.output_sha256.items()},
     }  # fmt: skip
     np.savez_compressed(path, **arrays)
 
@@ -128,11 +142,7 @@ def read_golden(path: Path, card: Card) -> Golden:
         BundleError: Arrays are missing or do not belong together, they are of another card, or of too few tiles a
             label.
     """
-    others = [role for role in sorted(card.main.outputs) if role != "logits"]
-    kinds = dict(_BASE)
-    if card.format == 2:
-        kinds |= {**_DECISIONS, **_BOUND, **{f"output_{role}": np.int8 for role in others}}
-    arrays = read_arrays(path, kinds)
+    arrays = read_arrays(path, {**_BASE, **(_DECISIONS | _BOUND if card.format == 2 else {})})
     tiles, hashes, logits = arrays["tiles"], arrays["input_sha256"], arrays["logits"]
     count = len(tiles) if tiles.ndim == 3 else 0
     if count == 0 or logits.shape != (count, len(card.labels)) or hashes.shape != (count,):
@@ -144,9 +154,11 @@ def read_golden(path: Path, card: Card) -> Golden:
         if "card_sha256" in array_names(path):
             raise BundleError(f"{path}: golden tiles of format 2 under a card of format 1")
         return Golden(tiles, hashes, logits)
+    proofs = _proofs(path, card)
+    arrays |= read_arrays(path, {name: _PROOFS[name.partition("_")[0]] for name in proofs.values()})
     if tiles.shape[1:] != (card.tile_px, card.tile_px):
         raise BundleError(f"{path}: golden tiles of {tiles.shape[1]} px, the card's tile_px is {card.tile_px}")
-    for name in (*_DECISIONS, *(f"output_{role}" for role in others)):
+    for name in (*_DECISIONS, *proofs.values()):
         shape = (count, 4) if name == "box_xywh" else (count,)
         if (arrays[name].shape[:1] if name.startswith("output_") else arrays[name].shape) != shape:
             raise BundleError(f"{path}: {name} has shape {arrays[name].shape} for {count} tiles")
@@ -156,11 +168,17 @@ def read_golden(path: Path, card: Card) -> Golden:
             f"{path}: the golden tiles were decided under another card; who has edited this one on purpose proves it"
             f" anew with `inspector card {path.parent} --accept`"
         )
-    golden = Golden(
-        tiles, hashes, logits, {role: arrays[f"output_{role}"] for role in others}, _decisions(arrays), bound, made_with
-    )
+    outputs, sums = ({role: arrays[name] for role, name in proofs.items() if name.startswith(kind)} for kind in _PROOFS)
+    golden = Golden(tiles, hashes, logits, outputs, _decisions(arrays), bound, made_with, sums)
     _refuse_few(path, golden, card)
     return golden
+
+
+def _proofs(path: Path, card: Card) -> dict[str, str]:
+    """Return by role the array that proves each output but the logits: its values, or hashes of them."""
+    names = array_names(path)
+    roles = [role for role in sorted(card.main.outputs) if role != "logits"]
+    return {role: hashed if (hashed := f"sha256_{role}") in names else f"output_{role}" for role in roles}
 
 
 def first_difference(expected: GoldenDecision, actual: GoldenDecision) -> str:

@@ -21,13 +21,22 @@ from inspector.model.classifier import Classifier
 from inspector.model.golden import GoldenResult, check_golden
 
 
-def open_model(bundle: Bundle, workers: int, runtime: str | None = None) -> tuple[WorkerPool, GoldenResult]:
+def open_model(
+    bundle: Bundle, workers: int, runtime: str | None = None, *, places: bool = False
+) -> tuple[WorkerPool, GoldenResult]:
     """Build the interpreters and prove the bundle on this machine; the caller closes the pool.
+
+    Args:
+        bundle: Files that hold their card.
+        workers: Interpreters.
+        runtime: As `interpreter.load_runtime`.
+        places: As `Classifier`.
 
     Raises:
         BundleError: As `Classifier` and `check_golden` say.
     """
-    classifiers = [Classifier(bundle, runtime, maps=bundle.card.box_from == "cam") for _ in range(workers)]
+    maps = bundle.card.box_from == "cam"
+    classifiers = [Classifier(bundle, runtime, maps=maps, places=places) for _ in range(workers)]
     result = check_golden(classifiers[0])
     return WorkerPool(classifiers), result
 

@@ -30,6 +30,13 @@ def numbered_tiles(first: int, count: int) -> list[Pixels]:
     return [np.full((8, 8), number % 256, np.uint8) for number in range(first, first + count)]
 
 
+def read_places(tiles: Sequence[Pixels]) -> Predictions:
+    """A `Classify` whose places are the tile's grey value."""
+    values = np.array([tile[0, 0] for tile in tiles], np.int8)
+    maps = {"map": np.tile(values[:, None, None, None], (1, 2, 2, 3)), "map_deep": values[:, None, None, None]}
+    return Predictions(np.zeros((len(tiles), 2)), maps=maps)
+
+
 def read_number(tiles: Sequence[Pixels]) -> Predictions:
     """A `Classify` whose logits are the tile's grey value."""
     values = np.array([[float(tile[0, 0]), 0.0] for tile in tiles])
@@ -61,6 +68,19 @@ def test_pool_keeps_the_order(workers: int, count: int) -> None:
     assert predictions.features is not None
     assert [2 * number for number in range(count)] == predictions.features[:, 0].tolist()
     assert predictions.cam is None
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_pool_keeps_the_order_of_places(workers: int) -> None:
+    """Row n of every map is tile n; where no worker reads them there is none."""
+    pool, without = WorkerPool([read_places] * workers), WorkerPool([read_number] * workers)
+    maps, nothing = pool(numbered_tiles(0, 7)).maps, without(numbered_tiles(0, 7)).maps
+    pool.close()
+    without.close()
+
+    assert {role: values.shape for role, values in maps.items()} == {"map": (7, 2, 2, 3), "map_deep": (7, 1, 1, 1)}
+    assert all(values[:, 0, 0, 0].tolist() == list(range(7)) for values in maps.values())
+    assert nothing == {}
 
 
 def test_pool_really_shares_the_tiles() -> None:

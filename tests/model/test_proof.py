@@ -8,6 +8,7 @@ import random
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from inspector.labels import UNKNOWN
 from inspector.model.bundle import SHIPPED, Bundle, load_bundle
 from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
-from inspector.model.golden_tiles import MIN_TILES
+from inspector.model.golden_tiles import MIN_TILES, hash_rows, read_golden, write_golden
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -279,6 +280,20 @@ def test_further_outputs_are_proven_and_not_read(tmp_path: Path) -> None:
     write_card(root, models=[{"role": "main", "file": "model.tflite", "outputs": outputs}])
 
     assert set(load_bundle(root).golden.outputs) == {"features", "map"}
+
+
+def test_a_large_output_is_proven_by_a_hash_of_each_tile(tmp_path: Path) -> None:
+    """Places of a wide network would be most of a bundle: what is kept of them are hashes, and they are held to."""
+    root = copy_bundle(tmp_path / "bundle")
+    golden, values = read_golden(root / "golden.npz", load_bundle(root).card), np.ones((24, 14, 14, 96), np.int8)
+    write_golden(root / "golden.npz", replace(golden, outputs={**golden.outputs, "far": values}))
+    edit_bundle(root, lambda card: card["models"][0]["outputs"].update(far="cam"), "golden")
+
+    found = read_golden(root / "golden.npz", load_bundle(root).card)
+    assert "far" not in found.outputs
+    assert found.output_sha256["far"].tolist() == hash_rows(values).tolist()
+    with pytest.raises(BundleError, match="golden output far does not hold on this machine in tile 0"):
+        proven(root)
 
 
 def test_a_card_of_format_1_is_held_to_what_it_has() -> None:
