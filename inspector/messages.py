@@ -268,6 +268,10 @@ class CoilMessage(_Flat):
     assessed: bool | None = Field(default=None, description="False: too little of it was inspected to judge it.")
     surface_class: str | None = Field(default=None, description="Of the coil of the report.")
     disposition: str | None = Field(default=None, description="Of the coil of the report.")
+    probes_shown: Count | None = Field(
+        default=None, description="Known defects laid onto copies of its clean tiles, as a proof; null: none."
+    )
+    probes_found: Count | None = Field(default=None, description="How many of these were found.")
     report: str | None = Field(description="Reference of the report of the coil that ended; null while there is none.")
 
 

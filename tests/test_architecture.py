@@ -36,6 +36,10 @@ MAX_FILE, MAX_CLASS, MAX_FUNCTION = 400, 250, 80
 """Lines."""
 
 METRICS = [
+    "sensitivity_ratio",
+    "sensitivity_shown_total",
+    "sensitivity_found_total",
+    "sensitivity_seconds_total",
     "frames_captured_total",
     "frames_total",
     "strip_meters_total",

@@ -142,6 +142,17 @@ def _sight(at: Limits) -> Iterator[Alert]:
         "The process ends within seconds or a few minutes of each start: hardly anything is inspected.",
         "journalctl -u inspector@NAME -n 100: the last lines before each start say why it ended.",
     )
+    yield Alert(
+        "Insensitive",
+        "critical",
+        "1m",
+        f"max by ({_BYI}) ({select(M.health_info, reason='insensitive')}) == 1",
+        "{{ $labels.station }} does not find the known defects that it is shown",
+        "Known defects are laid onto copies of live clean tiles all day. Far fewer of them are found than at first:"
+        " real ones of their kind are missed, too.",
+        "Health names what is missed; look at lamp, lens and window, then at what was changed last: reference, bundle,"
+        " camera.",
+    )
 
 
 def _flow(at: Limits) -> Iterator[Alert]:

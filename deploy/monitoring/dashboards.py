@@ -8,88 +8,18 @@ runs against a real Prometheus.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 from prometheus_client.metrics import MetricWrapperBase
 
+from deploy.monitoring.board import Annotation, Board, Panel, Query, Row
 from deploy.monitoring.records import RECORDS, recorded
 from deploy.monitoring.series import exposed_name, make_metrics, process, select, up
-
-Kind = Literal["stat", "lines", "stacked", "bars", "heatmap", "timeline", "table"]
 
 M = make_metrics()
 HERE = "=~$station"
 """Matcher for the station that the variable names."""
 
 SEVERITY_COLOURS = {"minor": "yellow", "major": "orange", "critical": "red"}
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One query of a panel; `legend` is Grafana's pattern."""
-
-    expr: str
-    legend: str = "{{station}}"
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One panel.
-
-    Attributes:
-        text: What it shows, for the panel's tooltip and the documentation.
-        unit: Grafana's unit id.
-        size: Columns (of 24) and rows.
-        limits: Values at which the colour turns orange and red; falling when the second is smaller.
-        top: Upper end of the axis; None: as the values are.
-        signed: Values may be negative.
-        states: Values are state codes.
-        colours: Fixed colours by series name.
-    """
-
-    title: str
-    text: str
-    kind: Kind
-    queries: tuple[Query, ...]
-    unit: str = "short"
-    size: tuple[int, int] = (8, 7)
-    limits: tuple[float, float] | None = None
-    top: float | None = None
-    signed: bool = False
-    states: bool = False
-    colours: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A titled group of panels."""
-
-    title: str
-    panels: tuple[Panel, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Annotation:
-    """Marks on every time axis of a dashboard."""
-
-    name: str
-    text: str
-    expr: str
-    colour: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Board:
-    """One dashboard."""
-
-    uid: str
-    title: str
-    text: str
-    many: bool
-    rows: tuple[Row, ...]
-    annotations: tuple[Annotation, ...]
 
 
 def _rate(selector: str) -> str:
@@ -257,8 +187,7 @@ STATION = Board(
             Panel("Frames captured", "What the source delivered, per second.", "lines",
                   (Query(_sum(_rate(select(M.frames_captured, station=HERE))), "captured"),), "ops", size=(6, 7)),
             Panel("Frames by outcome", "What became of them, per second.", "stacked",
-                  (Query(_sum(_rate(select(M.frames, station=HERE)), "outcome"), "{{outcome}}"),), "ops",
-                  size=(6, 7)),
+                  (Query(_sum(_rate(select(M.frames, station=HERE)), "outcome"), "{{outcome}}"),), "ops", size=(6, 7)),
             Panel("Tiles by verdict", "Per second.", "stacked",
                   (Query(_sum(_rate(select(M.tiles, station=HERE)), "verdict"), "{{verdict}}"),), "ops", size=(6, 7)),
             Panel("Load", "Share of the workers' time spent scoring, and of the source's time spent waiting for the"
@@ -301,6 +230,15 @@ STATION = Board(
             Panel("Unknown tiles", "Share of the tiles of the last 15 minutes that the model does not know.", "lines",
                   (Query(_here("station:inspector_unknown_tiles:ratio15m"), "unknown"),), "percentunit",
                   limits=(0.2, 0.5)),
+            Panel("Known defects found", "Share of the known defects, laid onto clean tiles, that is found.", "lines",
+                  (Query(f"avg by (station, class, size) ({select(M.sensitivity_ratio, station=HERE)})",
+                         "{{class}} {{size}} px"),), "percentunit", limits=(0.75, 0.5), top=1, size=(12, 8)),
+            Panel("Known defects shown", "Laid onto clean tiles and found, of all classes and sizes, per minute; and"
+                  " which share of the time that takes.", "lines",
+                  (Query(f"60 * {_sum(_rate(select(M.sensitivity_shown, station=HERE)))}", "shown"),
+                   Query(f"60 * {_sum(_rate(select(M.sensitivity_found, station=HERE)))}", "found"),
+                   Query(_sum(_rate(select(M.sensitivity_seconds, station=HERE))), "share of the time")),
+                  size=(12, 8)),
             Panel("Scores of defects", "How many tiles got which score, all defect labels together: a sharp model"
                   " keeps to the upper rows.", "heatmap", _heat(M.tile_score, label="!=clean"), size=(12, 8)),
             Panel("Scores of clean steel", "The same for tiles that are clean.", "heatmap",

@@ -22,7 +22,8 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heatmap_model
 from grafana_foundation_sdk.models import prometheus as prometheus_model
 
-from deploy.monitoring.dashboards import STATION, Board, Kind, Panel, Query
+from deploy.monitoring.board import Board, Kind, Panel, Query
+from deploy.monitoring.dashboards import STATION
 from deploy.monitoring.records import STATE_CODES
 from deploy.monitoring.series import JOB
 

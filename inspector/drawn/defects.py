@@ -18,7 +18,19 @@ def draw_defect(label: str, rng: np.random.Generator, tile_px: int) -> Stamp:
     least, narrow = _SIZES[label]
     height = int(tile_px * between(rng, least, MAX_DEFECT_TILES))
     width = int(tile_px * between(rng, *narrow))
-    sketch = _DRAW[label](rng, height, width)
+    return _stamp(_DRAW[label](rng, height, width))
+
+
+def draw_long_defect(label: str, rng: np.random.Generator, length_px: int) -> Stamp:
+    """Return a defect of that kind at no place yet, about `length_px` along the strip, cropped to what shows.
+
+    Raises:
+        KeyError: No such kind.
+    """
+    return _stamp(_DRAW[label](rng, length_px, int(length_px * between(rng, *_SIZES[label][1]))))
+
+
+def _stamp(sketch: Sketch) -> Stamp:
     ys, xs = np.nonzero(sketch.ink >= 24)
     part = (slice(int(ys.min()), int(ys.max()) + 1), slice(int(xs.min()), int(xs.max()) + 1))
     ink = sketch.ink[part]

@@ -30,6 +30,7 @@ REASON_TEXT = {
     "broker": N_("broker"),
     "jsonl": N_("message files"),
     "untaught": N_("untaught"),
+    "insensitive": N_("does not find the known defects it is shown"),
     "off_domain": N_("off domain"),
     "falling_behind": N_("falling behind"),
     "file_open": N_("file open"),

@@ -107,6 +107,21 @@ class Decision(Section):
     underexposed_share: Fraction = Field(default=0.98, description="Frames with more black (<= 5) are not inspected.")
 
 
+class Teach(Section):
+    """What the station learns of its own steel, and how it proves all day that it still sees."""
+
+    probe_interval_s: float = Field(
+        default=5, ge=0, le=3600, description="A known defect is laid onto a clean tile this often; 0: never."
+    )
+    sensitivity_limit: Fraction = Field(
+        default=0.75,
+        description="Health is degraded if fewer of them are found, as a share of what was found at first.",
+    )
+    sensitivity_probes: int = Field(
+        default=40, ge=10, le=60, description="So many of a size or label are judged, at least, before it is."
+    )
+
+
 class Events(Section):
     """Which messages leave, and how alarms are held back."""
 
@@ -285,6 +300,7 @@ class Settings(BaseSettings):
     tiling: Tiling = Tiling()
     model: ModelOptions = ModelOptions()
     decision: Decision = Decision()
+    teach: Teach = Teach()
     events: Events = Events()
     mqtt: Mqtt = Mqtt()
     jsonl: Jsonl = Jsonl()

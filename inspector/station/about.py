@@ -6,7 +6,7 @@ Nothing here changes while the station runs, except the state of the broker and 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -85,11 +85,27 @@ class About:
         }
         return PageFacts(rows, broker, files, simulated=self._settings.source.kind == "demo")
 
-    def retained(self, health: HealthBoard, coils: Coils) -> Mapping[str, bytes]:
-        """Return the payloads of the retained topics as of now, by topic below the root."""
+    def retained(
+        self, health: HealthBoard, coils: Coils, probed: Callable[[], tuple[int, int] | None]
+    ) -> Mapping[str, bytes]:
+        """Return the payloads of the retained topics as of now, by topic below the root.
+
+        Args:
+            health: As it was last judged.
+            coils: Which one runs.
+            probed: Returns how many known defects were laid onto the running coil and how many found; None: no proof.
+        """
         coil_id, since_ms = coils.current()
         since = datetime.fromtimestamp(since_ms / 1000, tz=UTC)
-        coil = CoilMessage(station=self._settings.station.text, coil_id=coil_id, since=to_rfc3339(since), report=None)
+        shown, found = (None, None) if coil_id is None else probed() or (None, None)
+        coil = CoilMessage(
+            station=self._settings.station.text,
+            coil_id=coil_id,
+            since=to_rfc3339(since),
+            probes_shown=shown,
+            probes_found=found,
+            report=None,
+        )
         return {"about": encode(self.message()), "health": encode(health.message()), "coil": encode(coil)}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -46,6 +46,15 @@ class Result:
 class Dispatcher:
     """Keeps up to `depth` frames in flight and gives finished ones back in the order in which they came.
 
+    Args:
+        items: What to take.
+        classify: The workers.
+        rules: How frames are judged.
+        depth: Frames in flight.
+        clock: Time.
+        metrics: Where the stages are timed.
+        inspected: Given every inspection, on the thread that made it; returns at once.
+
     Attributes:
         idle: Nothing is being inspected and nothing waits.
         has_unfinished_head: The head of the queue is still being inspected.
@@ -54,7 +63,14 @@ class Dispatcher:
     """
 
     def __init__(
-        self, items: ItemQueue, classify: Classify, rules: InspectRules, depth: int, clock: Clock, metrics: Metrics
+        self,
+        items: ItemQueue,
+        classify: Classify,
+        rules: InspectRules,
+        depth: int,
+        clock: Clock,
+        metrics: Metrics,
+        inspected: Callable[[Inspection], None] = lambda _: None,
     ) -> None:
         self._items = items
         self._classify = classify
@@ -62,6 +78,7 @@ class Dispatcher:
         self._depth = depth
         self._clock = clock
         self._metrics = metrics
+        self._inspected = inspected
         self._changed = threading.Condition()
         self._results: deque[Result] = deque()
         self._taken: list[Frame | Gap] = []
@@ -151,6 +168,7 @@ class Dispatcher:
             inspection = inspect_frame(frame, classify, self._rules)
         if inspection.cause is None:  # one observation a frame, however often its tiles were scored
             self._metrics.stage_seconds.labels("classify").observe(scoring_s)
+        self._inspected(inspection)
         crash_point("frame.inspected")
         return inspection
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from inspector.clock import Clock
 from inspector.errors import SourceError, StoreBusyError
+from inspector.inspection.one_frame import Inspection
 from inspector.messages import Body
 from inspector.settings.source import AnySource
 from inspector.sources.base import FrameSource, Policy, SourceContext
@@ -41,6 +42,7 @@ class Pipeline:
         clock: Time.
         metrics: Where everything is counted.
         committed: Given every committed message, on the committer's thread.
+        inspected: Given every inspection, on the thread that made it; returns at once.
 
     Attributes:
         inbox: Takes what is ordered and does not come from the source.
@@ -59,6 +61,7 @@ class Pipeline:
         clock: Clock,
         metrics: Metrics,
         committed: Callable[[Sequence[Body]], None],
+        inspected: Callable[[Inspection], None] = lambda _: None,
     ) -> None:
         self._store = store
         self.source_report: str | None = None
@@ -69,7 +72,8 @@ class Pipeline:
         self.live = self.source.policy is Policy.LIVE
         items: ItemQueue = Mailbox() if self.live else FrameQueue(2 * depth)
         self.reader = Reader(self.source, items, clock, metrics)
-        self.dispatcher = Dispatcher(items, model.pool, model.rules, depth=depth, clock=clock, metrics=metrics)
+        self.dispatcher = Dispatcher(items, model.pool, model.rules, depth=depth, clock=clock, metrics=metrics,
+                                     inspected=inspected)  # fmt: skip
         self.inbox = Inbox(clock)
         self.committer = Committer(
             self.dispatcher,

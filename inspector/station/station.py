@@ -34,6 +34,7 @@ from inspector.station.housekeeping import (
 )
 from inspector.station.pipeline import Pipeline
 from inspector.station.plant import Plant
+from inspector.station.probe import open_prober
 from inspector.station.room_care import RoomCare
 from inspector.station.supervision import (
     SELFTEST_S,
@@ -61,6 +62,7 @@ from inspector.telemetry.notify import Notifier
 
 PUBLISH_AT_STOP_S = 2.0
 HOUSEKEEPING_AT_STOP_S = 3.0
+PROBE_AT_STOP_S = 1.0
 STOP_LIMIT_S = 60
 
 
@@ -122,6 +124,7 @@ class Station:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # start time (restarts), memory, CPU, open files
         self.metrics = Metrics(self.registry, model.bundle.card.defect_labels, model.rules.decision.severity)
+        self.prober = open_prober(settings.teach, model, self.store, self._clock, self.metrics)
         self.evidence = open_evidence(settings.store, self.store.folder / "evidence", self._clock)
         self.pipeline = Pipeline(
             settings.source,
@@ -132,6 +135,7 @@ class Station:
             clock=self._clock,
             metrics=self.metrics,
             committed=self._on_committed,
+            inspected=self.prober.offer,
         )
 
     def _build_outside(self) -> None:
@@ -146,7 +150,7 @@ class Station:
             self.store,
             clock,
             self.metrics,
-            retained=lambda: about.retained(self.health, self.store.coils),
+            retained=lambda: about.retained(self.health, self.store.coils, self.prober.of_coil),
             losses=self._losses,
             on_command=self.plant.execute,
         )
@@ -211,13 +215,10 @@ class Station:
 
     def _health_facts(self, now_mono_s: float) -> Facts:
         return health_facts(
-            self.pipeline,
-            self._housekeeping,
-            now_mono_s,
-            delivery_reason=self.delivery.reason(now_mono_s),
-            store_notice=self._housekeeping.room.notice or self._store_notice,
+            self.pipeline, self._housekeeping, now_mono_s, delivery_reason=self.delivery.reason(now_mono_s),
+            store_notice=self._housekeeping.room.notice or self._store_notice, insensitive=self.prober.reason,
             untaught=untaught_reason(self.settings.decision.mode, taught=False),
-        )
+        )  # fmt: skip
 
     def _on_committed(self, bodies: Sequence[Body]) -> None:
         if bodies:
@@ -281,6 +282,7 @@ class Station:
         self._heartbeat.begin(frames_wait(self.settings.source.kind, self.pipeline.live))
         self.delivery.start()
         self.pipeline.start()
+        self.prober.start()
         self._housekeeping.start()
         self._notifier.ready("starting")
         _log.info(begins, station=self.settings.station.text, source=self.pipeline.source.description,
@@ -310,6 +312,7 @@ class Station:
 
     def _stop(self, status: Literal["stopped", "offline"], failed: bool) -> None:
         self._housekeeping.stop(HOUSEKEEPING_AT_STOP_S)  # before: no heartbeat may be later than what was watched
+        self.prober.stop(PROBE_AT_STOP_S)
         closed_at = self._clock.now()  # the source is not watched from here on, however long the rest takes
         read, clean = self.pipeline.stop()
         self.delivery.stop(PUBLISH_AT_STOP_S, status)

@@ -130,6 +130,7 @@ def health_facts(
     delivery_reason: str | None,
     store_notice: str | None = None,
     untaught: str | None = None,
+    insensitive: str | None = None,
 ) -> Facts:
     """Return the present facts for the judgement of health; a store that hangs counts as one that refuses."""
     reader, committer = pipeline.reader, pipeline.committer
@@ -154,6 +155,7 @@ def health_facts(
         dropped_share=housekeeping.drops.share,
         untaught=untaught,
         live=pipeline.live,
+        insensitive=insensitive,
     )
 
 

@@ -59,6 +59,18 @@ class Coils:
                 row = (coil_id, at_ms, json.dumps(facts or {}, sort_keys=True))
                 db.execute("INSERT INTO coils (coil_id, began_ms, facts) VALUES (?, ?, ?)", row)
 
+    def note(self, began_ms: int, facts: Mapping[str, Any]) -> None:
+        """Add to what is known of the coil that began then, running or ended; of the same name the newer counts.
+
+        Raises:
+            StoreBusyError: The disk is full or broken; nothing has changed.
+        """
+        with self._database.transaction() as db:
+            row = db.execute("SELECT id, facts FROM coils WHERE began_ms = ? ORDER BY id DESC", (began_ms,)).fetchone()
+            if row is not None:
+                known = json.dumps({**json.loads(row[1]), **facts}, sort_keys=True)
+                db.execute("UPDATE coils SET facts = ? WHERE id = ?", (known, row[0]))
+
     def _end(self, db: sqlite3.Connection, at_ms: int) -> None:
         """End the running coil, even if a previous program began it, which kept no list of coils."""
         coil_id, since_ms = current = self.current()

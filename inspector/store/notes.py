@@ -12,6 +12,7 @@ OBEYED = 16
 """How many digests of commands of one name are remembered."""
 TRACK_STATE = "track_state"
 """Name of the single value that is written with each commit."""
+PROOFS = "proofs"
 
 
 class StationNotes:
@@ -57,6 +58,19 @@ class StationNotes:
         """Return the text of the state that was stored with the last commit, or None on a new store."""
         value = self._database.meta(TRACK_STATE)
         return None if value is None else str(value)
+
+    def proofs(self) -> str | None:
+        """Return the text of the probes that a process noted last, or None."""
+        value = self._database.meta(PROOFS)
+        return None if value is None else str(value)
+
+    def keep_proofs(self, text: str) -> None:
+        """Keep the probes for the next start.
+
+        Raises:
+            StoreBusyError: The disk is full or broken; nothing has changed.
+        """
+        self._database.set_meta(PROOFS, text)
 
     def remember(self, kind: str, fingerprint: str, text: str) -> None:
         """Keep a configuration or bundle card by its fingerprint: what messages name must be readable years later."""

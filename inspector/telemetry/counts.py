@@ -58,6 +58,8 @@ class Counts:
         outbox_oldest_s: Unix time at which the oldest that waits for any sink was stored; 0: none waits.
         outbox_lost: By reason, of all sinks together.
         mqtt_rejected: By reason.
+        probes_shown: Known defects laid onto clean tiles, by size in pixels, the smallest first.
+        probes_found: Those that were found, likewise.
     """
 
     captured: float
@@ -78,6 +80,8 @@ class Counts:
     outbox_oldest_s: float
     outbox_lost: Mapping[str, float]
     mqtt_rejected: Mapping[str, float]
+    probes_shown: Mapping[str, float]
+    probes_found: Mapping[str, float]
 
     @classmethod
     def of(cls, metrics: Metrics) -> Self:
@@ -101,6 +105,8 @@ class Counts:
             outbox_oldest_s=smallest(metrics.outbox_oldest),
             outbox_lost=split(metrics.outbox_lost, "reason"),
             mqtt_rejected=split(metrics.mqtt_rejected, "reason"),
+            probes_shown=dict(sorted(split(metrics.sensitivity_shown, "size").items(), key=lambda row: int(row[0]))),
+            probes_found=split(metrics.sensitivity_found, "size"),
         )
 
     @property

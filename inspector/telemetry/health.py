@@ -64,6 +64,7 @@ class Facts:
         dropped_share: Frames of a live source dropped for lack of time, among the recent ones.
         untaught: Why no reference of the site is in force although one is expected, or None.
         live: Whether the source is live.
+        insensitive: Why the station cannot be trusted to see, as the reason of health, or None.
     """
 
     started: bool = False
@@ -82,6 +83,7 @@ class Facts:
     dropped_share: float = 0.0
     untaught: str | None = None
     live: bool = False
+    insensitive: str | None = None
 
 
 def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]:
@@ -106,6 +108,8 @@ def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]
         return "degraded", facts.delivery_reason
     if facts.source_report:
         return "degraded", facts.source_report
+    if facts.insensitive:
+        return "degraded", facts.insensitive
     if facts.dropped_share > limits.dropped_share:
         return "degraded", f"falling_behind: {facts.dropped_share:.0%} of the frames dropped"
     if facts.untaught:  # before off_domain: that an untaught surface is foreign is no news, and teaching cures both

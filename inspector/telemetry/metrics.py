@@ -7,9 +7,11 @@ timestamps rather than ages. They show progress, not liveness. `docs/reference/m
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import nan
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
+from inspector.drawn.laid import SIZES_PX, laid_labels
 from inspector.frame import Cause
 from inspector.labels import CLEAN, UNKNOWN, Severity
 
@@ -19,7 +21,7 @@ HEALTH_REASONS = tuple(
     dict.fromkeys(
         ("store", "source_down", "no_frames", "unjudged", *(cause.value for cause in Cause), "outbox_filling", "broker",
          "store_set_aside", "store_log_grows", "disk_full",
-         "jsonl", "untaught", "off_domain", "falling_behind", "ended", "other")
+         "jsonl", "insensitive", "untaught", "off_domain", "falling_behind", "ended", "other")
     )
 )  # fmt: skip
 """First words of the reasons of health; one that is not among them counts as `other`."""
@@ -121,7 +123,30 @@ class Metrics:
         self.bundle = Info("inspector_bundle", "The model bundle.", registry=registry)
         self.config = Info("inspector_config", "The configuration.", registry=registry)
         self.station = Info("inspector_station", "The station.", registry=registry)
+        self._add_proof(labels)
         self._touch(labels, severity)
+
+    def _add_proof(self, labels: Sequence[str]) -> None:
+        kind, registry = ("class", "size"), self.registry
+        self.sensitivity_ratio = Gauge(
+            "inspector_sensitivity_ratio", "Share of the recent known defects that were found; NaN: none was laid.",
+            kind, registry=registry,
+        )  # fmt: skip
+        self.sensitivity_shown = Counter(
+            "inspector_sensitivity_shown_total", "Known defects laid onto clean tiles, as a proof.", kind,
+            registry=registry,
+        )  # fmt: skip
+        self.sensitivity_found = Counter(
+            "inspector_sensitivity_found_total", "Those that were found.", kind, registry=registry
+        )
+        self.sensitivity_seconds = Counter(
+            "inspector_sensitivity_seconds_total", "Time that this proof took.", registry=registry
+        )
+        for label in laid_labels(labels):
+            for size in map(str, SIZES_PX):
+                self.sensitivity_ratio.labels(label, size).set(nan)
+                self.sensitivity_shown.labels(label, size)
+                self.sensitivity_found.labels(label, size)
 
     def _touch(self, labels: Sequence[str], severity: Mapping[str, Severity]) -> None:
         for outcome in OUTCOMES:

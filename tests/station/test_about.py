@@ -63,10 +63,12 @@ def test_retained_payloads_are_as_of_now(model: OpenModel, store: Store, clock: 
     clock.advance(10)
     store.coils.change("A", to_timestamp_ms(clock.now()))
     health.update("ok", None)
-    payloads = {topic: json.loads(payload) for topic, payload in about.retained(health, store.coils).items()}
+    retained = about.retained(health, store.coils, lambda: (240, 236))
+    payloads = {topic: json.loads(payload) for topic, payload in retained.items()}
 
     assert set(payloads) == {"about", "health", "coil"}
     assert (payloads["coil"]["coil_id"], payloads["coil"]["since"]) == ("A", "2026-03-01T12:00:10.000Z")
+    assert (payloads["coil"]["probes_shown"], payloads["coil"]["probes_found"]) == (240, 236)
     assert payloads["health"]["state"] == "ok"
     assert payloads["about"]["station"] == payloads["coil"]["station"] == "s/l/n"
 

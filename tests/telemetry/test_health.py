@@ -75,6 +75,11 @@ GOOD = Facts(started=True)
             replace(GOOD, unknown_share=0.5, recent_tiles=500), "ok", None, id="at the limit"
         ),
         pytest.param(
+            replace(GOOD, insensitive="insensitive: 3 of 60 known defects found (all), 50 expected", unknown_share=0.9,
+                    recent_tiles=500), "degraded", "insensitive: 3 of 60 known defects found (all), 50 expected",
+            id="what is not seen comes before what is not known",
+        ),
+        pytest.param(
             replace(GOOD, live=True, dropped_share=0.51), "degraded", "falling_behind: 51% of the frames dropped",
             id="too slow",
         ),
