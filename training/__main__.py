@@ -246,6 +246,19 @@ def card(
 
 
 @app.command()
+def places(
+    bundle_folder: Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle's folder, or a shipped one's name.")],
+    version: Annotated[str, typer.Option(help="Version in the new card.")],
+    output: Annotated[Path | None, typer.Option(help="Bundle folder to write; default: replace it.")] = None,
+) -> None:
+    """Give a bundle of a previous version the outputs of which a station learns its good surface; trains nothing."""
+    from training.bundle.places import add_places
+
+    card = add_places(bundle_folder, version, output)
+    console.print(f"{card.name} {card.version}: outputs {', '.join(sorted(card.main.outputs))}")
+
+
+@app.command()
 def evaluate(
     bundle_name: Annotated[str, typer.Argument(metavar="BUNDLE", help="A shipped bundle's name, a folder, or a run.")],
     data: Data,

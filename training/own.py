@@ -222,7 +222,7 @@ def compare(start: Start, new: Int8Network, course: Course, known: frozenset[str
     groups of which one network has more right than the other.
     """
     held = course.validation
-    old_logits, new_logits = Int8Network(start.int8)(held.pixels)["logits"], new(held.pixels)["logits"]
+    old_logits, new_logits = (each(held.pixels, ("logits",))["logits"] for each in (Int8Network(start.int8), new))
     old = np.array([start.labels[int(i)] for i in old_logits.argmax(axis=1)]) == np.array(held.labels)
     fresh = np.array([course.labels[int(i)] for i in new_logits.argmax(axis=1)]) == np.array(held.labels)
     taken = np.array([origin == "picture" for origin in held.origins])

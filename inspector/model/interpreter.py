@@ -157,6 +157,6 @@ class Int8Network:
                 values.append(self.read(name))
         return {name: np.concatenate(values) for name, values in rows.items()}
 
-    def __call__(self, tiles: Sequence[Pixels]) -> dict[str, npt.NDArray[np.float64]]:
-        """Return what all outputs stand for, by name, one row per tile."""
-        return {name: self.outputs[name].dequantize(values) for name, values in self.raw_outputs(tiles).items()}
+    def __call__(self, tiles: Sequence[Pixels], names: Sequence[str] = ()) -> dict[str, npt.NDArray[np.float64]]:
+        """Return what outputs stand for, by name, one row per tile; without names those of all outputs."""
+        return {name: self.outputs[name].dequantize(values) for name, values in self.raw_outputs(tiles, names).items()}

@@ -23,7 +23,7 @@ def test_a_file_gives_the_same_before_it_has_a_card(name: str) -> None:
     network, served = Int8Network(bundle.model_path().read_bytes()), Classifier(bundle)
     values, raw, predictions = network(tiles), network.raw_outputs(tiles), served(tiles)
 
-    assert set(values) == {"logits", "features", "cam"}
+    assert set(values) == {"logits", "features", "cam", "map", "map_deep"}
     assert np.array_equal(values["logits"], predictions.logits)
     assert predictions.features is not None
     assert predictions.cam is not None

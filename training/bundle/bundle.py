@@ -6,7 +6,6 @@ as `inspector.model` does, and renamed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from training.data.manifest import Manifest
 from training.errors import DataError, GateError
 from training.files import write_bytes
 from training.int8 import signoff
+from training.int8.places import measured_sha256
 from training.int8.unknown import UNKNOWN_FILE, arrays_of
 from training.network.train import read_identity, refuse_other_data
 from training.recipe import Recipe
@@ -95,7 +95,7 @@ def bundle_run(
     figures: dict[str, Any] = {}
     if results is not None:
         row = json.loads(results.read_text())
-        if row["model_sha256"] != hashlib.sha256(signed.model).hexdigest():
+        if row["model_sha256"] != measured_sha256(signed.model):
             raise DataError(f"{results}: figures of another model: {row['bundle']}")
         figures = card_figures(row)
     start = identity.get("init")

@@ -1,9 +1,9 @@
 """From the float network to the int8 file the daemon runs: outputs by name, exact input scale, and a parity gate.
 
-The exported graph has three outputs: `logits`, `cam` (the head's kernel at every place of the last feature map, made
-finer by `locate` where there are boxes; its mean is the logits) and `features` (see `unknown`). Input: uint8 grey
-tiles, scale 1/128, zero point 128, so the daemon hands pixels in untouched. Ranges are those of `rounding`, carried
-into the graph: the file is what was simulated.
+The exported graph has three outputs, to which `places` adds two: `logits`, `cam` (the head's kernel at every place of
+the last feature map, made finer by `locate` where there are boxes; its mean is the logits) and `features` (see
+`unknown`). Input: uint8 grey tiles, scale 1/128, zero point 128, so the daemon hands pixels in untouched. Ranges are
+those of `rounding`, carried into the graph: the file is what was simulated.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from inspector.frame import Pixels
 from inspector.inspection.decision import to_scores
 from inspector.model.interpreter import Int8Network
 from training.errors import GateError
+from training.int8.places import with_places
 from training.int8.rounding import RELU_CEILING, Ranges, round_kernel, simulate_int8
 from training.int8.unknown import LOGIT_GAIN, TAPS, FeatureHead
 from training.network.feed import stacked_input
@@ -157,7 +158,7 @@ def convert(
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.uint8
     converter.inference_output_type = tf.int8
-    raw = bytes(converter.convert())
+    raw = with_places(bytes(converter.convert()))
     tflite = Int8Network(raw)
     if tflite.float_tensors:
         raise GateError(f"quantize: not int8 throughout: {', '.join(tflite.float_tensors)}")

@@ -58,6 +58,8 @@ FALSE_UNKNOWN_RATE = 0.015
 FIT_TILES = 3000
 FIT_COPIES, HELD_COPIES = 4, 2
 """How many relit copies each tile gets, for what is known and for the threshold."""
+DECIDING = ("logits", "features")
+"""The outputs that decide; maps of thousands of tiles would fill the memory."""
 LOOKS = 1 + len(MIRRORS)
 TURNS = 5
 """How often temperature and doubtful tiles are found again, at most."""
@@ -89,7 +91,7 @@ class Rounded:
     Attributes:
         network: The Keras network whose weights are in the file.
         model: The file, without a finer map.
-        scored: Its outputs for the validation tiles.
+        scored: Its deciding outputs for the validation tiles.
         temperature: Calibrated on them, one look at each.
         over_pictures: See `SignedOff.parity`.
         over_tiles: See `SignedOff.parity_tiles`.
@@ -161,7 +163,7 @@ def round_network(network: Any, course: Course, recipe: Recipe, run: Path) -> Ro
                 return convert(rounded, ranges, feature_head, recipe, representative, Path(temporary), fine_head)
 
         model = write()
-        scored = Int8Network(model)(held.pixels)
+        scored = Int8Network(model)(held.pixels, DECIDING)
         temperature = choose_temperature(scored["logits"], held.labels, course.labels)
 
         def compare(chosen: Sequence[int]) -> Parity:
@@ -186,8 +188,8 @@ def with_finer_map(made: Rounded, course: Course, recipe: Recipe) -> bytes:
     if fine_head is None:
         return made.model
     finer = made.write(fine_head)
-    scored = Int8Network(finer)(course.validation.pixels)
-    if all(np.array_equal(scored[name], made.scored[name]) for name in ("logits", "features")):
+    scored = Int8Network(finer)(course.validation.pixels, DECIDING)
+    if all(np.array_equal(scored[name], made.scored[name]) for name in DECIDING):
         return finer
     print("the finer map is left out: with it the file gives other logits or features", flush=True)
     return made.model
@@ -209,7 +211,7 @@ def fit_unknown(
     rng = np.random.default_rng(recipe.seed)
     known, held = (_unlike_artificial(tiles) for tiles in (_some(_named(course), recipe), course.validation))
     fit, reached = (
-        int8(tiles.pixels + lit_otherwise(tiles.pixels * copies, recipe, rng))["features"]
+        int8(tiles.pixels + lit_otherwise(tiles.pixels * copies, recipe, rng), ("features",))["features"]
         for tiles, copies in ((known, FIT_COPIES), (held, HELD_COPIES))
     )
     distance = fit_distance(fit, known.labels * (1 + FIT_COPIES), reached, groups)
@@ -262,7 +264,9 @@ def look_where_doubtful(
 ) -> tuple[npt.NDArray[np.float64], list[int]]:
     """Return the logits after the daemon's further looks at doubtful tiles, and which these are."""
     doubtful = find_doubtful(logits, labels, temperature)
-    looked = look_again(tiles, Predictions(logits), doubtful, lambda views: Predictions(int8(views)["logits"]))
+    looked = look_again(
+        tiles, Predictions(logits), doubtful, lambda views: Predictions(int8(views, ("logits",))["logits"])
+    )
     return looked.logits, doubtful
 
 

@@ -179,7 +179,7 @@ def run_fold(
     tested = [manifest.pictures[i] for i in held]
     pixels = load_pixels(data_set, tested)
     floats, int8 = predict_tiles(network, pixels, recipe), Int8Network(made.model)
-    ints = int8(pixels)["logits"]
+    ints = int8(pixels, ("logits",))["logits"]
     looks, _ = signoff.look_where_doubtful(pixels, ints, course.labels, made.temperature, int8)
     truth = [picture.label for picture in tested]
     tops = {

@@ -27,6 +27,7 @@ from training.data.learned import picture_id, read_learned
 from training.data.manifest import Manifest
 from training.data.reviewed import find_marked_groups, find_unmarked_tiles, read_marked_pictures
 from training.errors import DataError
+from training.int8.places import measured_sha256
 from training.judge.gallery import Exhibit, Gallery, Room
 from training.judge.intervals import share
 from training.judge.line import run_benchmark
@@ -115,7 +116,7 @@ def evaluate(
     results: dict[str, Any] = {
         "bundle": bundle.short,
         "golden": golden.agreement,
-        "model_sha256": bundle.card.files[bundle.card.main.file],
+        "model_sha256": measured_sha256(bundle.model_path().read_bytes()),
     }
     try:
         say("official test pictures")

@@ -92,7 +92,8 @@ def test_the_bundle_opens_as_the_daemon_opens_it(trained: Trained) -> None:
     assert golden.agreement == "exact"
     assert loaded.card.labels[-1] == "clean"
     assert loaded.card.quantization["input"] == {"dtype": "uint8", "scale": 1 / 128, "zero_point": 128}
-    assert set(loaded.card.main.outputs) == {"logits", "cam", "features"}
+    assert set(loaded.card.main.outputs) == {"logits", "cam", "features", "map", "map_deep"}
+    assert {"map", "map_deep"} <= set(loaded.card.quantization)
     assert loaded.distance is not None
     assert loaded.card.unknown is not None
     assert [space.name for space in loaded.card.unknown.spaces] == ["texture", "certainty"]

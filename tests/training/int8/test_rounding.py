@@ -69,7 +69,7 @@ def test_the_int8_file_computes_what_was_simulated(tmp_path: Path) -> None:
     simulated_halves = halves(network, tiles, recipe)
 
     assert not file.float_tensors
-    assert set(ints) == {"logits", "cam", "features"}
+    assert set(ints) == {"logits", "cam", "features", "map", "map_deep"}
     texture = [np.minimum(6 * each / reach, 6) for each, reach in zip(simulated_halves, head.reach, strict=True)]
     assert ints["features"].shape == (len(tiles), 64 + 112 + 7)
     assert np.abs(ints["features"][:, :-7] - np.hstack(texture)).max() < 0.2
