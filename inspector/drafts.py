@@ -5,12 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from inspector.box import Box
 from inspector.frame import Pixels
 from inspector.messages import Body, DefectMessage, Evidence, topic_of
 
 UNSTORED = {"store_id": "", "seq": 0}
 """Stand-ins in a draft for what the store assigns."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heat:
+    """How far places of a frame are from the site's reference.
+
+    Attributes:
+        boxes: N tiles of the frame.
+        distances: (N, h, w) of their places.
+        limit: The distance beyond which a place is strange.
+    """
+
+    boxes: tuple[Box, ...]
+    distances: npt.NDArray[np.float64]
+    limit: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,11 +39,13 @@ class EvidencePicture:
         pixels: The frame's.
         box: To mark.
         around: To show with some surroundings; the box lies in it.
+        heat: To show beside it, or None.
     """
 
     pixels: Pixels
     box: Box
     around: Box
+    heat: Heat | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,9 +8,12 @@ CLEAN = "clean"
 UNKNOWN = "unknown"
 UNCLASSIFIED = "unclassified"
 """Not like the site's reference, and of no class that the bundle knows."""
+OVERRULED = "overruled"
+"""How a clean tile counts that is clean for the reference alone: the bundle said defect."""
 
 Severity = Literal["minor", "major", "critical"]
 BoxFrom = Literal["tile", "cam"]
 
 SEVERITIES: tuple[Severity, ...] = ("minor", "major", "critical")
 """From least to most severe."""
+UNCLASSIFIED_SEVERITY: Severity = "minor"

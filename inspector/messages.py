@@ -57,7 +57,7 @@ class BoxPx(_Flat):
 
 
 class RunnerUp(_Flat):
-    """The label that came second in the tile that decided."""
+    """The label that came second in the tile that decided; in an unclassified one, what the bundle put first."""
 
     label: str = Field(description="Its name.")
     score: Score = Field(description="Its score.")
@@ -128,8 +128,8 @@ class DefectMessage(_Named):
     width_mm: float | None = Field(description="Across the strip; null: no scale.")
     length_mm: float | None = Field(description="Along the strip; null: no scale.")
     scale_source: Literal["card", "configuration"] | None = Field(description="Origin of the scale; null: no scale.")
-    label: str = Field(description="What it is, by the model.")
-    score: Score = Field(description="Highest score of its tiles.")
+    label: str = Field(description="What it is, by the model; `unclassified`: not like the reference, of no class.")
+    score: Score = Field(description="Highest score of its tiles; of an unclassified one, its runner-up's.")
     runner_up: RunnerUp
     severity: Severity = Field(description="By its label.")
     alarm: bool = Field(description="Whether an alarm was sent for it.")
@@ -147,7 +147,9 @@ class FrameMessage(_Named):
     schema_: Literal["inspector/frame/2"] = Field(default="inspector/frame/2", alias="schema")
     frame: FrameRef
     verdict: Literal["pass", "fail", "unknown", "not_inspected"] = Field(description="The frame in one word.")
-    reason: str | None = Field(description="Why it was not inspected: a word of the coverage causes.")
+    reason: str | None = Field(
+        description="Why it was not inspected: a word of the coverage causes; `unclassified` if `unknown` for that."
+    )
     detail: str | None = Field(description="The same for a person.")
     label: str | None = Field(description="Label of the most severe defect.")
     score: Score | None = Field(description="Its score.")

@@ -47,6 +47,7 @@ METRICS = [
     "defects_total",
     "alarms_total",
     "alarms_suppressed_total",
+    "unclassified_held_back_total",
     "tile_score",
     "health_state",
     "health_info",

@@ -77,9 +77,9 @@ RECORDS = (
            "Share of the frames that were dropped for lack of time."),
     Record("station:inspector_tiles:rate5m", by_station(rate(select(M.tiles), "5m")), "Tiles inspected per second."),
     Record("station:inspector_unknown_tiles:ratio15m",
-           f"{by_station(increase(select(M.tiles, verdict='unknown'), '15m'))}\n/\n"
+           f"{by_station(increase(select(M.tiles, verdict='=~unknown|unclassified'), '15m'))}\n/\n"
            f"({by_station(increase(select(M.tiles), '15m'))} > 0)",
-           "Share of the tiles that the model does not know."),
+           "Share of the tiles that the model does not know, or that are unclassified."),
     Record("station:inspector_workers:busy_ratio5m",
            f"{by_station(rate(select(M.worker_busy), '5m'))}\n/\n{by_station(select(M.workers))}",
            "Share of the workers' time that was spent scoring; 1: no reserve."),

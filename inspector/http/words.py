@@ -63,7 +63,12 @@ CAUSE_TEXT = {
 STRIP_TEXT = {"inspected": N_("strip, inspected"), "missed": N_("strip, missed")}
 SEVERITY_TEXT = {"critical": N_("critical"), "major": N_("major"), "minor": N_("minor")}
 PHASE_TEXT = {"opened": N_("opened"), "updated": N_("updated"), "closed": N_("closed")}
-VERDICT_TEXT = {"clean": N_("tiles clean"), "unknown": N_("tiles unknown")}
+VERDICT_TEXT = {
+    "clean": N_("tiles clean"),
+    "overruled": N_("tiles overruled by the reference"),
+    "unclassified": N_("tiles unclassified"),
+    "unknown": N_("tiles unknown"),
+}
 SUPPRESSED_TEXT = {
     "mode": N_("no alarm: observing only"),
     "severity": N_("no alarm: below severity"),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from inspector.inspection.distance import FeatureDistance
 from inspector.inspection.predictions import Predictions
-from inspector.inspection.reference import SiteReference
+from inspector.inspection.reference import SiteReference, tile_distances
 from inspector.labels import CLEAN, UNCLASSIFIED, UNKNOWN, BoxFrom, Severity
 
 SCORE_DECIMALS = 4
@@ -135,7 +135,17 @@ def distances_of(predictions: Predictions, rules: DecisionRules) -> list[float] 
     Raises:
         ValueError: The predictions lack a map that the reference needs.
     """
-    return None if rules.reference is None else list(rules.reference.distance(predictions.maps).tolist())
+    heat = heat_of(predictions, rules)
+    return None if heat is None else tile_distances(heat)
+
+
+def heat_of(predictions: Predictions, rules: DecisionRules) -> npt.NDArray[np.float64] | None:
+    """Return how far each place of each tile is from the site's reference, (N, h, w), or None where there is none.
+
+    Raises:
+        ValueError: The predictions lack a map that the reference needs.
+    """
+    return None if rules.reference is None else rules.reference.distance_map(predictions.maps)
 
 
 def find_near(first: Sequence[Verdict], distances: Sequence[float], rules: DecisionRules) -> list[bool]:

@@ -64,6 +64,23 @@ def _locate(cam: _Floats, leading: npt.NDArray[np.intp], windows: Sequence[Box])
     ]
 
 
+def locate_far(heat: _Floats, limit: float, windows: Sequence[Box]) -> list[Box]:
+    """Return the box around the places of each tile that are beyond a distance, in the pixels of its window.
+
+    Args:
+        heat: (N, h, w) distances of places.
+        limit: Of a tile without a place beyond it, the farthest counts.
+        windows: N; where each tile lies.
+    """
+    hot = heat > np.minimum(limit, np.nextafter(heat.max(axis=(1, 2), initial=-np.inf), -np.inf))[:, None, None]
+    y, bottom = _span(hot.any(axis=2))
+    x, right = _span(hot.any(axis=1))
+    return [
+        _in_window(window, (int(x[n]), int(right[n]), hot.shape[2]), (int(y[n]), int(bottom[n]), hot.shape[1]))
+        for n, window in enumerate(windows)
+    ]
+
+
 @lru_cache(maxsize=8)
 def _growth(cells: int) -> _Floats:
     """Return (STEPS * cells, cells) weights, whole numbers, that draw a row of cells along straight lines."""

@@ -20,14 +20,15 @@ import numpy.typing as npt
 from inspector.box import Box
 from inspector.errors import ConfigError
 from inspector.frame import Cause, Frame, Pixels
-from inspector.inspection.decision import DecisionRules, Verdict, compare, distances_of, find_near, hear_bundle
+from inspector.inspection.decision import DecisionRules, Verdict, compare, distances_of, find_near, hear_bundle, heat_of
 from inspector.inspection.merge import Defect, merge_tiles
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.inspection.preprocess import to_grey
 from inspector.inspection.quality import QualityRules, judge_quality
+from inspector.inspection.reference import Maps
 from inspector.inspection.second_look import find_doubtful, look_again
 from inspector.inspection.tiling import TilingRules, cut_tiles, plan_tiles
-from inspector.labels import CLEAN, UNKNOWN
+from inspector.labels import CLEAN, UNCLASSIFIED, UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Inspection:
         defects: Most severe first, then highest score, then top left; candidates last.
         detail: More about the cause, for a person, if there is more to say.
         logits: (N, C) float64 that the verdicts rest on: the mean of all looks where there was more than one.
+        maps: (N, h, w, D) int8 by role that the network gave for the tiles; empty where nobody asked for them.
+        heat: (N, h, w) distances of the tiles' places from the site's reference where a tile is unclassified, or None.
     """
 
     frame: Frame
@@ -60,6 +63,8 @@ class Inspection:
     defects: tuple[Defect, ...] = ()
     detail: str = ""
     logits: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    maps: Maps = field(default_factory=dict)
+    heat: npt.NDArray[np.float64] | None = None
 
     def verdict_counts(self) -> Mapping[str, int]:
         """Return how many tiles had each verdict."""
@@ -67,12 +72,12 @@ class Inspection:
 
     @property
     def published(self) -> tuple[Defect, ...]:
-        """Defects at or over their threshold."""
+        """Defects at or over their threshold, then what is unclassified."""
         return tuple(defect for defect in self.defects if not defect.candidate)
 
     @property
     def decision(self) -> str:
-        """The frame in one word: the most severe defect's label, else `unknown`, else `clean`."""
+        """The frame in one word: the most severe defect's label, else `unclassified`, else `unknown`, else `clean`."""
         if self.published:
             return self.published[0].label
         return UNKNOWN if any(verdict.label == UNKNOWN for verdict in self.verdicts) else CLEAN
@@ -92,8 +97,11 @@ def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Insp
     except ConfigError as exc:  # of this frame's size: the next one may fit
         return Inspection(frame, Cause.UNSUPPORTED, detail=str(exc))
     predictions, verdicts = judge_tiles(list(cut_tiles(grey, boxes)), classify, rules.decision)
-    defects = merge_tiles(boxes, verdicts, rules.decision, predictions.cam)
-    return Inspection(frame, None, boxes, tuple(verdicts), defects, logits=predictions.logits)
+    heat = heat_of(predictions, rules.decision) if any(verdict.label == UNCLASSIFIED for verdict in verdicts) else None
+    defects = merge_tiles(boxes, verdicts, rules.decision, predictions.cam, heat)
+    return Inspection(
+        frame, None, boxes, tuple(verdicts), defects, logits=predictions.logits, maps=predictions.maps, heat=heat
+    )
 
 
 def judge_tiles(tiles: Sequence[Pixels], classify: Classify, rules: DecisionRules) -> tuple[Predictions, list[Verdict]]:

@@ -136,12 +136,13 @@ class SiteReference:
         Raises:
             ValueError: As `distance_map`.
         """
-        return self.tile_distance(self.distance_map(maps))
+        return np.array(tile_distances(self.distance_map(maps)), np.float64)
 
-    @staticmethod
-    def tile_distance(distance_map: _Floats) -> _Floats:
-        """Return the (N,) rounded distances of tiles whose places have these (N, h, w) distances."""
-        return np.asarray(distance_map.max(axis=(1, 2)).round(DISTANCE_DECIMALS), np.float64)
+
+def tile_distances(heat: _Floats) -> list[float]:
+    """Return the N rounded distances of tiles whose places have these (N, h, w) distances."""
+    farthest: list[float] = heat.max(axis=(1, 2)).round(DISTANCE_DECIMALS).tolist()
+    return farthest
 
 
 def _grown(distances: _Floats, rows: int, columns: int) -> _Floats:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from inspector.errors import ConfigError
 from inspector.inspection.decision import DecisionRules
+from inspector.inspection.reference import SiteReference
 from inspector.labels import Severity
 from inspector.model.bundle import Bundle
 
@@ -19,6 +20,8 @@ def decision_rules(
     record_floor: float,
     use_unknown: bool = True,
     second_look: bool = True,
+    never_overrule: Collection[str] = (),
+    reference: SiteReference | None = None,
 ) -> DecisionRules:
     """Return the card's rules with the configuration's changes.
 
@@ -26,7 +29,7 @@ def decision_rules(
         ConfigError: A label that the bundle does not have.
     """
     card = bundle.card
-    for key, given in (("thresholds", thresholds), ("severity", severity)):
+    for key, given in (("thresholds", thresholds), ("severity", severity), ("never_overrule", never_overrule)):
         if strange := sorted(set(given) - set(card.defect_labels)):
             raise ConfigError(
                 f"decision.{key}: no label of bundle {card.name} ({', '.join(card.defect_labels)}): {strange[0]}"
@@ -42,4 +45,6 @@ def decision_rules(
         unknown.threshold if unknown else np.inf,
         card.looks if second_look else 1,
         card.box_from,
+        reference,
+        frozenset(never_overrule),
     )

@@ -95,6 +95,9 @@ class Decision(Section):
     )
     thresholds: dict[str, Fraction] = Field(default={}, description="Score per label; unset: the card's.")
     severity: dict[str, Severity] = Field(default={}, description="Severity per label; unset: the card's.")
+    never_overrule: tuple[str, ...] = Field(
+        default=(), description="Labels that stay defects on a surface that is like the site's reference."
+    )
     record_floor: Fraction = Field(
         default=0.2, description="Scores from here to the threshold are stored, not published."
     )
@@ -132,6 +135,12 @@ class Events(Section):
     alarm_limit: int = Field(default=6, ge=1, le=100_000, description="Alarms per label that may leave ...")
     alarm_limit_s: float = Field(
         default=60, gt=0, le=86400, description="... in this time; then one 'suppressed' message."
+    )
+    alarm_unclassified: bool = Field(
+        default=False, description="true: what is unlike the reference and of no class may be an alarm."
+    )
+    unclassified_limit: int = Field(
+        default=60, ge=0, le=100_000, description="Unclassified defects published in an hour; the rest is counted."
     )
     off_domain_share: Fraction = Field(default=0.5, description="Share of unknown tiles that makes health degraded.")
 

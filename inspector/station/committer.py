@@ -132,7 +132,7 @@ class Committer:
         self._inbox = inbox
         self._tracker = Tracker(rules, store, inbox, clock)
         self._pictures = PicturesKept(evidence, metrics)
-        self.tally = CommitTally(metrics, clock, options.mm_per_px)
+        self.tally = CommitTally(metrics, clock, options.mm_per_px, self._tracker.state.held_back)
         self.disk = DiskWatch(clock)
         self._abandon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
@@ -286,6 +286,7 @@ class Committer:
         crash_point("commit.after")
         firsts = {draft.body.id for entry in entries for draft in entry.drafts if draft.picture is not None}
         self.tally.count(bodies, firsts, results)
+        self.tally.note_held_back(self._tracker.state.held_back)
         self._committed(bodies)
         for result in results:
             crash_point("done.before")

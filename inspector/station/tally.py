@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 
 import structlog
@@ -10,7 +10,7 @@ import structlog
 from inspector.clock import Clock
 from inspector.frame import Gap
 from inspector.inspection.one_frame import Inspection
-from inspector.labels import UNKNOWN
+from inspector.labels import OVERRULED, UNCLASSIFIED, UNKNOWN
 from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage
 from inspector.station.dispatcher import Result
 from inspector.telemetry.metrics import Metrics
@@ -27,18 +27,20 @@ class CommitTally:
         metrics: Where everything is counted.
         clock: Time.
         mm_per_px: Scale for the metres of strip, or None.
+        held_back: Unclassified defects that earlier processes did not publish.
 
     Attributes:
         missed_frames: Frames in a row that could not be inspected; `missed_cause` says why the last could not.
-        recent_unknown: 1 for each unknown tile among the last `RECENT_TILES`.
+        recent_unknown: 1 for each unknown or unclassified tile among the last `RECENT_TILES`.
     """
 
-    def __init__(self, metrics: Metrics, clock: Clock, mm_per_px: float | None) -> None:
+    def __init__(self, metrics: Metrics, clock: Clock, mm_per_px: float | None, held_back: int = 0) -> None:
         self._metrics = metrics
         self._clock = clock
         self._mm_per_px = mm_per_px
         self.missed_frames = 0
         self.missed_cause: str | None = None
+        self._held_back = held_back
         self.recent_unknown: deque[bool] = deque(maxlen=RECENT_TILES)
 
     def count(self, bodies: Sequence[Body], firsts: set[str], results: Sequence[Result]) -> None:
@@ -71,6 +73,11 @@ class CommitTally:
             metrics.frame_age.observe(max(0.0, now_mono_s - outcome.frame.captured_mono_s))
             metrics.last_inference.set(now.timestamp())
 
+    def note_held_back(self, held_back: int) -> None:
+        """Count the unclassified defects that were not published; `held_back`: of all time, as `track` remembers."""
+        self._metrics.unclassified_held_back.inc(max(0, held_back - self._held_back))
+        self._held_back = held_back
+
     def _count_frame(self, inspection: Inspection) -> None:
         metrics, frame = self._metrics, inspection.frame
         outcome = "inspected" if inspection.cause is None else inspection.cause.value
@@ -82,11 +89,12 @@ class CommitTally:
             self._note_missed(inspection.cause.value)
             return
         self.missed_frames, self.missed_cause = 0, None
-        for label, count in inspection.verdict_counts().items():
-            metrics.tiles.labels(label).inc(count)
+        shown = Counter(OVERRULED if verdict.overruled else verdict.label for verdict in inspection.verdicts)
+        for word, count in shown.items():
+            metrics.tiles.labels(word).inc(count)
         for verdict in inspection.verdicts:
             metrics.tile_score.labels(verdict.top).observe(verdict.score)
-            self.recent_unknown.append(verdict.label == UNKNOWN)
+            self.recent_unknown.append(verdict.label in (UNKNOWN, UNCLASSIFIED))
 
     def _note_missed(self, cause: str) -> None:
         self.missed_frames += 1

@@ -16,6 +16,7 @@ from inspector.http.options import HttpOptions, read_token
 from inspector.ids import Ids
 from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.quality import QualityRules
+from inspector.inspection.reference import SiteReference
 from inspector.inspection.tiling import TilingRules
 from inspector.model.bundle import Bundle, find_bundle, load_bundle
 from inspector.model.golden import GoldenResult
@@ -46,8 +47,10 @@ def worker_count(wanted: int) -> int:
     return wanted or min(4, len(os.sched_getaffinity(0)))
 
 
-def inspect_rules(tiling: Tiling, decision: Decision, bundle: Bundle) -> InspectRules:
-    """Return the rules of the first pure function.
+def inspect_rules(
+    tiling: Tiling, decision: Decision, bundle: Bundle, reference: SiteReference | None = None
+) -> InspectRules:
+    """Return the rules of the first pure function; with a reference, those of a station that was taught.
 
     Raises:
         ConfigError: A label, overlap or region that does not fit the bundle.
@@ -56,7 +59,7 @@ def inspect_rules(tiling: Tiling, decision: Decision, bundle: Bundle) -> Inspect
         TilingRules(bundle.card.tile_px, tiling.overlap_px, tiling.roi_xy),
         decision_rules(
             bundle, decision.thresholds, decision.severity, decision.record_floor, decision.unknown,
-            decision.second_look,
+            decision.second_look, decision.never_overrule, reference,
         ),
         QualityRules(decision.blank_std, decision.overexposed_share, decision.underexposed_share),
     )  # fmt: skip
@@ -76,9 +79,9 @@ def untaught_reason(mode: Literal["auto", "alarm", "observe"], *, taught: bool) 
     return "it observes and raises no alarm until it is taught its good surface: inspector teach"
 
 
-def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules, taught: bool = False) -> TrackRules:
-    """Return the rules of the second pure function; `taught`: a reference of the site is in force."""
-    events = settings.events
+def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> TrackRules:
+    """Return the rules of the second pure function."""
+    events, reference = settings.events, rules.decision.reference
     scale = settings.source.mm_per_px or bundle.card.mm_per_px
     return TrackRules(
         ids=Ids(settings.root),
@@ -87,7 +90,7 @@ def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules, taught:
         config=settings.fingerprint()[:12],
         thresholds=rules.decision.thresholds,
         severity=rules.decision.severity,
-        mode=alarm_mode(settings.decision.mode, taught=taught),
+        mode=alarm_mode(settings.decision.mode, taught=reference is not None),
         alarm_hits=events.alarm_hits,
         alarm_window=events.alarm_window,
         alarm_min_severity=events.alarm_min_severity,
@@ -96,6 +99,10 @@ def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules, taught:
         frame_messages=events.frame_messages,
         mm_per_px=scale,
         scale_source=None if scale is None else "configuration" if settings.source.mm_per_px else "card",
+        reference=reference.short if reference else None,
+        unclassified_threshold=reference.unclassified_threshold if reference else 0.0,
+        alarm_unclassified=events.alarm_unclassified,
+        unclassified_limit=events.unclassified_limit,
     )
 
 

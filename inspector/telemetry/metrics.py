@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from inspector.drawn.laid import SIZES_PX, laid_labels
 from inspector.frame import Cause
-from inspector.labels import CLEAN, UNKNOWN, Severity
+from inspector.labels import CLEAN, OVERRULED, UNCLASSIFIED, UNCLASSIFIED_SEVERITY, UNKNOWN, Severity
 
 OUTCOMES = ("inspected", *(cause.value for cause in Cause))
 HEALTH_STATES = ("starting", "ok", "degraded", "blind", "idle", "paused")
@@ -71,6 +71,9 @@ class Metrics:
         self.alarms = counter("inspector_alarms_total", "Alarms that left.", "label", "severity")
         self.alarms_suppressed = counter(
             "inspector_alarms_suppressed_total", "Defects without alarm, by rule.", "reason"
+        )
+        self.unclassified_held_back = counter(
+            "inspector_unclassified_held_back_total", "Unclassified defects beyond what is published in an hour."
         )
         self.tile_score = histogram("inspector_tile_score", "Leading score of tiles by label.", _SCORE_BUCKETS, "label")
         self.health_state = gauge("inspector_health_state", "1 for the present state of health.", "state")
@@ -153,13 +156,13 @@ class Metrics:
             self.frames.labels(outcome)
         for outcome in ("inspected", "missed"):
             self.strip_meters.labels(outcome)
-        for label in (*labels, CLEAN, UNKNOWN):
+        for label in (*labels, CLEAN, UNKNOWN, OVERRULED, UNCLASSIFIED):
             self.tiles.labels(label)
         for label in (*labels, CLEAN):
             self.tile_score.labels(label)
-        for label in labels:
-            self.defects.labels(label, severity[label])
-            self.alarms.labels(label, severity[label])
+        for label, how_bad in (*((label, severity[label]) for label in labels), (UNCLASSIFIED, UNCLASSIFIED_SEVERITY)):
+            self.defects.labels(label, how_bad)
+            self.alarms.labels(label, how_bad)
         for metric, values in (
             (self.alarms_suppressed, SUPPRESSED), (self.mqtt_rejected, REJECTED),
             (self.mqtt_unheard, NUMBERED),

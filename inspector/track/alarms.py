@@ -1,9 +1,13 @@
-"""Which defects need a person: severity, N of M, and the limit that holds repeated alarms back."""
+"""Which defects need a person: severity, N of M, and the limit that holds repeated alarms back.
+
+What is unclassified needs none unless `events.alarm_unclassified` says so, and only so many an hour are published: a
+surface that changed would otherwise bury what has a name.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from inspector.drafts import Draft
@@ -11,35 +15,40 @@ from inspector.frame import Frame
 from inspector.inspection.merge import Defect
 from inspector.labels import SEVERITIES
 from inspector.messages import AlarmMessage, Why
-from inspector.track.bodies import common_fields
+from inspector.track.bodies import common_fields, threshold_key, why_figures
 from inspector.track.rules import TrackRules
-from inspector.track.state import LimitState, TrackState
+from inspector.track.state import LimitState, TrackState, UnclassifiedState
+
+UNCLASSIFIED_WINDOW = timedelta(hours=1)
+"""In which `events.unclassified_limit` unclassified defects may be published."""
 
 
 def judge_alarm(
     state: TrackState, defect: Defect, defect_id: str, frame: Frame, rules: TrackRules
 ) -> tuple[TrackState, bool, Why, list[Draft]]:
     """Return the next state, whether the defect is an alarm, why, and the messages that result."""
-    label, severity, now = defect.label, rules.severity[defect.label], frame.captured_at
+    label, severity, now = defect.label, rules.severity_of(defect.label), frame.captured_at
     hits = sum(label in labels for labels in state.recent)
 
     def why(rule: Literal["threshold", "severity", "mode", "n_of_m", "limit"], key: str) -> Why:
-        threshold = rules.thresholds[label]
-        return Why(rule=rule, key=key, threshold=threshold, score=defect.score,
-                   margin=round(defect.score - threshold, 4) + 0.0, hits=hits, window=rules.alarm_window)  # fmt: skip
+        return Why(rule=rule, key=key, **why_figures(defect, rules), hits=hits, window=rules.alarm_window)
 
     if rules.mode == "observe":
         return state, False, why("mode", "decision.mode"), []
+    if not defect.is_named and not rules.alarm_unclassified:
+        return state, False, why("severity", "events.alarm_unclassified"), []
     if SEVERITIES.index(severity) < SEVERITIES.index(rules.alarm_min_severity):
         return state, False, why("severity", "events.alarm_min_severity"), []
     if hits < rules.alarm_hits:
         return state, False, why("n_of_m", "events.alarm_hits"), []
-    reason = why("threshold", f"decision.thresholds.{label}")
+    reason = why("threshold", threshold_key(defect))
     alarm = AlarmMessage(
-        **common_fields(rules.ids.of(defect_id, "alarm"), now, frame.simulated, state, rules),
+        **common_fields(rules.ids.of(defect_id, "alarm", *(() if defect.is_named else (label,))), now,
+                        frame.simulated, state, rules),
         kind="defect", defect_id=defect_id, label=label, score=defect.score, severity=severity, suppressed=0,
         why=reason,
-        text=f"{label} {defect.score:.2f} ({severity}) at {rules.station}, x {defect.box.x} y {defect.box.y} px",
+        distance=defect.distance,
+        text=f"{label} {defect.surety:.2f} ({severity}) at {rules.station}, x {defect.box.x} y {defect.box.y} px",
     )  # fmt: skip
     state, drafts = flush_limits(state, now, rules)
     limit = state.limits.get(label) or LimitState(now, 0)
@@ -77,3 +86,15 @@ def flush_limits(
                 )
             )
     return (state if limits == state.limits else replace(state, limits=limits)), drafts
+
+
+def may_publish(state: TrackState, defect: Defect, now: datetime, rules: TrackRules) -> tuple[TrackState, bool]:
+    """Return the next state, and whether a new defect is published; if it is not, that is counted."""
+    if defect.is_named:
+        return state, True
+    hour = state.unclassified or UnclassifiedState(now, 0)
+    if abs(now - hour.since) >= UNCLASSIFIED_WINDOW:
+        hour = replace(hour, since=now, published=0)
+    publish = hour.published < rules.unclassified_limit
+    hour = replace(hour, published=hour.published + publish, held_back=hour.held_back + (not publish))
+    return replace(state, unclassified=hour), publish

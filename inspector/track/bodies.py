@@ -14,7 +14,7 @@ from inspector.frame import Frame, Gap
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.items import Lost
-from inspector.labels import UNKNOWN
+from inspector.labels import CLEAN, UNCLASSIFIED, UNKNOWN
 from inspector.messages import (
     BoxPx,
     CoverageMessage,
@@ -34,15 +34,28 @@ NO_EVIDENCE = Evidence(sha256=None, url=None)
 
 def why_of(why: Why, defect: Defect, rules: TrackRules) -> Why:
     """Return `why` with the figures of `defect`, which may be another finding than the one that was judged."""
-    threshold = rules.thresholds.get(defect.label, why.threshold)  # of a bundle before, for a defect open at its end
-    update: dict[str, Any] = {
-        "threshold": threshold,
-        "score": defect.score,
-        "margin": round(defect.score - threshold, 4) + 0.0,
-    }
+    update = why_figures(defect, rules, why.threshold)  # of a bundle before, for a defect open at its end
     if why.rule == "threshold":
-        update["key"] = f"decision.thresholds.{defect.label}"
+        update["key"] = threshold_key(defect)
     return why.model_copy(update=update)
+
+
+def why_figures(defect: Defect, rules: TrackRules, otherwise: float = 0.0) -> dict[str, Any]:
+    """Return what was compared: scores, or of an unclassified defect distances; `otherwise` for a strange label."""
+    if defect.is_named:
+        threshold, score = rules.thresholds.get(defect.label, otherwise), defect.score
+    else:
+        threshold, score = round(rules.unclassified_threshold, 4), defect.distance or 0.0
+    margin = round(score - threshold, 4) + 0.0
+    return {
+        "measure": "score" if defect.is_named else "distance",
+        "threshold": threshold, "score": score, "margin": margin,
+    }  # fmt: skip
+
+
+def threshold_key(defect: Defect) -> str:
+    """Return the key by which a defect would be no alarm."""
+    return f"decision.thresholds.{defect.label}" if defect.is_named else "events.alarm_unclassified"
 
 
 def frames_of(gap: Gap) -> int:
@@ -63,6 +76,7 @@ def common_fields(
         "bundle": rules.bundle,
         "config": rules.config,
         "simulated": simulated,
+        "reference": rules.reference,
     }
 
 
@@ -134,7 +148,8 @@ def defect_body(sighting: Sighting, state: TrackState, rules: TrackRules) -> Def
         label=defect.label,
         score=defect.score,
         runner_up=RunnerUp(label=defect.runner_up, score=defect.runner_up_score),
-        severity=rules.severity[defect.label],
+        severity=rules.severity_of(defect.label),
+        distance=defect.distance,
         alarm=sighting.alarm,
         why=sighting.why,
         tiles=sighting.tiles,
@@ -144,23 +159,29 @@ def defect_body(sighting: Sighting, state: TrackState, rules: TrackRules) -> Def
 
 
 def frame_body(state: TrackState, inspection: Inspection, defect_ids: list[str], rules: TrackRules) -> FrameMessage:
-    """Return the message of an inspected frame."""
-    frame, published = inspection.frame, inspection.published
-    decision = inspection.decision
+    """Return the message of an inspected frame; `defect_ids`: of what was published of it."""
+    frame, decision = inspection.frame, inspection.decision
+    worst = inspection.published[0] if defect_ids else None
+    counts, taught = inspection.verdict_counts(), rules.reference is not None
+    verdict: Literal["pass", "fail", "unknown"] = "fail"
+    if decision in (CLEAN, UNKNOWN, UNCLASSIFIED):
+        verdict = "pass" if decision == CLEAN else "unknown"
     return FrameMessage(
         **common_fields(rules.ids.of("frame", frame.identity), frame.captured_at, frame.simulated, state, rules),
         frame=FrameRef(epoch=frame.epoch, frame_id=frame.frame_id, source_key=frame.source_key),
-        verdict="fail" if published else "unknown" if decision == UNKNOWN else "pass",
-        reason=None,
+        verdict=verdict,
+        reason=UNCLASSIFIED if decision == UNCLASSIFIED else None,
         detail=None,
-        label=published[0].label if published else None,
-        score=published[0].score if published else None,
-        defects=len(published),
+        label=worst.label if worst else None,
+        score=worst.score if worst else None,
+        distance=max((tile.distance or 0.0 for tile in inspection.verdicts), default=None) if taught else None,
+        defects=len(defect_ids),
         defect_ids=" ".join(defect_ids),
         width_px=frame.width_px,
         height_px=frame.height_px,
         tiles=len(inspection.boxes),
-        unknown_tiles=inspection.verdict_counts().get(UNKNOWN, 0),
+        unknown_tiles=counts.get(UNKNOWN, 0),
+        unclassified_tiles=counts.get(UNCLASSIFIED, 0) if taught else None,
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from inspector.drafts import Draft
 from inspector.frame import Cause, Frame, Gap
 from inspector.track.bodies import coverage_body, frames_of, missed_body
-from inspector.track.defects import closed_draft
+from inspector.track.defects import closed_drafts
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
 
@@ -28,7 +28,7 @@ def take_gap(
     if gap.source_key is not None:  # its file is done in this transaction
         return state, [Draft(coverage_body(gap, state, rules))]
     if gap.cause in (Cause.SOURCE_DOWN, Cause.PROCESS_DOWN):
-        drafts = [closed_draft(known, rules) for known in state.open]
+        drafts = closed_drafts(state.open, rules)
         state = replace(state, open=())
     state, flushed = flush_gaps(state, gap.since, rules)
     drafts += flushed

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from inspector.box import Box
-from inspector.drafts import Draft, EvidencePicture
+from inspector.drafts import Draft, EvidencePicture, Heat
 from inspector.frame import Frame
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
+from inspector.labels import UNCLASSIFIED
 from inspector.messages import RunnerUp
-from inspector.track.alarms import judge_alarm
+from inspector.track.alarms import judge_alarm, may_publish
 from inspector.track.bodies import Sighting, defect_body, frame_body, scale_fields, why_of
 from inspector.track.rules import TrackRules
 from inspector.track.state import OpenDefect, Place, TrackState
@@ -24,13 +26,16 @@ OVERLAP_CONTINUES_SHARE = 0.5
 
 def track_still(state: TrackState, inspection: Inspection, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
     """Return the messages of a still: each of its defects stands alone."""
-    frame, drafts, defect_ids = inspection.frame, [], []
+    frame, drafts, defect_ids = inspection.frame, list[Draft](), list[str]()
     for ordinal, defect in enumerate(inspection.published):
+        state, published = may_publish(state, defect, frame.captured_at, rules)
+        if not published:
+            continue
         defect_id = rules.ids.of("defect", frame.identity, ordinal)
         state, alarm, why, alarm_drafts = judge_alarm(state, defect, defect_id, frame, rules)
         sighting = Sighting(defect_id, "closed", 0, frame, defect, defect.box, None, defect.tiles, 1, alarm, why)
         body = defect_body(sighting, state, rules)
-        drafts += [Draft(body, EvidencePicture(frame.pixels, defect.box, defect.tiles_box)), *alarm_drafts]
+        drafts += [Draft(body, _picture(inspection, defect, rules)), *alarm_drafts]
         defect_ids.append(defect_id)
     if rules.frame_messages is not False:
         drafts.append(Draft(frame_body(state, inspection, defect_ids, rules)))
@@ -44,29 +49,32 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
     state = replace(state, place=place_after(state.place, frame))
     head_line = state.place.head_line if state.place is not None else 0
     waiting, seen = [known for known in state.open if known.last.frame.epoch == frame.epoch], list[OpenDefect]()
-    drafts += [closed_draft(known, rules) for known in state.open if known not in waiting]  # lines restart at 0
+    drafts += closed_drafts([known for known in state.open if known not in waiting], rules)  # lines restart at 0
     for ordinal, defect in enumerate(inspection.published):
         extent, shown = defect.tiles_box.moved(dy=shift), defect.box.moved(dy=shift)
         known = next((other for other in (*waiting, *seen) if _continues(other, defect, extent)), None)
         if known is None:
             defect_id = rules.ids.of("defect", frame.identity, ordinal)
-            state, alarm, why, more = judge_alarm(state, defect, defect_id, frame, rules)
+            state, published = may_publish(state, defect, frame.captured_at, rules)
+            judged, alarm, why, more = judge_alarm(state, defect, defect_id, frame, rules)
+            state = judged if published else state
             place = shown if frame.first_line is not None else None
             sighting = Sighting(defect_id, "opened", 0, frame, defect, defect.box, place, defect.tiles, 1, alarm, why)
             body = defect_body(sighting, state, rules)
-            drafts += [Draft(body, EvidencePicture(frame.pixels, defect.box, defect.tiles_box)), *more]
-            seen.append(OpenDefect(defect_id, extent, shown, defect, body, defect.tiles, 1, head_line=head_line))
+            drafts += [Draft(body, _picture(inspection, defect, rules)), *more] if published else []
+            seen.append(OpenDefect(defect_id, extent, shown, defect, body, defect.tiles, 1, head_line=head_line,
+                                   silent=not published))  # fmt: skip
         else:
             again = known in seen
             (seen if again else waiting).remove(known)
             state, grown, more = _continue(state, known, defect, extent, shown, frame, again, rules)
             drafts += more
             seen.append(grown)
-        defect_ids.append(seen[-1].defect_id)
+        defect_ids += [] if seen[-1].silent else [seen[-1].defect_id]
     limit = 0 if frame.first_line is not None else STREAM_MISSES
     for other in waiting:
         if other.misses >= limit:
-            drafts.append(closed_draft(other, rules))
+            drafts += closed_drafts([other], rules)
         else:
             seen.append(replace(other, misses=other.misses + 1))
     if rules.frame_messages:
@@ -90,7 +98,19 @@ def place_after(place: Place | None, frame: Frame) -> Place | None:
     return Place(frame.epoch, head_line, frame.first_line + frame.height_px)
 
 
+def _picture(inspection: Inspection, defect: Defect, rules: TrackRules) -> EvidencePicture:
+    """Return what shows a new defect; of an unclassified one also how far each place around it is."""
+    heat = None
+    if not defect.is_named and inspection.heat is not None:
+        near = [n for n, box in enumerate(inspection.boxes) if box.shared_px(defect.tiles_box)]
+        boxes = tuple(inspection.boxes[n] for n in near)
+        heat = Heat(boxes, inspection.heat[near], rules.unclassified_threshold)
+    return EvidencePicture(inspection.frame.pixels, defect.box, defect.tiles_box, heat)
+
+
 def _continues(known: OpenDefect, defect: Defect, extent: Box) -> bool:
+    if known.silent and defect.is_named:
+        return False  # what has a name is published, whatever was held back in its place
     if known.best.label == defect.label and known.extent.touches(extent):
         return True
     smaller = min(known.extent.area_px, extent.area_px)
@@ -101,7 +121,7 @@ def _continue(
     state: TrackState, known: OpenDefect, defect: Defect, extent: Box, shown: Box, frame: Frame, again: bool,
     rules: TrackRules,
 ) -> tuple[TrackState, OpenDefect, list[Draft]]:  # fmt: skip
-    better = defect.score > known.best.score
+    better = (defect.is_named, defect.surety) > (known.best.is_named, known.best.surety)
     whole = again or frame.first_line is not None
     grown = replace(
         known,
@@ -112,11 +132,14 @@ def _continue(
         frames=known.frames + (not again),
         misses=0,
     )
+    if known.silent:
+        return state, grown, []
     last, drafts, alarm, why = known.last, list[Draft](), known.last.alarm, known.last.why
-    if not alarm and why.rule in ("n_of_m", "severity"):
+    named = grown.best.is_named and last.label == UNCLASSIFIED
+    if named or (not alarm and why.rule in ("n_of_m", "severity")):
         state, alarm, why, drafts = judge_alarm(state, grown.best, known.defect_id, frame, rules)
     told = last.lines or last.box_px.height
-    if alarm != last.alarm or grown.shown.height >= 2 * told or grown.best.score >= last.score + 0.1:
+    if named or alarm != last.alarm or grown.shown.height >= 2 * told or grown.best.score >= last.score + 0.1:
         revision = known.revision + 1
         place = grown.shown if frame.first_line is not None else None
         why = why_of(why, grown.best, rules)
@@ -130,8 +153,12 @@ def _continue(
     return state, grown, drafts
 
 
-def closed_draft(known: OpenDefect, rules: TrackRules) -> Draft:
-    """Return the last message of a defect."""
+def closed_drafts(known: Sequence[OpenDefect], rules: TrackRules) -> list[Draft]:
+    """Return the last message of each of these defects that was published."""
+    return [_closed_draft(each, rules) for each in known if not each.silent]
+
+
+def _closed_draft(known: OpenDefect, rules: TrackRules) -> Draft:
     last, revision = known.last, known.revision + 1
     update: dict[str, Any] = {
         "id": rules.ids.of(known.defect_id, "closed", revision),
@@ -142,6 +169,7 @@ def closed_draft(known: OpenDefect, rules: TrackRules) -> Draft:
         "score": known.best.score,
         "runner_up": RunnerUp(label=known.best.runner_up, score=known.best.runner_up_score),
         "severity": rules.severity.get(known.best.label, last.severity),
+        "distance": known.best.distance,
         "why": why_of(last.why, known.best, rules),
     }
     if last.line is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inspector.ids import Ids
-from inspector.labels import Severity
+from inspector.labels import UNCLASSIFIED, UNCLASSIFIED_SEVERITY, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,10 @@ class TrackRules:
         frame_messages: Per frame; None: for stills only.
         mm_per_px: Scale, or None while it is unknown.
         scale_source: Where the scale is from.
+        reference: `SiteReference.short` of the site's reference, or None where there is none.
+        unclassified_threshold: Distance from it beyond which something is unclassified.
+        alarm_unclassified: What is unclassified may be an alarm.
+        unclassified_limit: Unclassified defects that are published in an hour.
     """
 
     ids: Ids
@@ -45,3 +49,11 @@ class TrackRules:
     frame_messages: bool | None = None
     mm_per_px: float | None = None
     scale_source: Literal["card", "configuration"] | None = None
+    reference: str | None = None
+    unclassified_threshold: float = 0.0
+    alarm_unclassified: bool = False
+    unclassified_limit: int = 60
+
+    def severity_of(self, label: str) -> Severity:
+        """Return how bad a defect of this label is."""
+        return UNCLASSIFIED_SEVERITY if label == UNCLASSIFIED else self.severity[label]

@@ -26,6 +26,7 @@ class OpenDefect:
         misses: Frames since it was last seen.
         revision: Messages so far.
         head_line: Where the coil's head lies in the lines of its epoch; positions count from it.
+        silent: Unclassified, and beyond the limit: it is followed, so that it counts once, and never published.
     """
 
     defect_id: str
@@ -38,6 +39,7 @@ class OpenDefect:
     misses: int = 0
     revision: int = 0
     head_line: int = 0
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,21 @@ class LimitState:
     suppressed: int = 0
     first: AlarmMessage | None = None
     ticked: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnclassifiedState:
+    """Unclassified defects of the current hour.
+
+    Attributes:
+        since: Of the first, by the frames' time.
+        published: How many of them were published.
+        held_back: How many were not, ever.
+    """
+
+    since: datetime
+    published: int
+    held_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +101,7 @@ class TrackState:
         gaps: Stretches that the next gap may extend.
         coil_id: The coil that runs, or None.
         place: Where the stream is on it; None until its first frame.
+        unclassified: Of the current hour; None until the first.
     """
 
     open: tuple[OpenDefect, ...] = ()
@@ -92,3 +110,9 @@ class TrackState:
     gaps: tuple[Gap, ...] = ()
     coil_id: str | None = None
     place: Place | None = None
+    unclassified: UnclassifiedState | None = None
+
+    @property
+    def held_back(self) -> int:
+        """How many unclassified defects were not published, ever."""
+        return 0 if self.unclassified is None else self.unclassified.held_back

@@ -16,7 +16,7 @@ from inspector.items import CoilChange, Command, Lost, Tick
 from inspector.track.alarms import flush_limits
 from inspector.track.bodies import lost_body
 from inspector.track.coverage import flush_gaps, take_gap
-from inspector.track.defects import closed_draft, track_still, track_stream
+from inspector.track.defects import closed_drafts, track_still, track_stream
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
 
@@ -60,7 +60,7 @@ def _change_coil(state: TrackState, change: CoilChange, rules: TrackRules) -> tu
     if change.coil_id == state.coil_id:
         return state, []  # said again, as after a reconnect
     state, drafts = flush_gaps(state, change.at, rules, final=True)
-    drafts = [closed_draft(known, rules) for known in state.open] + drafts
+    drafts = closed_drafts(state.open, rules) + drafts
     place = state.place
     if place is not None:
         place = replace(place, head_line=place.next_line if change.line is None else change.line)
@@ -74,7 +74,7 @@ def _remember(recent: tuple[frozenset[str], ...], inspection: Inspection, window
 def _take_tick(state: TrackState, tick: Tick, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
     state, drafts = flush_gaps(state, tick.now, rules, tick.final)
     if tick.final:
-        drafts = [closed_draft(known, rules) for known in state.open] + drafts
+        drafts = closed_drafts(state.open, rules) + drafts
         state = replace(state, open=())
     state, more = flush_limits(state, tick.now, rules, True, tick.final)
     return state, drafts + more

@@ -117,6 +117,21 @@ def test_each_defect_says_why(bench: Bench, rules: dict[str, Any], alarm: bool, 
         assert part in text
 
 
+def test_something_unclassified_says_why(bench: Bench) -> None:
+    """It shows its distance in place of a score, what it exceeds, and the key that would let it be an alarm."""
+    rules = track_rules(reference="0123456789ab", unclassified_threshold=4.0)
+    found = inspected(still(), make_defect("unclassified", score=0.61, distance=5.25))
+    bench.store.commit([Entry(track(TrackState(), found, rules)[1], {})])
+
+    text = Seen(ask(bench.app(), "/").text).text
+
+    parts = ("unclassified", "5.25", "minor", "no alarm", "Distance 5.25 from the reference exceeds 4.00 by 1.25",
+             "what is unclassified raises none. To change that: events.alarm_unclassified.")  # fmt: skip
+    for part in parts:
+        assert part in text
+    assert "Score" not in text
+
+
 def test_what_comes_from_outside_is_text(bench: Bench) -> None:
     """File names, reasons, facts and queries cannot become markup."""
     evil = "<img src=x onerror=alert(1)>\"'& 7%(x)s"

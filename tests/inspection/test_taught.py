@@ -7,14 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import LABELS, decision_rules, one_space, site_reference
+from fakes import LABELS, decision_rules, make_frame, one_space, site_reference
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.box import Box
 from inspector.frame import Pixels
 from inspector.inspection.decision import DecisionRules, Verdict, decide
-from inspector.inspection.one_frame import judge_tiles
+from inspector.inspection.merge import Defect, merge_tiles
+from inspector.inspection.one_frame import InspectRules, inspect_frame, judge_tiles
 from inspector.inspection.predictions import Predictions
+from inspector.inspection.quality import QualityRules
+from inspector.inspection.tiling import TilingRules
 from inspector.labels import CLEAN, UNCLASSIFIED, UNKNOWN
 
 SURE = {"crack": (0.9, 0.05, 0.03, 0.02), "hole": (0.05, 0.9, 0.03, 0.02), "clean": (0.02, 0.03, 0.05, 0.9)}
@@ -160,3 +164,129 @@ def test_nothing_taught_changes_nothing() -> None:
     assert decide(seen(WEAK["crack"], 5), decision_rules()) == [
         Verdict(UNKNOWN, 0.5, "crack", "hole", 0.2, candidate=True)
     ]
+
+
+# --- From tiles to defects ----------------------------------------------------------------------------------------
+
+
+def drawn(*rows: str, overlap: int = 0) -> tuple[list[Box], list[Verdict]]:
+    """Tiles of 80 px from a drawing: c a crack, r rust, u unclassified, a dot clean."""
+    boxes, verdicts = [], []
+    step = 80 - overlap
+    for y, row in enumerate(rows):
+        for x, sign in enumerate(row):
+            boxes.append(Box(x * step, y * step, 80, 80))
+            top = {"c": "crack", "r": "rust", "u": "hole"}.get(sign, CLEAN)
+            label = UNCLASSIFIED if sign == "u" else top
+            verdicts.append(Verdict(label, 0.6 if sign == "u" else 0.9, top, "rust", 0.1, distance=5.0 + x))
+    return boxes, verdicts
+
+
+def cold(count: int, hot: dict[int, tuple[int, int]]) -> np.ndarray[Any, Any]:
+    """Heat of `count` tiles, 8 x 8 places each: 9 at one place of some, else 1."""
+    heat = np.ones((count, 8, 8))
+    for tile, (row, column) in hot.items():
+        heat[tile, row, column] = 9
+    return heat
+
+
+def found(defects: Sequence[Defect]) -> list[tuple[str, Box, int]]:
+    return [(defect.label, defect.box, defect.tiles) for defect in defects]
+
+
+@pytest.mark.parametrize(
+    ("drawing", "hot", "expected"),
+    [
+        pytest.param(("u.",), {0: (2, 3)}, [(UNCLASSIFIED, Box(30, 20, 10, 10), 1)], id="around what is far"),
+        pytest.param(("u.",), {}, [(UNCLASSIFIED, Box(0, 0, 80, 80), 1)], id="the same everywhere: the whole tile"),
+        pytest.param(
+            ("uu",), {0: (0, 7), 1: (1, 0)}, [(UNCLASSIFIED, Box(70, 0, 20, 20), 2)], id="touching tiles are one"
+        ),
+        pytest.param(
+            ("uc",), {0: (0, 7)}, [("crack", Box(80, 0, 80, 80), 1), (UNCLASSIFIED, Box(70, 0, 10, 10), 1)],
+            id="beside a crack: both, the crack first",
+        ),
+        pytest.param(
+            ("ur",), {0: (0, 7)}, [("rust", Box(80, 0, 80, 80), 1), (UNCLASSIFIED, Box(70, 0, 10, 10), 1)],
+            id="a name comes first, however harmless",
+        ),
+        pytest.param(
+            ("ucu",), {0: (0, 0), 2: (0, 0)},
+            [("crack", Box(80, 0, 80, 80), 1), (UNCLASSIFIED, Box(160, 0, 10, 10), 1),
+             (UNCLASSIFIED, Box(0, 0, 10, 10), 1)],
+            id="a crack between them: two, the farther first",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_unclassified_becomes_a_defect(
+    drawing: tuple[str, ...], hot: dict[int, tuple[int, int]], expected: list[tuple[str, Box, int]]
+) -> None:
+    """Touching unclassified tiles are one defect around what is far in them; they join and hide no named one."""
+    boxes, verdicts = drawn(*drawing)
+
+    assert expected == found(merge_tiles(boxes, verdicts, taught(), heat=cold(len(boxes), hot)))
+
+
+@pytest.mark.parametrize(
+    ("far", "labels"),
+    [
+        pytest.param((4, 6), ["rust"], id="under the tile of the rust: the same place, the name wins"),
+        pytest.param((4, 1), ["rust", UNCLASSIFIED], id="beside it: another place"),
+    ],
+)
+def test_of_one_place_the_name_wins(far: tuple[int, int], labels: list[str]) -> None:
+    """Tiles overlap by half: what is far under a named defect's tile belongs to it, and does not change it."""
+    boxes, verdicts = drawn("ur", overlap=40)
+    defects = merge_tiles(boxes, verdicts, taught(), heat=cold(2, {0: far}))
+
+    assert labels == [defect.label for defect in defects]
+    assert found(defects)[0] == ("rust", Box(40, 0, 80, 80), 1)
+
+
+def test_an_unclassified_defect_says_what_the_bundle_said() -> None:
+    """It has the distance of its farthest tile, that tile's score, and as runner-up what leads there."""
+    boxes, verdicts = drawn("uu")
+    (defect,) = merge_tiles(boxes, verdicts, taught())
+
+    assert (defect.distance, defect.score, defect.runner_up, defect.runner_up_score) == (6.0, 0.6, "hole", 0.6)
+
+
+def test_a_named_defect_has_its_distance_where_the_site_was_taught() -> None:
+    """The largest of its tiles; None without a reference, though the bundle has a distance of its own."""
+    boxes, verdicts = drawn("cc")
+
+    assert [defect.distance for defect in merge_tiles(boxes, verdicts, taught())] == [6.0]
+    assert [defect.distance for defect in merge_tiles(boxes, verdicts, decision_rules())] == [None]
+
+
+class Mapped:
+    """A bundle that calls every tile clean, and gives the grey values of each quarter as its map."""
+
+    def __call__(self, tiles: Sequence[Pixels]) -> Predictions:
+        logits = np.log(np.repeat(np.array([SURE["clean"]]), len(tiles), axis=0))
+        maps = np.array([tile[10::20, 10::20] for tile in tiles]).astype(np.int8)[..., None]
+        return Predictions(logits, maps={"map": maps})
+
+
+@pytest.mark.parametrize(
+    ("marks", "decision", "boxes"),
+    [
+        pytest.param({}, CLEAN, [], id="all is near"),
+        pytest.param({(30, 50): 5}, UNCLASSIFIED, [Box(40, 20, 20, 20)], id="one strange place"),
+        pytest.param(
+            {(30, 30): 6, (30, 50): 5, (70, 10): 5}, UNCLASSIFIED, [Box(0, 20, 60, 60)], id="places, two tiles touch"
+        ),
+    ],
+)
+def test_a_frame_with_something_strange(marks: dict[tuple[int, int], int], decision: str, boxes: list[Box]) -> None:
+    """A frame on which the bundle finds nothing is unclassified where a place is far; heat and maps stay with it."""
+    pixels = np.tile(np.array([[1, 3], [2, 0]], np.uint8), (40, 40))
+    for (y, x), value in marks.items():
+        pixels[y, x] = value
+    rules = InspectRules(TilingRules(40), taught(), QualityRules(0.0, 1.0, 1.0))
+    inspection = inspect_frame(make_frame(pixels=pixels), Mapped(), rules)
+
+    assert decision == inspection.decision
+    assert boxes == [defect.box for defect in inspection.published]
+    assert inspection.maps["map"].shape == (4, 2, 2, 1)
+    assert (inspection.heat is not None) == bool(marks)

@@ -470,6 +470,31 @@ def test_frames_are_counted_by_what_became_of_them(bench: Bench, clock: FakeCloc
     assert bench.count("last_inference_timestamp_seconds") == clock.now().timestamp()
 
 
+def test_what_the_reference_decides_is_counted(bench: Bench) -> None:
+    """An overruled tile counts as that and not as clean; unclassified tiles make a surface foreign, as unknown do."""
+    verdicts = (
+        Verdict("clean", 0.9, "crack", "hole", 0.1, overruled=True),
+        Verdict("clean", 0.9, "clean", "hole", 0.1),
+        Verdict("unclassified", 0.9, "crack", "hole", 0.1),
+    )
+    bench.run([replace(camera(0), verdicts=verdicts)])
+
+    words = ("overruled", "clean", "unclassified", "unknown", "crack")
+    assert [bench.count("tiles_total", verdict=word) for word in words] == [1, 1, 1, 0, 0]
+    assert list(bench.committer.tally.recent_unknown) == [False, False, True]
+
+
+def test_what_is_not_published_of_the_unclassified_is_counted(bench: Bench) -> None:
+    """Of three strange stills one may leave in this hour: it is a minor defect, and two count as held back."""
+    strange = make_defect("unclassified", distance=9.0)
+    items = [replace(still(number), defects=(strange,)) for number in range(3)]
+    bench.run(items[:2], items[2:], rules=track_rules(reference="0123456789ab", unclassified_limit=1))
+
+    assert bench.count("defects_total", label="unclassified", severity="minor") == 1
+    assert bench.count("unclassified_held_back_total") == 2
+    assert bench.count("alarms_total", label="unclassified", severity="minor") == 0
+
+
 def test_a_defect_counts_once(bench: Bench) -> None:
     """However often a defect is told, it is one; what was stored before counts no second time."""
     stills = [still(0, "rust"), still(0, "rust")]
