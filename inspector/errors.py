@@ -50,9 +50,12 @@ class SiteReferenceError(RefusedError):
     """The reference of a site cannot be used: the station inspects on without it.
 
     Attributes:
+        exit_code: A station that runs goes on: nothing keeps it from starting.
         kind: `bundle` (for another bundle: refit it), `damaged` (cut, or other bytes than were written), `bounds` (too
             large, or of a release to come), or `absent`.
     """
+
+    exit_code = EXIT_FAILURE
 
     def __init__(self, message: str, kind: str) -> None:
         super().__init__(message)

@@ -113,6 +113,9 @@ class Decision(Section):
 class Teach(Section):
     """What the station learns of its own steel, and how it proves all day that it still sees."""
 
+    max_loss: Fraction = Field(
+        default=0.15, description="A teach-in that loses a larger share of the generated defects is refused."
+    )
     probe_interval_s: float = Field(
         default=5, ge=0, le=3600, description="A known defect is laid onto a clean tile this often; 0: never."
     )

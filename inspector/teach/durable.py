@@ -53,6 +53,9 @@ def write_folder(place: Path, files: Mapping[str, Bytes]) -> None:
         give_away(beside)
         for name, data in files.items():
             write_file(beside / name, data)
+    except KeyboardInterrupt:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
     except OSError as exc:
         shutil.rmtree(beside, ignore_errors=True)
         raise OSError(exc.errno, exc.strerror, str(place / Path(exc.filename or "").name)) from exc
