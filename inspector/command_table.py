@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,6 +37,21 @@ class ResendCommand(Asked):
     from_seq: int = Field(ge=1, le=2**53)
 
 
+class TeachCommand(Asked):
+    """What the site's good surface is taught from, and whether it counts."""
+
+    action: Literal["start", "accept", "undo", "cancel"] = "start"
+    """start: collect for some minutes, then fit a candidate; accept: let it count; undo: the one before counts."""
+    minutes: float = Field(default=60, gt=0, le=20160)
+    """How long a start collects."""
+    false_calls_per_km: float | None = Field(default=None, gt=0, le=1000)
+    """What a start aims at, per side; null: the usual aim."""
+    accept: bool = False
+    """Whether the candidate of a start counts at once, unless it is refused."""
+    person: Name | None = None
+    """Who asks; it stands in the reference."""
+
+
 @dataclass(frozen=True, slots=True)
 class CommandKind:
     """A row of the table.
@@ -56,6 +71,7 @@ class CommandKind:
 
 COMMANDS: Mapping[str, CommandKind] = {
     "coil": CommandKind(CoilCommand, True, True, "names the coil that begins, or ends it"),
+    "teach": CommandKind(TeachCommand, False, True, "teaches the good surface of the site, and lets it count or not"),
     "resend": CommandKind(ResendCommand, False, True, "sends kept messages again, from a seq on"),
 }
 """By the last level of the topic."""

@@ -240,6 +240,13 @@ STATION = Board(
                    Query(f"60 * {_sum(_rate(select(M.sensitivity_found, station=HERE)))}", "found"),
                    Query(_sum(_rate(select(M.sensitivity_seconds, station=HERE))), "share of the time")),
                   size=(12, 8)),
+            Panel("Calls under the reference", "Defects called since the reference was accepted, each taken for false,"
+                  " and what was inspected under it.", "lines",
+                  (_query(M.reference_calls, "calls"), _query(M.reference_metres, "metres"),
+                   _query(M.reference_pictures, "pictures")), size=(12, 8)),
+            Panel("False calls that are possible", "The most that the calls so far leave possible (95 %), a km or 1,000"
+                  " pictures: it falls while the reference proves itself.", "lines",
+                  (_query(M.reference_bound, "per {{unit}}"),), size=(12, 8)),
             Panel("Scores of defects", "How many tiles got which score, all defect labels together: a sharp model"
                   " keeps to the upper rows.", "heatmap", _heat(M.tile_score, label="!=clean"), size=(12, 8)),
             Panel("Scores of clean steel", "The same for tiles that are clean.", "heatmap",
@@ -305,6 +312,8 @@ STATION = Board(
                   (Query(f"changes({process('process_start_time_seconds', station=HERE)}[1h])", "restarts"),
                    _query(M.reload_ok, "reload taken")), size=(6, 7)),
             Panel("Model bundle", "What decides here.", "table", (_query(M.bundle),), size=(8, 6)),
+            Panel("Reference", "Of the site's good surface, and when it was accepted (Unix time); none: untaught.",
+                  "table", (_query(M.reference), _query(M.reference_accepted)), size=(8, 6)),
             Panel("Program", "What runs here.", "table", (_query(M.build),), size=(8, 6)),
             Panel("Configuration and station", "Fingerprint in force, and what the station calls itself.", "table",
                   (_query(M.config), _query(M.station)), size=(8, 6)),

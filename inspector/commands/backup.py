@@ -21,6 +21,11 @@ from inspector.settings.loading import Loaded, load_settings
 from inspector.settings.places import state_folder
 from inspector.store.backup import LEFT_OUT, copy_store
 from inspector.store.database import DATABASE
+from inspector.teach.durable import held_lock
+from inspector.teach.files import BEGUN, LOCK
+from inspector.teach.files import FOLDER as REFERENCES
+from inspector.teach.teach_in import FILE as TEACH_IN
+from inspector.teach.teach_in import TILES_FILE
 
 SECRET_KEYS = ("password_file", "key_file", "token_file", "credentials_file")
 """Keys that name a file with a secret, in any section."""
@@ -29,6 +34,8 @@ PUBLIC_KEYS = ("ca_file", "cert_file")
 STATE, BUNDLE, FILES, SECRETS = "state", "bundle", "files", "secrets"
 """Folders of the archive; the configuration is `station.toml`."""
 CONFIGURATION = "station.toml"
+KEPT_APART = (*LEFT_OUT, "jsonl", REFERENCES)
+"""Parts of the store's folder that are not copied with it: made anew, no memory, or added on their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,7 @@ def back_up(config: Path, output: Path, with_secrets: bool = False) -> BackedUp:
                 entries.append(add_file(tar, config, CONFIGURATION))
                 entries.append(add_file(tar, copy, f"{STATE}/{DATABASE}"))
                 entries += _add_folder(tar, folder, STATE, loaded)
+                entries += _add_references(tar, folder / REFERENCES)
                 entries += _add_folder(tar, find_bundle(loaded.settings.model.path), BUNDLE, None)
                 for key, path, secret in named:
                     if path.is_file() and (with_secrets or not secret):
@@ -130,12 +138,31 @@ def _add_folder(tar: tarfile.TarFile, folder: Path, name: str, loaded: Loaded | 
         if path.is_symlink() or not path.is_file():
             continue
         place = path.relative_to(folder)
-        if loaded is not None and (place.parts[0].startswith(DATABASE) or place.parts[0] in (*LEFT_OUT, "jsonl")):
+        if loaded is not None and (place.parts[0].startswith(DATABASE) or place.parts[0] in KEPT_APART):
             continue
         try:
             yield add_file(tar, path, f"{name}/{place.as_posix()}")
         except FileNotFoundError:
             continue  # a picture that was deleted meanwhile
+
+
+def _add_references(tar: tarfile.TarFile, folder: Path) -> list[Entry]:
+    """Add the station's references as they are between two changes; a teach-in that is under way is not among them."""
+    if not folder.is_dir():
+        return []
+    with held_lock(folder / LOCK, wait=True):
+        return [
+            add_file(tar, path, f"{STATE}/{REFERENCES}/{path.relative_to(folder).as_posix()}")
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and not path.is_symlink() and not _passing(path.relative_to(folder))
+        ]
+
+
+def _passing(place: Path) -> bool:
+    """Say whether a file of the references is there for the time of a change, or of a teach-in."""
+    if place.parts[0] == BEGUN:  # what a power cut has interrupted is carried to its end wherever it is restored
+        return False
+    return any(part.startswith(".") for part in place.parts) or place.name in (TEACH_IN, TILES_FILE, "teach.lock")
 
 
 def _room() -> str | None:

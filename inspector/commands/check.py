@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.clock import SystemClock
+from inspector.commands.taught import reference_lines
 from inspector.errors import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, BrokerError, InspectorError, RefusedError, SourceError
 from inspector.http.options import HttpOptions
 from inspector.http.server import require_listener
@@ -31,7 +32,7 @@ from inspector.sinks.mqtt.connection import probe_broker
 from inspector.sinks.mqtt.options import require_files
 from inspector.sources.base import EndOfSource, NoLedger, SourceContext
 from inspector.sources.opening import open_source
-from inspector.station.wiring import http_options, jsonl_options, mqtt_options, open_bundle
+from inspector.station.wiring import http_options, jsonl_options, mqtt_options, open_bundle, untaught_reason
 
 UNIT_USER, UNIT_GROUPS = "inspector", ("inspector-frames",)
 HIDDEN_FROM_UNITS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named, not used
@@ -83,7 +84,7 @@ def check_files(paths: Sequence[Path]) -> list[Report]:
         loaded.append((report, one))
         _show_values(report, one)
         report.notes += one.warnings
-        _check_bundle(report, one.settings)
+        _check_bundle(report, one.settings, path)
         _check_store(report, state_folder(one.settings, unit_file=path), one.settings)
         _check_http(report, one.settings, is_station_file(path))
         _check_source(report, one.settings)
@@ -99,15 +100,20 @@ def _show_values(report: Report, loaded: Loaded) -> None:
         report.values[name] = {"value": value, "origin": loaded.origins[name]}
 
 
-def _check_bundle(report: Report, settings: Settings) -> None:
+def _check_bundle(report: Report, settings: Settings, path: Path) -> None:
     try:
-        model = open_bundle(settings)
+        model = open_bundle(settings, unit_file=path)
     except RefusedError as exc:
         report.refused.append(str(exc))
         return
     model.pool.close()
     report.notes.extend(f"model: {warning}" for warning in model.bundle.warnings)
     report.good.append(f"model: {model.bundle.short}, golden tiles score {model.golden.agreement} on this machine")
+    folder = state_folder(settings, unit_file=path)
+    for line in reference_lines(folder, model.taught):
+        report.good.append(f"reference: {line}")
+    if model.taught.reference is None and (why := untaught_reason(settings.decision.mode, model.taught)) is not None:
+        report.good.append(f"reference: none in force: {why}")
 
 
 def _check_store(report: Report, folder: Path, settings: Settings) -> None:

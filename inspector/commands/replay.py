@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+import structlog
+
 from inspector.drafts import Draft, numbered
 from inspector.errors import SourceError
 from inspector.frame import Frame, Gap
@@ -30,6 +32,8 @@ from inspector.station.wiring import open_bundle, track_rules
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
 from inspector.track.track import track
+
+_log = structlog.get_logger("replay")
 
 
 class StillClock:
@@ -65,7 +69,9 @@ def replay_path(path: Path, config: Path, output: Path) -> int:
     settings = load_settings(config).settings
     if not path.exists():
         raise SourceError(f"nothing to replay: no such file or folder: {path}")
-    model = open_bundle(settings)
+    model = open_bundle(settings, unit_file=config)
+    if model.taught.trouble is not None:
+        _log.warning("reference_refused", reason=model.taught.trouble)
     rules = track_rules(settings, model.bundle, model.rules)
     store_id = rules.ids.of("replay")
     partial = output.with_name(output.name + ".partial")

@@ -99,6 +99,8 @@ FACT_TEXT = {
     "source": N_("source"),
     "bundle": N_("bundle"),
     "golden tiles": N_("golden tiles"),
+    "reference": N_("reference"),
+    "proven so far": N_("proven so far"),
     "config": N_("config"),
     "version": N_("version"),
     "started": N_("started"),

@@ -116,6 +116,12 @@ class Teach(Section):
     max_loss: Fraction = Field(
         default=0.15, description="A teach-in that loses a larger share of the generated defects is refused."
     )
+    reservoir_tiles: int = Field(
+        default=1000, ge=300, le=3000, description="Tiles that a teach-in keeps, shared among the coils that pass."
+    )
+    reservoir_bytes: int = Field(
+        default=120_000_000, ge=1_000_000, le=120_000_000, description="Pixels that it keeps at most."
+    )
     probe_interval_s: float = Field(
         default=5, ge=0, le=3600, description="A known defect is laid onto a clean tile this often; 0: never."
     )

@@ -1,6 +1,7 @@
 """What runs here, as the station reports it: the `about` message, the facts of the status page, the constant metrics.
 
-Nothing here changes while the station runs, except the state of the broker and the coil, which are read on request.
+Nothing here changes while the station runs, except the broker's state, the coil and the site's reference: they are read
+on request.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.station.wiring import OpenModel
 from inspector.store.coils import Coils
 from inspector.store.notes import StationNotes
+from inspector.teach.accepted import UNTAUGHT, Accepted
 from inspector.telemetry.health import HealthBoard
 from inspector.telemetry.metrics import SINKS, Metrics
 
@@ -38,14 +40,27 @@ class About:
         source: Description of the source.
         store_id: Of the store that numbers the messages.
         started_at: When the station was built.
+        taught: Returns what is known about the site's reference now.
+        proof: What was seen under it so far, in one line, or None.
     """
 
-    def __init__(self, settings: Settings, model: OpenModel, source: str, store_id: str, started_at: datetime) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        model: OpenModel,
+        source: str,
+        store_id: str,
+        started_at: datetime,
+        taught: Callable[[], Accepted] = lambda: UNTAUGHT,
+        proof: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._model = model
         self._source = source
         self._store_id = store_id
         self._started_at = started_at
+        self._taught = taught
+        self._proof = proof
 
     def message(self) -> AboutMessage:
         """Return it as a message."""
@@ -62,6 +77,7 @@ class About:
             store_id=self._store_id,
             started_at=to_rfc3339(self._started_at),
             clock="synchronized" if Path("/run/systemd/timesync/synchronized").exists() else "unknown",
+            reference=self._taught().short,
             schemas=" ".join(schema_name(topic) for topic in sorted(MESSAGE_TYPES)),
         )
 
@@ -78,6 +94,8 @@ class About:
             "source": about.source,
             "bundle": about.bundle,
             "golden tiles": about.golden,
+            "reference": about.reference or "–",
+            "proven so far": self._proof() or "–",
             "config": about.config,
             "version": about.version,
             "started": about.started_at,

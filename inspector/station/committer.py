@@ -51,6 +51,7 @@ _NO_FAULT_OF_THE_ITEM = (StoreBusyError, WorkerError, CancelledError)
 Place = Word | Result | Tick
 """What takes its place in the order of commits."""
 Listener = Callable[[Sequence[Body]], None]
+Observer = Callable[[Sequence[Body], set[str], Sequence[tuple[Result, str | None]]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,13 @@ class CommitterOptions:
     Attributes:
         mm_per_px: Scale for the metres of strip, or None.
         bundle: `Bundle.short`, kept with candidates.
+        seen: Given what was committed: the messages, the ids of those that show a defect for the first time, and the
+            results, each with its coil.
     """
 
     mm_per_px: float | None
     bundle: str
+    seen: Observer = lambda bodies, firsts, results: None
 
 
 class Results(Protocol):
@@ -194,7 +198,7 @@ class Committer:
     def _enter_result(self, result: Result) -> Entry:
         item, outcome = result.item, result.wait()
         with self._metrics.stage_seconds.labels("track").time():
-            drafts = self._tracker.take(outcome)
+            drafts = self._tracker.take(outcome, result.track)
         done = None
         if item.source_key is not None and item.file_stamp is not None:
             done = DoneMark(item.source_key, item.file_stamp, _word(outcome), item.file_digest)
@@ -232,8 +236,14 @@ class Committer:
         """Commit all and call `done` on the source, or commit nothing and return what is wrong with one of them."""
         before = self._tracker.state
         try:
-            entries = [self._enter(place) for place in places]
-            results = [place for place in places if isinstance(place, Result)]
+            entries: list[Entry] = []
+            results: list[Result] = []
+            coils: list[str | None] = []
+            for place in places:
+                entries.append(self._enter(place))
+                if isinstance(place, Result):
+                    results.append(place)
+                    coils.append(self._tracker.state.coil_id)
             bodies = self._write(entries, bool(results))
         except _NO_FAULT_OF_THE_ITEM:
             raise
@@ -242,6 +252,7 @@ class Committer:
             return exc
         if bodies is not None:
             self._tell(entries, bodies, results)
+            self._options.seen(bodies, firsts_of(entries), list(zip(results, coils, strict=True)))
         return None
 
     def _give_up(self, place: Place, fault: Exception) -> None:
@@ -284,8 +295,7 @@ class Committer:
 
     def _tell(self, entries: Sequence[Entry], bodies: Sequence[Body], results: Sequence[Result]) -> None:
         crash_point("commit.after")
-        firsts = {draft.body.id for entry in entries for draft in entry.drafts if draft.picture is not None}
-        self.tally.count(bodies, firsts, results)
+        self.tally.count(bodies, firsts_of(entries), results)
         self.tally.note_held_back(self._tracker.state.held_back)
         self._committed(bodies)
         for result in results:
@@ -293,6 +303,11 @@ class Committer:
             with self.disk.waiting_for("the folder of the source"):
                 self._source.done(put_away_as(result))
             crash_point("done.after")
+
+
+def firsts_of(entries: Sequence[Entry]) -> set[str]:
+    """Return the ids of the messages that show a defect for the first time."""
+    return {draft.body.id for entry in entries for draft in entry.drafts if draft.picture is not None}
 
 
 def _word(outcome: Inspection | Gap) -> str:

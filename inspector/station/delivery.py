@@ -241,3 +241,17 @@ class OutboxCare:
             self._metrics.outbox_bytes.labels(sink).set(state.bytes)
             self._metrics.outbox_oldest.labels(sink).set((state.oldest_ms or 0) / 1000)
         self.share, self.waiting_bytes = max(shares), max(sizes)
+
+
+def open_outbox_care(
+    settings: Settings, store: Store, losses: Losses, metrics: Metrics, sinks: Sequence[Sink]
+) -> OutboxCare:
+    """Return what keeps the outbox of these sinks within the limits of the configuration."""
+    return OutboxCare(
+        store.outbox,
+        losses,
+        metrics,
+        sinks=[sink.name for sink in sinks],
+        limit_bytes=settings.store.outbox_limit_bytes,
+        horizon_s=settings.mqtt.resend_horizon_s,
+    )

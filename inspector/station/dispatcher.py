@@ -21,17 +21,24 @@ from inspector.frame import Frame, Gap, Pixels
 from inspector.inspection.one_frame import Inspection, InspectRules, inspect_frame
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.sources.queues import ItemQueue
+from inspector.station.in_force import RulesInForce
 from inspector.telemetry.metrics import Metrics
+from inspector.track.rules import TrackRules
 
 _log = structlog.get_logger("inspect")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """An item and what became of it: `outcome` is the gap itself, or the future inspection of the frame."""
+    """An item and what became of it: `outcome` is the gap itself, or the future inspection of the frame.
+
+    Attributes:
+        track: The rules that go with those it is inspected by; None: the present ones.
+    """
 
     item: Frame | Gap
     outcome: Gap | Future[Inspection]
+    track: TrackRules | None = None
 
     @property
     def ready(self) -> bool:
@@ -47,12 +54,12 @@ class Dispatcher:
     """Keeps up to `depth` frames in flight and gives finished ones back in the order in which they came.
 
     Args:
-        items: What to take.
-        classify: The workers.
-        rules: How frames are judged.
+        items: Frames and gaps in their order.
+        classify: Scores tiles.
+        rules: In force; a frame is inspected and tracked by those of the moment at which it was taken.
         depth: Frames in flight.
         clock: Time.
-        metrics: Where the stages are timed.
+        metrics: Where stages are measured.
         inspected: Given every inspection, on the thread that made it; returns at once.
 
     Attributes:
@@ -66,7 +73,7 @@ class Dispatcher:
         self,
         items: ItemQueue,
         classify: Classify,
-        rules: InspectRules,
+        rules: RulesInForce,
         depth: int,
         clock: Clock,
         metrics: Metrics,
@@ -136,9 +143,10 @@ class Dispatcher:
                         break
                     continue
                 self.progress_mono_s = self._clock.monotonic()
-                outcome = item if isinstance(item, Gap) else self._frames.submit(self._inspect, item)
+                rules = self._rules.now
+                outcome = item if isinstance(item, Gap) else self._frames.submit(self._inspect, item, rules.inspect)
                 with self._changed:
-                    self._results.append(Result(item, outcome))
+                    self._results.append(Result(item, outcome, rules.track))
                     self._changed.notify_all()
                 if isinstance(outcome, Future):
                     outcome.add_done_callback(self._wake)
@@ -152,7 +160,7 @@ class Dispatcher:
                 self.finished = True
                 self._changed.notify_all()
 
-    def _inspect(self, frame: Frame) -> Inspection:
+    def _inspect(self, frame: Frame, rules: InspectRules) -> Inspection:
         scoring_s = 0.0
 
         def classify(tiles: Sequence[Pixels]) -> Predictions:
@@ -165,7 +173,7 @@ class Dispatcher:
             return predictions
 
         with self._metrics.stage_seconds.labels("inspect").time():
-            inspection = inspect_frame(frame, classify, self._rules)
+            inspection = inspect_frame(frame, classify, rules)
         if inspection.cause is None:  # one observation a frame, however often its tiles were scored
             self._metrics.stage_seconds.labels("classify").observe(scoring_s)
         self._inspected(inspection)

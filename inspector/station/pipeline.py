@@ -17,8 +17,9 @@ from inspector.sources.base import FrameSource, Policy, SourceContext
 from inspector.sources.opening import open_source
 from inspector.sources.queues import FrameQueue, ItemQueue, Mailbox
 from inspector.sources.reader import Reader
-from inspector.station.committer import Committer, CommitterOptions
+from inspector.station.committer import Committer, CommitterOptions, Observer
 from inspector.station.dispatcher import Dispatcher
+from inspector.station.in_force import Rules, RulesInForce
 from inspector.station.inbox import Inbox
 from inspector.station.wiring import OpenModel
 from inspector.store.evidence import EvidenceFolder
@@ -43,8 +44,10 @@ class Pipeline:
         metrics: Where everything is counted.
         committed: Given every committed message, on the committer's thread.
         inspected: Given every inspection, on the thread that made it; returns at once.
+        seen: As of `CommitterOptions`.
 
     Attributes:
+        rules: What decides now; another reference is put in force here.
         inbox: Takes what is ordered and does not come from the source.
         live: Frames that are not taken in time are dropped.
         source_report: What is wrong although the source delivers, or None.
@@ -62,6 +65,7 @@ class Pipeline:
         metrics: Metrics,
         committed: Callable[[Sequence[Body]], None],
         inspected: Callable[[Inspection], None] = lambda _: None,
+        seen: Observer = lambda bodies, firsts, results: None,
     ) -> None:
         self._store = store
         self.source_report: str | None = None
@@ -72,7 +76,8 @@ class Pipeline:
         self.live = self.source.policy is Policy.LIVE
         items: ItemQueue = Mailbox() if self.live else FrameQueue(2 * depth)
         self.reader = Reader(self.source, items, clock, metrics)
-        self.dispatcher = Dispatcher(items, model.pool, model.rules, depth=depth, clock=clock, metrics=metrics,
+        self.rules = RulesInForce(Rules(model.rules, rules, model.taught))
+        self.dispatcher = Dispatcher(items, model.pool, self.rules, depth=depth, clock=clock, metrics=metrics,
                                      inspected=inspected)  # fmt: skip
         self.inbox = Inbox(clock)
         self.committer = Committer(
@@ -82,7 +87,7 @@ class Pipeline:
             inbox=self.inbox,
             evidence=evidence,
             rules=rules,
-            options=CommitterOptions(rules.mm_per_px, model.bundle.short),
+            options=CommitterOptions(rules.mm_per_px, model.bundle.short, seen),
             clock=clock,
             metrics=metrics,
             committed=committed,

@@ -16,8 +16,8 @@ import structlog
 from pydantic import ValidationError
 
 from inspector.clock import Clock, to_timestamp_ms
-from inspector.command_table import COMMANDS, MAX_PAYLOAD_BYTES, Asked, CoilCommand, ResendCommand
-from inspector.errors import StoreBusyError
+from inspector.command_table import COMMANDS, MAX_PAYLOAD_BYTES, Asked, CoilCommand, ResendCommand, TeachCommand
+from inspector.errors import LessonError, SiteReferenceError, StoreBusyError
 from inspector.items import CoilChange, Command
 from inspector.messages import ReplyMessage, canonical_json
 from inspector.station.inbox import Inbox
@@ -37,14 +37,24 @@ class Plant:
         inbox: Where what is ordered takes its place.
         clock: Time.
         resend: Sends kept messages again from this `seq` on; returns a sentence about it.
+        teach: Teaches the site's good surface; returns a sentence about it, or raises why it does not.
     """
 
-    def __init__(self, store: Store, inbox: Inbox, clock: Clock, resend: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        inbox: Inbox,
+        clock: Clock,
+        resend: Callable[[int], str],
+        teach: Callable[[TeachCommand], str] = lambda _: "",
+    ) -> None:
         self._notes, self._coils = store.notes, store.coils
         self._inbox = inbox
         self._clock = clock
         self._resend = resend
-        self._handlers: Mapping[str, Handler] = {"coil": self._change_coil, "resend": self._send_again}
+        self._handlers: Mapping[str, Handler] = {
+            "coil": self._change_coil, "teach": teach, "resend": self._send_again,
+        }  # fmt: skip
 
     def execute(self, name: str, payload: bytes, retained: bool = False) -> ReplyMessage | None:
         """Execute a command and return the reply.
@@ -72,6 +82,10 @@ class Plant:
             detail = f"the store refuses: {exc}"
             return ReplyMessage(command=name, ok=False, error="store", request_id=asked.request_id, accepted=True,
                                 detail=detail)  # fmt: skip
+        except (LessonError, SiteReferenceError) as exc:
+            _log.warning("command_refused", command=name, detail=str(exc))
+            return ReplyMessage(command=name, ok=False, error="refused", request_id=asked.request_id, accepted=True,
+                                detail=str(exc))  # fmt: skip
         text = canonical_json(asked.model_dump(mode="json")).decode()
         self._inbox.put(Command(self._clock.now(), name, text))
         return ReplyMessage(command=name, ok=True, request_id=asked.request_id, accepted=True, detail=detail)

@@ -25,8 +25,9 @@ from inspector.inspection.one_frame import Inspection, judge_tiles
 from inspector.inspection.predictions import Classify
 from inspector.inspection.preprocess import to_grey
 from inspector.labels import CLEAN, UNKNOWN
+from inspector.model.pool import WorkerPool
 from inspector.settings.sections import Teach
-from inspector.station.wiring import OpenModel
+from inspector.station.in_force import RulesInForce
 from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
 from inspector.telemetry.proofs import Kind, Proofs
@@ -218,14 +219,15 @@ class Prober:
             _log.warning("housekeeping_failed", reason=str(exc))
 
 
-def open_prober(options: Teach, model: OpenModel, store: Store, clock: Clock, metrics: Metrics) -> Prober:
-    """Return what proves that a station with this model sees."""
-    rules = model.rules
+def open_prober(
+    options: Teach, pool: WorkerPool, rules: RulesInForce, store: Store, clock: Clock, metrics: Metrics
+) -> Prober:
+    """Return what proves that a station with these workers and rules sees."""
     return Prober(
         options,
-        model.pool,
-        lambda: rules.decision,
-        accepted=lambda: None,
+        pool,
+        lambda: rules.now.inspect.decision,
+        accepted=lambda: rules.now.taught.name,
         store=store,
         clock=clock,
         metrics=metrics,

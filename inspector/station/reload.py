@@ -18,9 +18,10 @@ from inspector.settings.sections import Settings
 from inspector.sinks.mqtt.options import require_files
 from inspector.sources.base import NoLedger, SourceContext
 from inspector.sources.opening import open_source
+from inspector.station.refitting import open_taught
 from inspector.station.signals import PendingSignals
 from inspector.station.station import Station
-from inspector.station.wiring import OpenModel, http_options, mqtt_options, open_bundle
+from inspector.station.wiring import OpenModel, http_options, mqtt_options
 from inspector.store.store import Store
 from inspector.telemetry.notify import Notifier
 
@@ -46,7 +47,7 @@ def check_reload(
         loaded = load_settings(config)
         with naming(config):
             _require_parts(loaded.settings, station.settings)
-            return loaded, open_bundle(loaded.settings)
+            return loaded, open_taught(loaded.settings, SystemClock(), notifier.alive)
     except InspectorError as exc:
         _log.error("reload_refused", reason=str(exc), still="the previous configuration")
     except Exception:  # noqa: BLE001 - a mistake that nothing foresaw must not end a station that inspects

@@ -10,6 +10,7 @@ from inspector.settings.sections import StoreOptions
 from inspector.station.inbox import Inbox
 from inspector.store.outbox import StoredOutbox
 from inspector.store.retention import SLICE_ROWS, Retention, Room
+from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
 
 SLICES = 5
@@ -18,6 +19,11 @@ REPORT_S = 3600.0
 """Deleted records are reported together, this often."""
 
 _log = structlog.get_logger("daemon")
+
+
+def open_room_care(store: Store, options: StoreOptions, inbox: Inbox, clock: Clock, metrics: Metrics) -> RoomCare:
+    """Return what keeps this store within these limits."""
+    return RoomCare(Retention(store.database, options, clock), store.outbox, options, inbox, clock, metrics)
 
 
 class RoomCare:

@@ -16,6 +16,7 @@ from inspector.errors import EXIT_FAILURE, EXIT_OK, StoreDamagedError, WorkerErr
 from inspector.settings.loading import Loaded, load_settings
 from inspector.settings.places import state_folder
 from inspector.settings.sections import Settings
+from inspector.station.refitting import open_taught
 from inspector.station.reload import check_reload, naming
 from inspector.station.signals import PendingSignals
 from inspector.station.station import Station
@@ -44,7 +45,7 @@ def run_daemon(config: Path) -> int:
     loaded = load_settings(config)
     _log_warnings(loaded)
     with naming(config):
-        model = open_bundle(loaded.settings)
+        model = open_taught(loaded.settings, clock, notifier.alive)
         _log_bundle(model)
         first = _begin(loaded.settings, model, clock, notifier, signals)
     if first is None:

@@ -25,7 +25,7 @@ from inspector.settings.sections import Settings
 from inspector.sinks.mqtt.options import require_files
 from inspector.station.about import About, remember_versions, show_constants
 from inspector.station.broken_store import report_aside
-from inspector.station.delivery import Delivery, Losses, OutboxCare, open_sinks
+from inspector.station.delivery import Delivery, Losses, open_outbox_care, open_sinks
 from inspector.station.housekeeping import (
     Drops,
     Heartbeat,
@@ -35,7 +35,7 @@ from inspector.station.housekeeping import (
 from inspector.station.pipeline import Pipeline
 from inspector.station.plant import Plant
 from inspector.station.probe import open_prober
-from inspector.station.room_care import RoomCare
+from inspector.station.room_care import open_room_care
 from inspector.station.supervision import (
     SELFTEST_S,
     Part,
@@ -45,6 +45,7 @@ from inspector.station.supervision import (
     list_parts,
     prove_model,
 )
+from inspector.station.teaching import open_teaching
 from inspector.station.wiring import (
     OpenModel,
     health_limits,
@@ -52,9 +53,7 @@ from inspector.station.wiring import (
     mqtt_options,
     open_evidence,
     track_rules,
-    untaught_reason,
 )
-from inspector.store.retention import Retention
 from inspector.store.store import Store
 from inspector.telemetry.health import Facts, HealthBoard
 from inspector.telemetry.metrics import Metrics
@@ -63,6 +62,7 @@ from inspector.telemetry.notify import Notifier
 PUBLISH_AT_STOP_S = 2.0
 HOUSEKEEPING_AT_STOP_S = 3.0
 PROBE_AT_STOP_S = 1.0
+TEACHING_AT_STOP_S = 3.0
 STOP_LIMIT_S = 60
 
 
@@ -124,7 +124,6 @@ class Station:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # start time (restarts), memory, CPU, open files
         self.metrics = Metrics(self.registry, model.bundle.card.defect_labels, model.rules.decision.severity)
-        self.prober = open_prober(settings.teach, model, self.store, self._clock, self.metrics)
         self.evidence = open_evidence(settings.store, self.store.folder / "evidence", self._clock)
         self.pipeline = Pipeline(
             settings.source,
@@ -135,16 +134,26 @@ class Station:
             clock=self._clock,
             metrics=self.metrics,
             committed=self._on_committed,
-            inspected=self.prober.offer,
+            inspected=lambda inspection: self.prober.offer(inspection),
+            seen=lambda bodies, firsts, results: self.teaching.see(bodies, firsts, results),
+        )
+        self.prober = open_prober(
+            settings.teach, model.pool, self.pipeline.rules, self.store, self._clock, self.metrics
         )
 
     def _build_outside(self) -> None:
         """Build what the outside sees of the station: sinks, commands, pages."""
         settings, clock = self.settings, self._clock
-        self.health = HealthBoard(settings.station.text, clock)
+        in_force = self.pipeline.rules
+        self.health = HealthBoard(settings.station.text, clock, lambda: in_force.now.taught.short)
+        self.teaching = open_teaching(
+            settings, self.model, in_force, self.store, clock, self.metrics, self.health, lambda: self.delivery.wake()
+        )
         self._losses = Losses(self.pipeline.inbox, clock)
-        about = About(settings, self.model, self.pipeline.source.description, self.store.store_id, clock.now())
-        self.plant = Plant(self.store, self.pipeline.inbox, clock, lambda seq: self.delivery.resend(seq))
+        about = About(settings, self.model, self.pipeline.source.description, self.store.store_id, clock.now(),
+                      lambda: in_force.now.taught, lambda: self.teaching.proof_text)  # fmt: skip
+        self.plant = Plant(self.store, self.pipeline.inbox, clock, lambda seq: self.delivery.resend(seq),
+                           self.teaching.execute)  # fmt: skip
         sinks = open_sinks(
             settings,
             self.store,
@@ -159,14 +168,14 @@ class Station:
 
     def _make_http(self, about: About) -> HttpServer:
         options = http_options(self.settings)
-        rules, pool = self.model.rules, self.model.pool
+        rules, pool = self.pipeline.rules, self.model.pool
         shown = Shown(
             metrics=self.metrics,
             records=self.store.reader,
             evidence=self.evidence,
             health=self.health,
             facts=lambda: about.page_facts(self.delivery.broker, self.delivery.files),
-            classify=lambda pixels, name: classify_pixels(pixels, name, pool, rules),
+            classify=lambda pixels, name: classify_pixels(pixels, name, pool, rules.now.inspect),
             execute=self.plant.execute,
             clock=self._clock,
         )
@@ -176,14 +185,7 @@ class Station:
         """Build what the main thread does."""
         settings, pipeline = self.settings, self.pipeline
         self._heartbeat = Heartbeat(self.store.notes, pipeline, self._clock)
-        outbox = OutboxCare(
-            self.store.outbox,
-            self._losses,
-            self.metrics,
-            sinks=[sink.name for sink in self.delivery.sinks],
-            limit_bytes=settings.store.outbox_limit_bytes,
-            horizon_s=settings.mqtt.resend_horizon_s,
-        )
+        outbox = open_outbox_care(settings, self.store, self._losses, self.metrics, self.delivery.sinks)
         self._housekeeping = Housekeeping(
             self.evidence,
             self._heartbeat,
@@ -191,7 +193,7 @@ class Station:
             self._clock,
             outbox=outbox,
             drops=Drops(pipeline.reader),
-            room=self._room_care(),
+            room=open_room_care(self.store, settings.store, pipeline.inbox, self._clock, self.metrics),
         )
         self._meter = WorkMeter(self.model.pool, pipeline.reader, self.metrics)
         self._supervision = Supervision(
@@ -208,16 +210,11 @@ class Station:
             changed=self.delivery.wake,
         )
 
-    def _room_care(self) -> RoomCare:
-        store, kept, clock = self.store, self.settings.store, self._clock
-        retention = Retention(store.database, kept, clock)
-        return RoomCare(retention, store.outbox, kept, self.pipeline.inbox, clock, self.metrics)
-
     def _health_facts(self, now_mono_s: float) -> Facts:
         return health_facts(
             self.pipeline, self._housekeeping, now_mono_s, delivery_reason=self.delivery.reason(now_mono_s),
             store_notice=self._housekeeping.room.notice or self._store_notice, insensitive=self.prober.reason,
-            untaught=untaught_reason(self.settings.decision.mode, taught=False),
+            untaught=self.teaching.untaught,
         )  # fmt: skip
 
     def _on_committed(self, bodies: Sequence[Body]) -> None:
@@ -271,7 +268,9 @@ class Station:
             if following is None:
                 self._notifier.stopping()
             ended = threading.Event()
-            threading.Thread(target=self._ping_while_stopping, args=(ended,), name="stopping", daemon=True).start()
+            threading.Thread(
+                target=_ping_while_stopping, args=(self._notifier, ended), name="stopping", daemon=True
+            ).start()
             self._stop("offline" if failed else "stopped", failed)
             ended.set()
         if following is None:
@@ -284,6 +283,7 @@ class Station:
         self.pipeline.start()
         self.prober.start()
         self._housekeeping.start()
+        self.teaching.start()
         self._notifier.ready("starting")
         _log.info(begins, station=self.settings.station.text, source=self.pipeline.source.description,
                   bundle=self.model.bundle.short, workers=self.model.pool.workers,
@@ -303,18 +303,12 @@ class Station:
                 prove_model(self.model.bundle, self.settings.model.runtime)
                 self.metrics.selftest.set(self._clock.now().timestamp())
 
-    def _ping_while_stopping(self, ended: threading.Event) -> None:
-        """Keep the watchdog quiet for as long as a stop, or a change of stations, may take."""
-        for _ in range(STOP_LIMIT_S):
-            if ended.wait(1.0):
-                return
-            self._notifier.alive()
-
     def _stop(self, status: Literal["stopped", "offline"], failed: bool) -> None:
         self._housekeeping.stop(HOUSEKEEPING_AT_STOP_S)  # before: no heartbeat may be later than what was watched
         self.prober.stop(PROBE_AT_STOP_S)
         closed_at = self._clock.now()  # the source is not watched from here on, however long the rest takes
         read, clean = self.pipeline.stop()
+        self.teaching.stop(TEACHING_AT_STOP_S)
         self.delivery.stop(PUBLISH_AT_STOP_S, status)
         if self.http is not None:
             self.http.stop(2.0)
@@ -322,3 +316,11 @@ class Station:
         self.delivered = min((self.store.outbox.cursor(sink.name) for sink in self.delivery.sinks), default=0)
         self._heartbeat.end(closed_at, reported=clean and read)
         self.store.close(clean and not failed)
+
+
+def _ping_while_stopping(notifier: Notifier, ended: threading.Event) -> None:
+    """Keep the watchdog quiet for as long as a stop, or a change of stations, may take."""
+    for _ in range(STOP_LIMIT_S):
+        if ended.wait(1.0):
+            return
+        notifier.alive()

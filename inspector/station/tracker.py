@@ -45,8 +45,14 @@ class Tracker:
         """Forget what came since `state` was read: it could not be committed."""
         self._state = state
 
-    def take(self, item: Item) -> list[Draft]:
-        """Return the messages that an item causes, in the order in which they are published."""
+    def take(self, item: Item, rules: TrackRules | None = None) -> list[Draft]:
+        """Return the messages that an item causes, in the order in which they are published.
+
+        Args:
+            item: What comes next.
+            rules: Those that count from this item on; None: as before.
+        """
+        self._rules = rules or self._rules
         self._state, drafts = track(self._state, item, self._rules)
         return drafts
 

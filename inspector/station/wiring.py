@@ -6,7 +6,7 @@ Starts no thread but the model's workers and knows no running part, so that comm
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,23 +23,28 @@ from inspector.model.golden import GoldenResult
 from inspector.model.interpreter import load_runtime
 from inspector.model.pool import WorkerPool, open_model
 from inspector.model.rules import decision_rules
+from inspector.settings.places import state_folder
 from inspector.settings.sections import Decision, Settings, StoreOptions, Tiling
 from inspector.sinks.jsonl import JsonlOptions
 from inspector.sinks.mqtt.options import MqttOptions
+from inspector.station.in_force import Rules
 from inspector.store.evidence import EvidenceFolder
+from inspector.teach.accepted import UNTAUGHT, Accepted, read_accepted
+from inspector.teach.files import FOLDER
 from inspector.telemetry.health import HealthLimits
 from inspector.track.rules import TrackRules
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenModel:
-    """A proven bundle with its workers and rules."""
+    """A proven bundle with its workers and rules, and the site's reference, which the rules hold."""
 
     bundle: Bundle
     pool: WorkerPool
     golden: GoldenResult
     rules: InspectRules
     runtime: str
+    taught: Accepted = UNTAUGHT
 
 
 def worker_count(wanted: int) -> int:
@@ -72,15 +77,33 @@ def alarm_mode(mode: Literal["auto", "alarm", "observe"], *, taught: bool) -> Li
     return mode
 
 
-def untaught_reason(mode: Literal["auto", "alarm", "observe"], *, taught: bool) -> str | None:
-    """Return why a station raises no alarm although nobody said so, for health, or None."""
-    if mode != "auto" or taught:
+def untaught_reason(mode: Literal["auto", "alarm", "observe"], taught: Accepted) -> str | None:
+    """Return why the accepted reference, or any where one is expected, is not in force, for health, or None."""
+    if taught.trouble is not None:
+        return taught.trouble
+    if taught.reference is not None or mode != "auto":
         return None
     return "it observes and raises no alarm until it is taught its good surface: inspector teach"
 
 
+def with_reference(rules: InspectRules, taught: Accepted) -> InspectRules:
+    """Return rules that decide under the site's reference, if there is one."""
+    return replace(rules, decision=replace(rules.decision, reference=taught.reference))
+
+
+def rules_in_force(settings: Settings, model: OpenModel, taught: Accepted) -> Rules:
+    """Return all rules that go with a reference, or with none."""
+    rules = with_reference(model.rules, taught)
+    return Rules(rules, track_rules(settings, model.bundle, rules), taught)
+
+
+def reference_folder(settings: Settings, unit_file: Path | None = None) -> Path:
+    """Return where the references of a station lie; arguments as of `state_folder`."""
+    return state_folder(settings, unit_file=unit_file) / FOLDER
+
+
 def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> TrackRules:
-    """Return the rules of the second pure function."""
+    """Return the rules of the second pure function, for frames that are inspected by `rules`."""
     events, reference = settings.events, rules.decision.reference
     scale = settings.source.mm_per_px or bundle.card.mm_per_px
     return TrackRules(
@@ -153,12 +176,13 @@ def http_options(settings: Settings) -> HttpOptions:
     )
 
 
-def open_bundle(settings: Settings, loaded: Bundle | None = None) -> OpenModel:
-    """Load the bundle and prove it on this machine.
+def open_bundle(settings: Settings, loaded: Bundle | None = None, unit_file: Path | None = None) -> OpenModel:
+    """Load the bundle and prove it on this machine; the accepted reference decides with it if it can be used.
 
     Args:
         settings: The configuration.
         loaded: Prove this one again, in place of what lies on the disk now.
+        unit_file: As of `state_folder`: for a command that decides as a unit's station does.
 
     Raises:
         BundleError: It does not hold what its card says.
@@ -168,9 +192,11 @@ def open_bundle(settings: Settings, loaded: Bundle | None = None) -> OpenModel:
     try:
         bundle = loaded or load_bundle(root)
         rules = inspect_rules(settings.tiling, settings.decision, bundle)
-        pool, golden = open_model(bundle, worker_count(settings.model.workers), settings.model.runtime)
+        pool, golden = open_model(bundle, worker_count(settings.model.workers), settings.model.runtime, places=True)
+        taught = read_accepted(reference_folder(settings, unit_file), bundle)
     except InspectorError:
         raise
     except Exception as exc:  # whatever a foreign bundle sets off in the libraries: it is refused, nothing else ends
         raise BundleError(f"{root}: cannot be used: {exc!r}") from exc
-    return OpenModel(bundle, pool, golden, rules, load_runtime(settings.model.runtime)[0])
+    runtime = load_runtime(settings.model.runtime)[0]
+    return OpenModel(bundle, pool, golden, with_reference(rules, taught), runtime, taught)

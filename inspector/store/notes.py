@@ -13,6 +13,7 @@ OBEYED = 16
 TRACK_STATE = "track_state"
 """Name of the single value that is written with each commit."""
 PROOFS = "proofs"
+REFERENCE_PROOF = "reference_proof"
 
 
 class StationNotes:
@@ -71,6 +72,19 @@ class StationNotes:
             StoreBusyError: The disk is full or broken; nothing has changed.
         """
         self._database.set_meta(PROOFS, text)
+
+    def reference_proof(self) -> str | None:
+        """Return the text of what was seen under the site's reference, or None on a store without."""
+        value = self._database.meta(REFERENCE_PROOF)
+        return None if value is None else str(value)
+
+    def keep_reference_proof(self, text: str) -> None:
+        """Keep the text of what was seen under the site's reference.
+
+        Raises:
+            StoreBusyError: The disk is full or broken.
+        """
+        self._database.set_meta(REFERENCE_PROOF, text)
 
     def remember(self, kind: str, fingerprint: str, text: str) -> None:
         """Keep a configuration or bundle card by its fingerprint: what messages name must be readable years later."""

@@ -18,6 +18,7 @@ import structlog
 
 from inspector.errors import StoreBusyError, StoreDamagedError
 from inspector.store.damage import as_ours
+from inspector.store.notes import REFERENCE_PROOF
 
 _WAIT_S = 5.0
 """Longest wait for the file: only its first opening and its closing lock readers out."""
@@ -130,6 +131,11 @@ class StoreReader:
         else:
             found = self._all(f"SELECT {columns} FROM records WHERE seq BETWEEN ? AND ? ORDER BY seq", numbers)  # noqa: S608
         return [StoredRow(*row) for row in found]
+
+    def reference_proof(self) -> str | None:
+        """Return the text of `StationNotes.reference_proof`, or None."""
+        rows = self._all("SELECT value FROM meta WHERE key = ?", (REFERENCE_PROOF,))
+        return str(rows[0][0]) if rows else None
 
     def counts(self) -> dict[str, int]:
         """Return how many messages of each kind were ever stored."""

@@ -31,7 +31,7 @@ ACCEPTED, CANDIDATE, PREVIOUS = "accepted", "candidate", "previous"
 MAX_BYTES = {CARD: 1 << 20, ARRAYS: 32 << 20, TILES: 124 << 20}
 """Larger files are refused before they are read; 3,000 tiles of 200 x 200 have 120,000,000 bytes."""
 
-_LOCK, _BEGUN, _ASIDE = ".lock", ".begun.json", ".aside"
+LOCK, BEGUN, _ASIDE = ".lock", ".begun.json", ".aside"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +100,7 @@ def read_stored(folder: Path, name: str = ACCEPTED) -> Stored | None:
     """
     place = folder / name
     try:
-        if not place.is_dir() and (folder / _BEGUN).is_file():
+        if not place.is_dir() and (folder / BEGUN).is_file():
             _settle(folder)
         if not place.is_dir():
             return None
@@ -176,7 +176,7 @@ def write_candidate(
     named = card.model_copy(
         update={"files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}}
     )
-    with held_lock(folder / _LOCK, wait=True):
+    with held_lock(folder / LOCK, wait=True):
         _finish(folder)
         write_folder(folder / CANDIDATE, {**files, CARD: write_card(named)})
     found = read_stored(folder, CANDIDATE)
@@ -193,7 +193,7 @@ def accept(folder: Path, bundle: Bundle, signature: Signature) -> Stored:
         SiteReferenceError: It is damaged, or for another bundle.
         OSError: The disk cannot be written: what counted counts on.
     """
-    with held_lock(folder / _LOCK, wait=True):
+    with held_lock(folder / LOCK, wait=True):
         _finish(folder)
         candidate = read_stored(folder, CANDIDATE)
         if candidate is None:
@@ -222,7 +222,7 @@ def undo(folder: Path) -> Stored | None:
         LessonError: There is neither.
         SiteReferenceError: The previous one is damaged: what counts counts on.
     """
-    with held_lock(folder / _LOCK, wait=True):
+    with held_lock(folder / LOCK, wait=True):
         _finish(folder)
         before = read_stored(folder, PREVIOUS)
         if before is None and not (folder / ACCEPTED).is_dir():
@@ -233,17 +233,17 @@ def undo(folder: Path) -> Stored | None:
 
 
 def _begin(folder: Path, what: str, target: str) -> None:
-    write_file(folder / _BEGUN, json.dumps({"do": what, "target": target}).encode())
+    write_file(folder / BEGUN, json.dumps({"do": what, "target": target}).encode())
 
 
 def _settle(folder: Path) -> None:
-    with held_lock(folder / _LOCK, wait=True):
+    with held_lock(folder / LOCK, wait=True):
         _finish(folder)
 
 
 def _finish(folder: Path) -> None:
     """Carry to its end what was begun and perhaps cut off; every step may have been done already."""
-    begun = folder / _BEGUN
+    begun = folder / BEGUN
     if not begun.is_file():
         return
     try:

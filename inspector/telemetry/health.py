@@ -7,6 +7,7 @@ trust makes `degraded`.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -132,10 +133,12 @@ class HealthBoard:
     Args:
         station: site/line/name.
         clock: Time.
+        reference: Returns the hash of the site's reference in force, or None.
     """
 
-    def __init__(self, station: str, clock: Clock) -> None:
+    def __init__(self, station: str, clock: Clock, reference: Callable[[], str | None] = lambda: None) -> None:
         self._station = station
+        self._reference = reference
         self._clock = clock
         self._guard = threading.Lock()
         self._state: State = "starting"
@@ -174,6 +177,7 @@ class HealthBoard:
                 reason=reason,
                 since=to_rfc3339(since),
                 valid_until=to_rfc3339(judged_at + VALID_FOR),
+                reference=self._reference(),
             )
 
 

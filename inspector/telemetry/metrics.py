@@ -30,6 +30,7 @@ SUPPRESSED = ("mode", "severity", "n_of_m", "limit")
 SINKS = ("mqtt", "jsonl")
 NUMBERED = ("frame", "defect", "alarm", "coverage")
 STORE_PARTS = ("file", "log")
+PER = ("km", "1000_pictures")
 LOST = ("outbox_full", "rejected", "damaged")
 REJECTED = ("login", "certificate", "protocol", "refused", "unreachable", "publish")
 
@@ -126,6 +127,7 @@ class Metrics:
         self.bundle = Info("inspector_bundle", "The model bundle.", registry=registry)
         self.config = Info("inspector_config", "The configuration.", registry=registry)
         self.station = Info("inspector_station", "The station.", registry=registry)
+        self._add_reference()
         self._add_proof(labels)
         self._touch(labels, severity)
 
@@ -151,6 +153,23 @@ class Metrics:
                 self.sensitivity_shown.labels(label, size)
                 self.sensitivity_found.labels(label, size)
 
+    def _add_reference(self) -> None:
+        def gauge(name: str, text: str, *label_names: str) -> Gauge:
+            return Gauge(name, text, label_names, registry=self.registry)
+
+        self.reference = Info("inspector_reference", "The site's reference; none: untaught.", registry=self.registry)
+        self.reference_accepted = gauge(
+            "inspector_reference_accepted_timestamp_seconds", "When a person accepted it; 0: none is in force."
+        )
+        self.reference_metres = gauge(
+            "inspector_reference_inspected_meters", "Strip inspected under it, where the scale is known."
+        )
+        self.reference_pictures = gauge("inspector_reference_inspected_pictures", "Frames inspected under it.")
+        self.reference_calls = gauge("inspector_reference_calls", "Defects called under it, each taken for false.")
+        self.reference_bound = gauge(
+            "inspector_reference_calls_bound", "Most calls per unit that this proves, 95 %; NaN: unknown.", "unit"
+        )
+
     def _touch(self, labels: Sequence[str], severity: Mapping[str, Severity]) -> None:
         for outcome in OUTCOMES:
             self.frames.labels(outcome)
@@ -167,7 +186,7 @@ class Metrics:
             (self.alarms_suppressed, SUPPRESSED), (self.mqtt_rejected, REJECTED),
             (self.mqtt_unheard, NUMBERED),
             (self.outbox_messages, SINKS), (self.outbox_bytes, SINKS), (self.outbox_limit, SINKS),
-            (self.outbox_oldest, SINKS), (self.store_bytes, STORE_PARTS),
+            (self.outbox_oldest, SINKS), (self.store_bytes, STORE_PARTS), (self.reference_bound, PER),
         ):  # fmt: skip
             for value in values:
                 metric.labels(value)

@@ -24,11 +24,13 @@ SINK = "mqtt"
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A station with a bundle of its own, a secret, and a reference that this release does not know."""
+    """A station with a bundle of its own, a secret, and references; a teach-in is under way."""
     (tmp_path / "state" / "evidence").mkdir(parents=True)
     (tmp_path / "state" / "evidence" / "a.jpg").write_bytes(b"picture")
     (tmp_path / "state" / "reference").mkdir()
-    (tmp_path / "state" / "reference" / "site.npz").write_bytes(b"taught")
+    for name in ("accepted/reference.npz", "previous/reference.npz", ".begun.json", "teach-in.tiles", ".accepted.7/x"):
+        (tmp_path / "state" / "reference" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "state" / "reference" / name).write_bytes(b"taught")
     (tmp_path / "secret").write_text("hunter2\n")
     write_bundle(tmp_path / "own-1.0")
     path = tmp_path / "etc" / "cam1.toml"
@@ -85,7 +87,10 @@ def test_a_bare_pc_continues_the_station(config: Path, store: Store, clock: Fake
     assert config.read_text() == original
     assert find_bundle(str(tmp_path / "own-1.0")).is_dir()
     assert (tmp_path / "state" / "evidence" / "a.jpg").read_bytes() == b"picture"
-    assert (tmp_path / "state" / "reference" / "site.npz").read_bytes() == b"taught"
+    references = tmp_path / "state" / "reference"
+    assert {path.relative_to(references).as_posix() for path in references.rglob("*") if path.is_file()} == {
+        "accepted/reference.npz", "previous/reference.npz", ".begun.json",
+    }  # fmt: skip
     assert [json.loads(row.payload)["seq"] for row in rows] == [4, 5, 6, 7, 8, 9]
     assert {json.loads(row.payload)["store_id"] for row in rows} == {store.store_id}
     assert refused is not None
@@ -133,7 +138,12 @@ def test_the_manifest_names_every_file_with_its_hash(config: Path, store: Store,
             assert sorted(tar.getnames()) == sorted(["manifest.json", *(row["name"] for row in manifests[-1]["files"])])
     names = [{row["name"] for row in manifest["files"]} for manifest in manifests]
 
-    assert {"station.toml", "state/inspector.sqlite3", "state/evidence/a.jpg", "state/reference/site.npz"} < names[0]
+    assert {
+        "station.toml",
+        "state/inspector.sqlite3",
+        "state/evidence/a.jpg",
+        "state/reference/accepted/reference.npz",
+    } < names[0]
     assert {"bundle/card.json", "bundle/model.tflite"} < names[0]
     assert names[1] - names[0] == {"secrets/mqtt.password_file"}
     assert (tmp_path / "a.tar.gz").stat().st_mode & 0o777 == 0o600

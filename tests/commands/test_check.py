@@ -104,7 +104,9 @@ def test_a_station_that_would_start(config: Config) -> None:
     report = config.check(store=f'path = "{config.folder / "state"}"\noutbox_limit_bytes = 2000000')
 
     assert (report.exit_code, report.unreachable, report.refused, report.notes) == (EXIT_OK, [], [], [])
-    assert [text.partition(":")[0] for text in report.good] == ["model", "store", "http", "source", "mqtt"]
+    assert [text.partition(":")[0] for text in report.good] == [
+        "model", "reference", "store", "http", "source", "mqtt",
+    ]  # fmt: skip
     assert "golden tiles score" in report.good[0]
     assert report.values["store.outbox_limit_bytes"] == {"value": 2_000_000, "origin": str(config.path)}
     assert report.values["source.settle_s"] == {"value": 1.0, "origin": "default"}

@@ -28,6 +28,7 @@ from inspector.inspection.tiling import TilingRules
 from inspector.sources.queues import FrameQueue
 from inspector.station.committer import Committer, CommitterOptions
 from inspector.station.dispatcher import Dispatcher, Result
+from inspector.station.in_force import Rules, RulesInForce
 from inspector.station.inbox import Inbox
 from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
@@ -49,7 +50,7 @@ def test_a_frame_that_is_looked_at_twice_is_measured_once(clock: FakeClock) -> N
     registry, items = CollectorRegistry(), FrameQueue(10)
     metrics = Metrics(registry, LABELS[:3], SEVERITY)
     rules = InspectRules(TilingRules(64), decision_rules(looks=4))
-    dispatcher = Dispatcher(items, classify, rules, 1, clock, metrics)
+    dispatcher = Dispatcher(items, classify, RulesInForce(Rules(rules, track_rules())), 1, clock, metrics)
     frames = [make_frame(0), make_frame(1, np.full((64, 64), 128, np.uint8)), make_frame(2)]
     for frame in frames:
         items.put(frame)
@@ -83,7 +84,7 @@ def test_every_look_at_a_frame_is_progress(clock: FakeClock) -> None:
     items = FrameQueue(1)
     rules = InspectRules(TilingRules(64), decision_rules(looks=4))
     metrics = Metrics(CollectorRegistry(), LABELS[:3], SEVERITY)
-    dispatcher = Dispatcher(items, classify, rules, 1, clock, metrics)
+    dispatcher = Dispatcher(items, classify, RulesInForce(Rules(rules, track_rules())), 1, clock, metrics)
     items.put(make_frame(0))
     dispatcher.drain()
     begun = clock.monotonic()
@@ -104,7 +105,7 @@ def test_a_picture_outside_the_region_ends_nothing(tmp_path: Path, clock: FakeCl
     for number, side in enumerate(sizes):
         pixels = np.random.default_rng(number).integers(60, 190, (side, side)).astype(np.uint8)
         items.put(make_frame(number, pixels, independent=True, source_key=f"{number}.jpg", file_stamp=STAMP))
-    dispatcher = Dispatcher(items, PaintedClassifier(), rules, 1, clock, metrics)
+    dispatcher = Dispatcher(items, PaintedClassifier(), RulesInForce(Rules(rules, track_rules())), 1, clock, metrics)
     with closing(Store(tmp_path, clock)) as store:
         committer = Committer(
             dispatcher, source, store, Inbox(clock), None, track_rules(), CommitterOptions(None, "b"), clock, metrics,

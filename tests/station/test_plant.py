@@ -53,7 +53,11 @@ def bench(tmp_path: Path, clock: FakeClock) -> Iterator[Bench]:
 
 def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
     """Every command of the table has a handler, and an example that it takes; what is recorded is what was asked."""
-    examples = {"coil": '{"coil_id": "C-7"}', "resend": '{"from_seq": 12, "request_id": "r1"}'}
+    examples = {
+        "coil": '{"coil_id": "C-7"}',
+        "teach": '{"minutes": 5}',
+        "resend": '{"from_seq": 12, "request_id": "r1"}',
+    }
     replies = [bench.ask(name, examples[name]) for name in COMMANDS]
     recorded = [(word.name, word.payload) for word in bench.inbox.take(math.inf) if isinstance(word, Command)]
 
@@ -62,6 +66,10 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
     ]
     assert recorded == [
         ("coil", '{"coil_id":"C-7","request_id":null}'),
+        (
+            "teach",
+            '{"accept":false,"action":"start","false_calls_per_km":null,"minutes":5.0,"person":null,"request_id":null}',
+        ),
         ("resend", '{"from_seq":12,"request_id":"r1"}'),
     ]
     assert (bench.resent, bench.store.coils.current()[0]) == ([12], "C-7")
@@ -83,7 +91,7 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
         ("resend", '{"from_seq": 0}', "invalid", "from_seq"),
         ("resend", '{"from_seq": 1e300}', "invalid", "from_seq"),
         ("resend", '{"from_seq": -99999999999999999999}', "invalid", "from_seq"),
-        ("halt", "{}", "unknown", "no command of this name (coil, resend): 'halt'"),
+        ("halt", "{}", "unknown", "no command of this name (coil, teach, resend): 'halt'"),
         ("x" * 300, "{}", "unknown", "no command"),
     ],
 )

@@ -138,7 +138,7 @@ def test_what_nothing_foresaw_changes_nothing(
     def burst(*_: Any) -> None:
         raise RecursionError
 
-    monkeypatch.setattr(reload, "open_bundle", burst)
+    monkeypatch.setattr(reload, "open_taught", burst)
 
     assert bench.reload() is None
     assert bench.notifier.lines == ["RELOADING=1", "READY=1"]

@@ -75,6 +75,7 @@ def test_the_log_tells_a_reload_from_a_start(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(run, "Station", Station)
     monkeypatch.setattr(run, "open_bundle", open_bundle)
+    monkeypatch.setattr(run, "open_taught", lambda *_: open_bundle(None))
     monkeypatch.setattr(signal, "signal", lambda *_: None)
 
     assert run.run_daemon(config) == EXIT_OK
@@ -100,7 +101,8 @@ def test_a_store_that_breaks_is_replaced_in_the_same_process(tmp_path: Path, mon
             """Nothing asks it to."""
 
     monkeypatch.setattr(run, "Station", Breaking)
-    monkeypatch.setattr(run, "open_bundle", lambda *_: model)
+    for opens in ("open_taught", "open_bundle"):
+        monkeypatch.setattr(run, opens, lambda *_: model)
     config = tmp_path / "cam1.toml"
     config.write_text('[station]\nsite = "s"\nline = "l"\nname = "n"\n[source]\nkind = "folder"\npath = "/frames"\n')
     monkeypatch.setattr(signal, "signal", lambda *_: None)
@@ -132,7 +134,7 @@ def test_a_disk_that_refuses_at_the_start_is_waited_for(
         def request(self, _: object) -> None: ...
 
     monkeypatch.setattr(run, "Station", Waiting)
-    monkeypatch.setattr(run, "open_bundle", lambda *_: model)
+    monkeypatch.setattr(run, "open_taught", lambda *_: model)
     monkeypatch.setattr(run, "WAIT_S", 0.001)
     monkeypatch.setattr(signal, "signal", handlers.__setitem__)
     config = tmp_path / "cam1.toml"

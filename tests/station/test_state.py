@@ -19,6 +19,7 @@ from inspector.items import CoilChange
 from inspector.sources.queues import FrameQueue
 from inspector.station.committer import Committer, CommitterOptions
 from inspector.station.dispatcher import Dispatcher
+from inspector.station.in_force import Rules, RulesInForce
 from inspector.station.inbox import Inbox
 from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
@@ -42,7 +43,7 @@ def commit_all(store: Store, clock: FakeClock, frames: Sequence[Frame | Gap], in
         items.put(frame)
     rules = InspectRules(TilingRules(64), decision_rules())
     metrics = Metrics(CollectorRegistry(), LABELS[:3], SEVERITY)  # type: ignore[arg-type]
-    dispatcher = Dispatcher(items, PaintedClassifier(), rules, 1, clock, metrics)
+    dispatcher = Dispatcher(items, PaintedClassifier(), RulesInForce(Rules(rules, track_rules())), 1, clock, metrics)
     committer = Committer(dispatcher, ScriptedSource(()), store, inbox, None, track_rules(), CommitterOptions(0.5, "b"),
                           clock, metrics, lambda _: None)  # fmt: skip
     if end:
