@@ -313,12 +313,56 @@ def table(rows: tuple[Row, ...], models: Mapping[str, Measured], *, versions: bo
     return "\n".join(lines)
 
 
+def taught(_: Mapping[str, Measured]) -> str:
+    """Return the table of surfaces, untaught beside taught, a row each, of every shipped bundle that was measured."""
+    lines = [
+        "| | clean / marked tiles (groups) | clean tiles that alarm | unknown → unclassified | marked tiles that alarm"
+        " | … or are unclassified | AUROC |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for path in sorted(RESULTS.glob("mills-*.json")):
+        found = json.loads(path.read_text("utf-8"))
+        for name, row in found["mills"].items():
+            before, after = (
+                {
+                    f"{kind} {what}": each
+                    for kind in ("clean", "marked")
+                    for what, each in row[state][f"{kind}_tiles"].items()
+                }
+                for state in ("untaught", "taught")
+            )
+            auroc = row["auroc"]
+            cells = (
+                f"{found['bundle'].partition('@')[0]}: {name}",
+                f"{row['tiles']['clean_tiles']:,} / {row['tiles']['marked_tiles']:,} ({row['groups']})",
+                f"{shown(before['clean alarm'])} → {bound(after['clean alarm'])}",
+                f"{shown(before['clean unknown'])} → {bound(after['clean unclassified'])}",
+                f"{shown(before['marked alarm'])} → {bound(after['marked alarm'])}",
+                bound(after["marked called"]),
+                f"{auroc['untaught']['value']:.3f} → {auroc['taught']['value']:.3f}"
+                f" ({auroc['taught']['low']:.3f}–{auroc['taught']['high']:.3f})",
+            )
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def shown(row: Mapping[str, Any]) -> str:
+    """Return a share in percent."""
+    return f"{percent(row['share'])} %"
+
+
+def bound(row: Mapping[str, Any]) -> str:
+    """Return a share in percent with its 95 % interval: over groups where there is one, else Wilson's."""
+    interval = row["bootstrap95"] or row
+    return f"{percent(row['share'])} % ({percent(interval['low'])}–{percent(interval['high'])})"
+
+
 PAGES: dict[Path, dict[str, Callable[[Mapping[str, Measured]], str]]] = {
     ROOT / "README.md": {"model": lambda models: table(SHORT, models, versions=False)},
     ROOT / "docs" / "decisions" / "0006-default-bundle.md": {
         "figures": lambda models: table(LONG, models, versions=True)
     },
-    ROOT / "docs" / "training.md": {"targets": targets},
+    ROOT / "docs" / "training.md": {"targets": targets, "mills": taught},
 }
 """Page to its blocks."""
 

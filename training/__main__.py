@@ -307,6 +307,33 @@ def evaluate(
 
 
 @app.command()
+def mills(
+    data: Data,
+    bundle_name: Annotated[str, typer.Option("--bundle", help="A shipped bundle's name, or a folder.")] = "neu-fast",
+    surface: Annotated[list[str] | None, typer.Option(help="Only this surface; may be repeated.")] = None,
+    output: Annotated[Path | None, typer.Option(help="JSON to write; default runs/mills-NAME.json.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the halves.")] = 1,
+) -> None:
+    """Teach a bundle on half of each surface of DATA and judge it on the other half, untaught beside taught."""
+    from inspector.model.bundle import find_bundle, load_bundle
+    from training.judge.mills import measure_mills
+    from training.tiles.mills import SURFACES
+
+    if strange := sorted(set(surface or ()) - set(SURFACES)):
+        raise DataError(f"mills: --surface: one of {', '.join(SURFACES)} is expected: {strange[0]!r}")
+    loaded = load_bundle(find_bundle(bundle_name))
+    place = output or Path("runs") / f"mills-{loaded.card.name}.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    found = measure_mills(loaded, data, surface or SURFACES, place, seed, lambda text: console.print(f"  {text}"))
+    table = Table("surface", "clean: alarm", "unclassified", "marked: alarm", "called", title=f"taught, see {place}")
+    for name, row in found["mills"].items():
+        clean, marked = row["taught"]["clean_tiles"], row["taught"]["marked_tiles"]
+        shown = (clean["alarm"], clean["unclassified"], marked["alarm"], marked["called"])
+        table.add_row(name, *(f"{100 * each['share']:.2f} %" for each in shown))
+    console.print(table)
+
+
+@app.command()
 def crossval(
     recipe_name: RecipeName,
     data: Data,

@@ -12,14 +12,21 @@ from training.data.manifest import Manifest
 
 
 def provenance(manifest: Manifest) -> dict[str, Any]:
-    """Return commit (with a plus where the code differs from it, None without git), date and data of a result."""
+    """Return commit, date and data of a result."""
+    return {
+        **code_and_date(),
+        "data_manifest": manifest.sha256,
+        "data_pictures": manifest.pictures_sha256,
+    }
+
+
+def code_and_date() -> dict[str, Any]:
+    """Return commit (with a plus where the code differs from it, None without git) and date of a result."""
     commit = _git("rev-parse", "HEAD")
     changed = "+" if commit and _git("diff", "--name-only", "HEAD", "--", ":/*.py") else ""
     return {
         "commit": f"{commit}{changed}" if commit else None,
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "data_manifest": manifest.sha256,
-        "data_pictures": manifest.pictures_sha256,
     }
 
 
