@@ -15,6 +15,9 @@ PER_1000 = 4.0
 ASSUMED_MM_PER_PX = 0.5
 """Where neither the configuration nor the bundle says the scale."""
 LARGEST_SHARE = 0.05
+UNCLASSIFIED_SHARE, UNCLASSIFIED_A_CALL = 0.01, 100
+"""Share of good tiles that may be called unclassified, which is recorded without alarm: at most, and so many times as
+many as may be called a defect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,11 @@ class Aim:
             middle = (low + high) / 2
             low, high = (middle, high) if self._alarming(middle) < wanted else (low, middle)
         return min(LARGEST_SHARE, high / self.tiles_per_frame)
+
+    @property
+    def unclassified_share(self) -> float:
+        """Share of good tiles that may be called unclassified."""
+        return min(UNCLASSIFIED_SHARE, UNCLASSIFIED_A_CALL * self.tile_share)
 
     def calls_at(self, tile_share: float) -> float:
         """Return the false calls in the unit of the aim at a share of good tiles that are called a defect."""

@@ -33,8 +33,6 @@ MEASURED_TO = 1 - DROPPED_SHARE
 FOLDS = 5
 LEAST_TILES, FEW_TILES, FEW_COILS = 50, 300, 6
 """Fewer tiles are refused; fewer than these are taken with a warning."""
-UNCLASSIFIED_SHARE = 0.01
-"""Share of good tiles that may be called unclassified: recorded, no alarm."""
 SCALED_AT = 0.01
 """Share of good tiles beyond the distance that counts as 1 in every map, by its tail. At the 95 % quantile instead, two
 maps together found no more than one of them alone (CR7, 0.5 % of clear tiles alarming: 70 instead of 73 %)."""
@@ -177,7 +175,7 @@ def fit_reference(lesson: Lesson, aim: Aim) -> Fitted:
     far = distances > tail.start
     defect_share = float((lesson.defects[far].sum() + 1) / (far.sum() + 2))
     near_at = tail.distance_at(aim.tile_share / defect_share)
-    strange_at = max(near_at, tail.distance_at(UNCLASSIFIED_SHARE / (1 - defect_share)))
+    strange_at = max(near_at, tail.distance_at(aim.unclassified_share / (1 - defect_share)))
     fitted = {role: fit_space(role, values, sums[role]) for role, values in lesson.maps.items()}
     spaces = tuple(
         PlaceSpace(role, space.mean, space.whitening, scales[role]) for role, (space, _) in sorted(fitted.items())

@@ -8,7 +8,7 @@ is too strange for this network, loses more of them than a setting allows and is
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,9 @@ from inspector.frame import Pixels
 from inspector.inspection.decision import DecisionRules, Verdict
 from inspector.inspection.one_frame import judge_tiles
 from inspector.inspection.predictions import Classify
-from inspector.inspection.reference import SiteReference
 from inspector.labels import UNCLASSIFIED
 from inspector.teach.aim import Aim
-from inspector.teach.fit import LEAST_TILES, Lesson, assign_folds, fit_reference
+from inspector.teach.fit import LEAST_TILES, Fitted, Lesson, assign_folds, fit_reference
 
 SHOWN = 240
 """Generated defects that are laid onto good tiles."""
@@ -48,6 +47,8 @@ class Judgement:
         found_before: Called a defect by the bundle alone.
         found_after: Called a defect under the reference.
         unclassified_shown: Called unclassified under it: recorded, no alarm.
+        halved: The coils were judged under the reference of others; else there were too few tiles for halves, and the
+            lesson judged itself.
         refused: Why the reference is refused, or None.
     """
 
@@ -59,6 +60,7 @@ class Judgement:
     found_before: int
     found_after: int
     unclassified_shown: int
+    halved: bool = True
     refused: str | None = None
 
     @property
@@ -70,8 +72,9 @@ class Judgement:
     def lines(self) -> list[str]:
         """It, for people."""
         share = 100 / max(self.tiles, 1)
+        whose = "of coils that were not taught" if self.halved else "of the lesson itself, which has too few for halves"
         return [
-            f"good tiles of coils that were not taught ({self.tiles}): {self.alarms_before * share:.2f} % alarmed"
+            f"good tiles {whose} ({self.tiles}): {self.alarms_before * share:.2f} % alarmed"
             f" before, {self.alarms_after * share:.2f} % now, {self.unclassified_after * share:.2f} % are unclassified",
             f"generated defects on them ({self.shown}): {self.found_before} found before, {self.found_after} now, and"
             f" {self.unclassified_shown} unclassified",
@@ -101,44 +104,71 @@ def judge_fit(
         pairs = [(everything, everything)]
     else:
         pairs = [(parts[0], parts[1]), (parts[1], parts[0])]
-    counts = [0] * 8
+    seen = _Seen()
     for taught, held in pairs:
-        reference = fit_reference(lesson.part(taught), aim).reference
-        more = _judge_half(lesson.part(held), reference, classify, rules, SHOWN // len(pairs))
-        counts = [have + new for have, new in zip(counts, more, strict=True)]
-    tiles, before, after, unclassified, shown, *found = counts
-    judgement = Judgement(tiles, before, after, unclassified, shown, found[0], found[1], found[2])
+        fitted = fit_reference(lesson.part(taught), aim)
+        seen.add(lesson.part(held), fitted, aim, classify, rules, SHOWN // len(pairs))
+    judgement = seen.judgement(halved=len(pairs) > 1)
     if judgement.loss > max_loss:
-        why = (
-            f"of {judgement.shown} generated defects {judgement.found_before} were found before and"
-            f" {judgement.found_after + judgement.unclassified_shown} now: it loses {judgement.loss:.0%}, more than"
-            f" {max_loss:.0%} (teach.max_loss)"
-        )
-        return replace(judgement, refused=why)
+        return replace(judgement, refused=_why(judgement, max_loss, aim, seen.bearable(max_loss)))
     return judgement
 
 
-def _judge_half(
-    lesson: Lesson, reference: SiteReference, classify: Classify, rules: DecisionRules, shown: int
-) -> list[int]:
-    distances = reference.distance(lesson.maps)
-    far = distances > reference.defect_threshold
-    strange = distances > reference.unclassified_threshold
-    found = [0, 0, 0]
-    under = replace(rules, reference=reference)
-    good = np.flatnonzero(~strange & ~lesson.defects)
-    chosen = good if len(good) else np.arange(len(lesson))
-    laid = list(laid_tiles([lesson.tiles[i] for i in chosen], shown))
-    for start in range(0, len(laid), AT_ONCE):
-        part = laid[start : start + AT_ONCE]
-        before, after = (judge_tiles(part, classify, each)[1] for each in (rules, under))
-        found[0] += _defects(before)
-        found[1] += _defects(after)
-        found[2] += sum(verdict.label == UNCLASSIFIED for verdict in after)
-    alarms = int((far & lesson.defects).sum())
-    return [
-        len(lesson), int(lesson.defects.sum()), alarms, int((strange & ~lesson.defects).sum()), len(laid), *found,
-    ]  # fmt: skip
+def _why(judgement: Judgement, max_loss: float, aim: Aim, bearable: float) -> str:
+    unit = "per km and side" if aim.per == "km" else "per 1,000 pictures"
+    return (
+        f"of {judgement.shown} generated defects {judgement.found_before} were found before and"
+        f" {judgement.found_after + judgement.unclassified_shown} now: it loses {judgement.loss:.0%}, more than"
+        f" {max_loss:.0%} (teach.max_loss); about {bearable:.2g} false calls {unit} would lose no more"
+    )
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was counted so far, in the order of `Judgement`, and false calls for which each defect would be lost."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * 8)
+    lost_at: list[float] = field(default_factory=list)
+
+    def judgement(self, halved: bool) -> Judgement:
+        """Return it."""
+        tiles, before, after, unclassified, shown, *found = self.counts
+        return Judgement(tiles, before, after, unclassified, shown, found[0], found[1], found[2], halved)
+
+    def bearable(self, max_loss: float) -> float:
+        """Return the false calls, in the unit of the aim, that cost no more defects than allowed."""
+        allowed = int(max_loss * self.counts[4])
+        return sorted(self.lost_at)[-1 - min(allowed, len(self.lost_at) - 1)] if self.lost_at else 0.0
+
+    def add(
+        self, lesson: Lesson, fitted: Fitted, aim: Aim, classify: Classify, rules: DecisionRules, shown: int
+    ) -> None:
+        """Judge one half under the reference of the other."""
+        reference = fitted.reference
+        distances = reference.distance(lesson.maps)
+        far = distances > reference.defect_threshold
+        strange = distances > reference.unclassified_threshold
+        good = np.flatnonzero(~strange & ~lesson.defects)
+        chosen = good if len(good) else np.arange(len(lesson))
+        laid = list(laid_tiles([lesson.tiles[i] for i in chosen], shown))
+        found = [0, 0, 0]
+        for start in range(0, len(laid), AT_ONCE):
+            part = laid[start : start + AT_ONCE]
+            before = judge_tiles(part, classify, rules)[1]
+            after = judge_tiles(part, classify, replace(rules, reference=reference))[1]
+            found[0] += _defects(before)
+            found[1] += _defects(after)
+            found[2] += sum(verdict.label == UNCLASSIFIED for verdict in after)
+            self.lost_at += [
+                aim.calls_at(fitted.tail.share_beyond(new.distance or 0.0) * fitted.defect_share)
+                for old, new in zip(before, after, strict=True)
+                if old.is_defect
+            ]
+        more = [
+            len(lesson), int(lesson.defects.sum()), int((far & lesson.defects).sum()),
+            int((strange & ~lesson.defects).sum()), len(laid), *found,
+        ]  # fmt: skip
+        self.counts = [have + new for have, new in zip(self.counts, more, strict=True)]
 
 
 def _defects(verdicts: Sequence[Verdict]) -> int:

@@ -167,6 +167,7 @@ def test_the_aim_counts_tiles(
     assert aim.tile_share == pytest.approx(share, rel=0.01)
     assert aim.calls_at(aim.tile_share) == pytest.approx(calls, rel=0.01)
     assert ("assumed" in aim.text) == assumed
+    assert aim.unclassified_share == pytest.approx(min(0.01, 100 * share), rel=0.01)
 
 
 def test_two_of_three_allows_more() -> None:
