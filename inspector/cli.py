@@ -149,7 +149,7 @@ def keys(
 
 @app.command()
 def do(
-    name: Annotated[str, typer.Argument(help="Command: coil, resend.")],
+    name: Annotated[str, typer.Argument(help="Command: coil, resend, teach.")],
     config: ConfigOption,
     pairs: Annotated[list[str] | None, typer.Argument(metavar="key=value ...", help="What it is given.")] = None,
 ) -> None:

@@ -25,7 +25,7 @@ from inspector.teach.durable import held_lock
 from inspector.teach.files import BEGUN, LOCK
 from inspector.teach.files import FOLDER as REFERENCES
 from inspector.teach.teach_in import FILE as TEACH_IN
-from inspector.teach.teach_in import TILES_FILE
+from inspector.teach.teach_in import LOCK_FILE, TILES_FILE
 
 SECRET_KEYS = ("password_file", "key_file", "token_file", "credentials_file")
 """Keys that name a file with a secret, in any section."""
@@ -162,7 +162,7 @@ def _passing(place: Path) -> bool:
     """Say whether a file of the references is there for the time of a change, or of a teach-in."""
     if place.parts[0] == BEGUN:  # what a power cut has interrupted is carried to its end wherever it is restored
         return False
-    return any(part.startswith(".") for part in place.parts) or place.name in (TEACH_IN, TILES_FILE, "teach.lock")
+    return any(part.startswith(".") for part in place.parts) or place.name in (TEACH_IN, TILES_FILE, LOCK_FILE)
 
 
 def _room() -> str | None:

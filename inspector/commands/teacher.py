@@ -19,6 +19,8 @@ import typer
 
 from inspector.clock import SystemClock, to_rfc3339
 from inspector.commands.do import ask_station
+from inspector.commands.taught import stored_proof
+from inspector.commands.teach_in import follow_teach_in
 from inspector.errors import LessonError
 from inspector.model.bundle import Bundle, find_bundle, load_bundle
 from inspector.model.golden import kernels_of
@@ -31,12 +33,12 @@ from inspector.station.wiring import inspect_rules, worker_count
 from inspector.teach.aim import aim_for
 from inspector.teach.card import Signature
 from inspector.teach.durable import held_lock
-from inspector.teach.files import CANDIDATE, FOLDER, Stored, accept, read_stored, undo
+from inspector.teach.files import ACCEPTED, CANDIDATE, FOLDER, Stored, accept, read_stored, undo
 from inspector.teach.lesson import LessonRules, ShownLesson, read_lesson
+from inspector.teach.teach_in import LOCK_FILE, read_teach_in
 from inspector.teach.teaching import SHEET, Site, Taught, refit, strike, teach_lesson
 
 BUSY = "another teach-in is running"
-LOCK = "teach.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Teacher:
             SiteReferenceError: The candidate is damaged.
             OSError: The disk is full.
         """
-        with held_lock(self.folder / LOCK, wait=False, busy=BUSY):
+        with held_lock(self.folder / LOCK_FILE, wait=False, busy=BUSY):
             if asked.frames is not None:
                 taught = self._from_frames(asked)
             elif asked.struck:
@@ -125,7 +127,7 @@ class Teacher:
             LessonError: There is none.
             SiteReferenceError: It is damaged.
         """
-        with held_lock(self.folder / LOCK, wait=False, busy=BUSY), self._site() as site:
+        with held_lock(self.folder / LOCK_FILE, wait=False, busy=BUSY), self._site() as site:
             before = read_stored(self.folder)
             max_loss = self.settings.teach.max_loss
             taught = refit(site, signature=_signature(), max_loss=max_loss, say=_progress)
@@ -235,7 +237,7 @@ def _told(taught: Taught) -> Outcome:
 
 
 def _values(stored: Stored) -> dict[str, Any]:
-    card = stored.card
+    card, proof = stored.card, stored_proof(stored.folder.parent.parent)
     return {
         "reference": stored.reference.short,
         "sha256": stored.reference.sha256,
@@ -251,14 +253,33 @@ def _values(stored: Stored) -> dict[str, Any]:
         "refused": (card.judgement or {}).get("refused"),
         "accepted": None if card.accepted is None else card.accepted.model_dump(),
         "folder": str(stored.folder),
+        "proof": None if proof is None or proof.reference != stored.reference.short else proof.as_dict(),
     }
 
 
 def ask_to_teach(config: Path, minutes: float, asked: Asked) -> Outcome:
-    """Let the running station collect; it leaves a candidate, or lets it count at once."""
-    payload = {"action": "start", "minutes": minutes, "accept": asked.accept, "person": _signature().by}
+    """Let the running station collect, and return what came of it: a candidate, or what counts at once.
+
+    Raises:
+        ConfigError: It has no listener, or no token.
+        SourceError: No station answers there.
+        LessonError: The station refuses, or has ended meanwhile.
+    """
+    folder = state_folder(load_settings(config).settings, unit_file=config) / FOLDER
+    before = read_teach_in(folder)
+    payload = {"action": "start", "minutes": minutes, "accept": asked.accept, "person": _signature().by[:64]}
     if asked.false_calls is not None:
         payload["false_calls_per_km"] = asked.false_calls
     reply = ask_station(config, "teach", payload)
-    ok = bool(reply.get("ok"))
-    return Outcome((str(reply.get("result") or reply.get("error")),), reply, refused=not ok)
+    if not reply.get("ok"):
+        raise LessonError(str(reply.get("detail") or reply.get("error")))
+    _progress(str(reply["detail"]))
+    ended = follow_teach_in(folder, SystemClock(), _progress, None if before is None else before.id)
+    stored = None
+    if ended.reference is not None:
+        stored = read_stored(folder, ACCEPTED if ended.state == "accepted" else CANDIDATE)
+    lines = [f"{ended.state}: {ended.text or ''}".rstrip(": ")]
+    if ended.state == "candidate" and stored is not None:
+        lines.append(f"look at {stored.folder / SHEET}: strike out what is a defect (--strike 3,7), then --accept")
+    values = {"teach_in": ended.model_dump(mode="json", by_alias=True), **({} if stored is None else _values(stored))}
+    return Outcome(tuple(lines), {**values, "state": ended.state}, ended.state not in ("candidate", "accepted"))

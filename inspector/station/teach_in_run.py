@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +25,8 @@ from inspector.inspection.one_frame import Inspection
 from inspector.settings.sections import Teach
 from inspector.station.teach_fit import Fit
 from inspector.teach.collecting import Collected, Collector
-from inspector.teach.teach_in import NAMED, STILLS, TILES_FILE, TeachIn, read_teach_in, write_teach_in
+from inspector.teach.durable import held_lock
+from inspector.teach.teach_in import LOCK_FILE, NAMED, STILLS, TILES_FILE, TeachIn, read_teach_in, write_teach_in
 from inspector.telemetry.health import HealthBoard
 
 WRITE_S = 5.0
@@ -76,7 +78,11 @@ class TeachInRun:
         self._fit: Fit | None = None
         self._written_mono_s = clock.monotonic()
         self._cancelled = False
+        self._held = ExitStack()
         self.present = read_teach_in(folder)
+        if self.present is not None and self.present.under_way:
+            with suppress(LessonError, OSError):  # somebody teaches from a folder at this moment: both go on
+                self._hold()
 
     # --- From other threads -----------------------------------------------------------------------------------------
 
@@ -116,13 +122,24 @@ class TeachInRun:
             false_calls_per_km=asked.false_calls_per_km, accept=asked.accept, capacity=self._capacity,
         )  # fmt: skip
         try:
+            self._hold()
             write_teach_in(self._folder, begun)
         except OSError as exc:
+            self._held.close()
             raise LessonError(f"{exc.filename or self._folder}: {exc.strerror}: the teach-in does not begin") from exc
         self._cancelled = False
         self.present = begun
         _log.info("teach_in_begun", until=begun.until, tiles=begun.capacity, by=begun.by)
         return f"collects until {begun.until}, at most {begun.capacity} tiles, and then fits a candidate"
+
+    def _hold(self) -> None:
+        """Keep others from teaching this station meanwhile.
+
+        Raises:
+            LessonError: Another one does.
+            OSError: The folder cannot be written.
+        """
+        self._held.enter_context(held_lock(self._folder / LOCK_FILE, wait=False, busy="another teach-in is running"))
 
     def cancel(self) -> str:
         """End what is under way; returns a sentence.
@@ -219,6 +236,7 @@ class TeachInRun:
             self._fit = None
         self._note(state=state, text=text[:2000], reference=reference)
         (self._folder / TILES_FILE).unlink(missing_ok=True)
+        self._held.close()
         assert self.present is not None  # noqa: S101 - noted above
         _log.info("teach_in_ended", state=state, reference=reference, reason=text)
         return self.present
@@ -232,6 +250,7 @@ class TeachInRun:
 
     def stop(self) -> None:
         """Leave what is under way to the next process."""
+        self._held.close()
         if self._collector is not None:
             self._note()
         self._close_collector()

@@ -15,6 +15,8 @@ from inspector.teach.durable import write_file
 FILE = "teach-in.json"
 """In the folder of the references."""
 TILES_FILE = "teach-in.tiles"
+LOCK_FILE = "teach.lock"
+"""Held while anybody teaches this station: it itself, or `inspector teach`."""
 NAMED, STILLS = "coil:", "stills:"
 """Begin the names of what a coil is: named by the plant, or stills of a piece of time, each of which stands alone."""
 MAX_BYTES = 1 << 16
