@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -17,10 +17,12 @@ import numpy as np
 from inspector.frame import Frame, Pixels
 from inspector.inspection.one_frame import InspectRules, inspect_frame
 from inspector.inspection.predictions import Predictions
+from inspector.inspection.reference import Maps, SiteReference
 from inspector.inspection.second_look import find_doubtful
 from inspector.model.bundle import Bundle
 from inspector.model.classifier import Classifier
 from inspector.model.pool import WorkerPool
+from inspector.teach.fit import fit_space
 
 GRID = (5, 8)
 """Tiles of the bench frame: rows, columns."""
@@ -41,6 +43,7 @@ class BenchResult:
         bare_tiles_per_s: The interpreters alone, all workers, inputs prepared beforehand.
         ratio: `tiles_per_s / bare_tiles_per_s`.
         defects_tiles_per_s: As `tiles_per_s`, of a frame all of whose tiles may be defects.
+        taught_ratio: `tiles_per_s` with a site's reference, of that without one; None where the bundle gives no places.
     """
 
     bundle: str
@@ -52,6 +55,7 @@ class BenchResult:
     bare_tiles_per_s: float
     ratio: float
     defects_tiles_per_s: float
+    taught_ratio: float | None
 
     def as_dict(self) -> dict[str, object]:
         """Return the fields as JSON values."""
@@ -74,17 +78,22 @@ def run_bench(bundle: Bundle, rules: InspectRules, workers: int, seconds: float)
     frame, worst = (_frame(some if len(some) else golden) for some in (golden[quiet], golden[~quiet]))
     tiles = GRID[0] * GRID[1]
     prepared = [np.ascontiguousarray(frame.pixels[: bundle.card.input_px, : bundle.card.input_px])] * (tiles // workers)
-    share = seconds / (3 * ROUNDS)
-    bare, whole, slow = list[float](), list[float](), list[float]()
+    share = seconds / (4 * ROUNDS)
+    bare, whole, slow, taught = list[float](), list[float](), list[float](), list[float]()
     pool = WorkerPool(classifiers)
+    with_places = [Classifier(bundle, maps=rules.decision.box_from == "cam", places=True) for _ in range(workers)]
+    taught_pool, taught_rules = WorkerPool(with_places), _taught(rules, with_places[0](list(golden)).maps)
     bare_pool = WorkerPool([_Bare(classifier) for classifier in classifiers])
     try:
         for _ in range(ROUNDS):
             bare.append(_rate(lambda: bare_pool(prepared * workers), len(prepared) * workers, share))
             whole.append(_rate(lambda: inspect_frame(frame, pool, rules), tiles, share))
             slow.append(_rate(lambda: inspect_frame(worst, pool, rules), tiles, share))
+            if taught_rules is not None:
+                taught.append(_rate(lambda: inspect_frame(frame, taught_pool, taught_rules), tiles, share))
     finally:
         pool.close()
+        taught_pool.close()
         bare_pool.close()
     tiles_per_s, bare_per_s = float(np.median(whole)), float(np.median(bare))
     mpx_per_s = tiles_per_s * bundle.card.tile_px**2 / 1e6
@@ -92,7 +101,16 @@ def run_bench(bundle: Bundle, rules: InspectRules, workers: int, seconds: float)
         bundle.short, workers, round(tiles_per_s, 1), round(1000 * workers / tiles_per_s, 3), round(mpx_per_s, 2),
         round(mpx_per_s * 1e6 / 2000 * 0.0005, 2), round(bare_per_s, 1),
         round(float(np.median(np.array(whole) / np.array(bare))), 3), round(float(np.median(slow)), 1),
+        round(float(np.median(np.array(taught) / np.array(whole))), 3) if taught else None,
     )  # fmt: skip
+
+
+def _taught(rules: InspectRules, maps: Maps) -> InspectRules | None:
+    """Return the rules with a reference of these places, which finds all near; None without places."""
+    if not maps:
+        return None
+    spaces = tuple(fit_space(role, values)[0] for role, values in sorted(maps.items()))
+    return replace(rules, decision=replace(rules.decision, reference=SiteReference("0" * 64, spaces, 1e9, 1e9)))
 
 
 class _Bare:
