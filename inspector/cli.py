@@ -23,6 +23,7 @@ import typer
 
 import inspector
 from inspector.commands.consume import consume
+from inspector.commands.learn import add_to
 from inspector.commands.teach import teach
 from inspector.errors import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, InspectorError, SourceError
 from inspector.model.bundle import DEFAULT_BUNDLE
@@ -188,22 +189,16 @@ def probe(
 def classify(
     paths: Annotated[list[str], typer.Argument(help="Pictures, or directories of pictures.", show_default=False)],
     model: ModelOption = DEFAULT_BUNDLE,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Decide as this station does.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on a terminal, too.")] = False,
 ) -> None:
     """Print a line per picture: JSON, or on a terminal a table."""
-    from inspector.commands.classify import TABLE_HEAD, classify_file, table_line
-    from inspector.model.bundle import find_bundle, load_bundle
-    from inspector.model.pool import open_model
+    from inspector.commands.classify import TABLE_HEAD, classify_file, open_rules, table_line
     from inspector.pictures.files import expand_paths
-    from inspector.settings.sections import Decision, Tiling
-    from inspector.station.wiring import inspect_rules, worker_count
 
-    bundle = load_bundle(find_bundle(model))
-    rules = inspect_rules(Tiling(), Decision(), bundle)
-    pool, _ = open_model(bundle, worker_count(0))
+    pool, rules = open_rules(model, config)
     as_table = sys.stdout.isatty() and not as_json
-    refused = 0
-    seen = 0
+    refused = seen = 0
     try:
         for name in expand_paths(paths):
             row = classify_file(name, pool, rules)
@@ -353,6 +348,9 @@ def demo(
     from inspector.demo.run import run_demo
 
     raise typer.Exit(run_demo(seconds, headless, broker, images))
+
+
+add_to(app)
 
 
 def main() -> None:

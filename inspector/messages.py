@@ -241,6 +241,9 @@ class AboutMessage(_Flat):
     clock: Literal["synchronized", "unsynchronized", "unknown"] = Field(description="State of the clock.")
     clock_offset_ms: float | None = Field(default=None, description="How far the clock is off, as the kernel says.")
     reference: str | None = Field(default=None, description="Hash of the site's reference; null: not taught.")
+    own_labels: str | None = Field(
+        default=None, description="Labels that the site taught itself, as name+hash, separated by spaces; null: none."
+    )
     schemas: str = Field(description="Schemas in use, separated by spaces.")
 
 

@@ -8,9 +8,14 @@ from inspector.errors import PictureError
 from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.picture import Row, classify_pixels
 from inspector.inspection.predictions import Classify
+from inspector.model.bundle import find_bundle, load_bundle
+from inspector.model.pool import WorkerPool, open_model
 from inspector.pictures.decode import decode_picture
 from inspector.pictures.files import read_picture_file
 from inspector.pictures.limits import MAX_FILE_BYTES, MAX_FRAME_PX
+from inspector.settings.loading import load_settings
+from inspector.settings.sections import Decision, Tiling
+from inspector.station.wiring import inspect_rules, open_bundle, worker_count
 
 
 def classify_file(
@@ -30,6 +35,23 @@ def classify_file(
         )
     except PictureError as exc:
         return {"path": name, "error": str(exc), "reason": exc.reason}
+
+
+def open_rules(model: str, config: Path | None) -> tuple[WorkerPool, InspectRules]:
+    """Return workers and rules: of a bundle alone, or those by which a station decides, its reference and labels too.
+
+    Args:
+        model: Bundle; not looked at with a configuration.
+        config: TOML file of the station, or None.
+
+    Raises:
+        RefusedError: Configuration or bundle cannot be used.
+    """
+    if config is not None:
+        opened = open_bundle(load_settings(config).settings, unit_file=config)
+        return opened.pool, opened.rules
+    bundle = load_bundle(find_bundle(model))
+    return open_model(bundle, worker_count(0))[0], inspect_rules(Tiling(), Decision(), bundle)
 
 
 TABLE_HEAD = f"{'label':<20} {'score':>6}  {'leading':<20} {'box: x y width height':<22} picture"

@@ -35,6 +35,8 @@ from inspector.teach.card import Signature
 from inspector.teach.durable import held_lock
 from inspector.teach.files import ACCEPTED, CANDIDATE, FOLDER, Stored, accept, read_stored, undo
 from inspector.teach.lesson import LessonRules, ShownLesson, read_lesson
+from inspector.teach.own_labels import FOLDER as LABELS
+from inspector.teach.own_labels import label_names
 from inspector.teach.teach_in import LOCK_FILE, read_teach_in
 from inspector.teach.teaching import SHEET, Site, Taught, refit, strike, teach_lesson
 
@@ -84,7 +86,8 @@ class Teacher:
         self.settings: Settings = load_settings(config).settings
         self.folder = state_folder(self.settings, unit_file=config) / FOLDER
         self.bundle: Bundle = load_bundle(find_bundle(self.settings.model.path))
-        self.rules = inspect_rules(self.settings.tiling, self.settings.decision, self.bundle)
+        names = label_names(self.folder.parent / LABELS)
+        self.rules = inspect_rules(self.settings.tiling, self.settings.decision, self.bundle, own_names=names)
 
     def teach(self, asked: Asked) -> Outcome:
         """Teach from a folder, take the last candidate again without what was struck out, or only accept it.

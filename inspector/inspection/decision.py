@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inspector.inspection.distance import FeatureDistance
+from inspector.inspection.own_labels import OwnLabel
 from inspector.inspection.predictions import Predictions
 from inspector.inspection.reference import SiteReference, tile_distances
 from inspector.labels import CLEAN, UNCLASSIFIED, UNKNOWN, BoxFrom, Severity
@@ -39,6 +40,7 @@ class DecisionRules:
         box_from: What a defect's box is drawn around: its tiles, or what is hot in their class activation maps.
         reference: The good surface of the site, or None where nobody has taught it.
         never_overrule: Defect labels that stay defects on a tile that is like the reference.
+        own: Labels that the site taught itself; thresholds and severity have them, too.
     """
 
     labels: tuple[str, ...]
@@ -52,6 +54,7 @@ class DecisionRules:
     box_from: BoxFrom = "tile"
     reference: SiteReference | None = None
     never_overrule: frozenset[str] = frozenset()
+    own: tuple[OwnLabel, ...] = ()
 
     def is_far(self, distance: float | None) -> bool:
         """Whether a tile at this distance is like nothing the network knows."""

@@ -146,11 +146,13 @@ def _where_shown(
     cam: npt.NDArray[np.int8] | None,
 ) -> dict[int, Box]:
     """Return where the chosen tiles show their leading label, by tile number."""
-    windows = [boxes[number] for number in chosen]
-    if rules.box_from == "cam" and cam is not None and chosen:
-        leading = [rules.labels.index(verdicts[number].top) for number in chosen]
-        windows = locate(cam[list(chosen)], leading, windows)
-    return dict(zip(chosen, windows, strict=True))
+    shown = {number: boxes[number] for number in chosen}
+    mapped = [number for number in chosen if verdicts[number].top in rules.labels]  # a site's own label has no map
+    if rules.box_from == "cam" and cam is not None and mapped:
+        leading = [rules.labels.index(verdicts[number].top) for number in mapped]
+        windows = locate(cam[mapped], leading, [boxes[number] for number in mapped])
+        shown.update(zip(mapped, windows, strict=True))
+    return shown
 
 
 def _one_per_place(defects: Sequence[tuple[Defect, Sequence[Box]]]) -> list[Defect]:

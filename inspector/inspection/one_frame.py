@@ -22,6 +22,7 @@ from inspector.errors import ConfigError
 from inspector.frame import Cause, Frame, Pixels
 from inspector.inspection.decision import DecisionRules, Verdict, compare, distances_of, find_near, hear_bundle, heat_of
 from inspector.inspection.merge import Defect, merge_tiles
+from inspector.inspection.naming import name_own
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.inspection.preprocess import to_grey
 from inspector.inspection.quality import QualityRules, judge_quality
@@ -128,4 +129,5 @@ def judge_tiles(tiles: Sequence[Pixels], classify: Classify, rules: DecisionRule
             again = hear_bundle(Predictions(predictions.logits[doubtful], features), rules)
             for number, verdict in zip(doubtful, again, strict=True):
                 said[number] = verdict
-    return predictions, said if distances is None else compare(first, said, distances, rules)
+    verdicts = said if distances is None else compare(first, said, distances, rules)
+    return predictions, name_own(verdicts, predictions, rules)

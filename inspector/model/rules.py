@@ -22,15 +22,27 @@ def decision_rules(
     second_look: bool = True,
     never_overrule: Collection[str] = (),
     reference: SiteReference | None = None,
+    own_names: Collection[str] = (),
 ) -> DecisionRules:
     """Return the card's rules with the configuration's changes.
+
+    Args:
+        bundle: With the card.
+        thresholds: Per label, in place of the card's.
+        severity: Per label, in place of the card's.
+        record_floor: As of `DecisionRules`.
+        use_unknown: Whether a tile may be `unknown` for its distance.
+        second_look: Whether doubtful tiles are scored again.
+        never_overrule: As of `DecisionRules`.
+        reference: As of `DecisionRules`.
+        own_names: Labels that the site taught itself: the configuration may name them, too.
 
     Raises:
         ConfigError: A label that the bundle does not have.
     """
     card = bundle.card
     for key, given in (("thresholds", thresholds), ("severity", severity), ("never_overrule", never_overrule)):
-        if strange := sorted(set(given) - set(card.defect_labels)):
+        if strange := sorted(set(given) - {*card.defect_labels, *own_names}):
             raise ConfigError(
                 f"decision.{key}: no label of bundle {card.name} ({', '.join(card.defect_labels)}): {strange[0]}"
             )

@@ -78,6 +78,7 @@ class About:
             started_at=to_rfc3339(self._started_at),
             clock="synchronized" if Path("/run/systemd/timesync/synchronized").exists() else "unknown",
             reference=self._taught().short,
+            own_labels=" ".join(f"{label.name}+{label.short}" for label in self._model.rules.decision.own) or None,
             schemas=" ".join(schema_name(topic) for topic in sorted(MESSAGE_TYPES)),
         )
 

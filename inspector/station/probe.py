@@ -19,11 +19,12 @@ from inspector.box import Box
 from inspector.clock import Clock
 from inspector.drawn.laid import laid_labels, lay_defect
 from inspector.errors import StoreBusyError, WorkerError
-from inspector.frame import Pixels
+from inspector.frame import Frame, Pixels
 from inspector.inspection.decision import DecisionRules, Verdict
-from inspector.inspection.one_frame import Inspection, judge_tiles
+from inspector.inspection.one_frame import Inspection, InspectRules, inspect_frame
 from inspector.inspection.predictions import Classify
 from inspector.inspection.preprocess import to_grey
+from inspector.inspection.tiling import TilingRules
 from inspector.labels import CLEAN, UNKNOWN
 from inspector.model.pool import WorkerPool
 from inspector.settings.sections import Teach
@@ -170,12 +171,19 @@ class Prober:
             proofs.note_tile(tile)
         kind = proofs.next_kind()
         laid = lay_defect(tile, kind.label, kind.size_px, self._random, proofs.passage)
-        found = is_found(judge_tiles([laid], self._classify, rules)[1][0])
+        found = self._finds(laid, rules)
         alone = found
         if proofs.learning and rules.reference is not None:
-            alone = is_found(judge_tiles([laid], self._classify, replace(rules, reference=None))[1][0])
+            alone = self._finds(laid, replace(rules, reference=None))
         proofs.add(kind, found, alone)
         self._show(kind, found)
+
+    def _finds(self, tile: Pixels, rules: DecisionRules) -> bool:
+        """Inspect a tile as a frame of its own, the one way from pixels to a verdict."""
+        frame = Frame(tile, epoch=0, frame_id=0, captured_at=self._clock.now(), captured_mono_s=self._clock.monotonic(),
+                      identity="probe", independent=True)  # fmt: skip
+        inspection = inspect_frame(frame, self._classify, InspectRules(TilingRules(max(tile.shape)), rules))
+        return any(is_found(verdict) for verdict in inspection.verdicts)
 
     def _show(self, kind: Kind, found: bool) -> None:
         metrics, (label, size) = self._metrics, (kind.label, str(kind.size_px))

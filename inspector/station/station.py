@@ -123,7 +123,7 @@ class Station:
         settings, model = self.settings, self.model
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # start time (restarts), memory, CPU, open files
-        self.metrics = Metrics(self.registry, model.bundle.card.defect_labels, model.rules.decision.severity)
+        self.metrics = Metrics(self.registry, model.labels, model.rules.decision.severity)
         self.evidence = open_evidence(settings.store, self.store.folder / "evidence", self._clock)
         self.pipeline = Pipeline(
             settings.source,

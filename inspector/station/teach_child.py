@@ -25,6 +25,8 @@ from inspector.station.wiring import inspect_rules
 from inspector.teach.aim import aim_for
 from inspector.teach.card import Signature
 from inspector.teach.files import KeptTiles
+from inspector.teach.own_labels import FOLDER as LABELS
+from inspector.teach.own_labels import label_names
 from inspector.teach.teach_in import STILLS, TILES_FILE, TeachIn
 from inspector.teach.teaching import Site, Taught, refit, teach_lesson
 from inspector.teach.tile_file import KeptTile, TileFile
@@ -62,7 +64,7 @@ def fit(order: dict[str, Any]) -> Taught:
     bundle = load_bundle(Path(order["bundle"]))
     if bundle.fingerprint != order["fingerprint"]:
         raise LessonError(f"{bundle.root}: another bundle lies there than the one that runs: reload it first")
-    rules = inspect_rules(settings.tiling, settings.decision, bundle)
+    rules = inspect_rules(settings.tiling, settings.decision, bundle, own_names=label_names(folder.parent / LABELS))
     classify = Classifier(bundle, settings.model.runtime, places=True)
     site = Site(bundle, classify, rules.decision, kernels_of(classify.runtime), folder)
     now = to_rfc3339(SystemClock().now())

@@ -6,15 +6,19 @@ Starts no thread but the model's workers and knows no running part, so that comm
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+import structlog
 
 from inspector.clock import Clock
 from inspector.errors import BundleError, InspectorError
 from inspector.http.options import HttpOptions, read_token
 from inspector.ids import Ids
 from inspector.inspection.one_frame import InspectRules
+from inspector.inspection.own_labels import OwnLabel
 from inspector.inspection.quality import QualityRules
 from inspector.inspection.reference import SiteReference
 from inspector.inspection.tiling import TilingRules
@@ -31,8 +35,12 @@ from inspector.station.in_force import Rules
 from inspector.store.evidence import EvidenceFolder
 from inspector.teach.accepted import UNTAUGHT, Accepted, read_accepted
 from inspector.teach.files import FOLDER
+from inspector.teach.own_labels import FOLDER as LABELS
+from inspector.teach.own_labels import fit_label, label_names, read_labels
 from inspector.telemetry.health import HealthLimits
 from inspector.track.rules import TrackRules
+
+_log = structlog.get_logger("daemon")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +54,11 @@ class OpenModel:
     runtime: str
     taught: Accepted = UNTAUGHT
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Defect labels: the bundle's, and those that the site taught itself."""
+        return (*self.bundle.card.defect_labels, *(label.name for label in self.rules.decision.own))
+
 
 def worker_count(wanted: int) -> int:
     """Return how many interpreters work: as configured, or one per core this process may use, at most 4."""
@@ -53,7 +66,11 @@ def worker_count(wanted: int) -> int:
 
 
 def inspect_rules(
-    tiling: Tiling, decision: Decision, bundle: Bundle, reference: SiteReference | None = None
+    tiling: Tiling,
+    decision: Decision,
+    bundle: Bundle,
+    reference: SiteReference | None = None,
+    own_names: Collection[str] = (),
 ) -> InspectRules:
     """Return the rules of the first pure function; with a reference, those of a station that was taught.
 
@@ -64,7 +81,7 @@ def inspect_rules(
         TilingRules(bundle.card.tile_px, tiling.overlap_px, tiling.roi_xy),
         decision_rules(
             bundle, decision.thresholds, decision.severity, decision.record_floor, decision.unknown,
-            decision.second_look, decision.never_overrule, reference,
+            decision.second_look, decision.never_overrule, reference, own_names,
         ),
         QualityRules(decision.blank_std, decision.overexposed_share, decision.underexposed_share),
     )  # fmt: skip
@@ -176,6 +193,18 @@ def http_options(settings: Settings) -> HttpOptions:
     )
 
 
+def with_own_labels(rules: InspectRules, own: Sequence[OwnLabel], decision: Decision) -> InspectRules:
+    """Return the rules with the site's own labels: minor, at their fitted threshold, unless the configuration says."""
+    own = [replace(label, threshold=decision.thresholds.get(label.name, label.threshold)) for label in own]
+    named = replace(
+        rules.decision,
+        own=tuple(own),
+        thresholds={**rules.decision.thresholds, **{label.name: label.threshold for label in own}},
+        severity={**{label.name: "minor" for label in own}, **rules.decision.severity},
+    )
+    return replace(rules, decision=named)
+
+
 def open_bundle(settings: Settings, loaded: Bundle | None = None, unit_file: Path | None = None) -> OpenModel:
     """Load the bundle and prove it on this machine; the accepted reference decides with it if it can be used.
 
@@ -191,8 +220,14 @@ def open_bundle(settings: Settings, loaded: Bundle | None = None, unit_file: Pat
     root = find_bundle(settings.model.path)
     try:
         bundle = loaded or load_bundle(root)
-        rules = inspect_rules(settings.tiling, settings.decision, bundle)
+        labels = state_folder(settings, unit_file=unit_file) / LABELS
+        own, troubles = read_labels(labels, bundle.card.labels)
+        names = label_names(labels)
+        rules = inspect_rules(settings.tiling, settings.decision, bundle, own_names=names)
         pool, golden = open_model(bundle, worker_count(settings.model.workers), settings.model.runtime, places=True)
+        rules = with_own_labels(rules, [fit_label(pixels, pool).label for pixels in own], settings.decision)
+        for trouble in troubles:
+            _log.warning("label_refused", reason=trouble)
         taught = read_accepted(reference_folder(settings, unit_file), bundle)
     except InspectorError:
         raise
