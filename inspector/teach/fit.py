@@ -172,7 +172,7 @@ def fit_reference(lesson: Lesson, aim: Aim) -> Fitted:
     scales = {role: fit_tail(values).distance_at(SCALED_AT) for role, values in crossed.items()}
     distances = np.max([values / scales[role] for role, values in crossed.items()], axis=0)
     tail = fit_tail(distances)
-    far = distances > tail.start
+    far = distances > np.quantile(distances, MEASURED_TO)  # where thresholds lie: nearer, the bundle seldom alarms
     defect_share = float((lesson.defects[far].sum() + 1) / (far.sum() + 2))
     near_at = tail.distance_at(aim.tile_share / defect_share)
     strange_at = max(near_at, tail.distance_at(aim.unclassified_share / (1 - defect_share)))
