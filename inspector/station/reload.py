@@ -47,7 +47,7 @@ def check_reload(
         loaded = load_settings(config)
         with naming(config):
             _require_parts(loaded.settings, station.settings)
-            return loaded, open_taught(loaded.settings, SystemClock(), notifier.alive)
+            return loaded, open_taught(loaded.settings, SystemClock(), notifier.alive, quietly=True)
     except InspectorError as exc:
         _log.error("reload_refused", reason=str(exc), still="the previous configuration")
     except Exception:  # noqa: BLE001 - a mistake that nothing foresaw must not end a station that inspects

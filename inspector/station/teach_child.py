@@ -1,7 +1,8 @@
-"""A process of its own, at the lowest priority, that fits the tiles of a teach-in or refits the accepted reference.
+"""A process of its own that fits the tiles of a teach-in, or refits the accepted reference.
 
-Run as `python -m inspector.station.teach_child` by `teach_fit`: one line of JSON on standard input says what, one on
-standard output what came of it. It ends with its station: what was not finished is begun anew at the next start.
+It has the lowest priority while a station inspects. `teach_fit` runs it as `python -m inspector.station.teach_child`:
+one line of JSON on standard input says what, one on standard output what came of it. It outlives its station by seconds
+at most: what was not finished is begun anew at the next start.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ def main() -> None:
     """Do what standard input asks for."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # they are meant for the station, which ends us
         signal.signal(number, signal.SIG_IGN)
-    os.nice(LOWEST)
     order = json.loads(sys.stdin.readline())
+    if order["quietly"]:
+        os.nice(LOWEST)
     try:
         answer = answer_of(fit(order))
     except InspectorError as exc:

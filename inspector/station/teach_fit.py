@@ -48,13 +48,24 @@ class Fit(Protocol):
         ...
 
 
-def fit_order(settings: Settings, bundle: Bundle, folder: Path, teach_in: TeachIn | None) -> dict[str, Any]:
-    """Return what a child is asked to do: fit the tiles of a teach-in, or without one refit the accepted reference."""
+def fit_order(
+    settings: Settings, bundle: Bundle, folder: Path, teach_in: TeachIn | None, *, quietly: bool = True
+) -> dict[str, Any]:
+    """Return what a child is asked to do: fit the tiles of a teach-in, or without one refit the accepted reference.
+
+    Args:
+        settings: Of the station.
+        bundle: The one that runs.
+        folder: Of the references.
+        teach_in: Whose tiles, or None.
+        quietly: At the lowest priority, because a station inspects meanwhile.
+    """
     return {
         "settings": settings.model_dump(mode="json"),
         "bundle": str(bundle.root.absolute()),
         "fingerprint": bundle.fingerprint,
         "folder": str(folder.absolute()),
+        "quietly": quietly,
         "teach_in": None if teach_in is None else teach_in.model_dump(mode="json", by_alias=True),
     }
 

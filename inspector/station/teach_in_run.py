@@ -34,6 +34,10 @@ WRITE_S = 5.0
 WAITING_FRAMES = 16
 WAITING_BYTES = 64 << 20
 """Frames that wait to be sampled; more are passed over."""
+MOST_SHARE = 0.01
+"""Of the time, that sampling may take; a frame of one tile takes 0.06 to 0.19 ms, a twentieth of its network."""
+CREDIT_S = 0.25
+"""So much at once at the beginning, when every tile is kept."""
 SLICES = 12
 """Pieces in time that stand for coils while no coil is named."""
 FLOOR_TILES = 50
@@ -76,7 +80,8 @@ class TeachInRun:
         self._waiting_bytes = 0
         self._collector: Collector | None = None
         self._fit: Fit | None = None
-        self._written_mono_s = clock.monotonic()
+        self._since_mono_s = self._written_mono_s = clock.monotonic()
+        self._spent_s = 0.0
         self._cancelled = False
         self._held = ExitStack()
         self.present = read_teach_in(folder)
@@ -93,7 +98,7 @@ class TeachInRun:
 
     def see(self, inspection: Inspection, coil_id: str | None) -> None:
         """Hand an inspected frame over if one is collected from; never waits."""
-        if not self.collects or inspection.cause is not None:
+        if not self.collects or inspection.cause is not None or not self._may_spend:
             return
         frame = inspection.frame
         with self._guard:
@@ -128,6 +133,7 @@ class TeachInRun:
             self._held.close()
             raise LessonError(f"{exc.filename or self._folder}: {exc.strerror}: the teach-in does not begin") from exc
         self._cancelled = False
+        self._spent_s, self._since_mono_s = 0.0, self._clock.monotonic()
         self.present = begun
         _log.info("teach_in_begun", until=begun.until, tiles=begun.capacity, by=begun.by)
         return f"collects until {begun.until}, at most {begun.capacity} tiles, and then fits a candidate"
@@ -198,7 +204,10 @@ class TeachInRun:
                     Collected(present.frames, present.tiles_seen, present.tiles_across),
                 )
             for one in offered:
-                self._collector.take(one.frame, one.boxes, self._coil_of(one, present))
+                if self._may_spend:
+                    begun_mono_s = self._clock.monotonic()
+                    self._collector.take(one.frame, one.boxes, self._coil_of(one, present))
+                    self._spent_s += self._clock.monotonic() - begun_mono_s
             trouble = None if offered else trouble
         except OSError as exc:
             trouble = f"{exc.filename or self._folder}: {exc.strerror}"
@@ -208,6 +217,11 @@ class TeachInRun:
         begun = self._collector is not None and self._collector.tile_hw != present.tile_hw
         if late or begun or trouble != present.trouble:
             self._note(trouble=trouble)
+
+    @property
+    def _may_spend(self) -> bool:
+        """Whether sampling has taken less than its share of the time; else frames are passed over."""
+        return self._spent_s <= CREDIT_S + MOST_SHARE * (self._clock.monotonic() - self._since_mono_s)
 
     def _coil_of(self, offered: _Offered, present: TeachIn) -> str:
         """Return the coil, or the piece of time that stands for it."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from fakes import (
 from prometheus_client import CollectorRegistry
 
 from inspector.frame import Gap, Pixels
-from inspector.inspection.one_frame import InspectRules
+from inspector.inspection.one_frame import Inspection, InspectRules
 from inspector.inspection.predictions import Predictions
 from inspector.inspection.tiling import TilingRules
 from inspector.sources.queues import FrameQueue
@@ -124,3 +126,33 @@ def test_a_picture_outside_the_region_ends_nothing(tmp_path: Path, clock: FakeCl
     assert told[0]["detail"].startswith("tiling.roi_xy has no pixel in the frame of 64x64: ")
     assert [isinstance(item, Gap) for item in source.finished] == refused
     assert registry.get_sample_value("inspector_frames_total", {"outcome": "unsupported"}) == 2
+
+
+def test_a_frame_keeps_the_rules_that_it_was_taken_under(clock: FakeClock, metrics: Metrics) -> None:
+    """Rules that are exchanged while a frame is inspected count from the next one on, in both pure functions."""
+    items, rules = FrameQueue(10), InspectRules(TilingRules(64), decision_rules())
+    strict = replace(rules, decision=replace(rules.decision, thresholds=dict.fromkeys(LABELS[:3], 1.0)))
+    in_force = RulesInForce(Rules(rules, track_rules(reference="old")))
+    begun, exchanged = threading.Event(), threading.Event()
+
+    def classify(tiles: Sequence[Pixels]) -> Predictions:
+        begun.set()
+        assert exchanged.wait(30)
+        return PaintedClassifier()(tiles)
+
+    dispatcher = Dispatcher(items, classify, in_force, 1, clock, metrics)
+    rust = np.random.default_rng(1).integers(100, 200, (64, 64)).astype(np.uint8) // 4 * 4 + LABELS.index("rust")
+    items.put(make_frame(0, rust))
+    dispatcher.start()
+    assert begun.wait(30)
+    in_force.now = Rules(strict, track_rules(reference="new"))
+    exchanged.set()
+    items.put(make_frame(1, rust))
+    dispatcher.drain()
+    results: list[Result] = []
+    while len(results) < 2:
+        results += dispatcher.take(1, 30.0)
+
+    assert [result.track and result.track.reference for result in results] == ["old", "new"]
+    outcomes = [result.wait() for result in results]
+    assert [one.decision for one in outcomes if isinstance(one, Inspection)] == ["rust", "unknown"]

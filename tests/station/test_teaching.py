@@ -27,7 +27,7 @@ from inspector.station.dispatcher import Result
 from inspector.station.in_force import Rules, RulesInForce
 from inspector.station.proving import Proof, Proving, poisson_upper
 from inspector.station.teach_fit import FitResult, read_answer
-from inspector.station.teach_in_run import SLICES, TeachInRun
+from inspector.station.teach_in_run import CREDIT_S, MOST_SHARE, SLICES, TeachInRun
 from inspector.station.teaching import Teaching
 from inspector.station.wiring import untaught_reason
 from inspector.store.store import Store
@@ -335,6 +335,30 @@ def test_what_stands_for_a_coil_that_nobody_named(bench: Bench, independent: boo
 
     assert present is not None
     assert (present.coils, present.coils_known) == (SLICES, False)
+
+
+def test_sampling_takes_its_share_of_the_time_and_no_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast frames come, sampling takes a hundredth of the time beyond its first credit; the rest passes."""
+    bench.ask(minutes=10)
+    bench.show(1, "A")
+    bench.teaching.look()
+    collector = bench.teaching.run._collector
+    assert collector is not None
+    take, taken = collector.take, [0]
+
+    def slow(*values: object) -> None:
+        taken[0] += 1
+        bench.clock.advance(0.1)
+        take(*values)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(collector, "take", slow)
+    for number in range(1, 60):
+        bench.show(4, "A", first=10 * number)
+        bench.teaching.look()
+        bench.clock.advance(1.0)
+
+    assert 0.1 * taken[0] <= CREDIT_S + 0.1 + MOST_SHARE * 66
+    assert taken[0] > 3
 
 
 def test_a_refused_lesson_keeps_its_reason(bench: Bench) -> None:
