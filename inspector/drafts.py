@@ -5,30 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from inspector.box import Box
 from inspector.frame import Pixels
+from inspector.heat import Heat
 from inspector.messages import Body, DefectMessage, Evidence, topic_of
 
 UNSTORED = {"store_id": "", "seq": 0}
 """Stand-ins in a draft for what the store assigns."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Heat:
-    """How far places of a frame are from the site's reference.
-
-    Attributes:
-        boxes: N tiles of the frame.
-        distances: (N, h, w) of their places.
-        limit: The distance beyond which a place is strange.
-    """
-
-    boxes: tuple[Box, ...]
-    distances: npt.NDArray[np.float64]
-    limit: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -44,13 +44,16 @@ class ClassifiedPicture(BaseModel):
     path: str
     """Its name."""
     label: str
-    """The decision: the most severe defect, else `unknown`, else `clean`."""
+    """The decision: the most severe defect, else `unclassified`, else `unknown`, else `clean`."""
     top: str
     """The highest score's label."""
     score: float
     scores: dict[str, float]
     box_px: dict[str, int] | None
+    reference: str | None
+    """Hash of the site's reference; null: not taught."""
     tiles: list[dict[str, Any]]
+    """Each with `box_px`, `label`, `top`, `score`, and its `distance` from the reference."""
 
 
 class _Picture(Response):

@@ -65,14 +65,18 @@ def _locate(cam: _Floats, leading: npt.NDArray[np.intp], windows: Sequence[Box])
 
 
 def locate_far(heat: _Floats, limit: float, windows: Sequence[Box]) -> list[Box]:
-    """Return the box around the places of each tile that are beyond a distance, in the pixels of its window.
+    """Return the box around the places of each tile that are far, in the pixels of its window.
+
+    Far is what is beyond the limit and reaches half of the tile's farthest place: a place sees its surroundings, too,
+    so that around something very strange all are beyond the limit.
 
     Args:
         heat: (N, h, w) distances of places.
         limit: Of a tile without a place beyond it, the farthest counts.
         windows: N; where each tile lies.
     """
-    hot = heat > np.minimum(limit, np.nextafter(heat.max(axis=(1, 2), initial=-np.inf), -np.inf))[:, None, None]
+    farthest = heat.max(axis=(1, 2))[:, None, None]
+    hot = (heat > limit) & (heat >= farthest / 2) | (heat == farthest)
     y, bottom = _span(hot.any(axis=2))
     x, right = _span(hot.any(axis=1))
     return [

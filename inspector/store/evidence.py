@@ -16,35 +16,55 @@ import numpy as np
 from inspector.box import Box
 from inspector.clock import Clock
 from inspector.drafts import EvidencePicture
+from inspector.frame import Pixels
+from inspector.heat import draw_heat
 from inspector.messages import Evidence
 
 MARGIN_SHARE = 0.25
 """Surroundings shown on each side, as a share of the part."""
 _QUALITY = 88
+_GAP_PX = 4
 _COLOUR_BGR = (0, 128, 255)
 
 
 def draw_evidence(picture: EvidencePicture, longest_px: int) -> bytes:
-    """Return a JPEG of the picture's part with its surroundings, at most `longest_px` a side, the box outlined."""
+    """Return a JPEG of the picture's part with its surroundings, at most `longest_px` a side, the box outlined.
+
+    Where its heat is known, the same part is shown again beside it (below it, if it is wide), glowing where it is far
+    from the site's reference.
+    """
     pixels, box, part = picture.pixels, picture.box, picture.around
     height, width = pixels.shape[:2]
     margin_x, margin_y = int(part.width * MARGIN_SHARE) + 8, int(part.height * MARGIN_SHARE) + 8
     x0, y0 = max(0, part.x - margin_x), max(0, part.y - margin_y)
     x1, y1 = min(width, part.right + margin_x), min(height, part.bottom + margin_y)
+    shown = Box(x0, y0, x1 - x0, y1 - y0)
     crop = pixels[y0:y1, x0:x1]
-    view = cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR) if crop.ndim == 2 else crop.copy()
-    scale = min(1.0, longest_px / max(view.shape[:2]))
+    view: Pixels = cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR).astype(np.uint8) if crop.ndim == 2 else crop.copy()
+    views = [view]
+    scale = min(1.0, longest_px / max(shown.width, shown.height))
+    if picture.heat is not None:
+        views.append(draw_heat(pixels, picture.heat, shown))
+        scale = min(scale, (longest_px - _GAP_PX - 1) / (2 * min(shown.width, shown.height)))
     if scale < 1:
-        size = (max(1, round(view.shape[1] * scale)), max(1, round(view.shape[0] * scale)))
-        view = cv2.resize(view, size, interpolation=cv2.INTER_AREA)
+        size = (max(1, round(shown.width * scale)), max(1, round(shown.height * scale)))
+        views = [cv2.resize(view, size, interpolation=cv2.INTER_AREA).astype(np.uint8) for view in views]
     inner = Box(box.x - x0, box.y - y0, box.width, box.height)
     corners = [(round(inner.x * scale), round(inner.y * scale)),
                (round(inner.right * scale) - 1, round(inner.bottom * scale) - 1)]  # fmt: skip
-    cv2.rectangle(view, corners[0], corners[1], _COLOUR_BGR, 2)
-    ok, data = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    cv2.rectangle(views[0], corners[0], corners[1], _COLOUR_BGR, 2)
+    ok, data = cv2.imencode(".jpg", _side_by_side(views), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     if not ok:
-        raise ValueError(f"no JPEG could be made of a crop of {view.shape}")
+        raise ValueError(f"no JPEG could be made of a crop of {views[0].shape}")
     return bytes(np.asarray(data).tobytes())
+
+
+def _side_by_side(views: list[Pixels]) -> Pixels:
+    """Return views of one shape beside each other, wide ones below each other, with a white gap."""
+    height, width = views[0].shape[:2]
+    axis = 1 if width <= height else 0
+    gap = np.full((height, _GAP_PX, 3) if axis else (_GAP_PX, width, 3), 255, np.uint8)
+    return np.concatenate([part for view in views for part in (gap, view)][1:], axis=axis)
 
 
 class EvidenceFolder:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from inspector.box import Box
-from inspector.drafts import Draft, EvidencePicture, Heat
+from inspector.drafts import Draft, EvidencePicture
 from inspector.frame import Frame
+from inspector.heat import Heat
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.labels import UNCLASSIFIED

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from inspector.box import Box
-from inspector.inspection.localize import locate
+from inspector.inspection.localize import locate, locate_far
 
 TILE = Box(400, 200, 200, 200)
 MAPS = arrays(np.int8, st.tuples(*[st.integers(1, 9)] * 2, st.just(3)), elements=st.integers(-128, 127))
@@ -109,3 +109,22 @@ def test_many_tiles_are_many_single_ones() -> None:
 
     assert alone == locate(cam, labels, windows)
     assert locate(cam[:0], [], []) == []
+
+
+@pytest.mark.parametrize(
+    ("far", "expected"),
+    [
+        pytest.param({(2, 3): 9.0}, Box(130, 220, 10, 10), id="one place"),
+        pytest.param({(2, 3): 9.0, (5, 5): 4.6, (3, 7): 4.4}, Box(130, 220, 30, 40), id="half of the farthest counts"),
+        pytest.param({(2, 3): 4.2, (5, 5): 3.9}, Box(130, 220, 10, 10), id="what is not beyond the limit does not"),
+        pytest.param({(2, 3): 3.0, (2, 4): 2.9}, Box(130, 220, 10, 10), id="nothing beyond it: the farthest"),
+        pytest.param({}, Box(100, 200, 80, 80), id="the same everywhere: the whole tile"),
+    ],
+)
+def test_the_box_of_something_strange(far: dict[tuple[int, int], float], expected: Box) -> None:
+    """It is drawn around the places beyond the limit (4) that reach half of the farthest, inside the tile."""
+    heat = np.ones((2, 8, 8))
+    for place, distance in far.items():
+        heat[(1, *place)] = distance
+
+    assert locate_far(heat, 4.0, [Box(0, 0, 80, 80), Box(100, 200, 80, 80)])[1] == expected

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import decision_rules, make_frame
+from fakes import decision_rules, make_frame, site_reference
 
 import inspector
 from inspector.errors import PictureError
 from inspector.frame import Cause, Pixels
 from inspector.inspection.one_frame import Inspection, InspectRules, inspect_frame
-from inspector.inspection.picture import classify_pixels, picture_row
+from inspector.inspection.picture import classify_pixels, heat_of_picture, inspect_pixels, picture_row
 from inspector.inspection.predictions import Predictions
+from inspector.inspection.quality import QualityRules
 from inspector.inspection.tiling import TilingRules
 
 RULES = InspectRules(TilingRules(40, overlap_px=8), decision_rules())
@@ -45,6 +46,39 @@ def test_a_row_says_what_the_daemon_would_publish(seed: int) -> None:
     )
     assert row["score"] == row["scores"][row["top"]]
     assert row == picture_row(inspection, "plate.png", RULES.decision)
+    assert row["reference"] is None
+    assert {tile["distance"] for tile in row["tiles"]} == {None}
+
+
+def by_place(tiles: Sequence[Pixels]) -> Predictions:
+    """Every tile is surely clean; its map has the grey values of its quarters, less 100."""
+    maps = np.array([tile[10::20, 10::20].astype(int) - 100 for tile in tiles]).astype(np.int8)[..., None]
+    return Predictions(np.tile([0.0, 0.0, 0.0, 6.0], (len(tiles), 1)), maps={"map": maps})
+
+
+@pytest.mark.parametrize(
+    ("strange", "label", "score"),
+    [
+        pytest.param({}, "clean", 0.9926, id="all near"),
+        pytest.param({(30, 50): 106, (70, 10): 120}, "unclassified", 0.9926, id="two strange tiles"),
+    ],
+)
+def test_a_row_of_a_taught_station(strange: dict[tuple[int, int], int], label: str, score: float) -> None:
+    """It names the reference, each tile has its distance, and the farthest tile decides if nothing has a name."""
+    pixels = np.tile(np.array([[101, 103], [102, 100]], np.uint8), (40, 40))
+    for place, value in strange.items():
+        pixels[place] = value
+    rules = InspectRules(TilingRules(40), decision_rules(reference=site_reference()), QualityRules(0.0, 1.0, 1.0))
+    inspection = inspect_pixels(pixels, "plate.png", by_place, rules)
+    row = picture_row(inspection, "plate.png", rules.decision)
+    heat = heat_of_picture(inspection, rules.decision)
+
+    assert (row["label"], row["score"], row["reference"]) == (label, score, "0123456789ab")
+    assert [tile["distance"] for tile in row["tiles"]] == ([1.0, 6.0, 20.0, 1.0] if strange else [1.0] * 4)
+    assert row["box_px"] == ({"x": 0, "y": 60, "width": 20, "height": 20} if strange else None)
+    assert heat is not None
+    assert (heat.boxes, heat.limit) == (inspection.boxes, 4.0)
+    assert heat.distances.max(axis=(1, 2)).tolist() == [tile["distance"] for tile in row["tiles"]]
 
 
 @pytest.mark.parametrize(
@@ -62,14 +96,21 @@ def test_what_was_not_inspected_has_no_row(cause: Cause, detail: str, expected: 
     assert (str(caught.value), caught.value.reason) == (expected, cause)
 
 
-@pytest.mark.parametrize("name", ["judge_quality", "judge_tiles", "merge_tiles"])
-def test_there_is_one_way_from_a_picture_to_a_verdict(name: str) -> None:
-    """In the whole package, what decides is called at one place: in `inspect_frame`."""
-    callers = [
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        pytest.param("judge_quality", {"lesson.py"}, id="judge_quality"),
+        pytest.param("judge_tiles", {"probe.py"}, id="judge_tiles"),
+        pytest.param("merge_tiles", set(), id="merge_tiles"),
+    ],
+)
+def test_there_is_one_way_from_a_picture_to_a_verdict(name: str, others: set[str]) -> None:
+    """What decides is called in `inspect_frame`; besides, a lesson leaves out bad frames, and probes are judged."""
+    callers = {
         path.name
         for path in sorted(Path(inspector.__file__).parent.rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
-    ]
+    }
 
-    assert callers == ["one_frame.py"]
+    assert callers == {"one_frame.py"} | others

@@ -17,6 +17,7 @@ from fakes import NOON, FakeClock
 
 from inspector.box import Box
 from inspector.drafts import EvidencePicture
+from inspector.heat import Heat
 from inspector.store.evidence import EvidenceFolder, draw_evidence
 
 PIXELS = np.random.default_rng(11).integers(60, 190, (400, 600)).astype(np.uint8)
@@ -80,6 +81,33 @@ def test_the_part_around_the_box_is_shown_and_not_outlined() -> None:
     assert on_box[2] > on_box[0] + 80
     assert abs(on_part[2] - 40) < 12
     assert abs(inside[2] - 40) < 12
+
+
+@pytest.mark.parametrize(
+    ("part", "longest_px", "expected"),
+    [
+        pytest.param(Box(100, 100, 50, 50), 640, (90, 184), id="beside it"),
+        pytest.param(Box(100, 100, 100, 50), 640, (184, 166), id="below it, if it is wide"),
+        pytest.param(Box(0, 0, 400, 400), 100, (48, 100), id="both within the limit"),
+    ],
+)
+def test_what_is_strange_glows_beside_the_picture(part: Box, longest_px: int, expected: tuple[int, int]) -> None:
+    """The heat of an unclassified defect stands beside the part; places near the reference look as they are."""
+    pixels = np.full((400, 400), 40, np.uint8)
+    distances = np.zeros((1, 4, 4))
+    distances[0, 1, 2] = 9.0
+    picture = EvidencePicture(pixels, part, part, Heat((part,), distances, 4.0))
+    drawn = decoded(draw_evidence(picture, longest_px)).astype(int)
+    second = drawn[-drawn.shape[0] // 2 :] if drawn.shape[0] > drawn.shape[1] else drawn[:, -drawn.shape[1] // 2 :]
+    redness = second[..., 2] - second[..., 0]
+
+    assert (*expected, 3) == drawn.shape
+    assert redness.max() > 60
+    assert np.median(redness) < 12
+    row, column = np.unravel_index(redness.argmax(), redness.shape)
+    assert row < second.shape[0] / 2
+    assert column > second.shape[1] / 2
+    assert (pixels == 40).all()
 
 
 def test_kept_pictures_can_be_read_and_checked(tmp_path: Path, clock: FakeClock) -> None:
