@@ -33,7 +33,7 @@ docs:  ## write docs/reference, the man pages and the example from the code, and
 	$(RUN) python scripts/write_figures.py
 
 digests:  ## write tests/digests.json anew: the messages of recorded surfaces, to be reviewed as behaviour
-	$(RUN) python tests/test_digests.py
+	$(RUN) env PYTHONPATH=tests/support python tests/test_digests.py
 
 catalogs:  ## write the catalogues of the pages' texts, and compile them
 	$(RUN) python scripts/write_catalogs.py

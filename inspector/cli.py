@@ -190,25 +190,30 @@ def classify(
     paths: Annotated[list[str], typer.Argument(help="Pictures, or directories of pictures.", show_default=False)],
     model: ModelOption = DEFAULT_BUNDLE,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Decide as this station does.")] = None,
+    heat: Annotated[Path | None, typer.Option("--heat", metavar="DIR", help="Draw the distance of each there.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on a terminal, too.")] = False,
 ) -> None:
     """Print a line per picture: JSON, or on a terminal a table."""
-    from inspector.commands.classify import TABLE_HEAD, classify_file, open_rules, table_line
+    from inspector.commands.classify import TABLE_HEAD, classify_file, open_judge, table_line
     from inspector.pictures.files import expand_paths
 
-    pool, rules = open_rules(model, config)
+    if config is not None and model != DEFAULT_BUNDLE:
+        raise typer.BadParameter("not together with --config, which names the bundle", param_hint="--model")
+    judge = open_judge(model, config, heat)
     as_table = sys.stdout.isatty() and not as_json
     refused = seen = 0
     try:
+        if judge.trouble is not None:
+            typer.echo(f"the reference is not used: {judge.trouble}", err=True)
         for name in expand_paths(paths):
-            row = classify_file(name, pool, rules)
+            row = classify_file(name, judge)
             seen += 1
             refused += "error" in row
             if as_table and seen == 1:
                 _say(TABLE_HEAD)
             _say(table_line(row) if as_table else json.dumps(row, ensure_ascii=False))
     finally:
-        pool.close()
+        judge.pool.close()
     if not seen:
         raise SourceError(f"no pictures in {', '.join(paths)}")
     raise typer.Exit(EXIT_FAILURE if refused else EXIT_OK)

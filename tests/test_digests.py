@@ -16,12 +16,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from taught import teach
 
 from inspector.commands.replay import replay_path
 from inspector.drawn.spec import StripSpec
 from inspector.drawn.strip import Strip
 from inspector.drawn.tiles import draw_tile
 from inspector.messages import canonical_json
+from inspector.model.bundle import DEFAULT_BUNDLE, find_bundle, load_bundle
 
 DIGESTS = Path(__file__).with_name("digests.json")
 RECORDED_S = 1_767_225_600
@@ -68,10 +70,23 @@ def write_stills(folder: Path) -> tuple[Path, str]:
     return path, STATION + '[source]\nkind = "folder"\npath = "x"\n'
 
 
+def write_taught(folder: Path) -> tuple[Path, str]:
+    """A drawn strip as raw lines before a station that was taught other steel of its kind."""
+    path, lines = folder / "taught.raw", Strip(StripSpec(14, defects_per_m=3)).lines(0, 3000).copy()
+    lines[800:900, 300:400] = 128
+    path.write_bytes(lines.tobytes())
+    teach(folder / "state", load_bundle(find_bundle(DEFAULT_BUNDLE)))
+    return path, STATION.replace('[decision]\nmode = "alarm"\n', "") + (
+        f'[source]\nkind = "lines"\npath = "x"\nwidth_px = {lines.shape[1]}\nframe_lines = 600\noverlap_lines = 100\n'
+        f'[store]\npath = "{folder / "state"}"\n[events]\nframe_messages = true\n'
+    )
+
+
 SURFACES: dict[str, Callable[[Path], tuple[Path, str]]] = {
     "strip": write_strip,
     "lines": write_lines,
     "folder": write_stills,
+    "taught": write_taught,
 }
 
 

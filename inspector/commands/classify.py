@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
-from inspector.errors import PictureError
-from inspector.inspection.one_frame import InspectRules
-from inspector.inspection.picture import Row, classify_pixels
-from inspector.inspection.predictions import Classify
+import cv2
+
+from inspector.errors import ConfigError, PictureError
+from inspector.frame import Pixels
+from inspector.heat import draw_heat
+from inspector.inspection.one_frame import Inspection, InspectRules
+from inspector.inspection.picture import Row, heat_of_picture, inspect_pixels, picture_row
 from inspector.model.bundle import find_bundle, load_bundle
 from inspector.model.pool import WorkerPool, open_model
 from inspector.pictures.decode import decode_picture
@@ -15,43 +21,100 @@ from inspector.pictures.files import read_picture_file
 from inspector.pictures.limits import MAX_FILE_BYTES, MAX_FRAME_PX
 from inspector.settings.loading import load_settings
 from inspector.settings.sections import Decision, Tiling
-from inspector.station.wiring import inspect_rules, open_bundle, worker_count
+from inspector.station.wiring import inspect_rules, open_bundle, reference_folder, worker_count
+
+_BOX_BGR = (0, 128, 255)
 
 
-def classify_file(
-    name: str,
-    classify: Classify,
-    rules: InspectRules,
-    *,
-    max_bytes: int = MAX_FILE_BYTES,
-    max_px: int = MAX_FRAME_PX,
-    full_scale: int | None = None,
-) -> Row:
-    """Return the row of a file, or `path`, `error` and `reason` of one that is refused."""
-    try:
-        data = read_picture_file(Path(name), max_bytes)
-        return classify_pixels(
-            decode_picture(data, name=name, max_px=max_px, full_scale=full_scale), name, classify, rules
-        )
-    except PictureError as exc:
-        return {"path": name, "error": str(exc), "reason": exc.reason}
+@dataclass(frozen=True, slots=True, eq=False)
+class Judge:
+    """What decides on pictures.
+
+    Attributes:
+        pool: The network; who opened it closes it.
+        rules: How pictures are cut and judged.
+        max_px: Larger pictures are refused.
+        full_scale: Of 16-bit pictures: the value that is white.
+        trouble: Why the station's reference cannot be used, or None.
+        heat: Folder for pictures of the distance from the reference, or None.
+        drawn: Names of those that were written.
+    """
+
+    pool: WorkerPool
+    rules: InspectRules
+    max_px: int = MAX_FRAME_PX
+    full_scale: int | None = None
+    trouble: str | None = None
+    heat: Path | None = None
+    drawn: set[str] = field(default_factory=set)
 
 
-def open_rules(model: str, config: Path | None) -> tuple[WorkerPool, InspectRules]:
-    """Return workers and rules: of a bundle alone, or those by which a station decides, its reference and labels too.
+def open_judge(model: str, config: Path | None, heat: Path | None = None) -> Judge:
+    """Return what decides as a station does, or as a bundle alone.
 
     Args:
-        model: Bundle; not looked at with a configuration.
-        config: TOML file of the station, or None.
+        model: The bundle; not used where a station is named.
+        config: The station's configuration, or None.
+        heat: Where pictures of the distance are written; made if it is not there.
 
     Raises:
-        RefusedError: Configuration or bundle cannot be used.
+        RefusedError: Configuration or bundle is refused, or there is no reference that `heat` could show.
+        OSError: The folder cannot be made.
     """
-    if config is not None:
-        opened = open_bundle(load_settings(config).settings, unit_file=config)
-        return opened.pool, opened.rules
-    bundle = load_bundle(find_bundle(model))
-    return open_model(bundle, worker_count(0))[0], inspect_rules(Tiling(), Decision(), bundle)
+    if config is None:
+        if heat is not None:
+            raise ConfigError("--heat shows the distance from a station's reference: name the station with --config")
+        bundle = load_bundle(find_bundle(model))
+        rules = inspect_rules(Tiling(), Decision(), bundle)
+        return Judge(open_model(bundle, worker_count(0))[0], rules)
+    settings = load_settings(config).settings
+    station = open_bundle(settings, unit_file=config)
+    if heat is not None:
+        if station.taught.reference is None:
+            station.pool.close()
+            why = station.taught.trouble or f"none is accepted: {reference_folder(settings, config)}"
+            raise ConfigError(f"--heat shows the distance from the station's reference: {why}")
+        heat.mkdir(parents=True, exist_ok=True)
+    source = settings.source
+    return Judge(station.pool, station.rules, source.max_frame_px, source.full_scale, station.taught.trouble, heat)
+
+
+def classify_file(name: str, judge: Judge, max_bytes: int = MAX_FILE_BYTES) -> Row:
+    """Return the row of a file, or `path`, `error` and `reason` of one that is refused.
+
+    Raises:
+        OSError: The picture of the distance cannot be written.
+    """
+    try:
+        data = read_picture_file(Path(name), max_bytes)
+        pixels = decode_picture(data, name=name, max_px=judge.max_px, full_scale=judge.full_scale)
+        inspection = inspect_pixels(pixels, name, judge.pool, judge.rules)
+        row = picture_row(inspection, name, judge.rules.decision)
+    except PictureError as exc:
+        return {"path": name, "error": str(exc), "reason": exc.reason}
+    if judge.heat is not None:
+        stem = Path(name).stem
+        free = next(each for each in _names(stem) if each not in judge.drawn)
+        judge.drawn.add(free)
+        _write_heat(judge.heat / free, pixels, inspection, judge.rules)
+    return row
+
+
+def _names(stem: str) -> Iterator[str]:
+    """Yield names for the picture of the distance: `STEM.png`, and with a number where others have the same stem."""
+    yield f"{stem}.png"
+    yield from (f"{stem}-{number}.png" for number in count(2))
+
+
+def _write_heat(path: Path, pixels: Pixels, inspection: Inspection, rules: InspectRules) -> None:
+    heat = heat_of_picture(inspection, rules.decision)
+    if heat is None:
+        return
+    drawn = draw_heat(pixels, heat)
+    for defect in inspection.published:
+        box = defect.box
+        cv2.rectangle(drawn, (box.x, box.y), (box.right - 1, box.bottom - 1), _BOX_BGR, 2)
+    path.write_bytes(cv2.imencode(".png", drawn)[1].tobytes())
 
 
 TABLE_HEAD = f"{'label':<20} {'score':>6}  {'leading':<20} {'box: x y width height':<22} picture"
