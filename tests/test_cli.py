@@ -86,7 +86,7 @@ def test_classify_prints_a_row_per_picture_and_fails_at_the_end(tmp_path: Path) 
     assert {"path", "error", "reason"} == set(rows[6])
     assert rows[6]["reason"] == "unreadable"
     for row in (*rows[:6], rows[7]):
-        assert {"path", "label", "top", "score", "scores", "box_px", "tiles"} == set(row)
+        assert {"path", "label", "top", "score", "scores", "box_px", "reference", "tiles"} == set(row)
         assert row["score"] == row["scores"][row["top"]] == max(row["scores"].values())
         assert abs(sum(row["scores"].values()) - 1) < 0.001
     assert [len(row["tiles"]) for row in rows[:6]] == [1] * 6

@@ -97,15 +97,16 @@ def test_what_was_not_inspected_has_no_row(cause: Cause, detail: str, expected: 
 
 
 @pytest.mark.parametrize(
-    ("name", "others"),
+    ("name", "expected"),
     [
-        pytest.param("judge_quality", {"lesson.py"}, id="judge_quality"),
-        pytest.param("judge_tiles", {"probe.py"}, id="judge_tiles"),
-        pytest.param("merge_tiles", set(), id="merge_tiles"),
+        pytest.param("judge_quality", {"one_frame.py", "lesson.py"}, id="judge_quality, of a lesson too"),
+        pytest.param("hear_bundle", {"decision.py", "one_frame.py"}, id="hear_bundle"),
+        pytest.param("find_near", {"decision.py", "one_frame.py"}, id="find_near"),
+        pytest.param("merge_tiles", {"one_frame.py"}, id="merge_tiles"),
     ],
 )
-def test_there_is_one_way_from_a_picture_to_a_verdict(name: str, others: set[str]) -> None:
-    """What decides is called in `inspect_frame`; besides, a lesson leaves out bad frames, and probes are judged."""
+def test_there_is_one_way_from_a_picture_to_a_verdict(name: str, expected: set[str]) -> None:
+    """What decides is called by `inspect_frame` and `judge_tiles` alone; a probe or a lesson's tile goes that way."""
     callers = {
         path.name
         for path in sorted(Path(inspector.__file__).parent.rglob("*.py"))
@@ -113,4 +114,4 @@ def test_there_is_one_way_from_a_picture_to_a_verdict(name: str, others: set[str
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
     }
 
-    assert callers == {"one_frame.py"} | others
+    assert callers == expected
