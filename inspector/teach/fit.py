@@ -36,6 +36,8 @@ LEAST_TILES, FEW_TILES, FEW_COILS = 50, 300, 6
 SCALED_AT = 0.01
 """Share of good tiles beyond the distance that counts as 1 in every map, by its tail. At the 95 % quantile instead, two
 maps together found no more than one of them alone (CR7, 0.5 % of clear tiles alarming: 70 instead of 73 %)."""
+MANY_DEFECTS = 0.03
+"""Share of a lesson's tiles that the bundle calls defects, beyond which a person is asked to look."""
 COIL_FACTORS = {1: 13.0, 2: 8.0, 3: 5.3, 6: 4.0, 12: 2.6, 19: 1.2}
 """By how much more other coils alarmed than was aimed at, taught on so many coils (NEU, aim 0.1 %)."""
 
@@ -244,6 +246,11 @@ def assign_folds(lesson: Lesson, count: int) -> npt.NDArray[np.intp]:
 
 def _warnings(lesson: Lesson) -> tuple[str, ...]:
     found = []
+    if (share := float(lesson.defects.mean())) > MANY_DEFECTS:
+        found.append(
+            f"the bundle calls {share:.1%} of these tiles defects: look whether some of the strangest are, and strike"
+            " them out: defects in a lesson hide their like"
+        )
     if len(lesson) < FEW_TILES:
         found.append(f"{len(lesson)} tiles are few, {FEW_TILES} and more are advised: the bounds are wide")
     if not lesson.coils_known:

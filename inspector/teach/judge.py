@@ -19,7 +19,7 @@ from inspector.drawn.noise import ONE
 from inspector.drawn.spec import KINDS
 from inspector.drawn.stamp import Stamp, lay
 from inspector.frame import Pixels
-from inspector.inspection.decision import DecisionRules, Verdict
+from inspector.inspection.decision import DecisionRules, Verdict, compare
 from inspector.inspection.one_frame import judge_tiles
 from inspector.inspection.predictions import Classify
 from inspector.labels import UNCLASSIFIED
@@ -151,11 +151,11 @@ class _Seen:
         good = np.flatnonzero(~strange & ~lesson.defects)
         chosen = good if len(good) else np.arange(len(lesson))
         laid = list(laid_tiles([lesson.tiles[i] for i in chosen], shown))
-        found = [0, 0, 0]
+        found, under = [0, 0, 0], replace(rules, reference=reference)
         for start in range(0, len(laid), AT_ONCE):
             part = laid[start : start + AT_ONCE]
-            before = judge_tiles(part, classify, rules)[1]
-            after = judge_tiles(part, classify, replace(rules, reference=reference))[1]
+            predictions, before = judge_tiles(part, classify, rules)
+            after = compare(before, before, reference.distance(predictions.maps).tolist(), under)
             found[0] += _defects(before)
             found[1] += _defects(after)
             found[2] += sum(verdict.label == UNCLASSIFIED for verdict in after)

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 from inspector.cli import app
 from inspector.drawn.tiles import draw_tile
-from inspector.errors import LessonError
+from inspector.errors import LessonError, SiteReferenceError
 from inspector.model.bundle import find_bundle, load_bundle
-from inspector.teach import files, judge
+from inspector.teach import files, judge, teaching
+from inspector.teach.card import read_card, write_card
 from inspector.teach.durable import held_lock
 from inspector.teach.files import load_reference
 
@@ -114,9 +115,9 @@ def test_a_person_strikes_out_what_is_a_defect(station: Path, good: Path, tmp_pa
 def test_one_that_loses_defects_is_refused(
     station: Path, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lesson of which a third is defects hides them: exit 1 with the reason; --accept overrides, and that is kept."""
+    """A lesson of which a tenth is defects hides them: exit 1 with the reason; --accept overrides, and that is kept."""
     shutil.copytree(good, tmp_path / "frames")
-    for number in range(30):
+    for number in range(7):
         kind = ("scratches", "inclusion", "patches", "crazing", "pitted_surface", "rolled-in_scale")[number % 6]
         cv2.imwrite(str(tmp_path / "frames" / f"coil{number % 6}" / f"bad{number}.png"), draw_tile(kind, number))
     code, values = teach(station, "--frames", str(tmp_path / "frames"), "--coils-by", "folder")
@@ -137,6 +138,31 @@ def test_a_refit_keeps_the_station_taught(station: Path, good: Path) -> None:
 
     assert (code, values["state"], values["reference"]) == (0, "accepted", before)
     assert values["judgement_of_present"]["tiles"] == values["judgement"]["tiles"]
+
+
+def test_another_bundle_is_taught_from_the_kept_pixels(station: Path, good: Path) -> None:
+    """After an upgrade the accepted reference is for another bundle and refused; the refit teaches the new one."""
+    teach(station, "--frames", str(good), "--coils-by", "folder", "--accept")
+    path = station.parent / "state" / "reference" / "accepted" / "reference.json"
+    card = read_card(path.read_bytes())
+    path.write_bytes(write_card(card.model_copy(update={"bundle": "older@1", "bundle_sha256": "0" * 64})))
+    with pytest.raises(SiteReferenceError, match="another bundle"):
+        in_force(station)
+
+    code, values = teach(station, "--refit")
+    assert (code, values["state"]) == (0, "accepted")
+    assert in_force(station) == values["reference"]
+
+
+def test_a_refit_that_finds_less_does_not_count(station: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the new one is worse than what was judged of the present one, the present one counts on: exit 1."""
+    teach(station, "--frames", str(good), "--coils-by", "folder", "--accept")
+    before = in_force(station)
+    monkeypatch.setattr(teaching, "is_worse", lambda *_: True)
+    code, values = teach(station, "--refit")
+
+    assert (code, values["state"]) == (1, "candidate")
+    assert in_force(station) == before
 
 
 def test_two_teach_ins_at_once_are_refused(station: Path, good: Path) -> None:

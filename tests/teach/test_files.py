@@ -309,6 +309,20 @@ def test_a_full_disk_leaves_what_counts(tmp_path: Path, monkeypatch: pytest.Monk
     assert threshold_now(tmp_path) == 1.0
 
 
+def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever ends a teach-in while it writes leaves what counts, and no half candidate."""
+    taught(tmp_path, 1.0)
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        leave_candidate(tmp_path, 1.5)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["accepted"]
+    assert threshold_now(tmp_path) == 1.0
+
+
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     """A folder that was being written when its process died is gone with the next candidate."""
     (tmp_path / ".candidate.12345").mkdir()

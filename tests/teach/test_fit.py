@@ -27,7 +27,7 @@ def maps_of(count: int, seed: int, far: float = 0.0) -> dict[str, np.ndarray]:
     return maps
 
 
-def lesson_of(count: int, *, coils: int = 8, spoilt: int = 0, defects: float = 0.5, known: bool = True) -> Lesson:
+def lesson_of(count: int, *, coils: int = 8, spoilt: int = 0, defects: float = 0.01, known: bool = True) -> Lesson:
     good, bad = maps_of(count - spoilt, 1), maps_of(spoilt, 2, far=14)
     maps = {role: np.concatenate([good[role], bad[role]]) for role in SHAPES}
     rng = np.random.default_rng(3)
@@ -39,7 +39,7 @@ def lesson_of(count: int, *, coils: int = 8, spoilt: int = 0, defects: float = 0
 @pytest.mark.parametrize("spoilt", [0, 4, 12])
 def test_defects_in_a_lesson_do_not_hide_defects(spoilt: int) -> None:
     """Of other coils' tiles almost none is far and almost every defect is, with up to 3 % of defects in the lesson."""
-    reference = fit_reference(lesson_of(400, spoilt=spoilt), STILLS).reference
+    reference = fit_reference(lesson_of(400, spoilt=spoilt, defects=0.5), STILLS).reference
 
     good = reference.distance(maps_of(400, 10)) > reference.defect_threshold
     bad = reference.distance(maps_of(200, 11, far=14)) > reference.unclassified_threshold
@@ -76,6 +76,7 @@ def test_a_bundle_that_alarms_seldom_may_be_heard_sooner() -> None:
         pytest.param(lesson_of(60), "60 tiles are few", id="few tiles"),
         pytest.param(lesson_of(320, coils=1), "1 coil", id="one coil"),
         pytest.param(lesson_of(320, known=False), "coils are unknown", id="unknown coils"),
+        pytest.param(lesson_of(320, coils=1, defects=0.1), "of these tiles defects: look", id="many defects"),
     ],
 )
 def test_a_narrow_lesson_is_taken_with_a_warning(lesson: Lesson, said: str) -> None:
