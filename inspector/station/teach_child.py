@@ -99,6 +99,8 @@ def read_kept(path: Path, teach_in: TeachIn) -> KeptTiles:
         LessonError: There are none.
     """
     if teach_in.tile_hw is None or not path.is_file():
+        if teach_in.trouble is not None:
+            raise LessonError(f"no tile could be kept: {teach_in.trouble}")
         raise LessonError(
             f"no tile was collected: {teach_in.frames} frames were inspected meanwhile; black, frozen, missed and"
             " paused ones do not count"
@@ -123,7 +125,7 @@ def answer_of(taught: Taught) -> dict[str, Any]:
     card = taught.stored.card
     lines = [*taught.judgement.lines, *(f"warning: {warning}" for warning in card.warnings)]
     if taught.refusal is not None:
-        lines.insert(0, f"refused: {taught.refusal}")
+        lines.insert(0, taught.refusal)
     return {
         "reference": taught.stored.reference.short,
         "text": "; ".join(lines),

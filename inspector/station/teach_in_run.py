@@ -6,6 +6,7 @@ inspects on, and health, log and `teach-in.json` say why.
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -119,6 +120,7 @@ class TeachInRun:
             raise LessonError(f"{self.present.summary}; cancel it first: action=cancel")
         if self._capacity < FLOOR_TILES:
             raise LessonError(f"teach.reservoir_bytes has no room for {FLOOR_TILES} tiles: {self._capacity}")
+        self._demand_room()
         now = self._clock.now()
         until = now + timedelta(minutes=asked.minutes)
         begun = TeachIn(
@@ -137,6 +139,18 @@ class TeachInRun:
         self.present = begun
         _log.info("teach_in_begun", until=begun.until, tiles=begun.capacity, by=begun.by)
         return f"collects until {begun.until}, at most {begun.capacity} tiles, and then fits a candidate"
+
+    def _demand_room(self) -> None:
+        """Refuse a teach-in whose tiles, and candidate, the disk cannot hold.
+
+        Raises:
+            LessonError: So it is.
+        """
+        needed = 2 * self._capacity * self._tile_px**2
+        existing = next(folder for folder in (self._folder, *self._folder.parents) if folder.exists())
+        free = shutil.disk_usage(existing).free
+        if free < needed:
+            raise LessonError(f"the disk is full: {free >> 20} MB are free, {needed >> 20} MB are needed: {existing}")
 
     def _hold(self) -> None:
         """Keep others from teaching this station meanwhile.

@@ -30,8 +30,8 @@ class TeachIn(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     schema_: Literal["inspector/teach-in/1"] = Field(default="inspector/teach-in/1", alias="schema")
-    id: str = Field(max_length=64)
-    """Tells one teach-in from another: the moment of its start."""
+    id: str = Field(pattern=r"^[0-9]{1,16}$")
+    """Tells one teach-in from another: the moment of its start, ms since 1970."""
     state: State
     by: str = Field(max_length=200)
     """Who asked for it."""
@@ -72,11 +72,13 @@ class TeachIn(BaseModel):
     @property
     def summary(self) -> str:
         """How it stands, in one line."""
+        shown = f"{self.tiles} tiles of {f'{self.coils} coils' if self.coils_known else 'unknown coils'}"
         if self.state == "collecting":
-            return f"a teach-in collects until {self.until}: {self.tiles} tiles of {self.coils} coils so far"
+            trouble = "" if self.trouble is None else f"; the disk refuses more: {self.trouble}"
+            return f"a teach-in collects until {self.until}: {shown} so far{trouble}"
         if self.state == "fitting":
-            return f"a teach-in fits {self.tiles} tiles of {self.coils} coils"
-        return f"the last teach-in: {self.state}" + (f": {self.text}" if self.text else "")
+            return f"a teach-in fits {shown}"
+        return f"the last teach-in: {self.state}" + (f": {self.text.partition('; ')[0]}" if self.text else "")
 
 
 def read_teach_in(folder: Path) -> TeachIn | None:

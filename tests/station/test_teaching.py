@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -270,6 +271,28 @@ def test_a_disk_that_refuses_is_named(bench: Bench, tmp_path: Path) -> None:
         bench.ask()
 
     assert bench.teaching.progress is None
+
+
+def test_a_full_disk_is_named_before_it_begins(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles and candidate need room; without it the teach-in is refused with both figures."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000))
+    with pytest.raises(LessonError, match=r"the disk is full: 0 MB are free, 0 MB are needed: /"):
+        bench.ask()
+
+    assert bench.teaching.progress is None
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[1]", b'{"id": "x", "state": "collecting"}', b"\xff" * 70_000])
+def test_a_spoilt_file_of_a_teach_in_is_none(make_bench: MakeBench, text: bytes) -> None:
+    """Whatever lies there, the station starts, and another teach-in begins."""
+    folder = make_bench().folder
+    folder.mkdir(parents=True)
+    (folder / "teach-in.json").write_bytes(text)
+    bench = make_bench()
+    bench.teaching.look()
+
+    assert bench.teaching.progress is None
+    assert "collects" in bench.ask(minutes=5)
 
 
 def test_a_disk_that_fills_meanwhile_is_reported_and_the_teach_in_goes_on(bench: Bench) -> None:
