@@ -155,7 +155,7 @@ def find_near(first: Sequence[Verdict], distances: Sequence[float], rules: Decis
     """Return which tiles are clean for the reference alone: those like it that show no class which always stays."""
     if rules.reference is None:
         return [False] * len(first)
-    limit = rules.reference.defect_threshold
+    limit = rules.reference.near_threshold
     return [distance <= limit and not rules.stays(verdict) for verdict, distance in zip(first, distances, strict=True)]
 
 
@@ -165,8 +165,8 @@ def compare(
     """Return the verdicts that the site's reference leaves of what the bundle says.
 
     Near the reference a tile is clean, and counted where the bundle said defect; labels that are never overruled go
-    their usual way. Far from it a defect is a defect; what the bundle calls clean or unknown is `unclassified` beyond
-    a distance of its own, else clean.
+    their usual way. Far from it a defect is a defect; all else is `unclassified` beyond a distance of its own, else
+    clean. Where that distance is the smaller one, a defect of the bundle between the two is unclassified.
 
     Args:
         first: What the bundle says at first look.
@@ -188,10 +188,10 @@ def _like_reference(verdict: Verdict, distance: float) -> Verdict:
 
 
 def _unlike_reference(verdict: Verdict, distance: float, rules: DecisionRules) -> Verdict:
-    if rules.reference is None or distance <= rules.reference.defect_threshold:  # of a label that is never overruled
+    if rules.reference is None or distance <= rules.reference.near_threshold:  # of a label that is never overruled
         usual = rules.stays(verdict) or not verdict.is_defect
         return replace(verdict, distance=distance) if usual else _like_reference(verdict, distance)
-    if verdict.is_defect:
+    if verdict.is_defect and (distance > rules.reference.defect_threshold or rules.stays(verdict)):
         return replace(verdict, distance=distance)
     if distance > rules.reference.unclassified_threshold:
         return replace(verdict, label=UNCLASSIFIED, candidate=False, distance=distance)

@@ -86,12 +86,12 @@ class SiteReference:
     Attributes:
         sha256: Of the file that holds it; 64 hex digits.
         spaces: One for each map that counts.
-        defect_threshold: A tile up to this distance is near: clean, whatever the bundle says.
-        unclassified_threshold: A tile beyond this distance is unclassified if the bundle knows no defect in it.
+        defect_threshold: Beyond this distance a tile is a defect if the bundle says so.
+        unclassified_threshold: Beyond this distance a tile that is no defect is unclassified. Where it is the smaller
+            of the two, what the bundle calls a defect between them is recorded without alarm, not passed over.
 
     Raises:
-        ValueError: A hash that is none, no space or two of one map, or thresholds that are not finite, below 0, or in
-            the wrong order.
+        ValueError: A hash that is none, no space or two of one map, or thresholds that are not finite or below 0.
     """
 
     sha256: str
@@ -105,8 +105,13 @@ class SiteReference:
         if not self.spaces or len(self.roles) != len(self.spaces):
             raise ValueError(f"one space for each of one or more maps is expected: {[s.role for s in self.spaces]}")
         thresholds = (self.defect_threshold, self.unclassified_threshold)
-        if not (np.isfinite(thresholds).all() and 0 <= thresholds[0] <= thresholds[1]):
-            raise ValueError(f"0 <= defect_threshold <= unclassified_threshold is expected: {thresholds}")
+        if not (np.isfinite(thresholds).all() and min(thresholds) >= 0):
+            raise ValueError(f"thresholds must be finite and not below 0: {thresholds}")
+
+    @property
+    def near_threshold(self) -> float:
+        """A tile up to this distance is near: clean, whatever the bundle says."""
+        return min(self.defect_threshold, self.unclassified_threshold)
 
     @property
     def short(self) -> str:

@@ -87,8 +87,6 @@ class ReferenceCard(_Strict):
     def _check(self) -> ReferenceCard:
         if ARRAYS not in self.files:
             raise ValueError(f"files lacks the sha256 of {ARRAYS}")
-        if self.defect_threshold > self.unclassified_threshold:
-            raise ValueError("defect_threshold must not exceed unclassified_threshold")
         if len({space.role for space in self.spaces}) != len(self.spaces):
             raise ValueError("a map has two spaces")
         return self

@@ -177,7 +177,7 @@ def fit_reference(lesson: Lesson, aim: Aim) -> Fitted:
     far = distances > np.quantile(distances, MEASURED_TO)  # where thresholds lie: nearer, the bundle seldom alarms
     defect_share = float((lesson.defects[far].sum() + 1) / (far.sum() + 2))
     near_at = tail.distance_at(aim.tile_share / defect_share)
-    strange_at = max(near_at, tail.distance_at(aim.unclassified_share / (1 - defect_share)))
+    strange_at = tail.distance_at(aim.unclassified_share)
     fitted = {role: fit_space(role, values, sums[role]) for role, values in lesson.maps.items()}
     spaces = tuple(
         PlaceSpace(role, space.mean, space.whitening, scales[role]) for role, (space, _) in sorted(fitted.items())
@@ -276,7 +276,7 @@ def _basis(
     """Return what stands behind a reference, as JSON values."""
     threshold = reference.defect_threshold
     far = distances > threshold
-    strange = ~lesson.defects & (distances > reference.unclassified_threshold)
+    strange = ~(far & lesson.defects) & (distances > reference.unclassified_threshold)
     seen, share = int((far & lesson.defects).sum()), tail.share_beyond(threshold) * defect_share
     coils = lesson.coils if lesson.coils_known else 1
     factor = float(np.interp(coils, list(COIL_FACTORS), list(COIL_FACTORS.values())))

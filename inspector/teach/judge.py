@@ -23,7 +23,7 @@ from inspector.inspection.decision import DecisionRules, Verdict, compare
 from inspector.inspection.one_frame import judge_tiles
 from inspector.inspection.predictions import Classify
 from inspector.labels import UNCLASSIFIED
-from inspector.teach.aim import Aim
+from inspector.teach.aim import UNCLASSIFIED_A_CALL, UNCLASSIFIED_SHARE, Aim
 from inspector.teach.fit import LEAST_TILES, Fitted, Lesson, assign_folds, fit_reference
 
 SHOWN = 240
@@ -160,15 +160,22 @@ class _Seen:
             found[1] += _defects(after)
             found[2] += sum(verdict.label == UNCLASSIFIED for verdict in after)
             self.lost_at += [
-                aim.calls_at(fitted.tail.share_beyond(new.distance or 0.0) * fitted.defect_share)
+                _lost_at(new.distance or 0.0, fitted, aim)
                 for old, new in zip(before, after, strict=True)
                 if old.is_defect
             ]
         more = [
             len(lesson), int(lesson.defects.sum()), int((far & lesson.defects).sum()),
-            int((strange & ~lesson.defects).sum()), len(laid), *found,
+            int((strange & ~(far & lesson.defects)).sum()), len(laid), *found,
         ]  # fmt: skip
         self.counts = [have + new for have, new in zip(self.counts, more, strict=True)]
+
+
+def _lost_at(distance: float, fitted: Fitted, aim: Aim) -> float:
+    """Return the false calls, in the unit of the aim, from which on a tile so far is an alarm or unclassified."""
+    beyond = fitted.tail.share_beyond(distance)
+    calls = aim.calls_at(beyond * fitted.defect_share)
+    return calls if beyond > UNCLASSIFIED_SHARE else min(calls, aim.calls_at(beyond / UNCLASSIFIED_A_CALL))
 
 
 def _defects(verdicts: Sequence[Verdict]) -> int:

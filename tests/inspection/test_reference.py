@@ -139,7 +139,7 @@ def test_a_space_that_cannot_be_is_refused(changes: dict[str, Any], text: str) -
         pytest.param({"spaces": ()}, "one space", id="no space"),
         pytest.param({"spaces": (a_space(), a_space())}, r"\['map', 'map'\]", id="two spaces of one map"),
         pytest.param({"defect_threshold": -1.0}, r"\(-1.0, 4.0\)", id="below 0"),
-        pytest.param({"unclassified_threshold": 2.9}, r"\(3.0, 2.9\)", id="unclassified before defect"),
+        pytest.param({"unclassified_threshold": -0.1}, r"\(3.0, -0.1\)", id="unclassified below 0"),
         pytest.param({"unclassified_threshold": float("inf")}, "inf", id="not finite"),
     ],
 )

@@ -64,6 +64,23 @@ def test_a_taught_verdict(
     assert verdict.top == LABELS[scores.index(max(scores))]
 
 
+@pytest.mark.parametrize(
+    ("scores", "distance", "label"),
+    [
+        pytest.param(SURE["crack"], 3, CLEAN, id="near: a defect is overruled"),
+        pytest.param(SURE["crack"], 5, UNCLASSIFIED, id="between: a defect is recorded without alarm"),
+        pytest.param(SURE["hole"], 5, "hole", id="between: a class that is never overruled stays"),
+        pytest.param(SURE["clean"], 5, UNCLASSIFIED, id="between: so is what looks clean"),
+        pytest.param(SURE["crack"], 7, "crack", id="far: a defect is a defect"),
+    ],
+)
+def test_a_strict_aim_passes_nothing_over(scores: tuple[float, ...], distance: int, label: str) -> None:
+    """Where a defect takes more distance (6) than being unlike the site (3), what lies between is unclassified."""
+    rules = decision_rules(reference=site_reference(6.0, 3.0), never_overrule=frozenset({"hole"}))
+
+    assert decide(seen(scores, distance), rules)[0].label == label
+
+
 def test_the_reference_has_the_last_word_on_what_the_bundle_does_not_know() -> None:
     """A tile that the bundle finds foreign is clean near the reference, and unclassified far from it."""
     rules = taught(distance=one_space(np.zeros((1, 1))), unknown_threshold=1.0)
