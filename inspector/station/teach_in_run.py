@@ -35,6 +35,8 @@ WRITE_S = 5.0
 WAITING_FRAMES = 16
 WAITING_BYTES = 64 << 20
 """Frames that wait to be sampled; more are passed over."""
+MAX_FITS = 3
+"""A fit that the station does not outlive is not begun again and again."""
 MOST_SHARE = 0.01
 """Of the time, that sampling may take; a frame of one tile takes 0.06 to 0.19 ms, a twentieth of its network."""
 CREDIT_S = 0.25
@@ -194,6 +196,9 @@ class TeachInRun:
             self._note(state="fitting")
             return None
         if self._fit is None:
+            if present.fits >= MAX_FITS:
+                return self._end("refused", f"the station has ended {MAX_FITS} times while it was fitted: memory?")
+            self._note(fits=present.fits + 1)
             self._fit = self._start_fit(present)
             _log.info("teach_in_fits", tiles=present.tiles, coils=present.coils)
         if (result := self._fit.result()) is None:

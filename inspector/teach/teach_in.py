@@ -57,6 +57,8 @@ class TeachIn(BaseModel):
     """Tiles side by side over the width of a frame."""
     tiles_seen: int = 0
     """Tiles of the frames that were offered."""
+    fits: int = 0
+    """How often a process has begun to fit it."""
     trouble: str | None = None
     """What went wrong meanwhile: a disk that is full."""
     reference: str | None = None

@@ -28,7 +28,7 @@ from inspector.station.dispatcher import Result
 from inspector.station.in_force import Rules, RulesInForce
 from inspector.station.proving import Proof, Proving, poisson_upper
 from inspector.station.teach_fit import FitResult, read_answer
-from inspector.station.teach_in_run import CREDIT_S, MOST_SHARE, SLICES, TeachInRun
+from inspector.station.teach_in_run import CREDIT_S, MAX_FITS, MOST_SHARE, SLICES, TeachInRun
 from inspector.station.teaching import Teaching
 from inspector.station.wiring import untaught_reason
 from inspector.store.store import Store
@@ -343,6 +343,26 @@ def test_a_teach_in_outlives_the_process(make_bench: MakeBench, orderly: bool) -
 
     assert present is not None
     assert (present.state, present.tiles, present.coils) == ("fitting", 72, 2)
+
+
+def test_a_fit_that_ends_the_station_is_given_up(make_bench: MakeBench) -> None:
+    """A station that the system ends for memory while it fits does not do so for ever."""
+    first = make_bench()
+    first.ask(minutes=1)
+    first.clock.advance(61)
+    first.teaching.look()
+    for _ in range(MAX_FITS):
+        bench = make_bench()
+        bench.teaching.look()
+        assert len(bench.fits) == 1
+    last = make_bench()
+    last.teaching.look()
+    present = last.teaching.run.present
+
+    assert last.fits == []
+    assert present is not None
+    assert present.state == "refused"
+    assert "has ended 3 times" in str(present.text)
 
 
 @pytest.mark.parametrize("independent", [pytest.param(True, id="stills"), pytest.param(False, id="a stream")])
