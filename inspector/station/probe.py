@@ -235,7 +235,7 @@ def open_prober(
         options,
         pool,
         lambda: rules.now.inspect.decision,
-        accepted=lambda: rules.now.taught.name,
+        accepted=lambda: rules.now.taught.by_person,  # an upgrade that sees less must not lower its own bar
         store=store,
         clock=clock,
         metrics=metrics,

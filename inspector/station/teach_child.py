@@ -25,7 +25,7 @@ from inspector.model.golden import kernels_of
 from inspector.settings.sections import Settings
 from inspector.station.wiring import inspect_rules
 from inspector.teach.aim import aim_for
-from inspector.teach.card import Signature
+from inspector.teach.card import REFIT_AT_START, Signature
 from inspector.teach.files import KeptTiles
 from inspector.teach.own_labels import FOLDER as LABELS
 from inspector.teach.own_labels import label_names
@@ -73,7 +73,7 @@ def fit(order: dict[str, Any]) -> Taught:
     site = Site(bundle, classify, rules.decision, kernels_of(classify.runtime), folder)
     now = to_rfc3339(SystemClock().now())
     if order["teach_in"] is None:
-        return refit(site, signature=Signature(by="refit at the start", at=now), max_loss=settings.teach.max_loss)
+        return refit(site, signature=Signature(by=REFIT_AT_START, at=now), max_loss=settings.teach.max_loss)
     teach_in = TeachIn.model_validate(order["teach_in"])
     aim = aim_for(
         settings,

@@ -9,7 +9,7 @@ from pathlib import Path
 from inspector.errors import SiteReferenceError
 from inspector.inspection.reference import SiteReference
 from inspector.model.bundle import Bundle
-from inspector.teach.card import CARD, ReferenceCard
+from inspector.teach.card import CARD, REFIT_AT_START, ReferenceCard
 from inspector.teach.files import ACCEPTED, load_reference, read_stored
 
 
@@ -38,6 +38,13 @@ class Accepted:
     def name(self) -> str | None:
         """What tells this acceptance from another, of the same reference, too; None: nothing is in force."""
         return None if self.reference is None else f"{self.reference.short}@{self.accepted_s:.0f}"
+
+    @property
+    def by_person(self) -> str | None:
+        """As `name`, but None, too, for a reference that the station fitted anew by itself for another bundle."""
+        if self.card is None or self.card.accepted is None or self.card.accepted.by == REFIT_AT_START:
+            return None
+        return self.name
 
     @property
     def accepted_s(self) -> float:

@@ -35,6 +35,10 @@ class SpaceEntry(_Strict):
     scale: float = Field(gt=0, le=1e12)
 
 
+REFIT_AT_START = "refit at the start"
+"""Who signs where a station fits its reference anew by itself, for a new bundle: nobody has accepted anything."""
+
+
 class Signature(_Strict):
     """Who did something, and when.
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from fakes import FakeClock, PaintedClassifier, decision_rules, make_frame
 from prometheus_client import CollectorRegistry
+from references import small_card, small_reference
 
 from inspector.drawn.laid import SIZES_PX
 from inspector.drawn.tiles import draw_tile
@@ -31,6 +32,8 @@ from inspector.model.rules import decision_rules as bundle_rules
 from inspector.settings.sections import Teach
 from inspector.station.probe import MOST_SHARE, Prober, is_bare, is_found
 from inspector.store.store import Store
+from inspector.teach.accepted import Accepted
+from inspector.teach.card import REFIT_AT_START, Signature
 from inspector.telemetry.health import Facts, HealthLimits, judge_health
 from inspector.telemetry.metrics import Metrics
 from inspector.telemetry.proofs import FIRST_EACH, PRESENT_SIGHTS
@@ -269,3 +272,14 @@ def test_probes_can_be_switched_off(
 
     assert prober.of_coil() is None
     assert "probe" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize(("by", "begins_anew"), [("somebody", True), (REFIT_AT_START, False)])
+def test_only_a_person_lowers_what_is_expected(by: str, begins_anew: bool) -> None:
+    """A reference that is fitted anew by itself, for a new bundle, is no acceptance: the bundle must see as well."""
+    card = small_card(accepted=Signature(by=by, at="2026-11-30T12:00:00.000Z"))
+    taught = Accepted(small_reference(), card)
+
+    assert (taught.by_person == taught.name) is begins_anew
+    assert (taught.by_person is None) is not begins_anew
+    assert Accepted().by_person is None
