@@ -10,6 +10,8 @@ UNCLASSIFIED = "unclassified"
 """Not like the site's reference, and of no class that the bundle knows."""
 OVERRULED = "overruled"
 """How a clean tile counts that is clean for the reference alone: the bundle said defect."""
+RESERVED = (UNKNOWN, UNCLASSIFIED, OVERRULED)
+"""Words for verdicts, which no class of a defect may have."""
 
 Severity = Literal["minor", "major", "critical"]
 BoxFrom = Literal["tile", "cam"]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from inspector.labels import CLEAN, UNKNOWN, BoxFrom, Severity
+from inspector.labels import CLEAN, RESERVED, BoxFrom, Severity
 from inspector.model.canonical import canonical_sha256, read_json
 
 CARD_SCHEMA = "inspector/bundle/2"
@@ -139,8 +139,9 @@ class Card(_Strict):
         if (self.sha256 is None) != (self.format == 1):
             raise ValueError(f"sha256 belongs to a card of format 2, and to none before: {self.schema_}")
         defects = set(self.labels) - {CLEAN}
-        if len(set(self.labels)) != len(self.labels) or UNKNOWN in self.labels:
-            raise ValueError(f"labels must be unique and without {UNKNOWN!r}: {list(self.labels)}")
+        if len(set(self.labels)) != len(self.labels) or not defects.isdisjoint(RESERVED):
+            words = " and ".join(map(repr, RESERVED))
+            raise ValueError(f"labels must be unique and without {words}: {list(self.labels)}")
         for key, given in (("thresholds", self.thresholds), ("severity", self.severity)):
             if set(given) != defects:
                 raise ValueError(f"{key} must name exactly the defect labels {sorted(defects)}: {sorted(given)}")

@@ -125,6 +125,11 @@ def test_a_rule_of_two_spaces_is_taken(tmp_path: Path) -> None:
         pytest.param(lambda root: edit_card(root, thresholds={"crack": 0.5}), r"thresholds must name", id="thresholds"),
         pytest.param(lambda root: edit_card(root, labels=["crack", "crack"]), r"labels must be unique", id="labels"),
         pytest.param(lambda root: edit_card(root, labels=["crack", "unknown"]), r"without 'unknown'", id="unknown"),
+        pytest.param(
+            lambda root: edit_card(root, labels=["crack", "unclassified"]),
+            r"'unclassified' .*: \['crack', 'unclas",
+            id="the word for a defect without a class",
+        ),
         pytest.param(lambda root: edit_card(root, models=[]), r"card\.json: models: ", id="no model"),
         pytest.param(lambda root: edit_card(root, files={}), r"files lacks the sha256 of", id="no hashes"),
         pytest.param(

@@ -14,7 +14,7 @@ from itertools import combinations
 from pathlib import Path, PurePosixPath
 
 from inspector.inspection.tiling import SINGLE_TILE_RATIO
-from inspector.labels import CLEAN, UNKNOWN
+from inspector.labels import CLEAN, RESERVED
 from training.data.dataset import DataSet, Picture, find_pictures, load_pixels
 from training.data.manifest import Manifest
 from training.data.overlap import distant_pairs, group_names, overlapping_pairs
@@ -56,10 +56,10 @@ def check_labels(pictures: Sequence[Picture]) -> None:
     """
     for label, path in {picture.label: picture.path for picture in pictures}.items():
         folder = PurePosixPath(path).parent
-        if label.lower() == UNKNOWN:
+        if label.lower() in RESERVED:
             raise DataError(
-                f"data: {UNKNOWN!r} is the verdict on what no label fits and cannot be learned; name these pictures by"
-                f" what they show, or leave them out: {folder}"
+                f"data: {label.lower()!r} is a verdict on what no label fits and cannot be learned; name these pictures"
+                f" by what they show, or leave them out: {folder}"
             )
         if label.lower() == CLEAN and label != CLEAN:
             raise DataError(f"data: good steel is wanted in a folder named {CLEAN!r}, in lower case: {folder}")
