@@ -171,8 +171,11 @@ class Teaching:
                 if self._said != repr(exc):
                     _log.exception("teaching_failed")
                 self._said = repr(exc)
-        self.run.stop()
-        self.proving.keep()
+        try:
+            self.run.stop()
+            self.proving.keep()
+        except Exception as exc:  # noqa: BLE001 - as above; the store may be closed, and its folder gone, by now
+            _log.warning("teaching_failed", reason=repr(exc))
 
     def look(self) -> None:
         """Do what is due."""
