@@ -24,6 +24,7 @@ from training.int8.quantize import MAX_P99_SHIFT
 from training.judge.gallery import Gallery
 from training.judge.measures import MeasuredModel, official
 from training.judge.report import write_report
+from training.tiles.mills import SURFACES
 
 RESULTS = Path(training.__file__).parent / "results"
 BUNDLES = sorted(path.parent.name for path in SHIPPED.glob("*/card.json"))
@@ -85,6 +86,23 @@ def test_results_are_of_the_model_that_ships(path: Path) -> None:
     model = load_bundle(SHIPPED / name).model_path().read_bytes()
 
     assert json.loads(path.read_text())["model_sha256"] == measured_sha256(model)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("mills-*.json")), ids=lambda path: path.stem)
+def test_what_teaching_is_worth_is_told_of_the_model_that_ships(path: Path) -> None:
+    """Silence stands beside recall for each surface, with the command, and bounds that hold the share."""
+    found = json.loads(path.read_text())
+    model = load_bundle(SHIPPED / path.stem.removeprefix("mills-")).model_path().read_bytes()
+
+    assert found["model_sha256"] == measured_sha256(model)
+    assert found["command"].startswith("python -m training mills --data DATA")
+    assert set(found["mills"]) <= set(SURFACES)
+    for row in found["mills"].values():
+        before, after = row["untaught"]["clean_tiles"], row["taught"]["clean_tiles"]
+        assert after["alarm"]["k"] <= before["alarm"]["k"]
+        assert {"alarm", "unknown", "unclassified", "called"} == set(row["taught"]["marked_tiles"])
+        assert after["called"]["low"] <= after["called"]["share"] <= after["called"]["high"]
+        assert row["tiles"]["clean_tiles"] == after["alarm"]["n"]
 
 
 def test_the_pages_know_the_limit_of_the_gate() -> None:
