@@ -24,6 +24,7 @@ whole, every = bundle.golden, slice(None, None, 3)  # a tile of each label: an e
 golden = replace(
     whole, tiles=whole.tiles[every], input_sha256=whole.input_sha256[every], logits=whole.logits[every],
     outputs={role: values[every] for role, values in whole.outputs.items()}, decisions=whole.decisions[every],
+    output_sha256={role: hashes[every] for role, hashes in whole.output_sha256.items()},
 )
 print(check_golden(Classifier(replace(bundle, golden=golden))).agreement)
 """
