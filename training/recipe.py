@@ -68,6 +68,8 @@ class Augment(_Strict):
     noise: Chance = 0.2
     jpeg_quality: int = 10
     jpeg: Chance = 0.15
+    rough: Chance = 0.0
+    """Chance that a tile is turned by any angle, and that it has uneven columns or dead pixels, as on a rough line."""
     clean_mix: Chance = 0.0
     """Chance that a clean tile is mixed with another clean one, and that it is drawn at another scale."""
     clean_scale: float = Field(default=2.0, ge=1)
@@ -147,6 +149,8 @@ class Recipe(_Strict):
             del row["auxiliary"]
         if self.ground == "credible":
             del row["ground"]
+        if not self.augment.rough:
+            del row["augment"]["rough"]
         text = json.dumps(row, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

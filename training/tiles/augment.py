@@ -42,9 +42,18 @@ def augment_marked(
             changed = motion_blur(changed, int(rng.integers(2, max(3, policy.motion_px + 1))), rng.uniform(0, 180))
     if rng.random() < policy.noise:
         changed = add_noise(changed, rng.uniform(1, max(1.1, policy.noise_sigma)), rng)
+    if policy.rough and rng.random() < policy.rough:  # without it older recipes draw the same lots as ever
+        changed = _sensor(changed, rng)
     if rng.random() < policy.jpeg:
         changed = jpeg(changed, int(rng.integers(policy.jpeg_quality, 91)))
     return np.ascontiguousarray(changed), marked
+
+
+def _sensor(tile: Pixels, rng: np.random.Generator) -> Pixels:
+    """Return what a sensor that nobody corrected gives: uneven columns, or dead and hot pixels."""
+    if rng.random() < 0.5:
+        return uneven_columns(tile, rng.uniform(0.01, 0.08), rng)
+    return salt_and_pepper(tile, rng.uniform(0.002, 0.03), rng)
 
 
 def vary_clean(tile: Pixels, other: Pixels, rng: np.random.Generator, policy: Augment) -> Pixels:
@@ -90,11 +99,14 @@ def _pose(
         changed = [each[::-1] for each in changed]
     if rng.random() < policy.quarter_turn:
         changed = [np.rot90(each) for each in changed]
+    if policy.rough and rng.random() < policy.rough:
+        angle = rng.uniform(0, 360)
+        changed = [turn(each, angle) for each in changed]
     if rng.random() < policy.affine:
         side = tile.shape[0]
-        turn = rng.uniform(-policy.rotate_deg, policy.rotate_deg)
+        angle = rng.uniform(-policy.rotate_deg, policy.rotate_deg)
         scale = 1 + rng.uniform(-policy.zoom, policy.zoom)
-        matrix = cv2.getRotationMatrix2D((side / 2, side / 2), turn, scale)
+        matrix = cv2.getRotationMatrix2D((side / 2, side / 2), angle, scale)
         matrix[:, 2] += rng.uniform(-policy.translate, policy.translate, 2) * side
         changed = [_warp(each, matrix) for each in changed]
     return changed[0], None if marked is None else np.ascontiguousarray(changed[1])
@@ -157,3 +169,22 @@ def jpeg(tile: Pixels, quality: int) -> Pixels:
     """Compress and decompress."""
     _, raw = cv2.imencode(".jpg", tile, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(raw, cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def turn(tile: Pixels, angle_deg: float) -> Pixels:
+    """Turn around the middle; what comes in from outside is the tile's mirror image."""
+    height, width = tile.shape
+    return _warp(tile, cv2.getRotationMatrix2D((width / 2, height / 2), angle_deg, 1.0))
+
+
+def uneven_columns(tile: Pixels, sigma: float, rng: np.random.Generator) -> Pixels:
+    """Give each column a gain of its own, normal around 1: a line sensor that was not corrected."""
+    return to_bytes(tile * (1 + rng.normal(0, sigma, tile.shape[1])))
+
+
+def salt_and_pepper(tile: Pixels, share: float, rng: np.random.Generator) -> Pixels:
+    """Make this share of the pixels black or white, half of it each."""
+    spoilt, lots = tile.copy(), rng.random(tile.shape)
+    spoilt[lots < share / 2] = 0
+    spoilt[lots > 1 - share / 2] = 255
+    return spoilt

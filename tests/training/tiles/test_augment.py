@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from inspector.drawn.tiles import draw_tile
-from training.recipe import Augment
+from inspector.model.bundle import SHIPPED, load_bundle
+from training.recipe import Augment, load_recipe
 from training.tiles.augment import augment, augment_marked, stretch, vary_clean
 
 
@@ -33,6 +34,29 @@ def test_the_mask_of_a_defect_moves_with_its_tile(seed: int) -> None:
     assert marked is not None
     assert ((changed > 125) == (marked > 127)).mean() > 0.998
     assert np.array_equal(changed, augment(tile, np.random.default_rng(seed), moves))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rough_line_turns_the_mask_with_the_tile(seed: int) -> None:
+    """At any angle the mask lies on the same pixels, but for those that a sensor spoils."""
+    tile = np.full((200, 200), 50, np.uint8)
+    tile[60:90, 80:150] = 200
+    moves = Augment(light=0, exposure=0, blur=0, noise=0, jpeg=0, rough=1.0)
+    changed, marked = augment_marked(tile, (tile == 200).astype(np.uint8) * 255, np.random.default_rng(seed), moves)
+
+    assert marked is not None
+    assert ((changed > 125) == (marked > 127)).mean() > 0.96
+    assert len(np.unique(changed)) > 10
+
+
+def test_without_a_rough_line_a_recipe_draws_what_it_always_drew() -> None:
+    """Recipes of before learn the same: the setting changes neither lots nor digest while it is 0."""
+    rng, other = np.random.default_rng(3), np.random.default_rng(3)
+    tile = draw_tile("patches", 2, 200)
+
+    assert np.array_equal(augment(tile, rng, Augment()), augment(tile, other, Augment(rough=0.0)))
+    assert rng.random() == other.random()
+    assert load_recipe("neu-fast").digest == load_bundle(SHIPPED / "neu-fast").card.training["digest"]
 
 
 def test_a_clean_tile_is_mixed_and_stretched_without_an_edge() -> None:
