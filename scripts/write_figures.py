@@ -97,6 +97,23 @@ def cell(name: str) -> str:
     return f"{kind.replace('_', ' ')}, severity {severity}"
 
 
+def published(model: Measured) -> str:
+    """Return what is published rightly under corruptions: mean and worst."""
+    row = model.judged["corruption"]
+    told = "published_mean" in row
+    return f"{mean(row['published_mean'])} / {mean(row['published_worst'])}" if told else "not measured"
+
+
+ROUGH = ("turned/45", "columns/5%", "salt/2%")
+
+
+def rough(model: Measured) -> str:
+    """Return what is published rightly of a rough line's pictures, and what is called clean."""
+    rows = model.judged["corruption"].get("rough", {})
+    told = (f"{mean(rows[name]['published'])} (clean {mean(rows[name]['clean'])})" for name in ROUGH if name in rows)
+    return " / ".join(told) or "not measured"
+
+
 def seeds(folds: Mapping[str, Any], kind: str) -> str:
     """Return how many pictures of unseen surfaces are right, seed by seed."""
     apart = folds["apart"].get(kind)
@@ -145,8 +162,8 @@ SHORT: tuple[Row, ...] = (
     ("NEU's 360 official test pictures, rightly named", lambda m: of(m.judged["official"]["correct"])),
     ("all 1,800 in five folds, three seeds, views of a surface kept together", lambda m: of(m.folds["int8"])),
     (
-        "the 360 under noise, blur, bad light and JPEG: mean / worst",
-        lambda m: f"{mean(m.judged['corruption']['mean'])} / {mean(m.judged['corruption']['worst'])}",
+        "the 360 under noise, blur, bad light and JPEG, as published: mean / worst (by arg-max)",
+        lambda m: f"{published(m)} ({mean(m.judged['corruption']['mean'])} / {mean(m.judged['corruption']['worst'])})",
     ),
     (
         "composed strips: defects found / of these rightly named",
@@ -175,6 +192,11 @@ LONG: tuple[Row, ...] = (
             f" ({cell(m.judged['corruption']['worst_cell'])})"
         ),
     ),
+    (
+        "… as published, `unknown` included: mean / worst",
+        published,
+    ),
+    ("… turned by 45° / columns that differ by 5 % / 2 % dead or hot pixels, as published", rough),
     ("**Five folds over all 1,800**, three seeds, one look", lambda m: by_folds(m.folds, "int8")),
     ("… with the daemon's four looks at a doubtful tile", lambda m: by_folds(m.folds, "int8_four_looks")),
     ("… of unseen surfaces, one look, seed by seed", lambda m: seeds(m.folds, "int8")),
@@ -272,6 +294,19 @@ def unknown_of(model: Measured, name: str, limit: float) -> tuple[bool, str]:
     return least(share, limit, 0)
 
 
+def published_enough(model: Measured, figure: str, limit: float) -> tuple[bool, str]:
+    """Return whether enough spoilt test pictures are published rightly, and how many are.
+
+    Args:
+        model: The bundle.
+        figure: `published_mean`, `published_worst`, or the name of a rough line's picture.
+        limit: The share that it should reach.
+    """
+    row = model.judged["corruption"]
+    share = row.get(figure, row.get("rough", {}).get(figure, {}).get("published"))
+    return (True, "not measured") if share is None else least(share, limit)
+
+
 TARGETS: tuple[tuple[str, Callable[[Measured], tuple[bool, str]]], ...] = (
     ("test pictures: all 360", lambda m: (m.judged["official"]["accuracy"] == 1, of(m.judged["official"]["correct"]))),
     ("folds: mean 99.8 %", lambda m: least(m.folds["int8"]["mean"], 0.998, 2)),
@@ -279,6 +314,17 @@ TARGETS: tuple[tuple[str, Callable[[Measured], tuple[bool, str]]], ...] = (
     ("folds: worst label 99 %", lambda m: least(m.folds["int8"]["worst_recall"], 0.99)),
     ("corruptions: mean 98 %", lambda m: least(m.judged["corruption"]["mean"], 0.98)),
     ("corruptions: worst 92 %", lambda m: least(m.judged["corruption"]["worst"], 0.92)),
+    ("… as published: mean 98 %", lambda m: published_enough(m, "published_mean", 0.98)),
+    ("… as published: worst 92 %", lambda m: published_enough(m, "published_worst", 0.92)),
+    (
+        "turned by 45°, as published: 95 %",
+        lambda m: published_enough(m, "turned/45", 0.95),
+    ),
+    (
+        "columns that differ by 5 %: 95 %",
+        lambda m: published_enough(m, "columns/5%", 0.95),
+    ),
+    ("2 % dead or hot pixels: 95 %", lambda m: published_enough(m, "salt/2%", 0.95)),
     ("line: 98 % found", lambda m: least(m.line["found"]["share"], 0.98)),
     ("pointing: 90 %", lambda m: least(m.judged["cam"]["pointing"], 0.9)),
     ("clean tiles of the line: at most 1 in 1,000 alarm", lambda m: rare(m.line["clean_tiles"], 0.001)),

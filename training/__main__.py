@@ -24,10 +24,12 @@ try:
     from training.data.prepare import build_manifest, label_contradictions, small_pictures, training_refusals
     from training.data.sheets import write_sheets
     from training.recipe import Recipe, load_recipe, recipe_names
+    from training.renewal import renewal
 except ModuleNotFoundError as exc:
     sys.exit(f"error: {say_missing(exc)}")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app.registered_commands += renewal.registered_commands
 console = Console(stderr=True)
 
 RecipeName = Annotated[
@@ -243,19 +245,6 @@ def card(
     from inspector.commands.card import prove_card
 
     console.print(prove_card(bundle_folder, output, accept=accept).as_dict())
-
-
-@app.command()
-def places(
-    bundle_folder: Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle's folder, or a shipped one's name.")],
-    version: Annotated[str, typer.Option(help="Version in the new card.")],
-    output: Annotated[Path | None, typer.Option(help="Bundle folder to write; default: replace it.")] = None,
-) -> None:
-    """Give a bundle of a previous version the outputs of which a station learns its good surface; trains nothing."""
-    from training.bundle.places import add_places
-
-    card = add_places(bundle_folder, version, output)
-    console.print(f"{card.name} {card.version}: outputs {', '.join(sorted(card.main.outputs))}")
 
 
 @app.command()

@@ -37,6 +37,9 @@ SEVERITY: dict[str, Severity] = {
     "crazing": "major", "inclusion": "critical", "patches": "minor",
     "pitted_surface": "major", "rolled-in_scale": "major", "scratches": "major",
 }  # fmt: skip
+CORRUPTION_FIGURES = (
+    "mean", "worst", "worst_cell", "published_mean", "published_worst", "published_worst_cell", "rough",
+)  # fmt: skip
 OFFICIAL_FIGURES = ("correct", "one_look", "apart", "decision", "macro", "ece")
 
 
@@ -138,8 +141,9 @@ def card_figures(row: Mapping[str, Any]) -> dict[str, Any]:
             **{key: each for key, each in row["official"].items() if key in OFFICIAL_FIGURES},
         },
         "corruption": {
-            "protocol": "the same pictures under 7 corruptions at 3 severities",
-            **{key: row["corruption"][key] for key in ("mean", "worst", "worst_cell")},
+            "protocol": "the same pictures under 7 corruptions at 3 severities; mean and worst by arg-max over the"
+            " labels, published_… as decided, unknown included; rough: turned, uneven columns, dead and hot pixels",
+            **{key: row["corruption"][key] for key in CORRUPTION_FIGURES if key in row["corruption"]},
         },
         "line": {
             key: line[key]

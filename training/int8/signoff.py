@@ -44,6 +44,7 @@ from training.int8.unknown import (
     halves,
     rule_for,
     threshold_for,
+    with_spoilt_places,
 )
 from training.network.course import Course
 from training.network.feed import stacked_input
@@ -51,6 +52,7 @@ from training.network.network import float_input
 from training.network.predict import predict_tiles
 from training.recipe import Recipe
 from training.tiles.augment import augment
+from training.tiles.corrupt import spoil
 from training.tiles.tile_set import OUTLIER, TileSet
 
 FALSE_UNKNOWN_RATE = 0.015
@@ -58,6 +60,8 @@ FALSE_UNKNOWN_RATE = 0.015
 FIT_TILES = 3000
 FIT_COPIES, HELD_COPIES = 4, 2
 """How many relit copies each tile gets, for what is known and for the threshold."""
+SPOILT_COPIES = 3
+"""How many copies of each training picture are spoilt, for what is known although the line is rough."""
 DECIDING = ("logits", "features")
 """The outputs that decide; maps of thousands of tiles would fill the memory."""
 LOOKS = 1 + len(MIRRORS)
@@ -132,6 +136,9 @@ def sign_off(
     thresholds = choose_thresholds(to_scores(logits, temperature), held.labels, course.labels)
     distance, reached = fit_unknown(int8, course, recipe, made.groups)
     rule = rule_for(distance, threshold_for(reached, false_unknown_rate), false_unknown_rate)
+    whole = course.train.pick([i for i, origin in enumerate(course.train.origins) if origin == "picture"])
+    spoilt, shown = spoilt_features(int8, course.labels, whole.pixels, whole.labels)
+    distance = with_spoilt_places(distance, spoilt, shown)
     return SignedOff(
         model, temperature, thresholds, distance, rule, looks, "cam" if taught else "tile", made.over_pictures,
         made.over_tiles,
@@ -216,6 +223,29 @@ def fit_unknown(
     )
     distance = fit_distance(fit, known.labels * (1 + FIT_COPIES), reached, groups)
     return distance, distance(reached)
+
+
+def spoilt_features(
+    int8: Int8Network, labels: Sequence[str], pixels: Sequence[Pixels], shown: Sequence[str]
+) -> tuple[npt.NDArray[np.float64], list[str]]:
+    """Return the features of defect pictures as a rough line shows them, where the network still names them rightly.
+
+    Args:
+        int8: The network.
+        labels: In the order of its logits.
+        pixels: Whole training pictures.
+        shown: What each of them shows; those of other labels, and clean ones, are left out.
+    """
+    defects = [i for i, label in enumerate(shown) if label in labels and label != CLEAN]
+    features, named = [], []
+    for copy in range(SPOILT_COPIES):
+        tiles = [spoil(pixels[i], np.random.default_rng((copy, k))) for k, i in enumerate(defects)]
+        scored = int8(tiles, DECIDING)
+        top = scored["logits"].argmax(axis=1)
+        right = [k for k, i in enumerate(defects) if labels[int(top[k])] == shown[i]]
+        features.append(scored["features"][right])
+        named += [shown[defects[k]] for k in right]
+    return np.concatenate(features), named
 
 
 def _named(course: Course) -> TileSet:

@@ -42,6 +42,8 @@ PLACES = 16
 TILES_PER_PLACE = 20
 MAX_PLACES = 256
 """Most places of all labels together: a product with more would wake threads (`inspector.inspection.distance`)."""
+SPOILT_PLACES = 22
+"""Most places of a label as a rough line shows it, in the texture space."""
 TEXTURE_UNIT, CERTAINTY_UNIT = 0.99, 0.995
 """What is 1 in each space: the distance that so many of known held-out tiles stay below. Doubt costs defects as they
 are, a strange texture only spoilt ones (`LOG.md`)."""
@@ -107,6 +109,29 @@ def fit_distance(
     texture = _fit_space(0, features[:, :end], groups, labels, PLACES)
     certainty = _fit_space(end, features[:, end:], (), labels, 1)
     return FeatureDistance((_in_units(texture, held, TEXTURE_UNIT), _in_units(certainty, held, CERTAINTY_UNIT)))
+
+
+def with_spoilt_places(distance: FeatureDistance, features: _Floats, labels: Sequence[str]) -> FeatureDistance:
+    """Return the distance that knows a label as a rough line shows it, too: blurred, turned, noisy.
+
+    Places are added to the texture space; whitening, units and the certainty space stay as they are, so that nothing
+    moves away. A doubtful network stays doubtful (`LOG.md`).
+
+    Args:
+        distance: As `fit_distance` returned it.
+        features: (N, F) int8 features of spoilt training tiles that the network still names rightly.
+        labels: N.
+    """
+    texture, *others = distance.spaces
+    rows, names = to_unit_length(features[:, texture.start : texture.start + texture.size], texture.unit_length), labels
+    room = (MAX_PLACES - len(texture.means)) // max(1, len(set(labels)))
+    means = [texture.means]
+    for name in sorted(set(labels)):
+        mine = rows[np.array(names) == name]
+        if count := min(SPOILT_PLACES, room, len(mine) // TILES_PER_PLACE):
+            means.append(KMeans(count, n_init=1, random_state=0).fit(mine).cluster_centers_)
+    grown = Space(texture.start, np.concatenate(means), texture.whitening, texture.unit_length)
+    return FeatureDistance((grown, *others))
 
 
 def rule_for(distance: FeatureDistance, threshold: float, false_unknown_rate: float) -> UnknownRule:

@@ -38,7 +38,7 @@ from training.judge.gallery import Exhibit
 from training.judge.intervals import by_surface, share
 from training.judge.maps import POINTING_TOLERANCE_PX, box_iou, grown_map, hottest_place, off_by_px
 from training.network.feed import mask_of
-from training.tiles.corrupt import SUITE, corrupted
+from training.tiles.corrupt import ROUGH, SUITE, corrupted, roughened
 from training.tiles.tile_set import own_boxes
 
 COVERED_SHARE = 0.5
@@ -119,21 +119,40 @@ def corruption(
     pixels: Sequence[Pixels],
     on_step: Callable[[], None] = lambda: None,
 ) -> Iterator[Row]:
-    """Arg-max accuracy under each corruption and severity."""
+    """What is named rightly under each corruption and severity: by arg-max, and as it is published."""
     cells: dict[str, float] = {}
+    published: dict[str, float] = {}
+    rough: dict[str, dict[str, float]] = {}
     for name, severities in SUITE.items():
         for severity in range(1, len(severities) + 1):
             tiles = [corrupted(tile, name, severity, seed) for seed, tile in enumerate(pixels)]
-            _, verdicts = model.verdicts(tiles)
-            right = sum(v.top == p.label for v, p in zip(verdicts, pictures, strict=True))
-            cells[f"{name}/{severity}"] = round(right / len(pictures), 6)
+            found = _named_rightly(model, pictures, tiles)
+            cells[f"{name}/{severity}"], published[f"{name}/{severity}"] = found["top"], found["published"]
             on_step()
-    worst = min(cells, key=lambda cell: cells[cell])
-    yield "mean", round(float(np.mean(list(cells.values()))), 6)
-    yield "worst", cells[worst]
-    yield "worst_cell", worst
-    yield "cells", cells
+    for name in ROUGH:
+        rough[name] = _named_rightly(model, pictures, [roughened(tile, name, seed) for seed, tile in enumerate(pixels)])
+        on_step()
+    for title, values in (("", cells), ("published_", published)):
+        worst = min(values, key=lambda cell: values[cell])
+        yield f"{title}mean", round(float(np.mean(list(values.values()))), 6)
+        yield f"{title}worst", values[worst]
+        yield f"{title}worst_cell", worst
+        yield f"{title}cells", values
+    yield "rough", rough
     yield "n", len(pictures)
+
+
+def _named_rightly(model: MeasuredModel, pictures: Sequence[Picture], tiles: Sequence[Pixels]) -> dict[str, float]:
+    """Return the shares of tiles that are right by arg-max and as published, and that are called unknown or clean."""
+    _, verdicts = model.verdicts(tiles)
+    pairs = [(verdict, picture.label) for verdict, picture in zip(verdicts, pictures, strict=True)]
+    kinds = {
+        "top": sum(verdict.top == label for verdict, label in pairs),
+        "published": sum(verdict.label == label for verdict, label in pairs),
+        "unknown": sum(verdict.label == UNKNOWN for verdict, _ in pairs),
+        "clean": sum(verdict.label == CLEAN for verdict, _ in pairs),
+    }
+    return {kind: round(count / len(pictures), 6) for kind, count in kinds.items()}
 
 
 def surface(

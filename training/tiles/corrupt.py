@@ -11,7 +11,17 @@ from collections.abc import Callable
 import numpy as np
 
 from inspector.frame import Pixels
-from training.tiles.augment import add_noise, blur, expose, jpeg, light_gradient, motion_blur
+from training.tiles.augment import (
+    add_noise,
+    blur,
+    expose,
+    jpeg,
+    light_gradient,
+    motion_blur,
+    salt_and_pepper,
+    turn,
+    uneven_columns,
+)
 
 Corrupt = Callable[[Pixels, np.random.Generator], Pixels]
 
@@ -55,7 +65,34 @@ SUITE: dict[str, tuple[Corrupt, Corrupt, Corrupt]] = {
 }
 """Name to severities 1, 2 and 3."""
 
+ROUGH: dict[str, Corrupt] = {
+    "turned/30": lambda tile, rng: turn(tile, 30),
+    "turned/45": lambda tile, rng: turn(tile, 45),
+    "columns/5%": lambda tile, rng: uneven_columns(tile, 0.05, rng),
+    "salt/2%": lambda tile, rng: salt_and_pepper(tile, 0.02, rng),
+}
+"""What a line does beside: a camera that is turned, a line sensor whose columns differ, pixels that are dead or hot."""
+
 
 def corrupted(tile: Pixels, name: str, severity: int, seed: int) -> Pixels:
     """Return `tile` under one corruption; the same seed gives the same pixels."""
     return SUITE[name][severity - 1](tile, np.random.default_rng((seed, severity)))
+
+
+def roughened(tile: Pixels, name: str, seed: int) -> Pixels:
+    """Return `tile` under one of `ROUGH`; the same seed gives the same pixels."""
+    return ROUGH[name](tile, np.random.default_rng(seed))
+
+
+def spoil(tile: Pixels, rng: np.random.Generator) -> Pixels:
+    """Return `tile` as a rough line may show it: under one corruption, of any strength up to what the suites have."""
+    kinds: tuple[Callable[[], Pixels], ...] = (
+        lambda: motion_blur(tile, int(rng.integers(3, 12)), rng.uniform(0, 180)),
+        lambda: turn(tile, rng.uniform(0, 90)),
+        lambda: uneven_columns(tile, rng.uniform(0.01, 0.07), rng),
+        lambda: salt_and_pepper(tile, rng.uniform(0.004, 0.03), rng),
+        lambda: jpeg(tile, int(rng.integers(10, 60))),
+        lambda: add_noise(tile, rng.uniform(5, 22), rng),
+        lambda: blur(tile, rng.uniform(0.5, 2)),
+    )
+    return kinds[int(rng.integers(len(kinds)))]()

@@ -9,7 +9,7 @@ import pytest
 
 from inspector.model.bundle import read_distance
 from inspector.model.card import UnknownRule
-from training.int8.unknown import arrays_of, fit_distance, fit_feature_head, rule_for, threshold_for
+from training.int8.unknown import arrays_of, fit_distance, fit_feature_head, rule_for, threshold_for, with_spoilt_places
 
 LABELS = ["scratches"] * 300 + ["clean"] * 300
 GROUPS = ((0, 2), (2, 4))
@@ -109,3 +109,19 @@ def test_the_halves_that_vary_most_are_chosen_of_each_map() -> None:
     assert [each.tolist() for each in head.channels] == [[0, 1], [1, 2]]
     assert head.reach == pytest.approx((1, 2), abs=0.01)
     assert head.groups == ((0, 2), (2, 4))
+
+
+def test_what_a_rough_line_shows_becomes_known_and_nothing_unknown() -> None:
+    """A texture that was far is near once spoilt pictures show it; no tile is farther than before."""
+    distance = fit_distance(known(300), LABELS, known(300, 3), GROUPS)
+    rng = np.random.default_rng(4)
+    rough = np.hstack([rng.normal((1, 1, 3, 2), 0.02, (60, 4)), rng.normal((5, 0), 0.3, (60, 2))])
+    wider = with_spoilt_places(distance, rough, ["scratches"] * 60)
+    rows = np.concatenate([known(300, 2), rough])
+
+    assert len(wider.spaces[0].means) == len(distance.spaces[0].means) + 3
+    assert (wider(rows) <= distance(rows) + 1e-9).all()
+    assert np.median(wider(rough)) < 1 < distance(rough).min()
+    assert wider(np.array([[2, 1, 3, 1, 2.5, 2.5]])) == distance(np.array([[2, 1, 3, 1, 2.5, 2.5]])), (
+        "doubt stays doubt"
+    )
