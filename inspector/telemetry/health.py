@@ -139,6 +139,7 @@ class HealthBoard:
     def __init__(self, station: str, clock: Clock, reference: Callable[[], str | None] = lambda: None) -> None:
         self._station = station
         self._reference = reference
+        self._named: str | None = None  # as of the last judgement: state, reason and reference go together
         self._clock = clock
         self._guard = threading.Lock()
         self._state: State = "starting"
@@ -147,10 +148,12 @@ class HealthBoard:
         self._judged: tuple[datetime, float] = clock.now(), clock.monotonic()
 
     def update(self, state: State, reason: str | None) -> bool:
-        """Set the state; returns whether state or the reason's first word changed."""
+        """Set the state; returns whether state, the reason's first word or the reference changed."""
+        named = self._reference()
         with self._guard:
-            before = (self._state, _word(self._reason))
-            changed = before != (state, _word(reason))
+            before = (self._state, _word(self._reason), self._named)
+            changed = before != (state, _word(reason), named)
+            self._named = named
             self._judged = self._clock.now(), self._clock.monotonic()
             if state != self._state:
                 self._since = self._clock.now()
@@ -177,7 +180,7 @@ class HealthBoard:
                 reason=reason,
                 since=to_rfc3339(since),
                 valid_until=to_rfc3339(judged_at + VALID_FOR),
-                reference=self._reference(),
+                reference=self._named,
             )
 
 

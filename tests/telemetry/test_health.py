@@ -249,3 +249,18 @@ def test_each_reason_is_a_label_value() -> None:
         assert [word for word, value in values.items() if value] == [shown]
     metrics.show_health("ok", None)
     assert not any(registry.get_sample_value("inspector_health_info", {"reason": word}) for word in HEALTH_REASONS)
+
+
+def test_state_and_reference_go_together(clock: FakeClock) -> None:
+    """A reference that is put in force shows with the next judgement, which is news; no message mixes two."""
+    in_force: list[str | None] = [None]
+    board = HealthBoard("s/l/n", clock, lambda: in_force[0])
+    board.update("degraded", "untaught: nobody")
+    in_force[0] = "abc"
+    mixed = board.message()
+    changed = board.update("ok", None), board.update("ok", None)
+    in_force[0] = "def"
+
+    assert (mixed.reason, mixed.reference) == ("untaught: nobody", None)
+    assert (changed, board.message().reference) == ((True, False), "abc")
+    assert board.update("ok", None)
