@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from pace import slowness
 from peers import PROGRAM, Broker, Listener
 
 from inspector.drawn.spec import KINDS
@@ -110,21 +111,22 @@ class Terminal:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_screen_ends_at_once_with_what_it_showed(number: signal.Signals) -> None:
-    """Ctrl-C ends the demo within 2 s, and the last screen holds the figures of the last line."""
+    """Ctrl-C ends the demo within 2 s of a machine's own time, and the last screen holds the last line's figures."""
     terminal = Terminal()
     try:
         terminal.read(r"[1-9]\d*, \d+, \d+ named right")
-        asked_s = time.monotonic()
+        slow, asked_s = slowness(), time.monotonic()
         terminal.process.send_signal(number)
         terminal.read()
         terminal.process.wait(30)
         took_s = time.monotonic() - asked_s
+        slow = max(slow, slowness())
     finally:
         terminal.close()
     shown = [tuple(map(int, one)) for one in re.findall(r"(\d+), (\d+), (\d+) named right, (\d+) false", terminal.text)]
     last = json.loads(terminal.text.splitlines()[-1])
 
-    assert took_s < 2.0
+    assert took_s < 2.0 * slow
     assert terminal.process.returncode == 0
     assert shown[-1] == (last["drawn"], last["found"], last["right_label"], last["false_alarms"])
     assert {false for *_, false in shown} == {0}
@@ -136,18 +138,19 @@ def test_a_broker_that_does_not_answer_cannot_hold_the_end_up() -> None:
         terminal = Terminal("--broker", f"127.0.0.1:{mute.getsockname()[1]}")
         try:
             terminal.read(r"[1-9]\d*, \d+, \d+ named right")
-            asked_s = time.monotonic()
+            slow, asked_s = slowness(), time.monotonic()
             terminal.process.send_signal(signal.SIGINT)
             terminal.read()
             terminal.process.wait(30)
             took_s = time.monotonic() - asked_s
+            slow = max(slow, slowness())
         finally:
             terminal.close()
 
     shown = re.findall(r"(\d+), (\d+), (\d+) named right, (\d+) false", terminal.text)
     last = json.loads(next(line for line in reversed(terminal.text.splitlines()) if line.startswith("{")))
 
-    assert took_s < 2.0
+    assert took_s < 2.0 * slow
     assert terminal.text.rindex("{") > terminal.text.rindex("└")
     assert [str(last[key]) for key in ("drawn", "found", "right_label", "false_alarms")] == [*shown[-1]]
     assert "nothing was delivered" in terminal.text

@@ -372,7 +372,7 @@ def test_a_stop_does_not_wait_for_a_store_that_refuses(bench: Bench) -> None:
     committer = bench.build([still(0)], retry_s=3600)
     committer.start()
 
-    assert committer.join(0)
+    assert committer.join(0) or committer.join(30)  # a busy machine may need longer to run the thread, not the pause
     assert isinstance(committer.failure, StoreBusyError)
     assert (bench.bodies, bench.source.finished) == ([], [])
 
