@@ -22,6 +22,7 @@ from inspector.model.bundle import Bundle
 from inspector.settings.sections import Settings
 from inspector.station.dispatcher import Result
 from inspector.station.in_force import Rules, RulesInForce
+from inspector.station.overruled import FOLDER, OverruledSample
 from inspector.station.proving import Proving
 from inspector.station.teach_fit import ChildFit, fit_order
 from inspector.station.teach_in_run import TeachInRun
@@ -50,6 +51,7 @@ class Teaching:
         make_rules: Returns the rules that go with it.
         run: The teach-ins.
         proving: What has been seen under the reference since it was accepted.
+        overruled: The sample of what it overrules.
         clock: Time.
         metrics: Where the reference is shown.
         changed: Called when `about` and health should be published again.
@@ -64,6 +66,7 @@ class Teaching:
         make_rules: Callable[[Accepted], Rules],
         run: TeachInRun,
         proving: Proving,
+        overruled: OverruledSample,
         *,
         clock: Clock,
         metrics: Metrics,
@@ -85,6 +88,7 @@ class Teaching:
         self._thread = threading.Thread(target=self._work, name="teach", daemon=True)
         self.run = run
         self.proving = proving
+        self._overruled = overruled
         self._said: str | None = None
         self.show(rules.now.taught)
 
@@ -124,10 +128,13 @@ class Teaching:
     def see(self, bodies: Sequence[Body], firsts: set[str], results: Sequence[tuple[Result, str | None]]) -> None:
         """Take what was committed, on the committer's thread; arguments as of `CommitterOptions.seen`."""
         self.proving.count(bodies, firsts, results)
-        if self.run.collects:
-            for result, coil_id in results:
-                if isinstance(outcome := result.wait(), Inspection):
+        collects = self.run.collects
+        for result, coil_id in results:
+            if isinstance(outcome := result.wait(), Inspection):
+                self._overruled.offer(outcome)
+                if collects:
                     self.run.see(outcome, coil_id)
+        if collects:
             self._wake.set()
 
     @property
@@ -186,6 +193,7 @@ class Teaching:
             self._state = state
             self._take(read_accepted(self._folder, self._bundle))
         self.proving.show()
+        self._overruled.keep()
 
     def _accept_at_once(self, person: str) -> None:
         try:
@@ -245,6 +253,7 @@ def open_teaching(
         lambda taught: rules_in_force(settings, model, taught),
         TeachInRun(folder, settings.teach, card.tile_px, clock, health, fit),
         Proving(store.notes, clock, metrics, settings.source.mm_per_px or card.mm_per_px),
+        OverruledSample(store.folder / FOLDER, clock),
         clock=clock,
         metrics=metrics,
         changed=changed,

@@ -26,6 +26,7 @@ from inspector.inspection.tiling import TilingRules
 from inspector.settings.sections import Teach
 from inspector.station.dispatcher import Result
 from inspector.station.in_force import Rules, RulesInForce
+from inspector.station.overruled import OverruledSample
 from inspector.station.proving import Proof, Proving, poisson_upper
 from inspector.station.teach_fit import FitResult, read_answer
 from inspector.station.teach_in_run import CREDIT_S, MAX_FITS, MOST_SHARE, SLICES, TeachInRun
@@ -89,6 +90,7 @@ class Bench:
             self.folder, fake_bundle(), self.rules, make,
             TeachInRun(self.folder, self.teach, 8, self.clock, self.health, fit),
             Proving(self.store.notes, self.clock, metrics, 0.5),
+            OverruledSample(self.store.folder / "overruled", self.clock),
             clock=self.clock, metrics=metrics, changed=lambda: self.published.append(self.rules.now.taught.short),
             untaught=lambda accepted: untaught_reason("auto", accepted),
         )  # fmt: skip
