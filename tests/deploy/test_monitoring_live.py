@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from monitors import Alertmanager, Prometheus, Webhook, find_program
 from peers import Broker, Daemon, free_port, wait_for
+from taught import teach
 
 from deploy.monitoring import targets
 from deploy.monitoring.alerts import ALERTS
 from deploy.monitoring.dashboards import BOARDS, queries
 from deploy.monitoring.records import RECORDS
+from inspector.model.bundle import DEFAULT_BUNDLE, SHIPPED, load_bundle
 from inspector.settings.loading import load_settings
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -50,9 +52,10 @@ def has_data(prometheus: Prometheus, expr: str) -> bool:
 def test_every_query_of_the_pack_returns_data(
     plain_broker: Broker, make_station: Callable[..., Daemon], make_prometheus: Callable[..., Prometheus]
 ) -> None:
-    """Each panel, mark, recorded series and selector of an alert gives at least one number on a station that runs."""
+    """Each panel, mark, recorded series and selector of an alert gives at least one number on a taught station."""
     port = free_port()
     station = make_station("cam", port, plain_broker.port, 'kind = "demo"\nspeed_m_s = 0.5')
+    teach(station.config.parent / "state", load_bundle(SHIPPED / DEFAULT_BUNDLE))
     prometheus = make_prometheus()
     entries = targets.collect([load_settings(station.config).settings])
     (prometheus.folder / "targets/stations.json").write_text(targets.render(entries))
