@@ -23,7 +23,7 @@ def name_own(verdicts: Sequence[Verdict], predictions: Predictions, rules: Decis
     asked = [n for n, verdict in enumerate(verdicts) if verdict.label != CLEAN and not rules.stays(verdict)]
     if not asked or not rules.own:
         return named
-    rows = embed(predictions)[asked]
+    rows = embed(predictions.pick(asked))
     near = np.stack([label.similarity(rows) for label in rules.own])
     for column, number in enumerate(asked):
         best = int(near[:, column].argmax())

@@ -36,6 +36,16 @@ class Predictions:
             if values.ndim != 4 or len(values) != len(self.logits):
                 raise ValueError(f"{role} must be ({len(self.logits)}, h, w, D): {values.shape}")
 
+    def pick(self, tiles: Sequence[int]) -> Predictions:
+        """Return the answer for some of the tiles, in the order in which they are named."""
+        chosen = list(tiles)
+        return Predictions(
+            self.logits[chosen],
+            None if self.features is None else self.features[chosen],
+            None if self.cam is None else self.cam[chosen],
+            {role: values[chosen] for role, values in self.maps.items()},
+        )
+
 
 class Classify(Protocol):
     """Scores tiles; a worker pool, one classifier, or a stub in tests."""

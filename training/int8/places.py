@@ -3,8 +3,8 @@
 They are the sums of blocks 12 and 14, int8, as the file computes them anyway (8 x 8 x 32 and 4 x 4 x 56 for width 0.35
 at 128 px): the picture of its own good surface that a station learns is made of them (see `inspector.teach`). Nothing
 is trained or converted for it. The file is only told to hand out two more of its tensors: at its end stand longer lists
-of outputs, and the two references to the lists of before point there. Every other byte stays where it was, so the
-network's other outputs are those of before, bit for bit, and `without_places` gives back the file that was measured.
+of outputs, and the two references to the previous lists point there. Every other byte stays where it was, so the
+network's other outputs are the previous ones, bit for bit, and `without_places` gives back the file that was measured.
 
 A FlatBuffer's references count forward from where they stand, in bytes (https://flatbuffers.dev/internals/), so what
 the longer lists refer to stands behind them.
@@ -27,7 +27,7 @@ PLACES: Mapping[str, str] = {"map": "block_12_add", "map_deep": "block_14_add"}
 _OUTPUTS_OF_GRAPH, _OUTPUTS_OF_SIGNATURE = 8, 6
 """Where a `SubGraph` and a `SignatureDef` keep their field `outputs`, from the schema of TensorFlow Lite."""
 _END = b"inspector/places/1"
-"""Stands at the end of a file with places, before its old length and the two references of before."""
+"""Stands at the end of a file with places, before its old length and the two previous references."""
 _TRAILER = struct.Struct("<IIIII")
 
 

@@ -50,7 +50,7 @@ def test_a_rough_line_turns_the_mask_with_the_tile(seed: int) -> None:
 
 
 def test_without_a_rough_line_a_recipe_draws_what_it_always_drew() -> None:
-    """Recipes of before learn the same: the setting changes neither lots nor digest while it is 0."""
+    """Previous recipes learn the same: the setting changes neither lots nor digest while it is 0."""
     rng, other = np.random.default_rng(3), np.random.default_rng(3)
     tile = draw_tile("patches", 2, 200)
 
