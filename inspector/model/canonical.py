@@ -43,6 +43,11 @@ def canonical_sha256(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
+def content_sha256(fields: Mapping[str, Any]) -> str:
+    """Return the hash of a file's content that the file names itself: of all fields but `sha256`."""
+    return canonical_sha256({key: value for key, value in fields.items() if key != "sha256"})
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):

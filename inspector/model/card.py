@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inspector.labels import CLEAN, RESERVED, BoxFrom, Severity
-from inspector.model.canonical import canonical_sha256, read_json
+from inspector.model.canonical import content_sha256, read_json
 
 CARD_SCHEMA = "inspector/bundle/2"
 MAX_LABELS = 256
@@ -202,7 +202,7 @@ def read_card_text(raw: bytes) -> Card:
         first = exc.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])[:200] or "card"
         raise ValueError(f"{where}: {first['msg']}") from exc
-    if card.sha256 is not None and (actual := _content_sha256(given)) != card.sha256:
+    if card.sha256 is not None and (actual := content_sha256(given)) != card.sha256:
         raise ValueError(f"sha256: the card's content is another one than its hash names: {actual}")
     return card
 
@@ -210,14 +210,10 @@ def read_card_text(raw: bytes) -> Card:
 def write_card_text(card: Card) -> bytes:
     """Return what `card.json` holds for a card, its hash named anew."""
     fields = card.model_dump(mode="json", by_alias=True)
-    fields["sha256"] = _content_sha256(fields)
+    fields["sha256"] = content_sha256(fields)
     return (Card.model_validate(fields).model_dump_json(by_alias=True, indent=2) + "\n").encode()
-
-
-def _content_sha256(fields: Mapping[str, Any]) -> str:
-    return canonical_sha256({key: value for key, value in fields.items() if key != "sha256"})
 
 
 def _bound_sha256(fields: Mapping[str, Any]) -> str:
     files = {name: sha256 for name, sha256 in fields["files"].items() if name != fields["golden"]}
-    return _content_sha256({**fields, "files": files})
+    return content_sha256({**fields, "files": files})

@@ -6,12 +6,11 @@ beside it. A later release reads this one by its `schema`; a release to come is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from inspector.model.canonical import canonical_sha256, read_json
+from inspector.model.canonical import content_sha256, read_json
 
 SCHEMA = "inspector/reference/1"
 ARRAYS, CARD, TILES = "reference.npz", "reference.json", "tiles.npz"
@@ -119,7 +118,7 @@ def read_card(raw: bytes) -> ReferenceCard:
         first = exc.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])[:200] or "card"
         raise ValueError(f"{where}: {first['msg']}") from exc
-    if (actual := _content_sha256(given)) != card.sha256:
+    if (actual := content_sha256(given)) != card.sha256:
         raise ValueError(f"sha256: the content is another one than its hash names: {actual}")
     return card
 
@@ -127,9 +126,5 @@ def read_card(raw: bytes) -> ReferenceCard:
 def write_card(card: ReferenceCard) -> bytes:
     """Return what `reference.json` holds for a card, its hash named anew."""
     fields = card.model_dump(mode="json", by_alias=True)
-    fields["sha256"] = _content_sha256(fields)
+    fields["sha256"] = content_sha256(fields)
     return (ReferenceCard.model_validate(fields).model_dump_json(by_alias=True, indent=1) + "\n").encode()
-
-
-def _content_sha256(fields: Mapping[str, Any]) -> str:
-    return canonical_sha256({key: value for key, value in fields.items() if key != "sha256"})

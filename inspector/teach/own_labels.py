@@ -26,7 +26,7 @@ from inspector.inspection.predictions import Classify
 from inspector.inspection.preprocess import resize_tile
 from inspector.labels import CLEAN, OVERRULED, UNCLASSIFIED, UNKNOWN
 from inspector.model.arrays import read_arrays
-from inspector.model.canonical import canonical_sha256, read_json
+from inspector.model.canonical import content_sha256, read_json
 from inspector.teach.durable import sync_folder, write_file
 
 FOLDER = "labels"
@@ -187,7 +187,7 @@ def write_label(folder: Path, pixels: LabelPixels, learned: Learned, facts: Mapp
         "examples": len(pixels.examples), "clean_tiles": len(pixels.clean), "threshold": learned.label.threshold,
         "sure": learned.label.sure, "found": learned.found.text, "clean_named": learned.clean.text, **facts,
     }  # fmt: skip
-    fields["sha256"] = canonical_sha256(fields)
+    fields["sha256"] = content_sha256(fields)
     write_file(folder / fields["npz"], data)
     write_file(folder / f"{pixels.name}.json", (json.dumps(fields, indent=1, sort_keys=True) + "\n").encode())
     _remove_unnamed(folder, pixels.name, fields["npz"])
@@ -227,7 +227,7 @@ def read_label(path: Path) -> LabelPixels:
         fields = read_json(path.read_bytes()[: 1 << 20])
         if not isinstance(fields, dict) or fields.get("schema") != _SCHEMA or fields.get("label") != path.stem:
             raise ValueError(f"no label {path.stem} of schema {_SCHEMA}")
-        if canonical_sha256({key: value for key, value in fields.items() if key != "sha256"}) != fields.get("sha256"):
+        if content_sha256(fields) != fields.get("sha256"):
             raise ValueError("its content is not what its hash names")
     except (OSError, ValueError) as exc:
         raise SiteReferenceError(f"{path}: {exc}", "damaged") from exc
