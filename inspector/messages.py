@@ -66,7 +66,9 @@ class RunnerUp(_Flat):
 class Why(_Flat):
     """The reason, and what would change it."""
 
-    rule: Literal["threshold", "severity", "mode", "n_of_m", "limit"] = Field(description="Rule that decided last.")
+    rule: Literal["threshold", "severity", "mode", "n_of_m", "shelved", "limit"] = Field(
+        description="Rule that decided last."
+    )
     key: str = Field(description="Configuration key that would change the outcome.")
     measure: Literal["score", "distance"] = Field(default="score", description="What threshold and score measure.")
     threshold: NotNegative = Field(description="What the score has to reach.")

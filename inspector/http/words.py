@@ -73,12 +73,14 @@ SUPPRESSED_TEXT = {
     "mode": N_("no alarm: observing only"),
     "severity": N_("no alarm: below severity"),
     "n_of_m": N_("no alarm: too few frames"),
+    "shelved": N_("no alarm: shelved"),
     "limit": N_("no alarm: limiter"),
 }
 NO_ALARM_TEXT = {
     "mode": N_("No alarm: this station only observes."),
     "severity": N_("No alarm: %(severity)s is below the least severity that alarms."),
     "n_of_m": N_("No alarm: seen in %(hits)s of the last %(window)s frames, more are needed."),
+    "shelved": N_("No alarm: somebody has shelved it for a while."),
     "limit": N_("No alarm: there were already as many alarms for %(label)s as may leave at once."),
 }
 LOST_TEXT = {

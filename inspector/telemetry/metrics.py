@@ -26,7 +26,7 @@ HEALTH_REASONS = tuple(
 )  # fmt: skip
 """First words of the reasons of health; one that is not among them counts as `other`."""
 STAGES = ("classify", "inspect", "track", "evidence", "commit")
-SUPPRESSED = ("mode", "severity", "n_of_m", "limit")
+SUPPRESSED = ("mode", "severity", "n_of_m", "shelved", "limit")
 SINKS = ("mqtt", "jsonl")
 NUMBERED = ("frame", "defect", "alarm", "coverage")
 STORE_PARTS = ("file", "log")

@@ -15,7 +15,7 @@ from inspector.frame import Frame
 from inspector.inspection.merge import Defect
 from inspector.labels import SEVERITIES
 from inspector.messages import AlarmMessage, Why
-from inspector.track.bodies import common_fields, threshold_key, why_figures
+from inspector.track.bodies import common_fields, shelf_of, threshold_key, why_figures
 from inspector.track.rules import TrackRules
 from inspector.track.state import LimitState, TrackState, UnclassifiedState
 
@@ -30,7 +30,7 @@ def judge_alarm(
     label, severity, now = defect.label, rules.severity_of(defect.label), frame.captured_at
     hits = sum(label in labels for labels in state.recent)
 
-    def why(rule: Literal["threshold", "severity", "mode", "n_of_m", "limit"], key: str) -> Why:
+    def why(rule: Literal["threshold", "severity", "mode", "n_of_m", "shelved", "limit"], key: str) -> Why:
         return Why(rule=rule, key=key, **why_figures(defect, rules), hits=hits, window=rules.alarm_window)
 
     if rules.mode == "observe":
@@ -41,6 +41,8 @@ def judge_alarm(
         return state, False, why("severity", "events.alarm_min_severity"), []
     if hits < rules.alarm_hits:
         return state, False, why("n_of_m", "events.alarm_hits"), []
+    if shelf_of(state, defect, now, rules) is not None:
+        return state, False, why("shelved", "cmd/shelve"), []
     reason = why("threshold", threshold_key(defect))
     alarm = AlarmMessage(
         **common_fields(rules.ids.of(defect_id, "alarm", *(() if defect.is_named else (label,))), now,

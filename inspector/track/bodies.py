@@ -26,6 +26,7 @@ from inspector.messages import (
     Why,
     moment_fields,
 )
+from inspector.track.operators import shelved_by
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
 
@@ -110,6 +111,17 @@ class Sighting:
     why: Why
 
 
+def across_mm(box: Box, rules: TrackRules) -> tuple[float, float] | None:
+    """Return the left and right edge of a box, in mm from the frame's left; None while the scale is unknown."""
+    scale = rules.mm_per_px
+    return None if scale is None else (box.x * scale, (box.x + box.width) * scale)
+
+
+def shelf_of(state: TrackState, defect: Defect, now: datetime, rules: TrackRules) -> str | None:
+    """Return the id of the command that shelves a finding, or None."""
+    return shelved_by(state.operators, defect.label, across_mm(defect.box, rules), now)
+
+
 def scale_fields(extent: Box, head_line: int | None, rules: TrackRules) -> dict[str, Any]:
     """Return where a box lies on the strip and how large it is, in m and mm; None while the scale is unknown.
 
@@ -152,6 +164,7 @@ def defect_body(sighting: Sighting, state: TrackState, rules: TrackRules) -> Def
         distance=defect.distance,
         alarm=sighting.alarm,
         why=sighting.why,
+        shelved_by=None if sighting.alarm else shelf_of(state, defect, frame.captured_at, rules),
         tiles=sighting.tiles,
         frames=sighting.frames,
         evidence=NO_EVIDENCE,

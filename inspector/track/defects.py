@@ -137,7 +137,7 @@ def _continue(
         return state, grown, []
     last, drafts, alarm, why = known.last, list[Draft](), known.last.alarm, known.last.why
     named = grown.best.is_named and last.label == UNCLASSIFIED
-    if named or (not alarm and why.rule in ("n_of_m", "severity")):
+    if named or (not alarm and why.rule in ("n_of_m", "severity", "shelved")):
         state, alarm, why, drafts = judge_alarm(state, grown.best, known.defect_id, frame, rules)
     told = last.lines or last.box_px.height
     if named or alarm != last.alarm or grown.shown.height >= 2 * told or grown.best.score >= last.score + 0.1:

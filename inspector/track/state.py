@@ -10,6 +10,7 @@ from inspector.box import Box
 from inspector.frame import Gap
 from inspector.inspection.merge import Defect
 from inspector.messages import AlarmMessage, DefectMessage
+from inspector.track.operators import OperatorState
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +103,7 @@ class TrackState:
         coil_id: The coil that runs, or None.
         place: Where the stream is on it; None until its first frame.
         unclassified: Of the current hour; None until the first.
+        operators: What people have asked for.
     """
 
     open: tuple[OpenDefect, ...] = ()
@@ -111,6 +113,7 @@ class TrackState:
     coil_id: str | None = None
     place: Place | None = None
     unclassified: UnclassifiedState | None = None
+    operators: OperatorState = field(default_factory=OperatorState)
 
     @property
     def held_back(self) -> int:
