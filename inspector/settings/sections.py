@@ -180,7 +180,10 @@ class Mqtt(Section):
     cert_file: Path | None = Field(default=None, description="Client certificate.")
     key_file: Path | None = Field(default=None, description="Its key.")
     keepalive_s: int = Field(
-        default=10, ge=2, le=3600, description="Silence after which the broker publishes the will."
+        default=2,
+        ge=2,
+        le=3600,
+        description="The broker publishes the will after 1.5 times this silence; longer for a link that stalls.",
     )
     commands: tuple[str, ...] = Field(
         default=DEFAULT_COMMANDS, description="Topics below cmd/ that the plant may write to; resend is another."

@@ -104,6 +104,7 @@ def open_sinks(
     retained: Callable[[], Mapping[str, bytes]],
     losses: Losses,
     on_command: Callable[[str, bytes, bool], ReplyMessage | None],
+    beat: Callable[[], bytes | None] = lambda: None,
 ) -> list[Sink]:
     """Return the enabled sinks, not started; from here on nothing is kept for others.
 
@@ -115,6 +116,7 @@ def open_sinks(
         retained: Gives the retained payloads of the broker, by topic below the root.
         losses: Where messages that did not arrive are reported.
         on_command: Carries a command out; see `MqttPublisher`.
+        beat: Returns the next heartbeat, or None while the main loop hangs.
     """
     sinks: list[Sink] = []
     if settings.mqtt.enabled:
@@ -133,6 +135,7 @@ def open_sinks(
                 ),
                 on_command=on_command,
                 commands=settings.mqtt.commands,
+                beat=beat,
             )
         )
     if settings.jsonl.enabled:

@@ -58,6 +58,7 @@ from inspector.store.store import Store
 from inspector.telemetry.health import Facts, HealthBoard
 from inspector.telemetry.metrics import Metrics
 from inspector.telemetry.notify import Notifier
+from inspector.telemetry.pulse import Pulse
 
 PUBLISH_AT_STOP_S = 2.0
 HOUSEKEEPING_AT_STOP_S = 3.0
@@ -146,6 +147,7 @@ class Station:
         settings, clock = self.settings, self._clock
         in_force = self.pipeline.rules
         self.health = HealthBoard(settings.station.text, clock, lambda: in_force.now.taught.short)
+        self._pulse = Pulse(self.health, clock)
         self.teaching = open_teaching(
             settings, self.model, in_force, self.store, clock, self.metrics, self.health, lambda: self.delivery.wake()
         )
@@ -162,6 +164,7 @@ class Station:
             retained=lambda: about.retained(self.health, self.store.coils, self.prober.of_coil),
             losses=self._losses,
             on_command=self.plant.execute,
+            beat=self._pulse.beat,
         )
         self.delivery = Delivery(sinks)
         self.http = self._make_http(about) if settings.http.enabled else None
@@ -207,6 +210,7 @@ class Station:
             clock=self._clock,
             metrics=self.metrics,
             notifier=self._notifier,
+            pulse=self._pulse,
             changed=self.delivery.wake,
         )
 

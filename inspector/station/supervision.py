@@ -26,6 +26,7 @@ from inspector.station.pipeline import Pipeline
 from inspector.telemetry.health import Facts, HealthBoard, HealthLimits, judge_health
 from inspector.telemetry.metrics import Metrics
 from inspector.telemetry.notify import Notifier
+from inspector.telemetry.pulse import Pulse
 
 SELFTEST_S = 3600.0
 STUCK_AFTER_S = 30.0
@@ -170,6 +171,7 @@ class Supervision:
         clock: Time.
         metrics: Where the state is shown.
         notifier: systemd: the watchdog, and a line of status.
+        pulse: Told that all parts were judged and none is stuck.
         changed: Called when the state should be published again.
     """
 
@@ -183,6 +185,7 @@ class Supervision:
         clock: Clock,
         metrics: Metrics,
         notifier: Notifier,
+        pulse: Pulse,
         changed: Callable[[], None],
     ) -> None:
         self._parts = parts
@@ -192,6 +195,7 @@ class Supervision:
         self._clock = clock
         self._metrics = metrics
         self._notifier = notifier
+        self._pulse = pulse
         self._changed = changed
         self._shown_mono_s: float | None = None
 
@@ -212,6 +216,7 @@ class Supervision:
             _log.error("stuck", parts=", ".join(stuck))
         else:
             self._notifier.alive()
+            self._pulse.judged()
 
     def _show_health(self, now: float) -> None:
         changed = self._board.update(*judge_health(self._facts(now), self._limits))

@@ -63,7 +63,7 @@ class Line:
         self.broker = ScriptedBroker(self.changes, subscribed, published)
         self.outbox = ScriptedOutbox(self.changes, **outbox)
         self.publisher = MqttPublisher(
-            MqttOptions(port=self.broker.port, root="root", client_id="id", protocol="5"),
+            MqttOptions(port=self.broker.port, root="root", client_id="id", protocol="5", keepalive_s=10),
             self.outbox,
             MemoryNotes(),
             self.aside,

@@ -26,6 +26,6 @@ def test_it_is_known_since_when_a_broker_is_silent() -> None:
 
 @pytest.mark.parametrize(("keepalive_s", "limit_s"), [(2, 5.0), (10, 8.0), (60, 48.0), (3600, 60.0)])
 def test_it_is_told_within_one_and_a_half_keepalives(keepalive_s: float, limit_s: float) -> None:
-    """Health is published every 5 s: with the default keepalive of 10 s a half-open connection is known in 13 s."""
+    """Health is published every 5 s: with a keepalive of 10 s a half-open connection is known in 13 s."""
     assert longest_silence_s(keepalive_s) == limit_s
     assert longest_silence_s(10) + STATE_PERIOD_S < 15

@@ -35,6 +35,7 @@ from inspector.station.wiring import OpenModel
 from inspector.telemetry.health import Facts, HealthBoard, HealthLimits, judge_health
 from inspector.telemetry.metrics import Metrics
 from inspector.telemetry.notify import Notifier
+from inspector.telemetry.pulse import Pulse
 
 MakePipeline = Callable[..., Pipeline]
 
@@ -265,14 +266,17 @@ class Watch:
         self.facts, self.progress_mono_s, self.failure = Facts(started=True), clock.mono_s, None
         self.notifier, self.published = Told(), 0
         parts = [Part("part", self._failure, lambda: self.progress_mono_s)]
+        board = HealthBoard("s/l/n", clock)
+        self.pulse = Pulse(board, clock)
         self.supervision = Supervision(
             parts,
             lambda _: self.facts,
             HealthLimits(),
-            HealthBoard("s/l/n", clock),
+            board,
             clock=clock,
             metrics=metrics,
             notifier=self.notifier,
+            pulse=self.pulse,
             changed=self._publish,
         )
 
@@ -291,15 +295,17 @@ def watch(clock: FakeClock, metrics: Metrics) -> Watch:
 
 
 def test_the_watchdog_is_fed_unless_a_part_is_stuck(watch: Watch, clock: FakeClock) -> None:
-    """A stuck part is no longer hidden from systemd; one that moves again is forgiven."""
+    """A stuck part is no longer hidden from systemd, and ends the heartbeat; one that moves again is forgiven."""
     watch.supervision.look()
     clock.advance(31)
     watch.supervision.look()
-    stuck = watch.notifier.fed
+    stuck, silent = watch.notifier.fed, watch.pulse.beat()
     watch.progress_mono_s = clock.mono_s
     watch.supervision.look()
 
     assert (stuck, watch.notifier.fed) == (1, 2)
+    assert silent is None
+    assert watch.pulse.beat() is not None
 
 
 def test_a_look_raises_what_has_died(watch: Watch) -> None:

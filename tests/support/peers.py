@@ -208,6 +208,12 @@ class Daemon:
         lines = self.get("/metrics").decode().splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
 
+    @property
+    def pid(self) -> int:
+        """Of the running daemon."""
+        assert self._process is not None
+        return self._process.pid
+
     def end(self) -> None:
         """Make sure that it is gone."""
         if self._process is not None and self._process.poll() is None:

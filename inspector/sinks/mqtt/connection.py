@@ -40,8 +40,8 @@ _LOGIN_CODES = {4, 5, 0x86, 0x87, 0x8A, 0x8C}
 _PROTOCOL_CODES = {1, 0x84}
 
 Event = tuple[str, Any, Any]
-"""What happened: `connack` (code, properties), `disconnect` (code), `puback` (packet id, code), `suback` (packet id,
-codes), `message` (topic, `Arrived`), `wake`, `stop`, `idle`."""
+"""What happened: `connack` (code, properties), `disconnect` (code, by the broker), `puback` (packet id, code),
+`suback` (packet id, codes), `message` (topic, `Arrived`), `wake`, `stop`, `idle`."""
 Events = queue.SimpleQueue[Event]
 
 _log = structlog.get_logger("mqtt")
@@ -90,9 +90,12 @@ class Connection:
         self.early: list[Event] = []
         self.limits = PeerLimits()
         self.owed = Owed()
+        self._beat: int | None = None
         # paho calls these while it holds its own locks, so they only hand over.
         client.on_connect = lambda _c, _u, _f, code, said: events.put(("connack", code, said))
-        client.on_disconnect = lambda _c, _u, _f, code, _p: events.put(("disconnect", code, None))
+        client.on_disconnect = lambda _c, _u, flags, code, _p: events.put(
+            ("disconnect", code, flags.is_disconnect_packet_from_server)
+        )
         client.on_publish = lambda _c, _u, mid, code, _p: events.put(("puback", mid, code))
         client.on_subscribe = lambda _c, _u, mid, codes, _p: events.put(("suback", mid, codes))
         client.on_message = lambda _c, _u, message: events.put(("message", message.topic, Arrived.of(message)))
@@ -162,6 +165,18 @@ class Connection:
         info = self._client.publish(f"{self._options.root}/{topic}", payload, qos=1, retain=kept)
         self.owed.add(info.mid, self._clock.monotonic())
         return info
+
+    def beat(self, payload: bytes) -> None:
+        """Publish a heartbeat, QoS 0, unless the previous one still waits for the network: a late one says nothing."""
+        if self._beat is None:
+            self._beat = self._client.publish(f"{self._options.root}/heartbeat", payload, qos=0).mid
+
+    def is_own_beat(self, packet_id: int) -> bool:
+        """Say whether this packet is the heartbeat that has just left: nothing that the broker said."""
+        if packet_id != self._beat:
+            return False
+        self._beat = None
+        return True
 
     def take(self, arrived: Arrived) -> None:
         """Acknowledge a message to the broker; otherwise the next connection gets it again."""

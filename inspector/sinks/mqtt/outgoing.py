@@ -199,6 +199,13 @@ class Outgoing:
         if since is not None and now - since > longest_silence_s(self._options.keepalive_s):
             raise BrokerError(self._report.mute(since, now, len(owed)))
 
+    def silenced(self, owed: Owed, now: float) -> BrokerError:
+        """Return the error that a broker is which did not even answer a ping within the keepalive."""
+        since = owed.silent_since()
+        return BrokerError(
+            self._report.mute(now - self._options.keepalive_s if since is None else since, now, len(owed))
+        )
+
     def take_puback(self, state: RetainedState, packet_id: int, code: Any) -> None:
         """Take the broker's answer to a packet."""
         now = self._clock.monotonic()

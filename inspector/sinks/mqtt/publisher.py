@@ -32,6 +32,11 @@ from inspector.telemetry.metrics import Metrics
 
 GOODBYE_S = 1.0
 """How long the last word of a connection may take ..."""
+KEEPALIVE_TIMEOUT = 0x8D
+BEAT_S = 1.0
+"""Between two heartbeats."""
+LOOK_S = 0.5
+"""The retained state is compared this often, at least."""
 ABANDON_S = 1.5
 """... and how long a stop waits for the end of the thread besides: it may hang where nothing can end it."""
 
@@ -53,6 +58,7 @@ class MqttPublisher:
         on_command: Called with the last level of a `cmd/...` topic, its payload and whether the broker had kept it;
             returns the reply, or None if none is due.
         commands: Which of those topics are subscribed.
+        beat: Returns the next heartbeat, or None while the main loop hangs.
     """
 
     name = SINK
@@ -69,6 +75,7 @@ class MqttPublisher:
         losses: LossReports,
         on_command: Callable[[str, bytes, bool], ReplyMessage | None] | None = None,
         commands: Sequence[str] = (),
+        beat: Callable[[], bytes | None] = lambda: None,
     ) -> None:
         self._options = options
         self._outbox = outbox
@@ -77,6 +84,8 @@ class MqttPublisher:
         self._retained = retained
         self._on_command = on_command
         self._commands = commands
+        self._beat = beat
+        self._beat_mono_s = 0.0
         self._connector = Connector(options, clock, lambda reason: metrics.mqtt_rejected.labels(reason).inc())
         self._events: Events = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -188,10 +197,11 @@ class MqttPublisher:
             now = self._clock.monotonic()
             self.progress_mono_s = now
             self._outgoing.send_next(connection, now)
+            self._send_beat(connection, now)
             if self._stopping.is_set() and self._is_over(connection, now):
                 return
             try:
-                event = self._events.get(timeout=0.5)
+                event = self._events.get(timeout=min(LOOK_S, max(0.0, self._beat_mono_s - now)))
             except queue.Empty:
                 event = ("idle", None, None)
             while True:
@@ -206,6 +216,14 @@ class MqttPublisher:
             self._report.lasts(now - self._opened_mono_s)
             state.refresh(now)
 
+    def _send_beat(self, connection: Connection, now: float) -> None:
+        if now < self._beat_mono_s:
+            return
+        on_time = now - self._beat_mono_s < BEAT_S
+        self._beat_mono_s = (self._beat_mono_s if on_time else now) + BEAT_S
+        if (payload := self._beat()) is not None:
+            connection.beat(payload)
+
     def _is_over(self, connection: Connection, now: float) -> bool:
         """Say whether a stop needs not wait any longer: time is up, all has left, or the broker hangs."""
         silent = connection.owed.silent_since()
@@ -214,10 +232,14 @@ class MqttPublisher:
 
     def _take_event(self, connection: Connection, state: RetainedState, event: Event) -> None:
         kind, first, second = event
+        if kind == "puback" and connection.is_own_beat(first):
+            return
         if kind not in ("wake", "stop", "idle", "resend"):
             connection.owed.hear(self._clock.monotonic(), first if kind == "puback" else None)
         if kind == "disconnect":
             self._outgoing.learn(first.value)
+            if first.value == KEEPALIVE_TIMEOUT and not second:
+                raise self._outgoing.silenced(connection.owed, self._clock.monotonic())
             raise connection.closed(first)
         if kind == "puback":
             self._outgoing.take_puback(state, first, second)
