@@ -44,6 +44,7 @@ class BenchResult:
         ratio: `tiles_per_s / bare_tiles_per_s`.
         defects_tiles_per_s: As `tiles_per_s`, of a frame all of whose tiles may be defects.
         taught_ratio: `tiles_per_s` with a site's reference, of that without one; None where the bundle gives no places.
+        at_once_ratio: What a frame costs its thread tile by tile, of what it costs resized at once.
     """
 
     bundle: str
@@ -56,6 +57,7 @@ class BenchResult:
     ratio: float
     defects_tiles_per_s: float
     taught_ratio: float | None
+    at_once_ratio: float
 
     def as_dict(self) -> dict[str, object]:
         """Return the fields as JSON values."""
@@ -78,7 +80,8 @@ def run_bench(bundle: Bundle, rules: InspectRules, workers: int, seconds: float)
     frame, worst = (_frame(some if len(some) else golden) for some in (golden[quiet], golden[~quiet]))
     tiles = GRID[0] * GRID[1]
     prepared = [np.ascontiguousarray(frame.pixels[: bundle.card.input_px, : bundle.card.input_px])] * (tiles // workers)
-    share = seconds / (4 * ROUNDS)
+    share = seconds / (5 * ROUNDS)
+    singly = replace(rules, input_px=None)
     bare, whole, slow, taught = list[float](), list[float](), list[float](), list[float]()
     pool = WorkerPool(classifiers)
     with_places = [Classifier(bundle, maps=rules.decision.box_from == "cam", places=True) for _ in range(workers)]
@@ -91,6 +94,11 @@ def run_bench(bundle: Bundle, rules: InspectRules, workers: int, seconds: float)
             slow.append(_rate(lambda: inspect_frame(worst, pool, rules), tiles, share))
             if taught_rules is not None:
                 taught.append(_rate(lambda: inspect_frame(frame, taught_pool, taught_rules), tiles, share))
+        at_once = _times_faster(
+            lambda: inspect_frame(frame, classifiers[0], rules),
+            lambda: inspect_frame(frame, classifiers[0], singly),
+            ROUNDS * share,
+        )
     finally:
         pool.close()
         taught_pool.close()
@@ -102,6 +110,7 @@ def run_bench(bundle: Bundle, rules: InspectRules, workers: int, seconds: float)
         round(mpx_per_s * 1e6 / 2000 * 0.0005, 2), round(bare_per_s, 1),
         round(float(np.median(np.array(whole) / np.array(bare))), 3), round(float(np.median(slow)), 1),
         round(float(np.median(np.array(taught) / np.array(whole))), 3) if taught else None,
+        at_once,
     )  # fmt: skip
 
 
@@ -130,6 +139,19 @@ def _rate(work: Callable[[], object], tiles: int, seconds: float) -> float:
         work()
         done += tiles
     return done / (time.perf_counter() - started)
+
+
+def _times_faster(one: Callable[[], object], other: Callable[[], object], seconds: float) -> float:
+    """Return how many times the time of `one` the `other` takes: this thread's own time, in turn, lower quartiles."""
+    spent: tuple[list[int], list[int]] = ([], [])
+    started = time.perf_counter()
+    while time.perf_counter() - started < seconds or not spent[0]:
+        for work, times in zip((one, other), spent, strict=True):
+            begun = time.thread_time_ns()
+            work()
+            times.append(time.thread_time_ns() - begun)
+    first, second = (float(np.quantile(times, 0.25)) for times in spent)
+    return round(second / first, 3)
 
 
 def _frame(tiles: Pixels) -> Frame:

@@ -24,7 +24,7 @@ from inspector.inspection.decision import DecisionRules, Verdict, compare, dista
 from inspector.inspection.merge import Defect, merge_tiles
 from inspector.inspection.naming import name_own
 from inspector.inspection.predictions import Classify, Predictions
-from inspector.inspection.preprocess import to_grey
+from inspector.inspection.preprocess import cut_inputs, to_grey
 from inspector.inspection.quality import QualityRules, judge_quality
 from inspector.inspection.reference import Maps
 from inspector.inspection.second_look import find_doubtful, look_again
@@ -39,6 +39,8 @@ class InspectRules:
     tiling: TilingRules
     decision: DecisionRules
     quality: QualityRules = field(default_factory=QualityRules)
+    input_px: int | None = None
+    """Side of the network's input: with it a frame is resized at once where that changes no byte."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +99,8 @@ def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Insp
         boxes = plan_tiles(frame.height_px, frame.width_px, rules.tiling)
     except ConfigError as exc:  # of this frame's size: the next one may fit
         return Inspection(frame, Cause.UNSUPPORTED, detail=str(exc))
-    predictions, verdicts = judge_tiles(list(cut_tiles(grey, boxes)), classify, rules.decision)
+    tiles = list(cut_tiles(grey, boxes)) if rules.input_px is None else cut_inputs(grey, boxes, rules.input_px)
+    predictions, verdicts = judge_tiles(tiles, classify, rules.decision)
     heat = heat_of(predictions, rules.decision) if any(verdict.label == UNCLASSIFIED for verdict in verdicts) else None
     defects = merge_tiles(boxes, verdicts, rules.decision, predictions.cam, heat)
     return Inspection(

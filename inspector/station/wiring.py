@@ -84,6 +84,7 @@ def inspect_rules(
             decision.second_look, decision.never_overrule, reference, own_names,
         ),
         QualityRules(decision.blank_std, decision.overexposed_share, decision.underexposed_share),
+        bundle.card.input_px,
     )  # fmt: skip
 
 
