@@ -150,7 +150,7 @@ def keys(
 
 @app.command()
 def do(
-    name: Annotated[str, typer.Argument(help="Command: coil, resend, teach.")],
+    name: Annotated[str, typer.Argument(help="Command: coil, line, ack, verify, shelve, pause, resend, teach.")],
     config: ConfigOption,
     pairs: Annotated[list[str] | None, typer.Argument(metavar="key=value ...", help="What it is given.")] = None,
 ) -> None:

@@ -11,6 +11,7 @@
     │   └── StoreError          a store that is in use, or whose folder cannot be one
     ├── StoreBusyError          a store that cannot be written or read now (a full disk); the daemon tries again
     │   └── StoreDamagedError   its file is proven broken or not ours; it is set aside and a new one begun
+    ├── CommandError            a command that is understood and cannot be carried out; `word` says why in one word
     ├── PictureError            a picture that cannot be inspected; `reason` is one word of `frame.Cause`
     ├── SourceError             a camera, stream or folder that is not there now; the daemon waits and retries
     ├── BrokerError             a broker that is absent or refuses; the daemon waits and retries
@@ -78,6 +79,18 @@ class StoreBusyError(InspectorError):
 
 class StoreDamagedError(StoreBusyError):
     """The file of the store is proven broken, foreign, or too new: waiting does not help, a new file does."""
+
+
+class CommandError(InspectorError):
+    """A command is understood, and cannot be carried out: what it names is not there, or it is one too many.
+
+    Attributes:
+        word: Why, in one word, as `error` of the reply.
+    """
+
+    def __init__(self, message: str, word: str) -> None:
+        super().__init__(message)
+        self.word = word
 
 
 class PictureError(InspectorError):

@@ -72,8 +72,12 @@ class Command:
         at: UTC, when it was accepted.
         name: Of the table of commands.
         payload: Canonical JSON of the command.
+        command_id: Names it; empty where it was not stored before.
+        number: Of its row in the store; 0 where it was not stored before.
     """
 
     at: datetime
     name: str
     payload: str
+    command_id: str = ""
+    number: int = 0

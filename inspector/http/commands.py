@@ -17,7 +17,10 @@ from inspector.messages import ReplyMessage
 
 Execute = Callable[[str, bytes], ReplyMessage | None]
 """Carries out a command, given its name and payload."""
-_STATUS = {"unknown": 404, "invalid": 400, "store": 503}
+_STATUS = {
+    "unknown": 404, "unknown_defect": 404, "invalid": 400, "unknown_label": 400, "outside": 400, "busy": 429,
+    "store": 503,
+}  # fmt: skip
 
 
 class CommandPort:

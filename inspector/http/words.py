@@ -35,6 +35,8 @@ REASON_TEXT = {
     "falling_behind": N_("falling behind"),
     "file_open": N_("file open"),
     "ended": N_("ended"),
+    "line_stands": N_("line stands"),
+    "paused": N_("paused"),
     "unreadable": N_("unreadable"),
     "unsupported": N_("unsupported"),
     "too_large": N_("too large"),

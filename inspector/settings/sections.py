@@ -186,7 +186,7 @@ class Mqtt(Section):
         description="The broker publishes the will after 1.5 times this silence; longer for a link that stalls.",
     )
     commands: tuple[str, ...] = Field(
-        default=DEFAULT_COMMANDS, description="Topics below cmd/ that the plant may write to; resend is another."
+        default=DEFAULT_COMMANDS, description="Topics below cmd/ that are taken; also shelve, pause, resend, teach."
     )
     window: int = Field(default=20, ge=1, le=100, description="Unacknowledged messages on the way.")
     resend_horizon_s: float = Field(
@@ -311,6 +311,14 @@ class Http(Section):
         return self
 
 
+class Privacy(Section):
+    """What is kept of the people who give commands."""
+
+    persons: Literal["name", "role", "off"] = Field(
+        default="name", description="What is stored and published of a person; role: plant, operator or engineer."
+    )
+
+
 class Settings(BaseSettings):
     """The whole configuration of one station."""
 
@@ -327,6 +335,7 @@ class Settings(BaseSettings):
     jsonl: Jsonl = Jsonl()
     store: StoreOptions = StoreOptions()
     http: Http = Http()
+    privacy: Privacy = Privacy()
 
     @model_validator(mode="before")
     @classmethod

@@ -28,6 +28,7 @@ from inspector.sources.base import FrameSource
 from inspector.station.disk_watch import DiskWatch
 from inspector.station.dispatcher import Result
 from inspector.station.inbox import Inbox, Word
+from inspector.station.paused import PauseMark
 from inspector.station.pictures_kept import PicturesKept
 from inspector.station.substitutes import put_away_as, reason_of, substitutes
 from inspector.station.tally import CommitTally
@@ -36,6 +37,7 @@ from inspector.store.entries import Candidate, DoneMark, Entry
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
+from inspector.track.operators import OperatorState
 from inspector.track.rules import TrackRules
 
 MAX_ENTRIES = 32
@@ -63,11 +65,13 @@ class CommitterOptions:
         bundle: `Bundle.short`, kept with candidates.
         seen: Given what was committed: the messages, the ids of those that show a defect for the first time, and the
             results, each with its coil.
+        mark: Told from when on a pause spares the inspection.
     """
 
     mm_per_px: float | None
     bundle: str
     seen: Observer = lambda bodies, firsts, results: None
+    mark: PauseMark | None = None
 
 
 class Results(Protocol):
@@ -134,7 +138,7 @@ class Committer:
         self._committed = committed
         self._retry_s = retry_s
         self._inbox = inbox
-        self._tracker = Tracker(rules, store, inbox, clock)
+        self._tracker = Tracker(rules, store, inbox, clock, options.mark)
         self._pictures = PicturesKept(evidence, metrics)
         self.tally = CommitTally(metrics, clock, options.mm_per_px, self._tracker.state.held_back)
         self.disk = DiskWatch(clock)
@@ -143,6 +147,11 @@ class Committer:
         self.store_reason: str | None = None
         self.progress_mono_s = clock.monotonic()
         self.failure: BaseException | None = None
+
+    @property
+    def operators(self) -> OperatorState:
+        """What people have asked for, and is in force."""
+        return self._tracker.state.operators
 
     def start(self) -> None:
         """Begin to commit."""
@@ -180,7 +189,8 @@ class Committer:
 
     def take(self, results: Sequence[Result]) -> None:
         """Commit these results in one transaction, each with what stands before it."""
-        self._commit([place for result in results for place in self._in_place(result)])
+        places = [place for result in results for place in self._in_place(result)]
+        self._commit([*self._tracker.overdue(), *places])
 
     def _in_place(self, result: Result) -> Iterator[Place]:
         """Yield what stands before the result, and the result."""
@@ -240,6 +250,8 @@ class Committer:
             results: list[Result] = []
             coils: list[str | None] = []
             for place in places:
+                if isinstance(place, Result):
+                    place = self._tracker.unless_paused(place)
                 entries.append(self._enter(place))
                 if isinstance(place, Result):
                     results.append(place)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from inspector.clock import Clock
+from inspector.command_table import Origin
 from inspector.items import Lost
 from inspector.messages import ReplyMessage
 from inspector.settings.sections import Settings
@@ -103,7 +104,7 @@ def open_sinks(
     *,
     retained: Callable[[], Mapping[str, bytes]],
     losses: Losses,
-    on_command: Callable[[str, bytes, bool], ReplyMessage | None],
+    on_command: Callable[[str, bytes, Origin], ReplyMessage | None],
     beat: Callable[[], bytes | None] = lambda: None,
 ) -> list[Sink]:
     """Return the enabled sinks, not started; from here on nothing is kept for others.

@@ -22,7 +22,9 @@ from inspector.inspection.one_frame import Inspection, InspectRules, inspect_fra
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.sources.queues import ItemQueue
 from inspector.station.in_force import RulesInForce
+from inspector.station.paused import PauseMark
 from inspector.telemetry.metrics import Metrics
+from inspector.track.operators import paused_gap
 from inspector.track.rules import TrackRules
 
 _log = structlog.get_logger("inspect")
@@ -61,6 +63,7 @@ class Dispatcher:
         clock: Time.
         metrics: Where stages are measured.
         inspected: Given every inspection, on the thread that made it; returns at once.
+        mark: Says which frames lie in a pause.
 
     Attributes:
         idle: Nothing is being inspected and nothing waits.
@@ -78,7 +81,9 @@ class Dispatcher:
         clock: Clock,
         metrics: Metrics,
         inspected: Callable[[Inspection], None] = lambda _: None,
+        mark: PauseMark | None = None,
     ) -> None:
+        self._mark = mark or PauseMark()
         self._items = items
         self._classify = classify
         self._rules = rules
@@ -144,7 +149,7 @@ class Dispatcher:
                     continue
                 self.progress_mono_s = self._clock.monotonic()
                 rules = self._rules.now
-                outcome = item if isinstance(item, Gap) else self._frames.submit(self._inspect, item, rules.inspect)
+                outcome = self._outcome(item, rules.inspect)
                 with self._changed:
                     self._results.append(Result(item, outcome, rules.track))
                     self._changed.notify_all()
@@ -159,6 +164,12 @@ class Dispatcher:
             with self._changed:
                 self.finished = True
                 self._changed.notify_all()
+
+    def _outcome(self, item: Frame | Gap, rules: InspectRules) -> Gap | Future[Inspection]:
+        if isinstance(item, Gap):
+            return item
+        pause = self._mark.of(item.placed_mono_s, self._clock.now())
+        return self._frames.submit(self._inspect, item, rules) if pause is None else paused_gap(pause, item)
 
     def _inspect(self, frame: Frame, rules: InspectRules) -> Inspection:
         scoring_s = 0.0

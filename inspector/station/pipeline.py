@@ -21,6 +21,7 @@ from inspector.station.committer import Committer, CommitterOptions, Observer
 from inspector.station.dispatcher import Dispatcher
 from inspector.station.in_force import Rules, RulesInForce
 from inspector.station.inbox import Inbox
+from inspector.station.paused import PauseMark
 from inspector.station.wiring import OpenModel
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.store import Store
@@ -48,6 +49,7 @@ class Pipeline:
 
     Attributes:
         rules: What decides now; another reference is put in force here.
+        mark: Says which frames lie in a pause.
         inbox: Takes what is ordered and does not come from the source.
         live: Frames that are not taken in time are dropped.
         source_report: What is wrong although the source delivers, or None.
@@ -76,9 +78,10 @@ class Pipeline:
         self.live = self.source.policy is Policy.LIVE
         items: ItemQueue = Mailbox() if self.live else FrameQueue(2 * depth)
         self.reader = Reader(self.source, items, clock, metrics)
+        self.mark = PauseMark()
         self.rules = RulesInForce(Rules(model.rules, rules, model.taught))
         self.dispatcher = Dispatcher(items, model.pool, self.rules, depth=depth, clock=clock, metrics=metrics,
-                                     inspected=inspected)  # fmt: skip
+                                     inspected=inspected, mark=self.mark)  # fmt: skip
         self.inbox = Inbox(clock)
         self.committer = Committer(
             self.dispatcher,
@@ -87,7 +90,7 @@ class Pipeline:
             inbox=self.inbox,
             evidence=evidence,
             rules=rules,
-            options=CommitterOptions(rules.mm_per_px, model.bundle.short, seen),
+            options=CommitterOptions(rules.mm_per_px, model.bundle.short, seen, self.mark),
             clock=clock,
             metrics=metrics,
             committed=committed,

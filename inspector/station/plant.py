@@ -9,24 +9,45 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
-from inspector.clock import Clock, to_timestamp_ms
-from inspector.command_table import COMMANDS, MAX_PAYLOAD_BYTES, Asked, CoilCommand, ResendCommand, TeachCommand
-from inspector.errors import LessonError, SiteReferenceError, StoreBusyError
+from inspector.clock import Clock, from_timestamp_ms, to_rfc3339, to_timestamp_ms
+from inspector.command_table import (
+    COMMANDS,
+    MAX_PAYLOAD_BYTES,
+    AckCommand,
+    Asked,
+    CoilCommand,
+    LineCommand,
+    Origin,
+    PauseCommand,
+    ResendCommand,
+    ShelveCommand,
+    TeachCommand,
+    VerifyCommand,
+)
+from inspector.errors import CommandError, LessonError, SiteReferenceError, StoreBusyError
+from inspector.ids import Ids
 from inspector.items import CoilChange, Command
 from inspector.messages import ReplyMessage, canonical_json
+from inspector.settings.hints import nearest
+from inspector.station.budget import Budgets
 from inspector.station.inbox import Inbox
+from inspector.station.known import Known
+from inspector.station.paused import PauseMark
 from inspector.store.store import Store
 
 _log = structlog.get_logger("daemon")
 
 Handler = Callable[[Any], str]
-"""Carries a command out and returns a sentence for the reply."""
+"""Carries a command out, or says what it will do at its place; returns a sentence for the reply."""
+AT_ITS_PLACE = ("line", "ack", "verify", "shelve", "pause")
+"""Commands that take effect among the frames, in the transaction of what is remembered then."""
 
 
 class Plant:
@@ -38,6 +59,9 @@ class Plant:
         clock: Time.
         resend: Sends kept messages again from this `seq` on; returns a sentence about it.
         teach: Teaches the site's good surface; returns a sentence about it, or raises why it does not.
+        known: What a command may name.
+        ids: Namer of this station.
+        mark: Hears that a pause ends, before the first frame that is to be inspected.
     """
 
     def __init__(
@@ -47,37 +71,53 @@ class Plant:
         clock: Clock,
         resend: Callable[[int], str],
         teach: Callable[[TeachCommand], str] = lambda _: "",
+        known: Known | None = None,
+        ids: Ids | None = None,
+        mark: PauseMark | None = None,
     ) -> None:
-        self._notes, self._coils = store.notes, store.coils
+        self._notes, self._coils, self._commands, self._records = (
+            store.notes, store.coils, store.commands, store.records,
+        )  # fmt: skip
         self._inbox = inbox
         self._clock = clock
         self._resend = resend
+        self._known = known or Known(labels=tuple)
+        self._ids = ids or Ids("")
+        self._mark = mark or PauseMark()
+        self._order = threading.Lock()
+        self._budgets = Budgets(clock)
         self._handlers: Mapping[str, Handler] = {
-            "coil": self._change_coil, "teach": teach, "resend": self._send_again,
+            "coil": self._change_coil, "teach": teach, "resend": self._send_again, "line": _line_text,
+            "ack": _ack_text, "verify": _verify_text, "shelve": _shelve_text, "pause": _pause_text,
         }  # fmt: skip
 
-    def execute(self, name: str, payload: bytes, retained: bool = False) -> ReplyMessage | None:
+    def execute(self, name: str, payload: bytes, origin: Origin = Origin()) -> ReplyMessage | None:  # noqa: B008
         """Execute a command and return the reply.
 
         Args:
             name: The last level of its topic.
             payload: JSON as it arrived.
-            retained: The broker kept it and sends it at each new subscription: a repeat is not a command, and has no
-                reply.
+            origin: How it came. What a broker keeps counts once: a repeat is not a command, and has no reply.
         """
         if name not in COMMANDS:
-            return _refused(name, "unknown", f"no command of this name ({', '.join(COMMANDS)}): {name[:64]!r}")
+            meant = nearest(name[:64], COMMANDS)
+            hint = f"; did you mean {meant}?" if meant else ""
+            return _refused(name, "unknown", f"no command of this name ({', '.join(COMMANDS)}){hint}: {name[:64]!r}")
         payload = _bare(payload)
-        if retained and self._notes.was_obeyed(name, _digest(payload)):
+        if origin.retained and self._notes.was_obeyed(name, _digest(payload)):
             return None
         try:
-            asked = _read(name, payload)
+            asked = self._known.named(name, _read(name, payload), origin)
         except ValueError as exc:
             _log.warning("command_refused", command=name, detail=str(exc))
             return _refused(name, "invalid", str(exc), _request_id(payload))
         try:
-            detail = self._handlers[name](asked)
-            self._notes.note_obeyed(name, _digest(payload))
+            self._budgets.take(name)
+            detail = self._carry_out(name, asked, _digest(payload), origin)
+        except CommandError as exc:
+            if exc.word != "busy":  # ten thousand of them must not fill the log
+                _log.warning("command_refused", command=name, detail=str(exc))
+            return _refused(name, exc.word, str(exc), asked.request_id)
         except StoreBusyError as exc:
             detail = f"the store refuses: {exc}"
             return ReplyMessage(command=name, ok=False, error="store", request_id=asked.request_id, accepted=True,
@@ -86,9 +126,27 @@ class Plant:
             _log.warning("command_refused", command=name, detail=str(exc))
             return ReplyMessage(command=name, ok=False, error="refused", request_id=asked.request_id, accepted=True,
                                 detail=str(exc))  # fmt: skip
-        text = canonical_json(asked.model_dump(mode="json")).decode()
-        self._inbox.put(Command(self._clock.now(), name, text))
         return ReplyMessage(command=name, ok=True, request_id=asked.request_id, accepted=True, detail=detail)
+
+    def _carry_out(self, name: str, asked: Asked, digest: str, origin: Origin) -> str:
+        now = self._clock.now()
+        with self._order:  # their numbers in the store are in the order of their places
+            before_ms = self._commands.repeated(name, digest, origin, asked.request_id, to_timestamp_ms(now))
+            if before_ms is not None:
+                return f"repeated: it was carried out at {to_rfc3339(from_timestamp_ms(before_ms))}"
+            self._known.require(asked, self._records, self._ids)
+            detail = self._handlers[name](asked)
+            text = canonical_json(asked.model_dump(mode="json")).decode()
+            waits = name in AT_ITS_PLACE
+            command = self._commands.accept(Command(now, name, text), digest, origin, pending=waits,
+                                            request_id=asked.request_id)  # fmt: skip
+            if isinstance(asked, PauseCommand) and asked.off:
+                self._mark.end_soon()
+            if waits:
+                self._inbox.put(command)
+        if waits:
+            _log.info("command", command=name, detail=detail)
+        return detail
 
     def _change_coil(self, asked: CoilCommand) -> str:
         if asked.coil_id != self._coils.current()[0]:
@@ -101,6 +159,29 @@ class Plant:
     def _send_again(self, asked: ResendCommand) -> str:
         _log.info("resend", from_seq=asked.from_seq)
         return self._resend(asked.from_seq)
+
+
+def _line_text(asked: LineCommand) -> str:
+    speed = "" if asked.speed_m_s is None else f" at {asked.speed_m_s:g} m/s"
+    return f"the line {'runs' if asked.running else 'stands'}{speed}"
+
+
+def _ack_text(asked: AckCommand) -> str:
+    return "all alarms are acknowledged" if asked.defect_id is None else f"acknowledged: {asked.defect_id}"
+
+
+def _verify_text(asked: VerifyCommand) -> str:
+    return f"noted: {asked.verdict}{f' as {asked.label}' if asked.label else ''}: {asked.defect_id}"
+
+
+def _pause_text(asked: PauseCommand) -> str:
+    return "inspects again" if asked.off else f"inspects nothing for {asked.hours:g} h"
+
+
+def _shelve_text(asked: ShelveCommand) -> str:
+    place = "" if asked.from_mm is None else f" from {asked.from_mm:g} to {asked.to_mm:g} mm"
+    what = f"{asked.label or 'every label'}{place}"
+    return f"alarms again: {what}" if asked.off else f"raises no alarm for {asked.hours:g} h: {what}"
 
 
 def _bare(payload: bytes) -> bytes:
@@ -121,7 +202,8 @@ def _read(name: str, payload: bytes) -> Asked:
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"not understood: {key + ': ' if key else ''}{first['msg']}") from exc
+        message = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"not understood: {key[:64] + ': ' if key else ''}{message}") from exc
 
 
 def _request_id(payload: bytes) -> str | None:

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from inspector.clock import Clock
 from inspector.http.app import Shown, make_app
 from inspector.http.server import HttpServer
+from inspector.ids import Ids
 from inspector.inspection.picture import classify_pixels
 from inspector.messages import Body
 from inspector.settings.loading import Loaded
@@ -32,6 +33,7 @@ from inspector.station.housekeeping import (
     Housekeeping,
     frames_wait,
 )
+from inspector.station.known import known_of
 from inspector.station.pipeline import Pipeline
 from inspector.station.plant import Plant
 from inspector.station.probe import open_prober
@@ -146,7 +148,8 @@ class Station:
         """Build what the outside sees of the station: sinks, commands, pages."""
         settings, clock = self.settings, self._clock
         in_force = self.pipeline.rules
-        self.health = HealthBoard(settings.station.text, clock, lambda: in_force.now.taught.short)
+        self.health = HealthBoard(settings.station.text, clock, lambda: in_force.now.taught.short,
+                                  lambda: self.pipeline.committer.operators)  # fmt: skip
         self._pulse = Pulse(self.health, clock)
         self.teaching = open_teaching(
             settings, self.model, in_force, self.store, clock, self.metrics, self.health, lambda: self.delivery.wake()
@@ -155,7 +158,8 @@ class Station:
         about = About(settings, self.model, self.pipeline.source.description, self.store.store_id, clock.now(),
                       lambda: in_force.now.taught, lambda: self.teaching.proof_text)  # fmt: skip
         self.plant = Plant(self.store, self.pipeline.inbox, clock, lambda seq: self.delivery.resend(seq),
-                           self.teaching.execute)  # fmt: skip
+                           self.teaching.execute, known_of(settings, self.pipeline), Ids(settings.root),
+                           self.pipeline.mark)  # fmt: skip
         sinks = open_sinks(
             settings,
             self.store,

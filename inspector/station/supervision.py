@@ -157,6 +157,7 @@ def health_facts(
         untaught=untaught,
         live=pipeline.live,
         insensitive=insensitive,
+        operators=committer.operators,
     )
 
 

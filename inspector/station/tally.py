@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from inspector.clock import Clock
-from inspector.frame import Gap
+from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import Inspection
 from inspector.labels import OVERRULED, UNCLASSIFIED, UNKNOWN
 from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage
@@ -31,6 +31,7 @@ class CommitTally:
 
     Attributes:
         missed_frames: Frames in a row that could not be inspected; `missed_cause` says why the last could not.
+        width_px: Of the last frame; None: there was none.
         recent_unknown: 1 for each unknown or unclassified tile among the last `RECENT_TILES`.
     """
 
@@ -40,6 +41,7 @@ class CommitTally:
         self._mm_per_px = mm_per_px
         self.missed_frames = 0
         self.missed_cause: str | None = None
+        self.width_px: int | None = None
         self._held_back = held_back
         self.recent_unknown: deque[bool] = deque(maxlen=RECENT_TILES)
 
@@ -64,6 +66,8 @@ class CommitTally:
         now_mono_s, now = self._clock.monotonic(), self._clock.now()
         for result in results:
             outcome = result.wait()
+            if isinstance(result.item, Frame):
+                self.width_px = result.item.width_px
             if isinstance(outcome, Gap):
                 metrics.frames.labels(outcome.cause.value).inc(outcome.frames)
                 if outcome.cause.looked:

@@ -6,10 +6,14 @@ import structlog
 
 from inspector.clock import Clock, from_timestamp_ms
 from inspector.drafts import Draft
-from inspector.items import CoilChange
+from inspector.frame import Gap
+from inspector.items import CoilChange, Command, Tick
+from inspector.station.dispatcher import Result
 from inspector.station.inbox import Inbox
+from inspector.station.paused import PauseMark
 from inspector.store.store import Store
 from inspector.track.memory import from_text, to_text
+from inspector.track.operators import paused_gap
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
 from inspector.track.track import Item, track
@@ -28,13 +32,18 @@ class Tracker:
         store: Has the state that the last process stored.
         inbox: Takes a coil that was named after that.
         clock: Time.
+        mark: Told from when on a pause spares the inspection.
     """
 
-    def __init__(self, rules: TrackRules, store: Store, inbox: Inbox, clock: Clock) -> None:
+    def __init__(
+        self, rules: TrackRules, store: Store, inbox: Inbox, clock: Clock, mark: PauseMark | None = None
+    ) -> None:
         self._rules = rules
         self._clock = clock
+        self._mark = mark or PauseMark()
         self._state = self._stored = restore_state(store, inbox)
         self._stored_mono_s = clock.monotonic()
+        self._mark.follow(self._state.operators.pause, self._stored_mono_s)
 
     @property
     def state(self) -> TrackState:
@@ -44,6 +53,17 @@ class Tracker:
     def rewind(self, state: TrackState) -> None:
         """Forget what came since `state` was read: it could not be committed."""
         self._state = state
+        self._mark.follow(None, 0.0)
+
+    def overdue(self) -> list[Tick]:
+        """Return the tick that ends what people asked for, if its time has come and no tick came by itself."""
+        now = self._clock.now()
+        return [Tick(now)] if self._state.operators.is_due(now) else []
+
+    def unless_paused(self, result: Result) -> Result:
+        """Return a result, or of a frame that passes during a pause the gap that stands for it."""
+        pause, item = self._state.operators.pause, result.item
+        return result if pause is None or isinstance(item, Gap) else Result(item, paused_gap(pause, item), result.track)
 
     def take(self, item: Item, rules: TrackRules | None = None) -> list[Draft]:
         """Return the messages that an item causes, in the order in which they are published.
@@ -53,7 +73,12 @@ class Tracker:
             rules: Those that count from this item on; None: as before.
         """
         self._rules = rules or self._rules
+        before = self._state.operators
         self._state, drafts = track(self._state, item, self._rules)
+        if isinstance(item, Command) and item.name == "pause" and self._state.operators.pause is None:
+            self._mark.ended()
+        elif self._state.operators is not before:
+            self._mark.follow(self._state.operators.pause, self._clock.monotonic())
         return drafts
 
     def to_store(self, writes: bool) -> str | None:
@@ -77,7 +102,8 @@ class Tracker:
 def restore_state(store: Store, inbox: Inbox) -> TrackState:
     """Return the state that the last process stored with its last commit, or an empty one.
 
-    A coil that was named after that commit takes its place before the first frame.
+    A coil that was named after that commit takes its place before the first frame, and so does each accepted command
+    that was not committed yet.
     """
     state = TrackState()
     if (text := store.notes.track_state()) is not None:
@@ -88,6 +114,7 @@ def restore_state(store: Store, inbox: Inbox) -> TrackState:
     coil_id, since_ms = store.coils.current()
     if coil_id != state.coil_id:
         inbox.put(CoilChange(from_timestamp_ms(since_ms), coil_id))
+    inbox.put(*store.commands.waiting())
     return state
 
 
@@ -95,4 +122,5 @@ def what_matters(state: TrackState) -> tuple[object, ...]:
     """Return the part of a state that must be up to date after a crash."""
     limits = {label: (limit.since, limit.sent, limit.suppressed) for label, limit in state.limits.items()}
     place = state.place
-    return state.open, state.gaps, limits, state.coil_id, place and (place.epoch, place.head_line)
+    where = place and (place.epoch, place.head_line)
+    return state.open, state.gaps, limits, state.coil_id, where, state.operators

@@ -16,6 +16,12 @@ PROOFS = "proofs"
 REFERENCE_PROOF = "reference_proof"
 
 
+def obeyed_value(database: Database, name: str, digest: str) -> tuple[str, str]:
+    """Return the key and the value by which a command is remembered, so that a retained one counts once."""
+    known = json.loads(database.meta(f"obeyed_{name}") or "[]")
+    return f"obeyed_{name}", json.dumps([*known, digest][-OBEYED:] if digest not in known[-1:] else known)
+
+
 class StationNotes:
     """Small facts that outlive the process.
 
@@ -47,13 +53,6 @@ class StationNotes:
     def was_obeyed(self, name: str, digest: str) -> bool:
         """Say whether one of the last commands of this name had this digest."""
         return digest in json.loads(self._database.meta(f"obeyed_{name}") or "[]")
-
-    def note_obeyed(self, name: str, digest: str) -> None:
-        """Remember a command, so that a retained one counts once."""
-        with self._database.guard:
-            known = json.loads(self._database.meta(f"obeyed_{name}") or "[]")
-            if digest not in known[-1:]:
-                self._database.set_meta(f"obeyed_{name}", json.dumps([*known, digest][-OBEYED:]))
 
     def track_state(self) -> str | None:
         """Return the text of the state that was stored with the last commit, or None on a new store."""

@@ -25,11 +25,17 @@ RESERVE_BYTES = 8 << 20
 """Free pages in the file that are kept while the disk is below its floor."""
 COUNT_S = 600.0
 """How often finished files are counted: it reads an index."""
+KEPT_COMMANDS = 100_000
+"""Of so many of the last commands those that have ended are kept, too."""
 PRUNED = "records_pruned"
 """Name of the single value that counts deleted records which are not reported yet."""
 _DAY_MS = 86_400_000
 
 _OLDEST = f"SELECT rowid, seq, captured_ms FROM {RECORDS} WHERE seq <= ? ORDER BY seq LIMIT ?"  # noqa: S608
+_DELETE_COMMANDS = (
+    "DELETE FROM commands WHERE ended_ms IS NOT NULL AND"
+    " (at_ms < ? OR id < (SELECT coalesce(max(id), 0) FROM commands) - ?)"
+)
 _FORGET = "DELETE FROM ledger WHERE source_key IN (SELECT source_key FROM ledger ORDER BY done_ms LIMIT ?)"
 
 
@@ -129,6 +135,7 @@ class Retention:
         over = used > self._options.records_limit_bytes or self.is_tight(room)
         too_old_ms = to_timestamp_ms(self._clock.now()) - int(self._options.records_max_age_days * _DAY_MS)
         with self._database.transaction() as db:
+            db.execute(_DELETE_COMMANDS, (too_old_ms, KEPT_COMMANDS))
             rows: list[tuple[int, int, int]] = db.execute(_OLDEST, (delivered_seq, SLICE_ROWS)).fetchall()
             if not over:
                 young = next((at for at, row in enumerate(rows) if row[2] >= too_old_ms), len(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from dataclasses import dataclass
 
@@ -48,12 +49,7 @@ class Reviews:
             StoreBusyError: The disk is full or broken; the review is not kept.
         """
         with self._database.transaction() as db:
-            db.execute(
-                "INSERT INTO reviews (defect_id, reviewed_ms, verdict, label, person, note, request_id)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (uuid.UUID(review.defect_id).bytes, review.reviewed_ms, review.verdict, review.label, review.person,
-                 review.note, review.request_id),
-            )  # fmt: skip
+            insert_review(db, review)
 
     def of(self, defect_id: str) -> list[Review]:
         """Return the reviews of a defect, the oldest first: the last one is valid."""
@@ -62,3 +58,13 @@ class Reviews:
             (uuid.UUID(defect_id).bytes,),
         )
         return [Review(defect_id, *row) for row in rows]
+
+
+def insert_review(db: sqlite3.Connection, review: Review) -> None:
+    """Keep a review, inside a transaction."""
+    db.execute(
+        "INSERT INTO reviews (defect_id, reviewed_ms, verdict, label, person, note, request_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (uuid.UUID(review.defect_id).bytes, review.reviewed_ms, review.verdict, review.label, review.person,
+         review.note, review.request_id),
+    )  # fmt: skip

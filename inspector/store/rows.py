@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inspector.messages import MESSAGE_TYPES
-from inspector.store.schema import COLUMNS, LEDGER_COLUMNS
+from inspector.store.schema import COLUMNS, COMMAND_COLUMNS, LEDGER_COLUMNS
 
 Row = Sequence[Any]
 
@@ -170,7 +170,7 @@ TABLES = (
         lambda row: _is_id(row[1]) and _all(int, row[0], row[2]) and isinstance(row[3], str), numbered=True,
     ),
     Table(
-        "commands", ("id", "at_ms", "name", "subject", "payload", "until_ms", "ended_ms"), 7,
+        "commands", ("id", "at_ms", "name", "subject", "payload", "until_ms", "ended_ms", *COMMAND_COLUMNS), 7,
         _of_types(int, int, str, str, str), numbered=True,
     ),
     Table(

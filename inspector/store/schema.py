@@ -13,7 +13,7 @@ Until the names are swapped, this program reads and writes through the view `mes
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 APPLICATION_ID = 0x1A5BEC70
@@ -34,6 +34,8 @@ ADDED_COLUMNS = {"payload_crc32": "INTEGER", "coil_id": "TEXT", "line": "INTEGER
 COLUMNS = (*FIRST_COLUMNS, *ADDED_COLUMNS)
 LEDGER_COLUMNS = {"inode": "INTEGER", "changed_ns": "INTEGER", "digest": "TEXT"}
 """Columns of a finished file that were added since; NULL in a row that a previous program wrote."""
+COMMAND_COLUMNS = {"pending": "INTEGER", "packet": "INTEGER", "request_id": "TEXT", "digest": "TEXT"}
+"""Columns of a command that were added since; NULL in a row that a previous program wrote: it has taken its place."""
 NEEDED_COLUMNS = {
     "meta": ("key", "value"),
     "outbox": ("seq", "topic", "payload", "class", "stored_ms"),
@@ -133,9 +135,11 @@ CREATE TABLE IF NOT EXISTS set_aside (
 );
 CREATE TABLE IF NOT EXISTS commands (
   id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, name TEXT NOT NULL, subject TEXT NOT NULL, payload TEXT NOT NULL,
-  until_ms INTEGER, ended_ms INTEGER
+  until_ms INTEGER, ended_ms INTEGER, pending INTEGER, packet INTEGER, request_id TEXT, digest TEXT
 );
 CREATE INDEX IF NOT EXISTS commands_by_time ON commands (at_ms);
+CREATE INDEX IF NOT EXISTS commands_by_request ON commands (request_id) WHERE request_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS commands_pending ON commands (id) WHERE pending = 1;
 CREATE INDEX IF NOT EXISTS commands_in_force ON commands (name, subject) WHERE ended_ms IS NULL;
 CREATE TABLE IF NOT EXISTS coils (
   id INTEGER PRIMARY KEY, coil_id TEXT NOT NULL, began_ms INTEGER NOT NULL, ended_ms INTEGER,
@@ -184,15 +188,20 @@ def bring_up_to_date(db: sqlite3.Connection) -> None:
         view = "" if _exists(db, VIEW) else _PREVIOUS_VIEW
     else:
         view = f"DROP VIEW IF EXISTS {VIEW};"
-    present = {row[0] for row in db.execute("SELECT name FROM pragma_table_info('ledger')")}
-    missing = [name for name in LEDGER_COLUMNS if present and name not in present]
-    ledger = "".join(f"ALTER TABLE ledger ADD COLUMN {name} {LEDGER_COLUMNS[name]};" for name in missing)
+    widened = _widened(db, "ledger", LEDGER_COLUMNS) + _widened(db, "commands", COMMAND_COLUMNS)
     lacking = [
         (table, name)
         for table, name in _ADDED_TO
         if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (table, name)).fetchone()
     ]
-    _run(db, view, ledger, _add_columns(lacking), _ADDED_TABLES)
+    _run(db, view, widened, _add_columns(lacking), _ADDED_TABLES)
+
+
+def _widened(db: sqlite3.Connection, table: str, columns: Mapping[str, str]) -> str:
+    """Return what adds to a table, if it is there, the columns that it lacks."""
+    present = {row[0] for row in db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+    missing = [name for name in columns if present and name not in present]
+    return "".join(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]};" for name in missing)
 
 
 def _add_columns(columns: Sequence[tuple[str, str]]) -> str:

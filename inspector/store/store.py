@@ -143,7 +143,7 @@ class Store:
                     self.ledger.finish(db, entry.done, now_ms)
                 self.candidates.insert(db, entry.candidates)
                 for command in entry.commands:
-                    self.commands.insert(db, command)
+                    self.commands.take(db, command)
             if seq != first:
                 put_meta(db, "seq", seq)
             if state is not None:

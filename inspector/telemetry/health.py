@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
 from inspector.clock import Clock, to_rfc3339
 from inspector.frame import Cause
 from inspector.messages import HealthMessage
+from inspector.track.operators import OperatorState
 
 State = Literal["starting", "ok", "degraded", "blind", "idle", "paused"]
 
@@ -66,6 +67,7 @@ class Facts:
         untaught: Why no reference of the site is in force although one is expected, or None.
         live: Whether the source is live.
         insensitive: Why the station cannot be trusted to see, as the reason of health, or None.
+        operators: What people have asked for.
     """
 
     started: bool = False
@@ -85,30 +87,36 @@ class Facts:
     untaught: str | None = None
     live: bool = False
     insensitive: str | None = None
+    operators: OperatorState = field(default_factory=OperatorState)
 
 
 def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]:
-    """Return the state and, unless it is `ok`, the reason: a word, and after a colon the details for a person."""
+    """Return the state and, unless it is `ok`, the reason: a word, and after a colon the details for a person.
+
+    A pause hides no fault of the store, the source or the camera. A line that stands makes nothing blind that only a
+    moving surface could show.
+    """
+    pause, line = facts.operators.pause, facts.operators.line
+    stands = line is not None and not line.running
     if facts.store_reason:
         return "blind", f"store: {facts.store_reason}"
     if facts.source_reason:
         return "blind", f"source_down: {facts.source_reason}"
     if not facts.started:
         return "starting", None
-    if facts.missed_cause == Cause.FROZEN:
+    moving = pause is None and not stands
+    if moving and facts.missed_cause == Cause.FROZEN:
         return "blind", "frozen: the camera repeats one picture"
-    if facts.missed_frames >= limits.blind_frames:
+    if moving and facts.missed_frames >= limits.blind_frames:
         return "blind", f"{facts.missed_cause}: {facts.missed_frames} frames in a row"
-    if facts.live and not facts.source_ended and facts.idle_s > limits.idle_after_s:
+    if facts.live and not facts.source_ended and facts.idle_s > limits.idle_after_s and not stands:
         return "blind", "no_frames: the camera is open and delivers nothing"
-    if facts.outbox_share > limits.outbox_share:
-        return "degraded", f"outbox_filling: {facts.outbox_share:.0%} of its limit"
-    if facts.store_notice:
-        return "degraded", facts.store_notice
-    if facts.delivery_reason:
-        return "degraded", facts.delivery_reason
-    if facts.source_report:
-        return "degraded", facts.source_report
+    if pause is not None:
+        return "paused", f"paused: {pause.reason}" if pause.reason else "paused"
+    if stands:
+        return _judge_delivery(facts, limits) or ("idle", "line_stands: the plant says that the line does not run")
+    if trouble := _judge_delivery(facts, limits):
+        return trouble
     if facts.insensitive:
         return "degraded", facts.insensitive
     if facts.dropped_share > limits.dropped_share:
@@ -124,6 +132,14 @@ def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]
     return "ok", None
 
 
+def _judge_delivery(facts: Facts, limits: HealthLimits) -> tuple[State, str] | None:
+    """Return what endangers delivery or the source, whether or not there is anything to inspect; None: nothing."""
+    if facts.outbox_share > limits.outbox_share:
+        return "degraded", f"outbox_filling: {facts.outbox_share:.0%} of its limit"
+    reason = facts.store_notice or facts.delivery_reason or facts.source_report
+    return None if reason is None else ("degraded", reason)
+
+
 class HealthBoard:
     """The state as it was last judged, and its start, as a message. One writer, any number of readers.
 
@@ -134,11 +150,20 @@ class HealthBoard:
         station: site/line/name.
         clock: Time.
         reference: Returns the hash of the site's reference in force, or None.
+        operators: Returns what people have asked for.
     """
 
-    def __init__(self, station: str, clock: Clock, reference: Callable[[], str | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        station: str,
+        clock: Clock,
+        reference: Callable[[], str | None] = lambda: None,
+        operators: Callable[[], OperatorState] = OperatorState,
+    ) -> None:
         self._station = station
         self._reference = reference
+        self._operators = operators
+        self._said = OperatorState()
         self._named: str | None = None  # as of the last judgement: state, reason and reference go together
         self._clock = clock
         self._guard = threading.Lock()
@@ -148,12 +173,12 @@ class HealthBoard:
         self._judged: tuple[datetime, float] = clock.now(), clock.monotonic()
 
     def update(self, state: State, reason: str | None) -> bool:
-        """Set the state; returns whether state, the reason's first word or the reference changed."""
-        named = self._reference()
+        """Set the state; returns whether state, the reason's first word, the reference or what people asked changed."""
+        named, said = self._reference(), self._operators()
         with self._guard:
-            before = (self._state, _word(self._reason), self._named)
-            changed = before != (state, _word(reason), named)
-            self._named = named
+            before = (self._state, _word(self._reason), self._named, self._said)
+            changed = before != (state, _word(reason), named, said)
+            self._named, self._said = named, said
             self._judged = self._clock.now(), self._clock.monotonic()
             if state != self._state:
                 self._since = self._clock.now()
@@ -170,6 +195,7 @@ class HealthBoard:
         with self._guard:
             judged_at, judged_mono_s = self._judged
             state, reason, since = self._state, self._reason, self._since
+            pause, line = self._said.pause, self._said.line
             age_s = self._clock.monotonic() - judged_mono_s
             if age_s > VALID_FOR.total_seconds():
                 state, reason = "blind", f"unjudged: nothing has looked after the station for {age_s:.0f} s"
@@ -181,6 +207,11 @@ class HealthBoard:
                 since=to_rfc3339(since),
                 valid_until=to_rfc3339(judged_at + VALID_FOR),
                 reference=self._named,
+                running=None if line is None else line.running,
+                speed_m_s=None if line is None else line.speed_m_s,
+                person=None if pause is None else pause.person,
+                until=None if pause is None else to_rfc3339(pause.until),
+                shelved=len(self._said.shelves),
             )
 
 

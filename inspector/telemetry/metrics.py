@@ -21,7 +21,8 @@ HEALTH_REASONS = tuple(
     dict.fromkeys(
         ("store", "source_down", "no_frames", "unjudged", *(cause.value for cause in Cause), "outbox_filling", "broker",
          "store_set_aside", "store_log_grows", "disk_full",
-         "jsonl", "insensitive", "untaught", "off_domain", "falling_behind", "ended", "other")
+         "jsonl", "insensitive", "untaught", "off_domain", "falling_behind", "line_stands",
+         "ended", "other")
     )
 )  # fmt: skip
 """First words of the reasons of health; one that is not among them counts as `other`."""

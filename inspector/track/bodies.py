@@ -10,7 +10,7 @@ from inspector.box import Box
 from inspector.clock import to_rfc3339
 from inspector.drafts import UNSTORED
 from inspector.errors import ConfigError
-from inspector.frame import Frame, Gap
+from inspector.frame import Cause, Frame, Gap
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.items import Lost
@@ -223,7 +223,7 @@ def missed_body(state: TrackState, gap: Gap, frame: Frame | None, rules: TrackRu
 
 def coverage_body(gap: Gap, state: TrackState, rules: TrackRules) -> CoverageMessage:
     """Return the message of a gap."""
-    since, until = to_rfc3339(gap.since), to_rfc3339(gap.until)
+    since, until, pause = to_rfc3339(gap.since), to_rfc3339(gap.until), state.operators.pause
     names = (gap.cause.value, gap.epoch, gap.frame_id, gap.source_key, since, until, None)
     fields: dict[str, Any] = {"from": since}  # `from` cannot be an argument's name
     return CoverageMessage(
@@ -235,6 +235,7 @@ def coverage_body(gap: Gap, state: TrackState, rules: TrackRules) -> CoverageMes
         epoch=gap.epoch,
         source_key=gap.source_key,
         detail=gap.detail or None,
+        person=pause.person if pause is not None and gap.cause is Cause.PAUSED else None,
         first_seq=None,
         last_seq=None,
     )

@@ -41,11 +41,15 @@ def take_gap(
 
 
 def flush_gaps(
-    state: TrackState, now: datetime, rules: TrackRules, final: bool = False
+    state: TrackState, now: datetime, rules: TrackRules, final: bool = False, cause: Cause | None = None
 ) -> tuple[TrackState, list[Draft]]:
-    """Report the gaps that no later gap can join."""
+    """Report the gaps that no later gap can join: all if it is final, those of a cause that ends here."""
     # A clock may be set back: then time differs the other way round.
-    ripe = [gap for gap in state.gaps if final or abs(now - gap.until) > GAP_JOIN or abs(now - gap.since) > GAP_MAX]
+    ripe = [
+        gap
+        for gap in state.gaps
+        if final or gap.cause is cause or abs(now - gap.until) > GAP_JOIN or abs(now - gap.since) > GAP_MAX
+    ]
     if not ripe:
         return state, []
     drafts = [Draft(coverage_body(gap, state, rules)) for gap in ripe]

@@ -8,15 +8,17 @@ nothing. It reads no clock: time comes with the items, and with a `Tick` while n
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from inspector.drafts import Draft
-from inspector.frame import Gap
+from inspector.frame import Cause, Gap
 from inspector.inspection.one_frame import Inspection
 from inspector.items import CoilChange, Command, Lost, Tick
 from inspector.track.alarms import flush_limits
 from inspector.track.bodies import lost_body
 from inspector.track.coverage import flush_gaps, take_gap
 from inspector.track.defects import closed_drafts, track_still, track_stream
+from inspector.track.operators import OperatorState, obey, paused_gap, without_past
 from inspector.track.rules import TrackRules
 from inspector.track.state import TrackState
 
@@ -36,12 +38,14 @@ def track(state: TrackState, item: Item, rules: TrackRules) -> tuple[TrackState,
         case CoilChange():
             return _change_coil(state, item, rules)
         case Command():
-            return state, []  # recorded with what is committed here
+            return _ask(state, obey(state.operators, item), item.at, rules)
     return _take_inspection(state, item, rules)
 
 
 def _take_inspection(state: TrackState, item: Inspection, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
     frame = item.frame
+    if state.operators.pause is not None:
+        return take_gap(state, paused_gap(state.operators.pause, frame), rules, frame)
     if item.cause is not None:
         gap = Gap(item.cause, frame.captured_at, frame.captured_at, frame.epoch, 1, frame.frame_id,
                   frame.identity if frame.independent else None, frame.source_key, detail=item.detail)  # fmt: skip
@@ -53,6 +57,19 @@ def _take_inspection(state: TrackState, item: Inspection, rules: TrackRules) -> 
     drafts += more
     state, late = flush_limits(state, frame.captured_at, rules)
     return state, drafts + late
+
+
+def _ask(
+    state: TrackState, operators: OperatorState, now: datetime, rules: TrackRules
+) -> tuple[TrackState, list[Draft]]:
+    """Put in force what people ask for; a pause closes what is open, and reports what it missed at its own end."""
+    drafts: list[Draft] = []
+    if operators.pause != state.operators.pause:
+        state, drafts = flush_gaps(state, now, rules, cause=Cause.PAUSED)
+        if operators.pause is not None:
+            drafts = closed_drafts(state.open, rules) + drafts
+            state = replace(state, open=())
+    return replace(state, operators=operators), drafts
 
 
 def _change_coil(state: TrackState, change: CoilChange, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
@@ -72,7 +89,9 @@ def _remember(recent: tuple[frozenset[str], ...], inspection: Inspection, window
 
 
 def _take_tick(state: TrackState, tick: Tick, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
-    state, drafts = flush_gaps(state, tick.now, rules, tick.final)
+    state, drafts = _ask(state, without_past(state.operators, tick.now), tick.now, rules)
+    state, gaps = flush_gaps(state, tick.now, rules, tick.final)
+    drafts += gaps
     if tick.final:
         drafts = closed_drafts(state.open, rules) + drafts
         state = replace(state, open=())

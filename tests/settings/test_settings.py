@@ -68,7 +68,7 @@ def test_the_smallest_file_runs(tmp_path: Path) -> None:
         pytest.param("[mqqt]\nhost = 'x'", r"station\.toml: mqqt: unknown key; .*\[mqtt\]\?$", id="unknown section"),
         pytest.param("[mqqt]", r"station\.toml: mqqt: unknown key; .*\[mqtt\]\?$", id="unknown section without keys"),
         pytest.param("[MQTT]\nhost = 'x'", r"toml: MQTT: unknown key; .*\[mqtt\]\?$", id="section in capitals"),
-        pytest.param("[[recipe]]\nname = 'geheim'", r"station\.toml: recipe: unknown key; there are .*\[http\]$",
+        pytest.param("[[recipe]]\nname = 'geheim'", r"station\.toml: recipe: unknown key; there are .*\[privacy\]$",
                      id="unknown array of tables"),
         pytest.param("[[mqtt]]\nport = 1", r"station\.toml: mqtt: .*a \[mqtt\] table is wanted",
                      id="array of tables"),

@@ -27,12 +27,13 @@ from prometheus_client import CollectorRegistry
 
 from inspector.box import Box
 from inspector.clock import to_timestamp_ms
+from inspector.command_table import COMMANDS, Origin
 from inspector.drafts import EvidencePicture
 from inspector.errors import StoreBusyError, WorkerError
 from inspector.frame import Cause, FileStamp, Frame, Gap
 from inspector.inspection.decision import Verdict
 from inspector.inspection.one_frame import Inspection
-from inspector.items import CoilChange, Lost
+from inspector.items import CoilChange, Command, Lost
 from inspector.messages import Body, CoverageMessage, DefectMessage, Evidence, FrameMessage
 from inspector.station.committer import MAX_ENTRIES, Committer, CommitterOptions
 from inspector.station.dispatcher import Result
@@ -341,6 +342,23 @@ def test_a_gap_that_no_source_delivers_is_published_at_once(bench: Bench) -> Non
     assert [(gap.cause, gap.coil_id, gap.first_seq, gap.last_seq, gap.detail) for gap in gaps] == [
         ("messages_lost", "A", 7, 10, "the outbox was full"), ("process_down", "A", None, None, None),
     ]  # fmt: skip
+
+
+def test_frames_of_a_pause_count_as_paused_from_the_next_frame_on(bench: Bench) -> None:
+    """A pause holds from the next frame on, whether it was inspected or not, and its end from the next; each counts."""
+
+    def ask(**values: bool) -> Sequence[Inspection]:
+        payload = COMMANDS["pause"].model.model_validate(values).model_dump_json()
+        command = Command(bench.clock.now(), "pause", payload)
+        bench.inbox.put(bench.store.commands.accept(command, payload, Origin()))
+        return [still(len(bench.source.finished))]
+
+    bench.run([still(0)], ask, [still(2)], lambda: ask(off=True), [still(4)])
+
+    frames = [body.reason for body in bench.bodies if isinstance(body, FrameMessage)]
+    assert frames == [None, "paused", "paused", None, None]
+    assert bench.count("frames_total", outcome="paused") == 2
+    assert bench.store.commands.waiting() == []
 
 
 # --- A store that refuses -----------------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fakes import FakeClock
+from fakes import NOON, FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -19,8 +20,17 @@ from prometheus_client import CollectorRegistry
 from inspector.telemetry.health import Facts, HealthBoard, HealthLimits, judge_health
 from inspector.telemetry.metrics import HEALTH_REASONS, Metrics
 from inspector.telemetry.notify import Notifier
+from inspector.track.operators import LineState, OperatorState, Pause, Shelf
 
 GOOD = Facts(started=True)
+
+
+def paused(reason: str | None = "roll change") -> Facts:
+    return replace(GOOD, operators=OperatorState(pause=Pause("id", "ann", reason, NOON, NOON + timedelta(hours=1))))
+
+
+def stands(running: bool = False) -> Facts:
+    return replace(GOOD, operators=OperatorState(line=LineState(running, None, NOON)))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +54,30 @@ GOOD = Facts(started=True)
             replace(GOOD, live=True, idle_s=10.1), "blind", "no_frames: the camera is open and delivers nothing",
             id="a silent camera is blind",
         ),
+        pytest.param(paused(), "paused", "paused: roll change", id="a pause with its reason"),
+        pytest.param(paused(reason=None), "paused", "paused", id="a pause without a reason"),
+        pytest.param(
+            replace(paused(), missed_frames=9, missed_cause="blank", dropped_share=1.0), "paused",
+            "paused: roll change", id="what was missed before the pause",
+        ),
+        pytest.param(
+            replace(paused(), source_reason="absent"), "blind", "source_down: absent", id="a pause hides no dead camera"
+        ),
+        pytest.param(
+            replace(paused(), store_reason="full"), "blind", "store: full", id="a pause hides no full disk"
+        ),
+        pytest.param(
+            replace(stands(), live=True, idle_s=99.0, missed_frames=9, missed_cause="frozen"), "idle",
+            "line_stands: the plant says that the line does not run", id="a line that stands is idle, not blind",
+        ),
+        pytest.param(
+            replace(stands(), source_reason="absent"), "blind", "source_down: absent", id="no camera, line stands"
+        ),
+        pytest.param(
+            replace(stands(), delivery_reason="broker: refused"), "degraded", "broker: refused",
+            id="no broker at a line that stands",
+        ),
+        pytest.param(stands(running=True), "ok", None, id="a line that runs"),
         pytest.param(replace(GOOD, idle_s=10.1), "idle", "no_frames: nothing to inspect", id="an empty folder is idle"),
         pytest.param(
             replace(GOOD, source_ended=True, idle_s=99.0, live=True), "idle",
@@ -264,3 +298,23 @@ def test_state_and_reference_go_together(clock: FakeClock) -> None:
     assert (mixed.reason, mixed.reference) == ("untaught: nobody", None)
     assert (changed, board.message().reference) == ((True, False), "abc")
     assert board.update("ok", None)
+
+
+def test_health_shows_what_people_asked_for() -> None:
+    """Who paused it until when, how many shelves stand, and what the line does; each change is published."""
+    said = [OperatorState()]
+    board = HealthBoard("a/b/c", FakeClock(), operators=lambda: said[-1])
+    changes = [board.update("ok", None)]
+    until, line = NOON + timedelta(hours=1), LineState(True, 2.5, NOON)
+    for one in (
+        OperatorState(line=line),
+        OperatorState(line=line, shelves=(Shelf("s", None, None, None, None, None, NOON, until),)),
+        OperatorState(line=line, pause=Pause("p", "ann", "why", NOON, until)),
+    ):
+        said.append(one)
+        changes += [board.update("ok", None), board.update("ok", None)]
+    message = board.message()
+
+    assert changes == [True, True, False, True, False, True, False]
+    assert (message.running, message.speed_m_s, message.shelved) == (True, 2.5, 0)
+    assert (message.person, message.until) == ("ann", "2026-03-01T13:00:00.000Z")

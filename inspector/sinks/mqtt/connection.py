@@ -23,6 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from inspector.clock import Clock, SystemClock
+from inspector.command_table import Origin
 from inspector.errors import BrokerError
 from inspector.sinks.mqtt.limits import PeerLimits
 from inspector.sinks.mqtt.options import MqttOptions, read_secret, tls_context
@@ -55,17 +56,24 @@ class Arrived:
         payload: As it arrived.
         retained: The broker had kept it.
         packet_id, qos: For the answer by `Connection.take`.
+        again: The broker sends it again.
     """
 
     payload: bytes
     retained: bool
     packet_id: int
     qos: int
+    again: bool = False
+
+    @property
+    def origin(self) -> Origin:
+        """How a command came, if it is one."""
+        return Origin(self.retained, self.packet_id if self.qos else None, self.again)
 
     @classmethod
     def of(cls, message: paho.MQTTMessage) -> Arrived:
         """Return a message of paho's."""
-        return cls(bytes(message.payload), message.retain, message.mid, message.qos)
+        return cls(bytes(message.payload), message.retain, message.mid, message.qos, message.dup)
 
 
 class Connection:

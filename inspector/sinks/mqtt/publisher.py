@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from inspector.clock import Clock
+from inspector.command_table import Origin
 from inspector.errors import BrokerError, StoreBusyError
 from inspector.faults import crash_point
 from inspector.messages import ReplyMessage, encode
@@ -55,8 +56,8 @@ class MqttPublisher:
         metrics: Where connects, refusals and acknowledgements are counted.
         retained: Gives the retained payloads (`about`, `health`) by topic below the root, as of now.
         losses: Whom to tell about messages that did not reach anybody.
-        on_command: Called with the last level of a `cmd/...` topic, its payload and whether the broker had kept it;
-            returns the reply, or None if none is due.
+        on_command: Called with the last level of a `cmd/...` topic, its payload and how it came; returns the reply,
+            or None if none is due.
         commands: Which of those topics are subscribed.
         beat: Returns the next heartbeat, or None while the main loop hangs.
     """
@@ -73,7 +74,7 @@ class MqttPublisher:
         metrics: Metrics,
         retained: Callable[[], Mapping[str, bytes]],
         losses: LossReports,
-        on_command: Callable[[str, bytes, bool], ReplyMessage | None] | None = None,
+        on_command: Callable[[str, bytes, Origin], ReplyMessage | None] | None = None,
         commands: Sequence[str] = (),
         beat: Callable[[], bytes | None] = lambda: None,
     ) -> None:
@@ -254,7 +255,7 @@ class MqttPublisher:
     def _execute_command(self, connection: Connection, state: RetainedState, topic: str, arrived: Arrived) -> None:
         name = topic.removeprefix(f"{self._options.root}/cmd/")
         if self._on_command is not None and name in self._commands:
-            reply = self._on_command(name, arrived.payload, arrived.retained)
+            reply = self._on_command(name, arrived.payload, arrived.origin)
             crash_point("command.obeyed")
             if reply is not None:
                 connection.publish("reply", encode(reply))
