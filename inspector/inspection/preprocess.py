@@ -81,6 +81,8 @@ def cut_inputs(grey: Pixels, boxes: Sequence[Box], input_px: int) -> list[Pixels
         for them as for the tiles.
     """
     tiles = list(cut_tiles(grey, boxes))
+    if not boxes:
+        return tiles
     side = boxes[0].width
     if (step := shared_step_px(side, input_px)) is None:
         return tiles
@@ -95,7 +97,7 @@ def cut_inputs(grey: Pixels, boxes: Sequence[Box], input_px: int) -> list[Pixels
     if (right - left) * (bottom - top) > WORTHWHILE * len(shared) * side**2:
         return tiles
     size = tuple(extent * input_px // side for extent in (right - left, bottom - top))
-    small = cv2.resize(grey[top:bottom, left:right], size, interpolation=cv2.INTER_LINEAR_EXACT)
+    small = np.asarray(cv2.resize(grey[top:bottom, left:right], size, interpolation=cv2.INTER_LINEAR_EXACT), np.uint8)
     for n in shared:
         x, y = ((start - first) * input_px // side for start, first in ((boxes[n].x, left), (boxes[n].y, top)))
         tiles[n] = small[y : y + input_px, x : x + input_px]

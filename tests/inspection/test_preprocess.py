@@ -119,8 +119,8 @@ def test_a_frame_resized_at_once_shows_the_same_tiles(pixels: Pixels) -> None:
         stride = step * max(1, tile_px * 9 // 10 // step)
         boxes = [
             Box(x, y, tile_px, tile_px)
-            for y in range(step, 431 - tile_px + 1, stride)
-            for x in range(step, 517 - tile_px + 1, stride)
+            for y in range(0 if step > 90 else step, 431 - tile_px + 1, stride)
+            for x in range(0 if step > 90 else step, 517 - tile_px + 1, stride)
         ]
         given = cut_inputs(grey, boxes, input_px)
         alone = [to_input(pixels[box.y : box.bottom, box.x : box.right], input_px) for box in boxes]
