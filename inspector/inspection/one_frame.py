@@ -20,13 +20,13 @@ import numpy.typing as npt
 from inspector.box import Box
 from inspector.errors import ConfigError
 from inspector.frame import Cause, Frame, Pixels
-from inspector.inspection.decision import DecisionRules, Verdict, compare, distances_of, find_near, hear_bundle, heat_of
+from inspector.inspection.decision import DecisionRules, Verdict, compare, find_near, hear_bundle, heat_of
 from inspector.inspection.merge import Defect, merge_tiles
 from inspector.inspection.naming import name_own
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.inspection.preprocess import cut_inputs, to_grey
 from inspector.inspection.quality import QualityRules, judge_quality
-from inspector.inspection.reference import Maps
+from inspector.inspection.reference import Maps, tile_distances
 from inspector.inspection.second_look import find_doubtful, look_again
 from inspector.inspection.tiling import TilingRules, cut_tiles, plan_tiles
 from inspector.labels import CLEAN, UNCLASSIFIED, UNKNOWN
@@ -100,8 +100,9 @@ def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Insp
     except ConfigError as exc:  # of this frame's size: the next one may fit
         return Inspection(frame, Cause.UNSUPPORTED, detail=str(exc))
     tiles = list(cut_tiles(grey, boxes)) if rules.input_px is None else cut_inputs(grey, boxes, rules.input_px)
-    predictions, verdicts = judge_tiles(tiles, classify, rules.decision)
-    heat = heat_of(predictions, rules.decision) if any(verdict.label == UNCLASSIFIED for verdict in verdicts) else None
+    predictions, verdicts, heat = _judge(tiles, classify, rules.decision)
+    if all(verdict.label != UNCLASSIFIED for verdict in verdicts):
+        heat = None
     defects = merge_tiles(boxes, verdicts, rules.decision, predictions.cam, heat)
     return Inspection(
         frame, None, boxes, tuple(verdicts), defects, logits=predictions.logits, maps=predictions.maps, heat=heat
@@ -118,9 +119,17 @@ def judge_tiles(tiles: Sequence[Pixels], classify: Classify, rules: DecisionRule
         WorkerError: From `classify`.
         ValueError: It gives no map that the reference needs.
     """
+    predictions, verdicts, _ = _judge(tiles, classify, rules)
+    return predictions, verdicts
+
+
+def _judge(
+    tiles: Sequence[Pixels], classify: Classify, rules: DecisionRules
+) -> tuple[Predictions, list[Verdict], npt.NDArray[np.float64] | None]:
+    """Return what `judge_tiles` does and, where there is a reference, the (N, h, w) distances that it rests on."""
     predictions = classify(tiles)
-    first = hear_bundle(predictions, rules)
-    distances = distances_of(predictions, rules)
+    first, heat = hear_bundle(predictions, rules), heat_of(predictions, rules)
+    distances = None if heat is None else tile_distances(heat)
     near = [False] * len(first) if distances is None else find_near(first, distances, rules)
     said = list(first)
     if rules.looks > 1:
@@ -133,4 +142,4 @@ def judge_tiles(tiles: Sequence[Pixels], classify: Classify, rules: DecisionRule
             for number, verdict in zip(doubtful, again, strict=True):
                 said[number] = verdict
     verdicts = said if distances is None else compare(first, said, distances, rules)
-    return predictions, name_own(verdicts, predictions, rules)
+    return predictions, name_own(verdicts, predictions, rules), heat
