@@ -9,7 +9,11 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+Described = TypeVar("Described", bound=BaseModel)
 
 MAX_DEPTH = 32
 MAX_DIGITS = 40
@@ -35,6 +39,33 @@ def read_json(raw: bytes) -> Any:
         raise ValueError("nested too deep") from exc
     _refuse_depth(value)
     return value
+
+
+def read_described(raw: bytes, kind: type[Described], schema: str | None = None) -> tuple[Described, str]:
+    """Return what a file of a described kind holds, and the hash of its content.
+
+    Args:
+        raw: Its JSON.
+        kind: Its keys.
+        schema: What `schema` has to name before any other key is looked at; None: `kind` says.
+
+    Raises:
+        ValueError: It is no JSON within bounds, another schema, or a key is missing, unknown, of another type or out of
+            its range; the text begins with the key.
+    """
+    try:
+        given = read_json(raw)
+    except ValueError as exc:
+        raise ValueError(f"not JSON: {exc}") from exc
+    if schema is not None and isinstance(given, dict) and given.get("schema") != schema:
+        raise ValueError(f"schema: this release reads {schema}: {str(given.get('schema'))[:80]!r}")
+    try:
+        described = kind.model_validate_json(raw, strict=True)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])[:200] or "card"
+        raise ValueError(f"{where}: {first['msg']}") from exc
+    return described, content_sha256(given)
 
 
 def canonical_sha256(value: Mapping[str, Any]) -> str:

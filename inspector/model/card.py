@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from inspector.labels import CLEAN, RESERVED, BoxFrom, Severity
-from inspector.model.canonical import content_sha256, read_json
+from inspector.model.canonical import content_sha256, read_described
 
 CARD_SCHEMA = "inspector/bundle/2"
 MAX_LABELS = 256
@@ -192,17 +192,8 @@ def read_card_text(raw: bytes) -> Card:
         ValueError: It is no JSON within bounds, a key is missing, unknown, of another type or out of its range, or its
             hash is that of another card; the text begins with the key.
     """
-    try:
-        given = read_json(raw)
-    except ValueError as exc:
-        raise ValueError(f"not JSON: {exc}") from exc
-    try:
-        card = Card.model_validate_json(raw, strict=True)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])[:200] or "card"
-        raise ValueError(f"{where}: {first['msg']}") from exc
-    if card.sha256 is not None and (actual := content_sha256(given)) != card.sha256:
+    card, actual = read_described(raw, Card)
+    if card.sha256 not in (None, actual):
         raise ValueError(f"sha256: the card's content is another one than its hash names: {actual}")
     return card
 

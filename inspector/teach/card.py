@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from inspector.model.canonical import content_sha256, read_json
+from inspector.model.canonical import content_sha256, read_described
 
 SCHEMA = "inspector/reference/1"
 ARRAYS, CARD, TILES = "reference.npz", "reference.json", "tiles.npz"
@@ -106,19 +106,8 @@ def read_card(raw: bytes) -> ReferenceCard:
     Raises:
         ValueError: It is no JSON within bounds, a key is not as described, or its hash is that of other content.
     """
-    try:
-        given = read_json(raw)
-    except ValueError as exc:
-        raise ValueError(f"not JSON: {exc}") from exc
-    if isinstance(given, dict) and given.get("schema") != SCHEMA:
-        raise ValueError(f"schema: this release reads {SCHEMA}: {str(given.get('schema'))[:80]!r}")
-    try:
-        card = ReferenceCard.model_validate_json(raw, strict=True)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])[:200] or "card"
-        raise ValueError(f"{where}: {first['msg']}") from exc
-    if (actual := content_sha256(given)) != card.sha256:
+    card, actual = read_described(raw, ReferenceCard, SCHEMA)
+    if actual != card.sha256:
         raise ValueError(f"sha256: the content is another one than its hash names: {actual}")
     return card
 
