@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import LABELS, FakeClock, PaintedClassifier, decision_rules, track_rules, write_bundle
 from prometheus_client import CollectorRegistry
+from teaching_bench import Bench, MakeBench
 
 from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.tiling import TilingRules
@@ -72,3 +74,15 @@ def make_pipeline(store: Store, model: OpenModel, clock: FakeClock, metrics: Met
         )
 
     return make
+
+
+@pytest.fixture
+def make_bench(tmp_path: Path, clock: FakeClock) -> Iterator[MakeBench]:
+    """Build the teaching of a station; another one of the same folder is the next process."""
+    with closing(Store(tmp_path / "state", clock)) as store:
+        yield lambda **changes: Bench(tmp_path / "state" / "reference", clock, store, CollectorRegistry(), **changes)
+
+
+@pytest.fixture
+def bench(make_bench: MakeBench) -> Bench:
+    return make_bench()
