@@ -31,6 +31,7 @@ docs:  ## write docs/reference, the man pages and the example from the code, and
 	$(RUN) python scripts/write_docs.py
 	$(RUN) python scripts/write_manual.py
 	$(RUN) python scripts/write_figures.py
+	$(RUN) python scripts/write_mills.py
 
 digests:  ## write tests/digests.json anew: the messages of recorded surfaces, to be reviewed as behaviour
 	$(RUN) env PYTHONPATH=tests/support python tests/test_digests.py

@@ -3,22 +3,20 @@
 scripts/write_figures.py   # write
 scripts/write_figures.py --check  # exit 1 if something is stale (a test runs this)
 
-Nothing is measured here: `python -m training evaluate` and `crossval` do that. What stands between
-`<!-- generated: NAME -->` and `<!-- end -->` is made here, the prose beside it by hand.
+Nothing is measured here: `python -m training evaluate` and `crossval` do that. The blocks of the pages are made here,
+the prose beside them by hand.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "training" / "results"
+from blocks import RESULTS, ROOT, Pages, percent, write_pages
+
 BUNDLES = ROOT / "inspector" / "bundles"
 MAX_SHIFT = 0.03
 """The parity gate's limit, `training.int8.quantize.MAX_P99_SHIFT`: a test compares them."""
@@ -61,14 +59,6 @@ def read(name: str) -> Measured:
         json.loads((RESULTS / "crossval.json").read_text("utf-8"))[name],
         tuple(row["p99_shift"] for row in rows),
     )
-
-
-def percent(share: float) -> str:
-    """Return a bound in percent, with two decimals where it is less than one from 0 or 100."""
-    value = 100 * share
-    if round(value, 2) in (0, 100):
-        return f"{value:.0f}"
-    return f"{value:.{2 if min(value, 100 - value) < 1 else 1}f}"
 
 
 def of(row: Mapping[str, Any]) -> str:
@@ -359,89 +349,15 @@ def table(rows: tuple[Row, ...], models: Mapping[str, Measured], *, versions: bo
     return "\n".join(lines)
 
 
-def taught(_: Mapping[str, Measured]) -> str:
-    """Return the table of surfaces, untaught beside taught, a row each, of every shipped bundle that was measured."""
-    lines = [
-        "| | clean / marked tiles (groups) | clean tiles that alarm | unknown → unclassified | marked tiles that alarm"
-        " | … or are unclassified | AUROC |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for path in sorted(RESULTS.glob("mills-*.json")):
-        found = json.loads(path.read_text("utf-8"))
-        for name, row in found["mills"].items():
-            before, after = (
-                {
-                    f"{kind} {what}": each
-                    for kind in ("clean", "marked")
-                    for what, each in row[state][f"{kind}_tiles"].items()
-                }
-                for state in ("untaught", "taught")
-            )
-            auroc = row["auroc"]
-            cells = (
-                f"{found['bundle'].partition('@')[0]}: {name}",
-                f"{row['tiles']['clean_tiles']:,} / {row['tiles']['marked_tiles']:,} ({row['groups']})",
-                f"{shown(before['clean alarm'])} → {bound(after['clean alarm'])}",
-                f"{shown(before['clean unknown'])} → {bound(after['clean unclassified'])}",
-                f"{shown(before['marked alarm'])} → {bound(after['marked alarm'])}",
-                bound(after["marked called"]),
-                f"{auroc['untaught']['value']:.3f} → {auroc['taught']['value']:.3f}"
-                f" ({auroc['taught']['low']:.3f}–{auroc['taught']['high']:.3f})",
-            )
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def shown(row: Mapping[str, Any]) -> str:
-    """Return a share in percent."""
-    return f"{percent(row['share'])} %"
-
-
-def bound(row: Mapping[str, Any]) -> str:
-    """Return a share in percent with its 95 % interval: over groups where there is one, else Wilson's."""
-    interval = row["bootstrap95"] or row
-    return f"{percent(row['share'])} % ({percent(interval['low'])}–{percent(interval['high'])})"
-
-
-PAGES: dict[Path, dict[str, Callable[[Mapping[str, Measured]], str]]] = {
-    ROOT / "README.md": {"model": lambda models: table(SHORT, models, versions=False)},
-    ROOT / "docs" / "decisions" / "0006-default-bundle.md": {
-        "figures": lambda models: table(LONG, models, versions=True)
-    },
-    ROOT / "docs" / "training.md": {"targets": targets, "mills": taught},
-}
-"""Page to its blocks."""
-
-
-def filled(text: str, name: str, content: str) -> str:
-    """Return a page with new content in one of its blocks.
-
-    Raises:
-        ValueError: The page has no such block, or two.
-    """
-    block = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-    text, count = block.subn(lambda match: f"{match[1]}{content}\n{match[2]}", text)
-    if count != 1:
-        raise ValueError(f"one block named {name} is expected, not {count}")
-    return text
-
-
-def main() -> int:
-    """Write the pages, or name those that are stale."""
-    check = "--check" in sys.argv
+def pages() -> Pages:
+    """Return the pages with figures of the shipped models."""
     models = {name: read(name) for name in ("neu-fast", "neu-224")}
-    stale = 0
-    for page, parts in PAGES.items():
-        before = after = page.read_text("utf-8")
-        for name, part in parts.items():
-            after = filled(after, name, part(models))
-        if before != after:
-            stale += 1
-            sys.stderr.write(f"{'stale' if check else 'written'}: {page.name}\n")
-            if not check:
-                page.write_text(after, "utf-8")
-    return int(check and stale > 0)
+    return {
+        ROOT / "README.md": {"model": lambda: table(SHORT, models, versions=False)},
+        ROOT / "docs" / "decisions" / "0006-default-bundle.md": {"figures": lambda: table(LONG, models, versions=True)},
+        ROOT / "docs" / "training.md": {"targets": lambda: targets(models)},
+    }
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_pages(pages()))

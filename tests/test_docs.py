@@ -25,7 +25,7 @@ def fenced(kind: str, text: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
 
 
-@pytest.mark.parametrize("script", ["write_docs.py", "write_manual.py", "write_figures.py"])
+@pytest.mark.parametrize("script", ["write_docs.py", "write_manual.py", "write_figures.py", "write_mills.py"])
 def test_the_generated_parts_are_current(script: str) -> None:
     """Writing reference, manual and example from the code, and the models' figures, would change nothing."""
     done = subprocess.run([sys.executable, ROOT / "scripts" / script, "--check"], check=False)
