@@ -7,12 +7,15 @@ RUN := scripts/with-test
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: demo test check format
+.PHONY: demo test test-slow check format
 demo:  ## the whole chain on a drawn strip, until Ctrl-C
 	scripts/demo
 
 test:  ## format, lint, types and every test; installs what they need
 	scripts/test
+
+test-slow:  ## what is slow and rarely changes, all of it: deploy, systemd, every processor and label (an hour, root)
+	$(RUN) python -m pytest -m slow
 
 check:  ## format, lint, types
 	$(RUN) ruff format --check .

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Write the CycloneDX bill of materials of what the package installs: sbom.sh [FOLDER, default dist]
-# It is read from the files themselves: the wheel and its locked requirements are installed into a scratch folder first.
+# Write the CycloneDX bill of materials of what the package installs: sbom.sh [FOLDER, default dist [VENV]]
+# It is read from the files themselves: those of VENV, an unpacked package's /opt/inspector/venv, or else the wheel and
+# its locked requirements, which are installed into a scratch folder first.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 source=$(cd "$here/../.." && pwd)
@@ -13,11 +14,14 @@ export PYTHON SOURCE_DATE_EPOCH
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-"$source/deploy/install/make-wheel.sh" "$work/wheel"
-wheel=$(echo "$work"/wheel/inspector-*.whl)
-"$source/deploy/install/make-venv.sh" "$work/tree" "$wheel"
+venv=${2:-$work/tree/opt/inspector/venv}
+if [ -z "${2:-}" ]; then
+  "$source/deploy/install/make-wheel.sh" "$work/wheel"
+  "$source/deploy/install/make-venv.sh" "$work/tree" "$work"/wheel/inspector-*.whl
+fi
 "$PYTHON" -m venv "$work/tool"
 "$work/tool/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$here/sbom.txt"
-file=$into/inspector-$(basename "$wheel" | cut -d- -f2).cdx.json
-"$work/tool/bin/python" "$here/sbom.py" "$work/tree/opt/inspector/venv" "$file"
+version=$(basename "$venv"/lib/python3*/site-packages/inspector-*.dist-info .dist-info | cut -d- -f2)
+file=$into/inspector-$version.cdx.json
+"$work/tool/bin/python" "$here/sbom.py" "$venv" "$file"
 echo "$file"
