@@ -66,12 +66,12 @@ def run_row(name: str, n: int | None, seed: int, resume: bool, folder: Path) -> 
 
 
 def run_planted(name: str, seed: int, folder: Path) -> int:
-    """Try a row's core with its planted fault; returns 0 if it was found."""
+    """Try a row's first points with its planted fault; returns 0 if it was found."""
     row = load_row(name)
     folder = folder / f"{name}-planted"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    misses = [miss for point in row.run(Plan(folder, range(row.core), seed, planted=True)) for miss in point.misses]
+    misses = [miss for point in row.run(Plan(folder, range(row.planted), seed, planted=True)) for miss in point.misses]
     say(f"{name}: " + ("; ".join(misses) or "the planted fault was NOT found"))
     return 0 if misses else 1
 

@@ -59,6 +59,8 @@ class Consumer:
     def __init__(self, path: Path, port: int, topics: str = "inspector/#", forget: int | None = None) -> None:
         self._port, self._topics, self._forget = port, topics, forget
         self._forgotten: str | None = None
+        self.dropped: set[str] = set()
+        """Files whose frame message was dropped so: there is no sense in waiting for it."""
         self._ids: dict[str, str] = {}
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -113,6 +115,8 @@ class Consumer:
             if self._forget == 0:
                 self._forgotten = body["id"]
         if body["id"] == self._forgotten:
+            if topic.endswith("/frame"):
+                self.dropped.add(body["frame"]["source_key"])
             return
         self._ids[body["id"]] = topic.rpartition("/")[2]
         row = (topic, topic.rpartition("/")[2], body["id"], body["store_id"], body["seq"], payload)

@@ -90,7 +90,7 @@ class Line:
         """Stop feeding, wait for what is still under way, and return what does not fit."""
         self.oracle.stop()
         fed = set(self.oracle.fed)
-        self.consumer.wait(lambda: fed <= self.consumer.names(), self.end_s, every_s=0.5)
+        self.consumer.wait(lambda: fed <= self.consumer.names() | self.consumer.dropped, self.end_s, every_s=0.5)
         self.consumer.wait_quiet()
         return check(self.oracle.fed, self.consumer.received())
 

@@ -231,6 +231,7 @@ ROW = Row(
     figure="all open and are whole, nothing that was sent is missing, nothing that was put away is unknown",
     n=1000,
     core=20,
+    planted=20,
     judges=("store",),
     run=_run,
     raised=(QUEUE, "what a file system loses of folders is not covered"),

@@ -63,6 +63,7 @@ class Row:
         figure: What has to come of it.
         n: Points of the full run.
         core: Points of the run that is part of the ordinary tests.
+        planted: Points after which its planted fault has to show.
         judges: Folders and files below `inspector/` whose code decides the figure.
         run: Tries the points of a plan.
         raised: Limits and time-outs that differ from what the product ships with, or from the figure, each with why.
@@ -76,6 +77,7 @@ class Row:
     core: int
     judges: tuple[str, ...]
     run: Callable[[Plan], Iterator[Point]]
+    planted: int = 1
     raised: tuple[str, ...] = ()
     known: str = ""
     known_miss: str = ""

@@ -64,6 +64,7 @@ ROW = Row(
     figure="0 lost, 0 phantom, 0 repeated after dedup, order kept, 0 good files given up",
     n=1000,
     core=3,
+    planted=3,
     judges=("store", "sinks", "sources", "station"),
     run=_run,
     raised=(QUEUE,),

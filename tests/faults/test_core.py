@@ -33,7 +33,7 @@ def test_a_few_tries_have_no_miss(row: Row, tmp_path: Path) -> None:
 
 
 def test_a_planted_fault_is_found(row: Row, tmp_path: Path) -> None:
-    """With one thing spoilt behind the station's back the row has a miss."""
-    points = list(row.run(Plan(tmp_path, range(row.core), seed=1, planted=True)))
+    """With one thing spoilt behind the station's back the row has a miss, after as few tries as it says."""
+    points = list(row.run(Plan(tmp_path, range(row.planted), seed=1, planted=True)))
 
     assert any(point.misses for point in points)
