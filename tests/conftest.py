@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 settings.register_profile("inspector", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("inspector")
 
-LONGEST = ("tests/training", "package", "tests/deploy", "tests/faults", "tests/e2e")
-"""Parts of the suite that begin first, so that no process works on alone at the end."""
+COMPUTING = ("trained", "tests/training/int8", "tests/model/test_other_processors.py", "tests/training")
+"""Parts of the suite that keep a core busy, the longest first."""
+WAITING = ("package", "tests/e2e", "tests/deploy", "tests/faults", "tests/sinks")
+"""Parts that wait for a peer most of the time, the longest first."""
 TRAINED = frozenset(
     path.relative_to(REPOSITORY).as_posix()
     for path in (REPOSITORY / "tests" / "training").rglob("test_*.py")
@@ -33,7 +37,7 @@ def part_of(nodeid: str) -> str:
         return "package"  # built once
     if file == "tests/faults/test_core.py":
         return nodeid  # each row for itself
-    return "tests/training" if file in TRAINED else file
+    return "trained" if file in TRAINED else file
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -48,10 +52,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return PartScheduling(config, log)
 
 
+def in_turns(parts: Sequence[str]) -> list[str]:
+    """Return the names of parts as they begin: long ones that compute and that wait in turns, then all others.
+
+    So that cores are busy while others wait, and no process works on alone at the end. Among equals the order stays.
+    """
+
+    def beginning(with_one_of: Sequence[str]) -> list[str]:
+        return [part for start in with_one_of for part in parts if part.startswith(start)]
+
+    both = zip_longest(beginning(COMPUTING), beginning(WAITING))
+    return list(dict.fromkeys([part for pair in both for part in pair if part is not None] + [*parts]))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest parts; the rest stays in its random order."""
-    items.sort(key=lambda item: not part_of(item.nodeid).startswith(LONGEST))
+    parts = [part_of(item.nodeid) for item in items]
+    places = {part: place for place, part in enumerate(in_turns(list(dict.fromkeys(parts))))}
+    items.sort(key=lambda item: places[part_of(item.nodeid)])
 
 
 @pytest.fixture(scope="session")
