@@ -1,8 +1,6 @@
-"""Larger fields of clean steel, grown from the box-free parts of one picture by image quilting.
+"""Larger fields of clean steel, grown from the box-free parts of one picture by `inspector.drawn.quilt`.
 
-Efros and Freeman, "Image quilting for texture synthesis and transfer", SIGGRAPH 2001: blocks are laid one by one, each
-chosen among random candidates by how well its rim agrees with what lies there, and cut along the path of least
-difference. Pictures without enough surface outside every box give no ground, nor do those whose surface has specks that
+Pictures without enough surface outside every box give no ground, nor do those whose surface has specks that
 stand out, because many of those hide unboxed marks: more than half of NEU-DET's inclusion and scratches test pictures.
 """
 
@@ -14,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inspector.drawn.quilt import quilt_row
 from inspector.frame import Pixels
 from training.data.dataset import Picture
 from training.data.learned import picture_id
@@ -25,7 +24,6 @@ BOX_MARGIN_PX = 4
 MIN_PLACES = 200
 MAX_SPECK = 6.0
 """Strongest speck of credible ground, in spreads of its grain: above lie unmarked scratches and inclusions (by eye)."""
-CANDIDATES = 24
 NO_ROOM = "too_little_room"
 SPECKS = "specks"
 
@@ -47,6 +45,10 @@ class Ground:
     group: str
     label: str
     picture: str
+
+    def corners(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+        """See `inspector.drawn.quilt.Surface`."""
+        return self.places[rng.integers(0, len(self.places), count)]
 
 
 def find_ground(picture: Picture, pixels: Pixels, block_px: int = BLOCK_PX) -> Ground | None:
@@ -91,55 +93,7 @@ def quilt(
     step = block_px - rim_px
     rows, columns = -(-(height_px - rim_px) // step), -(-(width_px - rim_px) // step)
     field = np.zeros((rows * step + rim_px, columns * step + rim_px), np.float32)
-    for row in range(rows):
-        for column in range(columns):
-            y, x = row * step, column * step
-            here = field[y : y + block_px, x : x + block_px]
-            block = _choose(ground, here, row > 0, column > 0, rng, block_px, rim_px)
-            mask = np.ones((block_px, block_px), bool)
-            if column:
-                mask[:, :rim_px] &= _cut((here[:, :rim_px] - block[:, :rim_px]) ** 2)
-            if row:
-                mask[:rim_px, :] &= _cut(((here[:rim_px] - block[:rim_px]) ** 2).T).T
-            here[mask] = block[mask]
+    for top in range(0, rows * step, step):
+        above = field[top : top + rim_px] if top else None
+        field[top : top + block_px] = quilt_row(ground, above, columns, rng, block_px, rim_px)
     return field[:height_px, :width_px].astype(np.uint8)
-
-
-def _choose(
-    ground: Ground,
-    here: npt.NDArray[np.float32],
-    above: bool,
-    left: bool,
-    rng: np.random.Generator,
-    side: int,
-    rim: int,
-) -> npt.NDArray[np.float32]:
-    chosen = ground.places[rng.integers(0, len(ground.places), CANDIDATES if above or left else 1)]
-    blocks = np.stack([ground.pixels[y : y + side, x : x + side] for y, x in chosen]).astype(np.float32)
-    if len(blocks) == 1:
-        return np.asarray(blocks[0], np.float32)
-    error = np.zeros(len(blocks))
-    if left:
-        error += ((blocks[:, :, :rim] - here[:, :rim]) ** 2).sum(axis=(1, 2))
-    if above:
-        error += ((blocks[:, :rim, :] - here[:rim, :]) ** 2).sum(axis=(1, 2))
-    return np.asarray(blocks[int(error.argmin())], np.float32)
-
-
-def _cut(error: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Return which pixels of a vertical (H, rim) seam belong to the new block: those right of the cheapest path."""
-    height, rim = error.shape
-    padded = np.full((height, rim + 2), np.inf, np.float32)
-    cost = padded[:, 1:-1]
-    cost[0] = error[0]
-    for y in range(1, height):
-        before = padded[y - 1]
-        cost[y] = error[y] + np.minimum(np.minimum(before[:-2], before[1:-1]), before[2:])
-    mask = np.zeros((height, rim), bool)
-    x = int(cost[-1].argmin())
-    for y in range(height - 1, -1, -1):
-        mask[y, x:] = True
-        if y:
-            low = max(0, x - 1)
-            x = low + int(cost[y - 1, low : min(rim, x + 2)].argmin())
-    return mask
