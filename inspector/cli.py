@@ -24,6 +24,8 @@ import typer
 import inspector
 from inspector.commands.consume import consume
 from inspector.commands.learn import add_to
+from inspector.commands.score import score
+from inspector.commands.simulate import simulate
 from inspector.commands.teach import teach
 from inspector.errors import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, InspectorError, SourceError
 from inspector.model.bundle import DEFAULT_BUNDLE
@@ -339,6 +341,8 @@ def bench(
 
 
 app.command()(teach)
+app.command()(simulate)
+app.command()(score)
 app.command()(consume)
 
 

@@ -1,1 +1,1 @@
-"""The commands besides `run`, `demo` and `consume`: check, probe, classify, card, replay, do, records, and more."""
+"""The commands besides `run`, `demo` and `consume`: check, probe, classify, card, replay, simulate, do, and more."""

@@ -67,7 +67,7 @@ def lay_defect(
     Raises:
         KeyError: No such kind.
     """
-    change = _piece(label, min(size_px, *tile.shape), rng)
+    change = draw_piece(label, min(size_px, *tile.shape), rng)
     if passage.blur_px > 0:
         margin = int(3 * passage.blur_px) + 1
         change = cv2.GaussianBlur(np.pad(change, margin), (0, 0), passage.blur_px).astype(np.float32)
@@ -83,8 +83,12 @@ def lay_defect(
     return laid
 
 
-def _piece(label: str, size_px: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Return (size_px, size_px): the change of grey, about 1 where the ink is plainest, faded out in a circle."""
+def draw_piece(label: str, size_px: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Return (size_px, size_px): the change of grey, about 1 where the ink is plainest, faded out in a circle.
+
+    Raises:
+        KeyError: No such kind.
+    """
     stamp = draw_long_defect(label, rng, max(_LEAST_DRAWN_PX, size_px))
     delta, ink = (_at_least(each, size_px).astype(np.float32) for each in (stamp.delta, stamp.ink))
     held = cv2.boxFilter(ink, -1, (size_px, size_px), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT)
