@@ -23,13 +23,14 @@ try:
     from training.data.manifest import Manifest, check_files, count_pictures, read_manifest, write_manifest
     from training.data.prepare import build_manifest, label_contradictions, small_pictures, training_refusals
     from training.data.sheets import write_sheets
+    from training.judge.strip_commands import strip_commands
     from training.recipe import Recipe, load_recipe, recipe_names
     from training.renewal import renewal
 except ModuleNotFoundError as exc:
     sys.exit(f"error: {say_missing(exc)}")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-app.registered_commands += renewal.registered_commands
+app.registered_commands += renewal.registered_commands + strip_commands.registered_commands
 console = Console(stderr=True)
 
 RecipeName = Annotated[
