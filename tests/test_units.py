@@ -79,7 +79,7 @@ def test_systemd_understands_each_drop_in(folder: Path, drop_in: Path) -> None:
 
 @analyze
 @pytest.mark.parametrize(
-    ("drop_in", "limit"), [(None, 1.2), ("v4l2-camera.conf", 1.4)], ids=["without a camera", "with a V4L2 camera"]
+    ("drop_in", "limit"), [(None, 1.3), ("v4l2-camera.conf", 1.5)], ids=["without a camera", "with a V4L2 camera"]
 )
 def test_the_service_is_not_exposed(folder: Path, drop_in: str | None, limit: float) -> None:
     if drop_in:

@@ -75,7 +75,7 @@ def set_up(root: Path, script: Path, acl: Path) -> None:
 
     passwords = {STATION: make_secret(folders["station"] / "mqtt.password"),
                  **{user: make_secret(folders["broker"] / f"{user}.password")
-                    for user in ("plant", "telegraf", "nodered")}}  # fmt: skip
+                    for user in ("plant", "operator", "telegraf", "nodered")}}  # fmt: skip
     write(
         folders["broker"] / "passwords", "".join(f"{user}:{mosquitto_hash(word)}\n" for user, word in passwords.items())
     )

@@ -1,8 +1,9 @@
-"""Sends a command to a running station: `inspector do NAME key=value …`, over its HTTP listener."""
+"""Sends a command to a running station: `inspector do NAME key=value …`, through its socket file or over HTTP."""
 
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import urllib.error
 import urllib.parse
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from inspector.command_table import COMMANDS
-from inspector.errors import ConfigError, SourceError
+from inspector.errors import SourceError
 from inspector.http.options import HttpOptions
 from inspector.settings.loading import load_settings
+from inspector.settings.places import door_file
+from inspector.station.door import short_name
 from inspector.station.wiring import http_options
 
 ANSWER_S = 10.0
@@ -57,16 +60,44 @@ def _from_json(text: str) -> Any:
 def ask_station(config: Path, name: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Send a command to the station of a configuration and return its reply.
 
+    It goes through the station's socket file on this PC, which needs no token and knows who asks; where there is none,
+    over its HTTP listener.
+
     Raises:
-        ConfigError: It has no listener, no token, or a port that only its log knows.
+        ConfigError: There is no socket file, and no listener, no token, or a port that only its log knows.
         SourceError: The station does not answer.
     """
     settings = load_settings(config).settings
-    if not settings.http.enabled or settings.http.port == 0:
-        raise ConfigError(f"{config}: http.port: commands need the listener on a port of its own")
-    options = http_options(settings)
-    if options.token is None:
-        raise ConfigError(f"{config}: http.token_file: commands need a token, also on this machine")
+    door = door_file(settings, unit_file=config)
+    reply = _ask_door(door, name, payload)
+    if reply is not None:
+        return reply
+    if not settings.http.enabled or settings.http.port == 0 or settings.http.token_file is None:
+        raise SourceError(
+            f"the station does not run: nothing listens at {door}; another PC is asked over HTTP, with http.token_file"
+        )
+    return _ask_listener(http_options(settings), name, payload)
+
+
+def _ask_door(door: Path, name: str, payload: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the reply that came through a socket file; None: nobody listens there."""
+    request = json.dumps({"command": name, "payload": payload}).encode() + b"\n"
+    try:
+        with short_name(door) as short, socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(ANSWER_S)
+            connection.connect(short)
+            connection.sendall(request)
+            with connection.makefile("rb") as answer:
+                return dict(json.loads(answer.read()))
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        return None
+    except PermissionError as exc:
+        raise SourceError(f"this user may not see {door}: {exc.strerror}") from exc
+    except (OSError, ValueError) as exc:
+        raise SourceError(f"the station does not answer at {door}: {exc}") from exc
+
+
+def _ask_listener(options: HttpOptions, name: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     request = urllib.request.Request(  # noqa: S310 - http or https, as configured
         f"{_base(options)}/api/commands/{urllib.parse.quote(name, safe='')}",
         json.dumps(payload).encode(),

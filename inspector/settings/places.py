@@ -13,6 +13,10 @@ STATION_FOLDER = Path("/etc/inspector")
 """Where the files of stations lie that run as units."""
 STATION_STATE = Path("/var/lib/inspector")
 """Where systemd keeps their state, a folder each."""
+STATION_RUN = Path("/run/inspector")
+"""Where systemd keeps what a station needs while it runs, a folder each."""
+DOOR = "commands.sock"
+"""Name of the socket file through which a running station takes commands on its PC."""
 CREDENTIAL_STORES = (Path("/etc/credstore"), Path("/run/credstore"))
 """Where systemd looks for the secrets that the unit's `LoadCredential=` names; for root only."""
 
@@ -39,6 +43,15 @@ def state_folder(settings: Settings, environ: Mapping[str, str] = os.environ, un
         return STATION_STATE / unit_file.stem
     base = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return base / "inspector" / settings.station.text.replace("/", "-")
+
+
+def door_file(settings: Settings, environ: Mapping[str, str] = os.environ, unit_file: Path | None = None) -> Path:
+    """Return the socket file of a station: in `$RUNTIME_DIRECTORY`, else beside its store; arguments as above."""
+    if given := environ.get("RUNTIME_DIRECTORY"):
+        return Path(given.split(":")[0]) / DOOR
+    if unit_file is not None and is_station_file(unit_file):
+        return STATION_RUN / unit_file.stem / DOOR
+    return state_folder(settings, environ, unit_file) / DOOR
 
 
 def find_credential(name: str, path: Path | None, environ: Mapping[str, str]) -> Path | None:

@@ -21,12 +21,13 @@ from inspector.ids import Ids
 from inspector.inspection.picture import classify_pixels
 from inspector.messages import Body
 from inspector.settings.loading import Loaded
-from inspector.settings.places import state_folder
+from inspector.settings.places import door_file, state_folder
 from inspector.settings.sections import Settings
 from inspector.sinks.mqtt.options import require_files
 from inspector.station.about import About, remember_versions, show_constants
 from inspector.station.broken_store import report_aside
 from inspector.station.delivery import Delivery, Losses, open_outbox_care, open_sinks
+from inspector.station.door import Door
 from inspector.station.housekeeping import (
     Drops,
     Heartbeat,
@@ -161,16 +162,11 @@ class Station:
                            self.teaching.execute, known_of(settings, self.pipeline), Ids(settings.root),
                            self.pipeline.mark)  # fmt: skip
         sinks = open_sinks(
-            settings,
-            self.store,
-            clock,
-            self.metrics,
-            retained=lambda: about.retained(self.health, self.store.coils, self.prober.of_coil),
-            losses=self._losses,
-            on_command=self.plant.execute,
-            beat=self._pulse.beat,
-        )
+            settings, self.store, clock, self.metrics, losses=self._losses, on_command=self.plant.execute,
+            retained=lambda: about.retained(self.health, self.store.coils, self.prober.of_coil), beat=self._pulse.beat,
+        )  # fmt: skip
         self.delivery = Delivery(sinks)
+        self._door = Door(door_file(settings), self.plant.execute, clock)
         self.http = self._make_http(about) if settings.http.enabled else None
 
     def _make_http(self, about: About) -> HttpServer:
@@ -206,6 +202,7 @@ class Station:
         self._supervision = Supervision(
             (
                 Part("store", lambda: self.store.failure),
+                Part("door", lambda: self._door.failure),
                 *list_parts(settings.source, pipeline, self._housekeeping, self.delivery.sinks, self.http),
             ),
             self._health_facts,
@@ -292,6 +289,7 @@ class Station:
         self.prober.start()
         self._housekeeping.start()
         self.teaching.start()
+        self._door.start()
         self._notifier.ready("starting")
         _log.info(begins, station=self.settings.station.text, source=self.pipeline.source.description,
                   bundle=self.model.bundle.short, workers=self.model.pool.workers,
@@ -312,6 +310,7 @@ class Station:
                 self.metrics.selftest.set(self._clock.now().timestamp())
 
     def _stop(self, status: Literal["stopped", "offline"], failed: bool) -> None:
+        self._door.stop()
         self._housekeeping.stop(HOUSEKEEPING_AT_STOP_S)  # before: no heartbeat may be later than what was watched
         self.prober.stop(PROBE_AT_STOP_S)
         closed_at = self._clock.now()  # the source is not watched from here on, however long the rest takes

@@ -18,8 +18,9 @@ import pytest
 from monitors import find_program
 from paho.mqtt.enums import CallbackAPIVersion
 from peers import Daemon, wait_for
-from secured import CAM, OTHER, PLANT, SECRET, SecuredBroker, certificates, secured_station
+from secured import CAM, OPERATOR, OTHER, PLANT, SECRET, SecuredBroker, certificates, secured_station
 
+from inspector.command_table import COMMANDS
 from inspector.messages import MESSAGE_TYPES
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -145,7 +146,7 @@ def test_a_station_writes_below_its_own_root_and_nowhere_else(connect: Callable[
     cam = connect(CAM)
     allowed = [f"inspector/{CAM}/{topic}" for topic in OWN_TOPICS]
     denied = [f"inspector/{OTHER}/{topic}" for topic in OWN_TOPICS] + [
-        f"inspector/{CAM}/cmd/hold", f"inspector/{CAM}", f"inspector/{CAM}/health/x", "inspector/test/line/status",
+        f"inspector/{CAM}/cmd/coil", f"inspector/{CAM}", f"inspector/{CAM}/health/x", "inspector/test/line/status",
         "inspector/status", f"inspector/{CAM}/other", f"other/{CAM}/status", "$SYS/broker/uptime",
     ]  # fmt: skip
 
@@ -164,12 +165,12 @@ def test_a_station_reads_its_own_mark_and_commands_and_nothing_else(connect: Cal
     for topics in ("#", "inspector/#", f"inspector/{OTHER}/#", f"inspector/{CAM}/#", "$SYS/#"):
         cam.subscribe(topics)
     assert other.may_publish(f"inspector/{OTHER}/defect", "live")
-    assert plant.may_publish(f"inspector/{OTHER}/cmd/hold")
+    assert plant.may_publish(f"inspector/{OTHER}/cmd/coil")
     assert cam.may_publish(f"inspector/{CAM}/mark", "mark")
-    assert plant.may_publish(f"inspector/{CAM}/cmd/hold", "command")
-    cam.wait(f"inspector/{CAM}/mark", f"inspector/{CAM}/cmd/hold")
+    assert plant.may_publish(f"inspector/{CAM}/cmd/coil", "command")
+    cam.wait(f"inspector/{CAM}/mark", f"inspector/{CAM}/cmd/coil")
 
-    assert set(cam.messages) == {f"inspector/{CAM}/mark", f"inspector/{CAM}/cmd/hold"}
+    assert set(cam.messages) == {f"inspector/{CAM}/mark", f"inspector/{CAM}/cmd/coil"}
 
 
 def test_a_name_with_wildcards_opens_nothing(broker: SecuredBroker) -> None:
@@ -185,22 +186,33 @@ def test_a_name_with_wildcards_opens_nothing(broker: SecuredBroker) -> None:
         if sly.refused is None:
             sly.subscribe("#")
             assert not sly.may_publish(f"inspector/{CAM}/status")
-            assert plant.may_publish(f"inspector/{CAM}/cmd/hold")
+            assert plant.may_publish(f"inspector/{CAM}/cmd/coil")
             assert sly.messages == {}
         sly.close()
     plant.close()
 
 
-def test_the_plant_reads_everything_and_only_gives_commands(connect: Callable[..., Client]) -> None:
+def test_the_plant_reads_everything(connect: Callable[..., Client]) -> None:
+    """The plant's control system hears every station."""
     cam, plant = connect(CAM), connect(PLANT)
     plant.subscribe("inspector/#")
     for topic in OWN_TOPICS:
         assert cam.may_publish(f"inspector/{CAM}/{topic}")
     plant.wait(*(f"inspector/{CAM}/{topic}" for topic in OWN_TOPICS))
 
-    assert plant.may_publish(f"inspector/{CAM}/cmd/coil")
-    assert not plant.may_publish(f"inspector/{CAM}/defect")
-    assert not plant.may_publish(f"inspector/{CAM}/mark")
+
+@pytest.mark.parametrize(
+    ("user", "commands"),
+    [(PLANT, {"coil", "line"}), (OPERATOR, {"ack", "verify", "shelve", "pause"}), ("archive", {"resend"}),
+     ("nodered", set()), ("telegraf", set())],
+)  # fmt: skip
+def test_each_gives_its_own_commands_alone(connect: Callable[..., Client], user: str, commands: set[str]) -> None:
+    """The plant says what runs, operators answer alarms, an archive asks again; nobody speaks for a station."""
+    client = connect(user)
+    allowed = {name for name in COMMANDS if client.may_publish(f"inspector/{CAM}/cmd/{name}")}
+
+    assert allowed == commands
+    assert not any(client.may_publish(f"inspector/{CAM}/{topic}") for topic in ("defect", "mark", "reply"))
 
 
 def test_the_daemon_delivers_everything_and_reads_its_mark_back(

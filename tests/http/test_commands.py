@@ -11,7 +11,7 @@ from bench import TOKEN, Bench, ask
 from fakes import FakeClock
 
 from inspector.commands.do import ask_station, read_pairs
-from inspector.errors import ConfigError, SourceError
+from inspector.errors import EXIT_FAILURE, SourceError
 from inspector.http.app import make_app
 from inspector.http.server import HttpServer
 from inspector.items import CoilChange
@@ -52,7 +52,8 @@ def test_a_command_is_answered_by_its_reply(
         reply = answer.json()
         assert (reply["ok"], reply["error"], reply["accepted"]) == (error is None, error, error is None)
         assert set(reply) == {"schema", "command", "ok", "error", "request_id", "accepted", "detail"}
-    assert (len(inbox) > 0) is (error is None)
+    [(kept,)] = bench.store.database.all("SELECT count(*) FROM commands")
+    assert (kept > 0) is (error is None)
 
 
 @pytest.mark.parametrize("token", [None, TOKEN])
@@ -113,11 +114,12 @@ def test_a_running_station_is_asked_from_the_command_line(bench: Bench, inbox: I
 
 
 def test_a_station_that_is_away_or_has_no_token_is_named(tmp_path: Path) -> None:
-    """Nobody at the port: the address; no token: the key."""
+    """Nobody at the port: the address; no token and nobody behind the socket file: that it does not run, exit 1."""
     with pytest.raises(SourceError, match=r"does not answer at http://127\.0\.0\.1:1:"):
         ask_station(station_file(tmp_path, 1), "coil", {"coil_id": None})
-    with pytest.raises(ConfigError, match=r"http\.token_file"):
+    with pytest.raises(SourceError, match=r"does not run: nothing listens at .*commands\.sock") as refusal:
         ask_station(station_file(tmp_path, 1, token=False), "coil", {"coil_id": None})
+    assert refusal.value.exit_code == EXIT_FAILURE
 
 
 class _Stopping:

@@ -74,7 +74,7 @@ def make_station(tmp_path: Path, clock: FakeClock) -> MakeStation:
 def alive_at(folder: Path) -> float:
     """Return how many seconds after noon a killed process would have left as its last sign of life."""
     copy = folder.with_name("copy")
-    shutil.copytree(folder, copy)
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.sock"))
     store = Store(copy, FakeClock())
     alive_ms = store.notes.last_alive_ms()
     store.close()

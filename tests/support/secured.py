@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from peers import Daemon, free_port, wait_for
 
 EXAMPLE = Path(__file__).resolve().parent.parent.parent / "deploy/mosquitto"
-CAM, OTHER, PLANT = "test/line/cam", "test/line/other", "plant"
+CAM, OTHER, PLANT, OPERATOR = "test/line/cam", "test/line/other", "plant", "operator"
 SECRET = "correct horse"  # noqa: S105 - of a broker that lives as long as its test
 
 
@@ -37,7 +37,7 @@ class SecuredBroker:
         shutil.copyfile(EXAMPLE / "acl", folder / "acl")
         passwords = folder / "passwords"
         passwords.touch(0o600)
-        for user in (CAM, OTHER, PLANT, "nodered", "telegraf"):
+        for user in (CAM, OTHER, PLANT, OPERATOR, "archive", "nodered", "telegraf"):
             subprocess.run(
                 [find_program("mosquitto_passwd", "mosquitto"), "-b", passwords, user, SECRET], check=True,
                 capture_output=True,

@@ -116,7 +116,7 @@ def test_it_says_what_it_does_to_systemd_and_the_journal(line_pc: Machine) -> No
     }  # fmt: skip
 
 
-def test_it_listens_on_one_loopback_port_and_nothing_else(line_pc: Machine) -> None:
+def test_it_listens_on_one_loopback_port_and_one_socket_file(line_pc: Machine) -> None:
     unit = configure(line_pc, "sockets", 9203)
     line_pc.run("systemctl", "start", unit)
     pid = line_pc.shows(unit, "MainPID")["MainPID"]
@@ -126,9 +126,9 @@ def test_it_listens_on_one_loopback_port_and_nothing_else(line_pc: Machine) -> N
         for line in line_pc.run("ss", "-Hln", family, "-p").stdout.splitlines()
         if f"pid={pid}," in line
     ]
-    unix = [line for line in line_pc.run("ss", "-Hlxp").stdout.splitlines() if f"pid={pid}," in line]
+    unix = [line.split()[4] for line in line_pc.run("ss", "-Hlxp").stdout.splitlines() if f"pid={pid}," in line]
 
-    assert (listening, unix) == (["127.0.0.1:9203"], [])
+    assert (listening, unix) == (["127.0.0.1:9203"], ["/run/inspector/sockets/commands.sock"])
 
 
 def test_killed_it_is_back_within_three_seconds(line_pc: Machine) -> None:
