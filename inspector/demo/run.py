@@ -133,6 +133,8 @@ class _Demo:
             "found": final.found,
             "right_label": final.right_label,
             "false_alarms": final.false_alarms,
+            "second_events": final.second_events,
+            "wrong_seconds": final.wrong_seconds,
             "frames": int(counts.inspected),
             "tiles": int(counts.all_tiles),
             "tiles_per_s": round(counts.all_tiles / took_s, 1),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from inspector.box import Box
+from inspector.drawn.spec import DrawnDefect
 from inspector.drawn.strip import Strip
 from inspector.messages import AlarmMessage, Body, DefectMessage
+from inspector.score.matching import find_touching
 
 SHOWN_ALARMS = 12
 MIN_FOUND = 0.95
@@ -17,12 +19,14 @@ MIN_RIGHT = 0.90
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Drawn against found, over the strip that is fully inspected."""
+    """Drawn against found, over the strip that is fully inspected; seconds are as `inspector score` counts them."""
 
     drawn: int
     found: int
     right_label: int
     false_alarms: int
+    second_events: int = 0
+    wrong_seconds: int = 0
 
     @property
     def passed(self) -> bool:
@@ -50,8 +54,9 @@ class DemoTally:
         self._overlap_lines = overlap_lines
         self._guard = threading.Lock()
         self._counted: set[int] = set()  # drawn defects by ordinal
-        self._found: set[int] = set()
+        self._said: dict[int, dict[str, str]] = {}  # of each: the label by the id of every defect that lies on it
         self._right: set[int] = set()
+        self._second_events = self._wrong_seconds = 0
         self._on_something: set[str] = set()  # defect ids
         self._unproven: set[str] = set()  # of these there was an alarm, but no box yet that lies on anything drawn
         self._counted_to = 0
@@ -74,13 +79,22 @@ class DemoTally:
                     self._alarms = (body, *self._alarms[: SHOWN_ALARMS - 1])
 
     def _take_box(self, body: DefectMessage, box: Box) -> None:
-        for drawn in self._strip.defects(box.y, box.height):
-            if box.shared_px(drawn.box):
+        near = self._strip.defects(box.y, box.height)
+        for drawn, touched in zip(near, find_touching([each.box for each in near], [box]), strict=True):
+            if touched:
                 self._on_something.add(body.defect_id)
                 self._unproven.discard(body.defect_id)
-                self._found.add(drawn.ordinal)
+                self._note_seconds(drawn, body)
                 if drawn.label == body.label:
                     self._right.add(drawn.ordinal)
+
+    def _note_seconds(self, drawn: DrawnDefect, body: DefectMessage) -> None:
+        said = self._said.setdefault(drawn.ordinal, {})
+        before = _seconds(drawn.label, said)
+        said[body.defect_id] = body.label
+        after = _seconds(drawn.label, said)
+        self._second_events += after[0] - before[0]
+        self._wrong_seconds += after[1] - before[1]
 
     def score(self, inspected_lines: int) -> Score:
         """Return the score of the strip up to a line.
@@ -94,9 +108,14 @@ class DemoTally:
                 if drawn.box.bottom <= upto:
                     self._counted.add(drawn.ordinal)
             self._counted_to = max(self._counted_to, upto)
+            found = self._counted & self._said.keys()
             return Score(
-                len(self._counted),
-                len(self._counted & self._found),
-                len(self._counted & self._right),
-                len(self._unproven),
-            )
+                len(self._counted), len(found), len(self._counted & self._right), len(self._unproven),
+                self._second_events, self._wrong_seconds,
+            )  # fmt: skip
+
+
+def _seconds(label: str, said: Mapping[str, str]) -> tuple[int, int]:
+    """Return how many defects lie on one besides its own, and how many of these are of another class."""
+    others = sum(each != label for each in said.values())
+    return max(0, len(said) - 1), others - (others == len(said) > 0)

@@ -179,6 +179,18 @@ def test_an_alarm_becomes_true_with_the_box_that_shows_it() -> None:
     assert (before, tally.score(10_000).false_alarms) == (1, 0)
 
 
+def test_a_second_event_is_counted_by_what_it_says_last() -> None:
+    """A further defect on the same place is a second event, and a wrong one while it has another class."""
+    tally, drawn = DemoTally(make_strip(), OVERLAP_LINES), make_strip().defects(0, 10_000)[0]
+    seconds = []
+    for number, label in ((1, "rust"), (2, drawn.label), (3, "rust"), (3, drawn.label), (1, drawn.label)):
+        tally.take([defect_message(number, label, drawn.box)])
+        now = tally.score(10_000)
+        seconds.append((now.second_events, now.wrong_seconds))
+
+    assert seconds == [(0, 0), (1, 1), (2, 2), (2, 1), (2, 0)]
+
+
 def test_looks_in_any_order_count_nothing_twice() -> None:
     """A look that read the line a moment earlier than another changes nothing."""
     tally, rng = DemoTally(make_strip(), OVERLAP_LINES), random.Random(3)

@@ -35,7 +35,8 @@ def test_the_demo_finds_what_it_draws() -> None:
     code, report = run_demo("--seconds", "15")
 
     assert set(report) == {
-        "drawn", "found", "right_label", "false_alarms", "frames", "tiles", "tiles_per_s", "delivered"
+        "drawn", "found", "right_label", "false_alarms", "second_events", "wrong_seconds", "frames", "tiles",
+        "tiles_per_s", "delivered",
     }  # fmt: skip
     assert code == 0, report
     assert report["drawn"] >= 20
