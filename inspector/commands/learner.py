@@ -38,7 +38,7 @@ from inspector.teach.own_labels import (
     write_label,
 )
 
-RELOAD = "It counts from the station's next reload: systemctl reload inspector@NAME, or SIGHUP."
+RELOAD = "A running station reloads for it by itself, within seconds; else it counts from the next start."
 _BUSY = "another learn or forget-label is under way"
 
 

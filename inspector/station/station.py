@@ -153,8 +153,9 @@ class Station:
                                   lambda: self.pipeline.committer.operators)  # fmt: skip
         self._pulse = Pulse(self.health, clock)
         self.teaching = open_teaching(
-            settings, self.model, in_force, self.store, clock, self.metrics, self.health, lambda: self.delivery.wake()
-        )
+            settings, self.model, in_force, self.store, clock, self.metrics, self.health, lambda: self.delivery.wake(),
+            lambda: self.request("reload"),
+        )  # fmt: skip
         self._losses = Losses(self.pipeline.inbox, clock)
         about = About(settings, self.model, self.pipeline.source.description, self.store.store_id, clock.now(),
                       lambda: in_force.now.taught, lambda: self.teaching.proof_text)  # fmt: skip

@@ -22,11 +22,12 @@ from inspector.model.bundle import Bundle
 from inspector.settings.sections import Settings
 from inspector.station.dispatcher import Result
 from inspector.station.in_force import Rules, RulesInForce
+from inspector.station.label_watch import LabelWatch
 from inspector.station.overruled import FOLDER, OverruledSample
 from inspector.station.proving import Proving
 from inspector.station.teach_fit import ChildFit, fit_order
 from inspector.station.teach_in_run import TeachInRun
-from inspector.station.wiring import OpenModel, reference_folder, rules_in_force, untaught_reason
+from inspector.station.wiring import OpenModel, label_folder, reference_folder, rules_in_force, untaught_reason
 from inspector.store.store import Store
 from inspector.teach.accepted import Accepted, read_accepted, state_of
 from inspector.teach.card import Signature
@@ -55,6 +56,7 @@ class Teaching:
         clock: Time.
         metrics: Where the reference is shown.
         changed: Called when `about` and health should be published again.
+        labels: The site's own labels.
         untaught: Returns why no reference is in force although one is expected, or None.
     """
 
@@ -71,6 +73,7 @@ class Teaching:
         clock: Clock,
         metrics: Metrics,
         changed: Callable[[], None],
+        labels: LabelWatch,
         untaught: Callable[[Accepted], str | None],
     ) -> None:
         self._folder = folder
@@ -80,6 +83,7 @@ class Teaching:
         self._clock = clock
         self._metrics = metrics
         self._changed = changed
+        self._labels = labels
         self._untaught = untaught
         self._state = state_of(folder)
         self._acting = threading.Lock()
@@ -114,7 +118,11 @@ class Teaching:
         try:
             if action == "undo":
                 stored = undo(self._folder)
-                return "untaught again" if stored is None else f"reference {stored.reference.short} counts again"
+                if stored is None:
+                    return "untaught again"
+                trouble = read_accepted(self._folder, self._bundle).trouble
+                warning = "" if trouble is None else f", and decides nothing: {trouble}"
+                return f"reference {stored.reference.short} counts again{warning}"
             accepted = self._accept(person, why_refused(self._folder))
             self.run.note_accepted()
             return f"reference {accepted} counts"
@@ -192,6 +200,7 @@ class Teaching:
         if (state := state_of(self._folder)) != self._state:
             self._state = state
             self._take(read_accepted(self._folder, self._bundle))
+        self._labels.look()
         self.proving.show()
         self._overruled.keep()
 
@@ -239,8 +248,9 @@ def open_teaching(
     metrics: Metrics,
     health: HealthBoard,
     changed: Callable[[], None],
+    reload: Callable[[], None],
 ) -> Teaching:
-    """Return the teaching of a station, not started; arguments as of `Teaching`."""
+    """Return the teaching of a station, not started; `reload` asks for one, other arguments as of `Teaching`."""
     folder, card = reference_folder(settings), model.bundle.card
 
     def fit(teach_in: TeachIn) -> ChildFit:
@@ -257,6 +267,7 @@ def open_teaching(
         clock=clock,
         metrics=metrics,
         changed=changed,
+        labels=LabelWatch(label_folder(settings), model.label_state, reload),
         untaught=lambda taught: untaught_reason(settings.decision.mode, taught),
     )
 

@@ -36,7 +36,7 @@ from inspector.store.evidence import EvidenceFolder
 from inspector.teach.accepted import UNTAUGHT, Accepted, read_accepted
 from inspector.teach.files import FOLDER
 from inspector.teach.own_labels import FOLDER as LABELS
-from inspector.teach.own_labels import fit_label, label_names, read_labels
+from inspector.teach.own_labels import fit_label, label_names, label_state, read_labels
 from inspector.telemetry.health import HealthLimits
 from inspector.track.rules import TrackRules
 
@@ -45,7 +45,10 @@ _log = structlog.get_logger("daemon")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenModel:
-    """A proven bundle with its workers and rules, and the site's reference, which the rules hold."""
+    """A proven bundle with its workers and rules, and the site's reference, which the rules hold.
+
+    `label_state` is that of the site's own labels before they were read.
+    """
 
     bundle: Bundle
     pool: WorkerPool
@@ -53,6 +56,7 @@ class OpenModel:
     rules: InspectRules
     runtime: str
     taught: Accepted = UNTAUGHT
+    label_state: tuple[object, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -113,6 +117,11 @@ def rules_in_force(settings: Settings, model: OpenModel, taught: Accepted) -> Ru
     """Return all rules that go with a reference, or with none."""
     rules = with_reference(model.rules, taught)
     return Rules(rules, track_rules(settings, model.bundle, rules), taught)
+
+
+def label_folder(settings: Settings, unit_file: Path | None = None) -> Path:
+    """Return where a station's own labels lie; arguments as of `state_folder`."""
+    return state_folder(settings, unit_file=unit_file) / LABELS
 
 
 def reference_folder(settings: Settings, unit_file: Path | None = None) -> Path:
@@ -221,7 +230,8 @@ def open_bundle(settings: Settings, loaded: Bundle | None = None, unit_file: Pat
     root = find_bundle(settings.model.path)
     try:
         bundle = loaded or load_bundle(root)
-        labels = state_folder(settings, unit_file=unit_file) / LABELS
+        labels = label_folder(settings, unit_file)
+        state = label_state(labels)
         own, troubles = read_labels(labels, bundle.card.labels)
         names = label_names(labels)
         rules = inspect_rules(settings.tiling, settings.decision, bundle, own_names=names)
@@ -235,4 +245,4 @@ def open_bundle(settings: Settings, loaded: Bundle | None = None, unit_file: Pat
     except Exception as exc:  # whatever a foreign bundle sets off in the libraries: it is refused, nothing else ends
         raise BundleError(f"{root}: cannot be used: {exc!r}") from exc
     runtime = load_runtime(settings.model.runtime)[0]
-    return OpenModel(bundle, pool, golden, with_reference(rules, taught), runtime, taught)
+    return OpenModel(bundle, pool, golden, with_reference(rules, taught), runtime, taught, state)

@@ -7,6 +7,7 @@ cut or changed is refused by name; the station inspects on without that label.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -246,6 +247,16 @@ def read_label(path: Path) -> LabelPixels:
 def label_names(folder: Path) -> tuple[str, ...]:
     """Return the names of a station's labels, whether or not they can be used."""
     return tuple(sorted(path.stem for path in folder.glob("*.json")))
+
+
+def label_state(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
+    """Return what changes whenever a label is taught, taught again or forgotten."""
+    state = []
+    for path in sorted(folder.glob("*.json")):
+        with contextlib.suppress(FileNotFoundError):  # forgotten at this moment
+            found = path.stat()
+            state.append((path.name, found.st_ino, found.st_mtime_ns, found.st_size))
+    return tuple(state)
 
 
 def read_labels(folder: Path, bundle_labels: Sequence[str]) -> tuple[list[LabelPixels], list[str]]:

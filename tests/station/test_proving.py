@@ -1,5 +1,7 @@
 """`inspector.station.proving`: what stands behind a reference while it decides, and what is said of it."""
 
+from __future__ import annotations
+
 import json
 import math
 import shutil

@@ -1,5 +1,7 @@
 """`inspector.station.teach_in_run`: a teach-in collects tiles, fits in a child, and outlives the process."""
 
+from __future__ import annotations
+
 import shutil
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,10 +1,13 @@
 """`inspector.station.teaching`: another reference is put in force between two frames, and goes out of it again."""
 
+from __future__ import annotations
+
 import pytest
 from references import fake_bundle, leave_candidate
 from teaching_bench import WHO, Bench, MakeBench
 
 from inspector.teach.accepted import read_accepted
+from inspector.teach.durable import write_file
 from inspector.teach.files import accept, undo
 
 
@@ -78,3 +81,32 @@ def test_a_reference_of_another_bundle_is_refused_by_name(bench: Bench) -> None:
     assert accepted.reference is None
     assert accepted.foreign
     assert "another bundle" in str(accepted.trouble)
+
+
+def test_a_label_that_is_taught_or_forgotten_asks_for_one_reload(bench: Bench) -> None:
+    """Each change of the folder is asked for once: taught, taught again, forgotten."""
+    folder = bench.folder.parent / "labels"
+    folder.mkdir()
+    asked, label = [], folder / "drops.json"
+    for content in (None, b"{}", b"{ }", None):
+        if content is not None:
+            write_file(label, content)
+        else:
+            label.unlink(missing_ok=True)
+        bench.teaching.look()
+        bench.teaching.look()
+        asked.append(len(bench.reloads))
+
+    assert asked == [0, 1, 2, 3]
+
+
+def test_undoing_to_a_reference_of_another_bundle_is_no_silence(bench: Bench) -> None:
+    """The previous one counts again, decides nothing, and the reply says so and why."""
+    leave_candidate(bench.folder, bundle_sha256="c" * 64)
+    accept(bench.folder, fake_bundle("c" * 64), WHO)
+    leave_candidate(bench.folder)
+    accept(bench.folder, fake_bundle(), WHO)
+    bench.teaching.look()
+
+    assert "counts again, and decides nothing: " in (said := bench.ask(action="undo"))
+    assert "taught with another bundle than" in said

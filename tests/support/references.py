@@ -58,7 +58,7 @@ def small_tiles() -> KeptTiles:
     return KeptTiles(tiles, np.arange(60, dtype=np.int32) % 6, np.arange(60, dtype=np.int32))
 
 
-def leave_candidate(folder: Path, defect_threshold: float = 1.0) -> Stored:
+def leave_candidate(folder: Path, defect_threshold: float = 1.0, bundle_sha256: str = BUNDLE_SHA256) -> Stored:
     """Leave a candidate that this threshold tells from others."""
-    card = small_card(defect_threshold=defect_threshold)
+    card = small_card(defect_threshold=defect_threshold, bundle_sha256=bundle_sha256)
     return write_candidate(folder, card, small_reference(defect_threshold), small_tiles())

@@ -1,5 +1,7 @@
 """A station's teaching without its thread, with children that end when the test says so."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -17,6 +19,7 @@ from inspector.inspection.tiling import TilingRules
 from inspector.settings.sections import Teach
 from inspector.station.dispatcher import Result
 from inspector.station.in_force import Rules, RulesInForce
+from inspector.station.label_watch import LabelWatch
 from inspector.station.overruled import OverruledSample
 from inspector.station.proving import Proving
 from inspector.station.teach_fit import FitResult
@@ -59,6 +62,7 @@ class Bench:
     teach: Teach = field(default_factory=Teach)
     fits: list[FakeFit] = field(default_factory=list)
     published: list[str | None] = field(default_factory=list)
+    reloads: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         metrics = Metrics(self.registry, LABELS[:3], {"crack": "critical", "hole": "major", "rust": "minor"})
@@ -80,7 +84,9 @@ class Bench:
             TeachInRun(self.folder, self.teach, 8, self.clock, self.health, fit),
             Proving(self.store.notes, self.clock, metrics, 0.5),
             OverruledSample(self.store.folder / "overruled", self.clock),
-            clock=self.clock, metrics=metrics, changed=lambda: self.published.append(self.rules.now.taught.short),
+            clock=self.clock, metrics=metrics,
+            labels=LabelWatch(self.folder.parent / "labels", (), lambda: self.reloads.append("reload")),
+            changed=lambda: self.published.append(self.rules.now.taught.short),
             untaught=lambda accepted: untaught_reason("auto", accepted),
         )  # fmt: skip
 
