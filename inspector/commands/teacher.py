@@ -30,6 +30,7 @@ from inspector.settings.loading import load_settings
 from inspector.settings.places import state_folder
 from inspector.settings.sections import Settings
 from inspector.station.wiring import inspect_rules, worker_count
+from inspector.teach.accepted import read_accepted
 from inspector.teach.aim import aim_for
 from inspector.teach.card import Signature
 from inspector.teach.durable import held_lock
@@ -104,7 +105,7 @@ class Teacher:
                 taught = self._without_struck(asked)
             else:
                 return self._accept(read_stored(self.folder, CANDIDATE))
-            said = _told(taught)
+            said = _told(taught, undecided=not asked.accept)
             if asked.accept:
                 accepted = self._accept(taught.stored)
                 return Outcome((*said.lines, *accepted.lines), {**said.values, **accepted.values})
@@ -120,8 +121,11 @@ class Teacher:
         stored = undo(self.folder)
         if stored is None:
             return Outcome(("no reference counts: the station is untaught again",), {"state": "untaught"})
-        line = f"reference {stored.reference.short} of {stored.card.taught.at} counts again"
-        return Outcome((line,), {"state": "accepted", **_values(stored)})
+        trouble = read_accepted(self.folder, self.bundle).trouble
+        lines = [f"reference {stored.reference.short} of {stored.card.taught.at} counts again"]
+        if trouble is not None:
+            lines.append(f"WARNING: it decides nothing: {trouble}")
+        return Outcome(tuple(lines), {"state": "accepted", **_values(stored), "trouble": trouble})
 
     def refit(self) -> Outcome:
         """Fit the accepted reference anew from its kept tiles, and let it count unless it is worse.
@@ -218,7 +222,7 @@ def _count_frames(done: int, of: int) -> None:
         typer.echo(f"\rread {done} of {of} frames", err=True, nl=done == of)
 
 
-def _told(taught: Taught) -> Outcome:
+def _told(taught: Taught, *, undecided: bool = True) -> Outcome:
     stored, card = taught.stored, taught.stored.card
     basis, proven = card.basis, card.basis["proven"]
     unit, length = ("per km and side", "km") if card.aim["per"] == "km" else ("per 1,000 pictures", "thousand pictures")
@@ -231,8 +235,9 @@ def _told(taught: Taught) -> Outcome:
         f" at most {proven['false_calls_at_most']:g} {unit}",
         *taught.judgement.lines,
         *(f"warning: {warning}" for warning in card.warnings),
-        f"look at {stored.folder / SHEET}: strike out what is a defect (--strike 3,7), then --accept",
     ]
+    if undecided:
+        lines.append(f"look at {stored.folder / SHEET}: strike out what is a defect (--strike 3,7), then --accept")
     if taught.refusal:
         lines.append(f"refused: {taught.refusal}; --accept overrides")
     values = {"state": "candidate", **_values(stored), "sheet": str(stored.folder / SHEET)}
