@@ -82,12 +82,14 @@ class Truth:
         boxes: N, `y` in lines from the head.
         positions_m: N.
         strip: What `simulate` wrote beside it, or empty.
+        hidden: Defects of which a fault of the camera hides the most: an event there is neither right nor false.
     """
 
     labels: tuple[str, ...]
     boxes: tuple[Box, ...]
     positions_m: tuple[float, ...]
     strip: Mapping[str, Any]
+    hidden: tuple[Box, ...] = ()
 
     @property
     def mm_per_px(self) -> float | None:
@@ -123,14 +125,25 @@ def read_truth(path: Path) -> Truth:
             raise ScoreError(f"{path}: line {number} is no row of a truth: {line[:80]}") from exc
         if boxes[-1].width < 1 or boxes[-1].height < 1:
             raise ScoreError(f"{path}: line {number} has no extent: {line[:80]}")
-    strip = path.with_name(f"{path.name}.strip.json")
-    return Truth(tuple(labels), tuple(boxes), tuple(positions), _read_strip(strip) if strip.is_file() else {})
+    strip, faults = (path.with_name(f"{path.name}.{name}") for name in ("strip.json", "faults.jsonl"))
+    return Truth(
+        tuple(labels), tuple(boxes), tuple(positions), _read_strip(strip) if strip.is_file() else {},
+        _read_hidden(faults) if faults.is_file() else (),
+    )  # fmt: skip
 
 
 def _read_strip(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text("utf-8")))
     except (ValueError, TypeError) as exc:
+        raise ScoreError(f"{path}: cannot be read: {exc}") from exc
+
+
+def _read_hidden(path: Path) -> tuple[Box, ...]:
+    try:
+        rows = [row for line in path.read_text("utf-8").splitlines() for row in json.loads(line)["hides"]]
+        return tuple(Box(row["x"], row["y"], row["width"], row["height"]) for row in rows)
+    except (ValueError, TypeError, KeyError) as exc:
         raise ScoreError(f"{path}: cannot be read: {exc}") from exc
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, log2, sqrt
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from inspector.box import Box
 from inspector.score.detectability import Curve, fit_curve
-from inspector.score.matching import Matching, found_by_chance, iou, match
+from inspector.score.matching import Matching, find_touching, found_by_chance, iou, match
 from inspector.score.reading import Event, Heard, Truth
 
 SCHEMA = "inspector/score/1"
@@ -46,6 +46,7 @@ def wilson(k: float, n: int) -> dict[str, Any]:
 
 def score(truth: Truth, heard: Heard, given: Given = Given()) -> dict[str, Any]:
     """Return the figures of a run; docs/simulate.md says what each is."""
+    heard = replace(heard, events=_on_nothing_hidden(truth, heard.events))
     events = heard.events
     boxes = [event.box for event in events]
     found = match(truth.boxes, boxes)
@@ -58,7 +59,7 @@ def score(truth: Truth, heard: Heard, given: Given = Given()) -> dict[str, Any]:
         "schema": SCHEMA, "station": heard.station, "defects": len(truth.boxes), "events": len(events),
         "open": sum(event.is_open for event in events), "missing_seqs": heard.missing,
         "recall": wilson(sum(hits), len(hits)), "by_chance": _mean(chance),
-        "precision": wilson(len(pairs), len(events)),
+        "precision": wilson(len(pairs), len(events) - _continued(found, events)),
         "right_class": wilson(sum(truth.labels[row] == event.label for row, event in pairs), len(pairs)),
         "alarmed": wilson(sum(event.alarm for _, event in pairs), len(hits)),
         **_events(truth, events, found), **_places(truth, pairs),
@@ -73,6 +74,23 @@ def score(truth: Truth, heard: Heard, given: Given = Given()) -> dict[str, Any]:
 
 def _mean(values: Any) -> float | None:
     return round(float(np.mean(values)), 4) if len(values) else None
+
+
+def _on_nothing_hidden(truth: Truth, events: Sequence[Event]) -> tuple[Event, ...]:
+    """Return the events without those that lie on a hidden defect and on no other."""
+    boxes = [event.box for event in events]
+    hidden = {i for row in find_touching(truth.hidden, boxes) for i in row}
+    seen = {i for row in find_touching(truth.boxes, boxes) for i in row}
+    return tuple(event for i, event in enumerate(events) if i not in hidden or i in seen)
+
+
+def _continued(found: Matching, events: Sequence[Event]) -> int:
+    """Return how many events of stills show the rest of a defect that another still has shown."""
+    rest: set[int] = set()
+    for own, touching in zip(found.event_of, found.touching, strict=True):
+        if own is not None:
+            rest.update(i for i in touching if events[i].still != events[own].still)
+    return len(rest - set(found.event_of))
 
 
 def _others(row: int, found: Matching, events: Sequence[Event]) -> list[Event]:

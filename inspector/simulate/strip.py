@@ -201,6 +201,11 @@ class _Showing:
         return found
 
 
+def _covered(row: Row, fault: Fault) -> int:
+    """Return how many lines of a defect a fault covers."""
+    return min(fault.end, row.y + row.height) - max(fault.line, row.y)
+
+
 class _Faults:
     """The faults of a stream as it passes them."""
 
@@ -241,7 +246,7 @@ class _Faults:
         """Return which rows can be seen, and the faults that are over, each with those that it hides."""
         seen = []
         for row in rows:
-            over = [f for f in self._here if f.kind != "dropped" and f.line < row.y + row.height and f.end > row.y]
+            over = [f for f in self._here if f.kind != "dropped" and _covered(row, f) > row.height / 2]
             for fault in over[:1]:
                 self._hidden[fault].append(row)
             if not over:

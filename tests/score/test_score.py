@@ -209,12 +209,20 @@ def test_stills_are_placed_by_their_names(tmp_path: Path) -> None:
     ]  # fmt: skip
     report = scored(tmp_path, truth, frames)
 
-    assert (report["recall"]["k"], report["one_event"]["k"], report["second_events"], report["false_calls"]) == (
-        1,
-        1,
-        0,
-        0,
-    )
+    assert [report[key]["k"] for key in ("recall", "precision", "one_event")] == [1, 1, 1]
+    assert (report["precision"]["n"], report["second_events"], report["false_calls"]) == (1, 0, 0)
+
+
+def test_what_a_fault_hides_is_neither_right_nor_false(tmp_path: Path) -> None:
+    """An event on a defect that the faults' file names as hidden is left out; one beside it is a false call."""
+    truth = write_truth(tmp_path, [("patches", Box(0, 9000, 50, 50))], {"lines": 20_000, "mm_per_px": 0.5})
+    hides = [{"label": "crazing", "x": 0, "y": 1000, "width": 90, "height": 90, "position_m": 0.5}]
+    (tmp_path / "truth.jsonl.faults.jsonl").write_text(json.dumps({"kind": "torn", "line": 1000, "hides": hides}))
+    report = scored(tmp_path, truth, [
+        defect(1, "crazing", Box(0, 1040, 90, 50), 1), defect(2, "crazing", Box(0, 2040, 90, 50), 2),
+    ])  # fmt: skip
+
+    assert (report["events"], report["false_calls"], report["recall"]["k"]) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(

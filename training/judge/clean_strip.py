@@ -23,7 +23,15 @@ from inspector.labels import UNCLASSIFIED
 from inspector.model.bundle import Bundle
 from inspector.model.pool import open_model
 from inspector.settings.sections import Tiling
-from inspector.simulate.ground import BLOCK_PX, RIM_PX, QuiltedGround, open_ground, quilt_rows, read_surfaces
+from inspector.simulate.ground import (
+    BLOCK_PX,
+    MAX_PICTURES,
+    RIM_PX,
+    QuiltedGround,
+    open_ground,
+    quilt_rows,
+    read_surfaces,
+)
 from inspector.simulate.order import Order
 from inspector.simulate.strip import SimulatedStrip
 from training.files import write_json
@@ -196,6 +204,7 @@ def _seams(folder: Path, work: _Work) -> dict[str, Any]:
     rules = LineStation.of(work.bundle, _order(0, folder)).inspect.decision
     paths = sorted(folder.glob("*.png"))
     raw = [np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.uint8) for path in paths]
+    raw = raw[:: -(-len(raw) // MAX_PICTURES)]  # as `read_surfaces` takes them
     side = min(work.bundle.card.tile_px, min(min(pixels.shape) for pixels in raw))
     surfaces = read_surfaces(folder)
     rng = np.random.default_rng(SEAM_SEED)
