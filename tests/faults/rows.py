@@ -22,6 +22,7 @@ NAMES = (
     "spoilt_pictures",
     "http_abuse",
     "sigterm",
+    "commands",
     "soak",
 )
 """Each is a module of this folder with a `ROW`."""
