@@ -258,11 +258,18 @@ def replay(
 def records(
     config: ConfigOption,
     seq: Annotated[str | None, typer.Option(metavar="A-B", help="Numbers; unset: the newest 50.")] = None,
+    people: Annotated[bool, typer.Option("--people", help="List what people did instead.")] = False,
+    coil: Annotated[str | None, typer.Option(metavar="ID", help="What people did while it ran.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List what a station has stored, by number: a stopped station's, or a running one's."""
-    from inspector.commands.records import as_table, read_range, stored_rows
+    from inspector.commands.records import actions_as_table, as_table, read_range, stored_actions, stored_rows
 
+    if people or coil is not None:
+        actions = stored_actions(config, coil)
+        for line in (json.dumps(one, ensure_ascii=False) for one in actions) if as_json else actions_as_table(actions):
+            _say(line)
+        return
     rows = stored_rows(config, read_range(seq))
     for line in (json.dumps(row._asdict()) for row in rows) if as_json else as_table(rows):
         _say(line)
@@ -271,14 +278,22 @@ def records(
 @app.command()
 def forget(
     config: ConfigOption,
-    since: Annotated[str, typer.Option("--from", metavar="TIME", help="Start, ISO 8601, UTC.", show_default=False)],
-    until: Annotated[str, typer.Option("--to", metavar="TIME", help="End, not included.", show_default=False)],
+    since: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Start, ISO 8601, UTC.")] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="End, not included.")] = None,
+    person: Annotated[str | None, typer.Option("--person", metavar="NAME", help="Remove only a person's name.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
 ) -> None:
     """Delete what a stopped station stored during a period: records, delivered messages, candidates, pictures."""
-    from inspector.commands.forget import forget_period, parse_time
+    from inspector.commands.forget import forget_name, forget_period, parse_time
 
+    if person is not None:
+        if not (dry_run or yes):
+            typer.confirm(f"Remove the name {person}? It cannot be brought back.", abort=True, err=True)
+        _say(json.dumps(forget_name(config, person, dry_run), ensure_ascii=False))
+        return
+    if since is None or until is None:
+        raise typer.BadParameter("--from and --to belong together, or --person alone")
     period = parse_time("--from", since), parse_time("--to", until)
     if dry_run or not yes:
         planned = forget_period(config, *period, dry_run=True).as_dict()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from inspector.clock import SystemClock, to_rfc3339, to_timestamp_ms
 from inspector.errors import ConfigError, StoreError
 from inspector.settings.loading import load_settings
 from inspector.settings.places import state_folder
+from inspector.settings.sections import Settings
 from inspector.store.database import DATABASE
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.forget import forget
+from inspector.store.forget_person import forget_person
 from inspector.store.store import Store
+from inspector.teach.files import FOLDER as REFERENCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,7 @@ def forget_period(config: Path, since: datetime, until: datetime, dry_run: bool 
     if until <= since:
         raise ConfigError(f"--to must lie after --from: {until.isoformat()} <= {since.isoformat()}")
     settings = load_settings(config).settings
-    folder, clock, kept = state_folder(settings, unit_file=config), SystemClock(), settings.store
-    if not (folder / DATABASE).is_file():
-        raise StoreError(f"nothing was ever stored in {folder}: $STATE_DIRECTORY or store.path says where the store is")
+    folder, clock, kept = _folder_of(settings, config), SystemClock(), settings.store
     store = Store(folder, clock, kept.outbox_limit_bytes)
     try:
         store.outbox.enable(settings.sinks)
@@ -89,3 +91,32 @@ def forget_period(config: Path, since: datetime, until: datetime, dry_run: bool 
     found = sum(pictures.read(defect) is not None if dry_run else pictures.delete(defect) for defect in defects)
     aside = tuple(sorted(path.name for path in folder.glob(f"{DATABASE}.aside-*")))
     return Forgotten(folder, since, until, records, found, aside)
+
+
+def forget_name(config: Path, person: str, dry_run: bool = False) -> dict[str, Any]:
+    """Remove a person's name from what a stopped station keeps; returns where it stood, and where it still stands.
+
+    Raises:
+        ConfigError: The configuration is refused.
+        StoreError: There is no store, or the station runs: stop it first.
+    """
+    settings = load_settings(config).settings
+    folder = _folder_of(settings, config)
+    store = Store(folder, SystemClock(), settings.store.outbox_limit_bytes)
+    try:
+        store.outbox.enable(settings.sinks)
+        found = forget_person(store.database, person, store.outbox.delivered_seq(), dry_run)
+    finally:
+        store.close()
+    others = [*folder.glob(f"{DATABASE}.aside-*"), *(folder / REFERENCES).rglob("*")]
+    others += (settings.jsonl.path or folder / "jsonl").rglob("*")
+    name = person.encode()
+    still = sorted(str(path) for path in others if path.is_file() and name in path.read_bytes())
+    return {"store": str(folder), "person": person, **asdict(found), "still_in": still}
+
+
+def _folder_of(settings: Settings, config: Path) -> Path:
+    folder = state_folder(settings, unit_file=config)
+    if not (folder / DATABASE).is_file():
+        raise StoreError(f"nothing was ever stored in {folder}: $STATE_DIRECTORY or store.path says where the store is")
+    return folder

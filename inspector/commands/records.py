@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from inspector.clock import to_rfc3339
 from inspector.errors import ConfigError, StoreError
@@ -15,6 +17,8 @@ from inspector.store.read_only import StoredRow, StoreReader
 
 NEWEST = 50
 """Shown without a range."""
+LATEST_MS = 1 << 53
+_IN_COLUMNS = {"command", "at", "until", "person", "request_id", "hours"}
 
 
 def read_range(text: str | None) -> tuple[int, int] | None:
@@ -31,6 +35,51 @@ def read_range(text: str | None) -> tuple[int, int] | None:
     return int(first), int(last or first)
 
 
+def _open(config: Path) -> StoreReader:
+    file = state_folder(load_settings(config).settings, unit_file=config) / DATABASE
+    if not file.is_file():
+        raise StoreError(f"there is no store yet, or this user may not see it: {file}")
+    return StoreReader(file, "records")
+
+
+def stored_actions(config: Path, coil_id: str | None) -> list[dict[str, Any]]:
+    """Return what people did, the oldest first: while a coil ran, or the newest `NEWEST`.
+
+    Args:
+        config: The station's configuration.
+        coil_id: The last coil of this name; None: any.
+
+    Raises:
+        ConfigError: There was no such coil.
+        StoreError: The station has stored nothing yet.
+        StoreBusyError: The store cannot be read now.
+    """
+    with closing(_open(config)) as reader:
+        period = (0, None) if coil_id is None else reader.coil_period(coil_id)
+        if period is None:
+            raise ConfigError(f"--coil: no such coil is kept: {coil_id!r}")
+        began_ms, ended_ms = period
+        newest = NEWEST if coil_id is None else 100_000
+        actions = reader.actions(began_ms, LATEST_MS if ended_ms is None else ended_ms, newest)
+    return [
+        {"command": one.name, "at": _moment(one.at_ms), "until": one.until_ms and _moment(one.until_ms), **one.asked}
+        for one in actions
+    ]
+
+
+def actions_as_table(actions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each thing that people did."""
+    yield f"{'at, UTC':23}  {'command':8}  {'until, UTC':23}  {'person':12}  what"
+    for one in actions:
+        what = " ".join(f"{key}={one[key]}" for key in sorted(set(one) - _IN_COLUMNS) if one[key] not in (None, False))
+        yield (f"{one['at'].removesuffix('Z'):23}  {one['command']:8}  {(one['until'] or '').removesuffix('Z'):23}"
+               f"  {one['person'] or '':12}  {what}").rstrip()  # fmt: skip
+
+
+def _moment(ms: int) -> str:
+    return to_rfc3339(datetime.fromtimestamp(ms / 1000, tz=UTC))
+
+
 def stored_rows(config: Path, numbers: tuple[int, int] | None) -> list[StoredRow]:
     """Return what is stored under these numbers, or the newest rows, in the order of their numbers.
 
@@ -42,14 +91,8 @@ def stored_rows(config: Path, numbers: tuple[int, int] | None) -> list[StoredRow
         StoreError: The station has stored nothing yet.
         StoreBusyError: The store cannot be read now.
     """
-    file = state_folder(load_settings(config).settings, unit_file=config) / DATABASE
-    if not file.is_file():
-        raise StoreError(f"there is no store yet, or this user may not see it: {file}")
-    reader = StoreReader(file, "records")
-    try:
+    with closing(_open(config)) as reader:
         return reader.rows(numbers, NEWEST)
-    finally:
-        reader.close()
 
 
 def as_table(rows: Sequence[StoredRow]) -> Iterator[str]:

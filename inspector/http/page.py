@@ -7,7 +7,7 @@ network but the one it came over. It shows; it changes nothing. Its text and ord
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from inspector.pages.templates import templates
 from inspector.sinks.base import SinkStatus
 from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.telemetry.counts import Counts
+from inspector.track.operators import OperatorState
 
 FOLDER = Path(__file__).parent
 CATALOGUE = "pages"
@@ -38,12 +39,16 @@ class PageFacts:
         broker: The state of the broker; None: delivery to one is disabled, so that a missing broker is no fault.
         files: Whether messages are written to files; None: files are disabled.
         simulated: The pictures are generated.
+        operators: What people have asked for, and is in force.
+        config: How a person on the PC names the configuration.
     """
 
     rows: Mapping[str, str | None]
     broker: BrokerStatus | None = None
     files: SinkStatus | None = None
     simulated: bool = False
+    operators: OperatorState = field(default_factory=OperatorState)
+    config: str = "FILE"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -54,6 +54,13 @@ def door_file(settings: Settings, environ: Mapping[str, str] = os.environ, unit_
     return state_folder(settings, environ, unit_file) / DOOR
 
 
+def config_name(environ: Mapping[str, str] = os.environ) -> str:
+    """Return how a person on this PC names the configuration of the running station."""
+    given = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    is_unit = Path(given).parent == STATION_RUN
+    return str(STATION_FOLDER / f"{Path(given).name}.toml") if is_unit else "FILE"
+
+
 def find_credential(name: str, path: Path | None, environ: Mapping[str, str]) -> Path | None:
     """Return the file of a systemd credential, or None where the station has no such secret."""
     if folder := environ.get("CREDENTIALS_DIRECTORY"):

@@ -18,6 +18,7 @@ from inspector.clock import to_rfc3339
 from inspector.errors import StoreBusyError
 from inspector.http.page import PageFacts
 from inspector.messages import MESSAGE_TYPES, AboutMessage, CoilMessage, encode, schema_name
+from inspector.settings.places import config_name
 from inspector.settings.sections import Settings
 from inspector.sinks.base import SinkStatus
 from inspector.sinks.mqtt.options import BrokerStatus
@@ -27,6 +28,7 @@ from inspector.store.notes import StationNotes
 from inspector.teach.accepted import UNTAUGHT, Accepted
 from inspector.telemetry.health import HealthBoard
 from inspector.telemetry.metrics import SINKS, Metrics
+from inspector.track.operators import OperatorState
 
 _log = structlog.get_logger("daemon")
 
@@ -82,12 +84,15 @@ class About:
             schemas=" ".join(schema_name(topic) for topic in sorted(MESSAGE_TYPES)),
         )
 
-    def page_facts(self, broker: BrokerStatus | None, files: SinkStatus | None) -> PageFacts:
+    def page_facts(
+        self, broker: BrokerStatus | None, files: SinkStatus | None, operators: OperatorState | None = None
+    ) -> PageFacts:
         """Return what the status page shows of the station.
 
         Args:
             broker: What is known about it; None if delivery to one is disabled.
             files: What is known about the message files; None if they are disabled.
+            operators: What people have asked for; None: nothing.
         """
         about = self.message()
         rows = {
@@ -102,7 +107,8 @@ class About:
             "started": about.started_at,
             "topics": self._settings.root,
         }
-        return PageFacts(rows, broker, files, simulated=self._settings.source.kind == "demo")
+        simulated = self._settings.source.kind == "demo"
+        return PageFacts(rows, broker, files, simulated, operators or OperatorState(), config_name())
 
     def retained(
         self, health: HealthBoard, coils: Coils, probed: Callable[[], tuple[int, int] | None]

@@ -178,7 +178,9 @@ class Station:
             records=self.store.reader,
             evidence=self.evidence,
             health=self.health,
-            facts=lambda: about.page_facts(self.delivery.broker, self.delivery.files),
+            facts=lambda: about.page_facts(
+                self.delivery.broker, self.delivery.files, self.pipeline.committer.operators
+            ),
             classify=lambda pixels, name: classify_pixels(pixels, name, pool, rules.now.inspect),
             execute=self.plant.execute,
             clock=self._clock,

@@ -19,6 +19,7 @@ import structlog
 from inspector.errors import StoreBusyError, StoreDamagedError
 from inspector.store.damage import as_ours
 from inspector.store.notes import REFERENCE_PROOF
+from inspector.store.stored_commands import ACTIONS, ACTIONS_QUERY, Action, read_actions
 
 _WAIT_S = 5.0
 """Longest wait for the file: only its first opening and its closing lock readers out."""
@@ -131,6 +132,15 @@ class StoreReader:
         else:
             found = self._all(f"SELECT {columns} FROM records WHERE seq BETWEEN ? AND ? ORDER BY seq", numbers)  # noqa: S608
         return [StoredRow(*row) for row in found]
+
+    def coil_period(self, coil_id: str) -> tuple[int, int | None] | None:
+        """Return when the last coil of this name began and ended, ms since 1970; None: there was none."""
+        rows = self._all("SELECT began_ms, ended_ms FROM coils WHERE coil_id = ? ORDER BY id DESC LIMIT 1", (coil_id,))
+        return rows[0] if rows else None
+
+    def actions(self, from_ms: int, to_ms: int, newest: int) -> list[Action]:
+        """Return what people did in [from_ms, to_ms), or what was in force then, the oldest first."""
+        return read_actions(self._all(ACTIONS_QUERY, (*ACTIONS, to_ms, from_ms, to_ms, from_ms, newest)))
 
     def reference_proof(self) -> str | None:
         """Return the text of `StationNotes.reference_proof`, or None."""

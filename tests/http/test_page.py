@@ -6,12 +6,13 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 import pytest
 from bench import Bench, Seen, ask, still
-from fakes import inspected, make_defect, make_frame, track_rules
+from fakes import NOON, inspected, make_defect, make_frame, track_rules
 
 from inspector.frame import Cause
 from inspector.http import words
@@ -25,6 +26,7 @@ from inspector.store.entries import Entry
 from inspector.telemetry.counts import Counts
 from inspector.telemetry.health import Facts, HealthLimits, State, judge_health
 from inspector.telemetry.metrics import LOST, REJECTED, SUPPRESSED
+from inspector.track.operators import LineState, OperatorState, Pause, Shelf
 from inspector.track.state import TrackState
 from inspector.track.track import track
 
@@ -427,3 +429,26 @@ def test_a_narrow_page_has_its_defects_side_by_side(bench: Bench) -> None:
 
     assert re.search(r"\.defects \{[^}]*overflow-x: auto", narrow)
     assert re.search(r"\.defect \{[^}]*flex: 0 0 88%", narrow)
+
+
+def test_the_page_shows_what_people_asked_for_and_how_to_answer(bench: Bench) -> None:
+    """Who paused or shelved what, why and until when; an alarm shows the line that silences it, as it is typed."""
+    bench.find(still(), "crack")
+    until = NOON + timedelta(hours=2)
+    asked = OperatorState(
+        (Shelf("s", "rust", 1, 20.5, "bob", "known <roll> mark", NOON, until),),
+        Pause("p", "ann", "lens", NOON, until),
+        LineState(False, None, NOON),
+    )
+    nothing = Seen(ask(bench.app(), "/").text).text
+    bench.facts = PageFacts({}, operators=asked, config="/etc/inspector/cam1.toml")
+    page = ask(bench.app(), "/").text
+    text = Seen(page).text
+
+    for part in ("Nothing is inspected until", "ann: lens", "No alarm for rust until", "Only from 1.0 to 20.5 mm.",
+                 "bob: known <roll> mark", "The line stands.",
+                 "inspector do shelve --config /etc/inspector/cam1.toml label=crack reason=…",
+                 "inspector do verify --config /etc/inspector/cam1.toml defect_id="):  # fmt: skip
+        assert part in text
+    assert "<roll>" not in page
+    assert "What people have asked for" not in nothing
