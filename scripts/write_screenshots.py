@@ -33,8 +33,6 @@ name = "cam1"
 [source]
 kind = "demo"
 mm_per_px = 0.5
-[tiling]
-overlap_px = 50
 [decision]
 mode = "alarm"
 [events]

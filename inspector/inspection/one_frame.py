@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,11 @@ import numpy.typing as npt
 from inspector.box import Box
 from inspector.errors import ConfigError
 from inspector.frame import Cause, Frame, Pixels
+from inspector.inspection.centred import centred_windows
 from inspector.inspection.decision import DecisionRules, Verdict, compare, find_near, hear_bundle, heat_of
-from inspector.inspection.merge import Defect, merge_tiles
+from inspector.inspection.merge import Defect, merge_pieces
 from inspector.inspection.naming import name_own
+from inspector.inspection.pieces import Piece, View, find_pieces, where_shown
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.inspection.preprocess import cut_inputs, to_grey
 from inspector.inspection.quality import QualityRules, judge_quality
@@ -96,17 +98,32 @@ def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Insp
     if (cause := judge_quality(grey, rules.quality)) is not None:
         return Inspection(frame, cause)
     try:
-        boxes = plan_tiles(frame.height_px, frame.width_px, rules.tiling)
+        boxes = plan_tiles(frame.height_px, frame.width_px, rules.tiling, frame.independent)
     except ConfigError as exc:  # of this frame's size: the next one may fit
         return Inspection(frame, Cause.UNSUPPORTED, detail=str(exc))
     tiles = list(cut_tiles(grey, boxes)) if rules.input_px is None else cut_inputs(grey, boxes, rules.input_px)
     predictions, verdicts, heat = _judge(tiles, classify, rules.decision)
     if all(verdict.label != UNCLASSIFIED for verdict in verdicts):
         heat = None
-    defects = merge_tiles(boxes, verdicts, rules.decision, predictions.cam, heat)
+    pieces = find_pieces(boxes, verdicts, rules.decision, predictions.cam, heat)
+    defects = merge_pieces(_look_centred(grey, pieces, classify, rules.decision), rules.decision)
     return Inspection(
         frame, None, boxes, tuple(verdicts), defects, logits=predictions.logits, maps=predictions.maps, heat=heat
     )
+
+
+def _look_centred(grey: Pixels, pieces: list[Piece], classify: Classify, rules: DecisionRules) -> list[Piece]:
+    """Return the pieces, each with what a window around it shows, where second looks are taken."""
+    windows = centred_windows(pieces, Box(0, 0, grey.shape[1], grey.shape[0])) if rules.looks > 1 else {}
+    if not windows:
+        return pieces
+    places = list(windows.values())
+    predictions, verdicts = judge_tiles(list(cut_tiles(grey, places)), classify, rules)
+    shown = where_shown(places, verdicts, range(len(places)), rules, predictions.cam)
+    looked = list(pieces)
+    for place, number in enumerate(windows):
+        looked[number] = replace(looked[number], centred=View(places[place], shown[place], verdicts[place]))
+    return looked
 
 
 def judge_tiles(tiles: Sequence[Pixels], classify: Classify, rules: DecisionRules) -> tuple[Predictions, list[Verdict]]:

@@ -20,8 +20,8 @@ from inspector.frame import Pixels
 
 SINGLE_TILE_RATIO = 1.25
 """A still up to this many tiles a side is scored as one tile: a 224 px crop of a 200 px model is one picture."""
-
-
+STREAM_OVERLAP = 8
+"""Tiles of a stream share this part of their side: what one tile's edge cuts the next one sees."""
 MAX_CORNER_PX = 1_000_000
 """Corners of a polygon may lie outside the frame, but not so far that drawing it overflows."""
 
@@ -32,17 +32,18 @@ class TilingRules:
 
     Attributes:
         tile_px: Field of view of one tile, frame pixels a side.
-        overlap_px: Pixels that neighbouring tiles share, at most half a tile's side.
+        overlap_px: Pixels that neighbouring tiles share, at most half a tile's side; None: an eighth of it on a stream
+            (docs/decisions/0045), none on stills.
         roi_xy: Corners of a polygon in frame pixels; tiles without a pixel inside are left out. Empty: all.
     """
 
     tile_px: int
-    overlap_px: int = 0
+    overlap_px: int | None = 0
     roi_xy: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         most_px = self.tile_px // 2  # there each pixel is scored four times; near a whole tile it is thousands
-        if not 0 <= self.overlap_px <= most_px:
+        if self.overlap_px is not None and not 0 <= self.overlap_px <= most_px:
             raise ConfigError(
                 f"tiling.overlap_px must be in 0..{most_px} (half the tile's side, {self.tile_px}): {self.overlap_px}"
             )
@@ -50,6 +51,12 @@ class TilingRules:
             raise ConfigError(f"tiling.roi_xy needs at least 3 corners: {len(self.roi_xy)}")
         if far := [corner for corner in self.roi_xy if max(map(abs, corner)) > MAX_CORNER_PX]:
             raise ConfigError(f"tiling.roi_xy must lie within {MAX_CORNER_PX} px: {list(far[0])}")
+
+    def overlap_of(self, still: bool) -> int:
+        """Return how many pixels neighbouring tiles share on a still, or on a frame of a stream."""
+        if self.overlap_px is not None:
+            return self.overlap_px
+        return 0 if still else self.tile_px // STREAM_OVERLAP
 
 
 def _offsets(extent_px: int, tile_px: int, stride_px: int) -> list[int]:
@@ -60,8 +67,8 @@ def _offsets(extent_px: int, tile_px: int, stride_px: int) -> list[int]:
 
 
 @lru_cache(maxsize=64)
-def plan_tiles(height_px: int, width_px: int, rules: TilingRules) -> tuple[Box, ...]:
-    """Return the tiles of a frame, row by row from the top left.
+def plan_tiles(height_px: int, width_px: int, rules: TilingRules, still: bool = True) -> tuple[Box, ...]:
+    """Return the tiles of a still, or of a frame of a stream, row by row from the top left.
 
     Every pixel of the frame (of the region of interest, where one is set) lies in at least one box; no box leaves the
     frame. A frame up to `SINGLE_TILE_RATIO` tiles a side is one box.
@@ -72,7 +79,7 @@ def plan_tiles(height_px: int, width_px: int, rules: TilingRules) -> tuple[Box, 
     side = rules.tile_px
     if max(height_px, width_px) <= SINGLE_TILE_RATIO * side and not rules.roi_xy:
         return (Box(0, 0, width_px, height_px),)
-    stride = side - rules.overlap_px
+    stride = side - rules.overlap_of(still)
     tile_h, tile_w = min(side, height_px), min(side, width_px)
     boxes = [
         Box(x, y, tile_w, tile_h) for y in _offsets(height_px, side, stride) for x in _offsets(width_px, side, stride)

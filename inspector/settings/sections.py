@@ -69,8 +69,12 @@ class StationNames(Section):
 class Tiling(Section):
     """How frames are cut; the tile's side comes from the bundle."""
 
-    overlap_px: int = Field(
-        default=0, ge=0, le=4095, description="Pixels that neighbouring tiles share; at most half a tile's side."
+    overlap_px: int | None = Field(
+        default=None,
+        ge=0,
+        le=4095,
+        description="Pixels that neighbouring tiles share, at most half a tile's side; unset: an eighth of it on a"
+        " stream, 0 on stills.",
     )
     roi_xy: tuple[tuple[int, int], ...] = Field(
         default=(), description="Polygon in frame pixels; tiles without a pixel inside are not inspected."

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from math import comb
 from typing import Any
 
+from inspector.inspection.tiling import TilingRules
 from inspector.settings.sections import Settings
 
 PER_KM = 0.5
@@ -107,7 +108,8 @@ def aim_for(
         calls = PER_1000 if value is None else value
         return Aim(calls, "1000 pictures", 1000 * tiles_per_frame, tiles_per_frame)
     scale = settings.source.mm_per_px or card_mm_per_px
-    step_mm = (tile_px - settings.tiling.overlap_px) * (scale or ASSUMED_MM_PER_PX)
+    overlap_px = TilingRules(tile_px, settings.tiling.overlap_px).overlap_of(still=False)
+    step_mm = (tile_px - overlap_px) * (scale or ASSUMED_MM_PER_PX)
     return Aim(
         PER_KM if value is None else value,
         "km",

@@ -10,7 +10,7 @@ from inspector.box import Box
 from inspector.drafts import Draft, EvidencePicture
 from inspector.frame import Frame
 from inspector.heat import Heat
-from inspector.inspection.merge import Defect
+from inspector.inspection.merge import MARGIN, OVERLAP_MERGES_SHARE, Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.labels import UNCLASSIFIED
 from inspector.messages import RunnerUp
@@ -53,7 +53,7 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
     drafts += closed_drafts([known for known in state.open if known not in waiting], rules)  # lines restart at 0
     for ordinal, defect in enumerate(inspection.published):
         extent, shown = defect.tiles_box.moved(dy=shift), defect.box.moved(dy=shift)
-        known = next((other for other in (*waiting, *seen) if _continues(other, defect, extent)), None)
+        known = _continued((*waiting, *seen), defect, extent, shown, frame)
         if known is None:
             defect_id = rules.ids.of("defect", frame.identity, ordinal)
             state, published = may_publish(state, defect, frame.captured_at, rules)
@@ -64,7 +64,7 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
             body = defect_body(sighting, state, rules)
             drafts += [Draft(body, _picture(inspection, defect, rules)), *more] if published else []
             seen.append(OpenDefect(defect_id, extent, shown, defect, body, defect.tiles, 1, head_line=head_line,
-                                   silent=not published))  # fmt: skip
+                                   silent=not published, votes=_votes_of(defect), rivals=(defect,)))  # fmt: skip
         else:
             again = known in seen
             (seen if again else waiting).remove(known)
@@ -109,26 +109,70 @@ def _picture(inspection: Inspection, defect: Defect, rules: TrackRules) -> Evide
     return EvidencePicture(inspection.frame.pixels, defect.box, defect.tiles_box, heat)
 
 
-def _continues(known: OpenDefect, defect: Defect, extent: Box) -> bool:
+def _continued(
+    open_defects: Sequence[OpenDefect], defect: Defect, extent: Box, shown: Box, frame: Frame
+) -> OpenDefect | None:
+    """Return the open defect that this finding continues: of several the one whose place it shares most."""
+    fitting = [known for known in open_defects if _continues(known, defect, extent, shown, frame)]
+    return max(
+        fitting, key=lambda known: (known.shown.shared_px(shown), known.best.label == defect.label), default=None
+    )
+
+
+def _continues(known: OpenDefect, defect: Defect, extent: Box, shown: Box, frame: Frame) -> bool:
+    """Say whether both lie on one place: as pieces of one frame do, where the frame's edge is the edge that cuts."""
     if known.silent and defect.is_named:
         return False  # what has a name is published, whatever was held back in its place
     if known.best.label == defect.label and known.extent.touches(extent):
         return True
-    smaller = min(known.extent.area_px, extent.area_px)
-    return known.extent.shared_px(extent) >= OVERLAP_CONTINUES_SHARE * smaller
+    if shown == extent and known.shown == known.extent:  # whole tiles
+        smaller = min(known.extent.area_px, extent.area_px)
+        return known.extent.shared_px(extent) >= OVERLAP_CONTINUES_SHARE * smaller
+    if known.shown.shared_px(shown) >= OVERLAP_MERGES_SHARE * min(known.shown.area_px, shown.area_px):
+        return True
+    if frame.first_line is None:
+        return False
+    cut = shown.y == frame.first_line or known.shown.bottom == frame.first_line + frame.overlap_lines
+    return cut and known.shown.touches(shown, min(defect.tiles_box.width, defect.tiles_box.height) // MARGIN)
+
+
+def _votes_of(defect: Defect) -> tuple[tuple[str, float], ...]:
+    if not defect.is_named:
+        return ()
+    return defect.votes or ((defect.label, defect.score * defect.box.area_px),)
+
+
+def _voted(known: OpenDefect, defect: Defect) -> tuple[tuple[tuple[str, float], ...], tuple[Defect, ...], Defect]:
+    """Return all votes and rivals with this finding's, and the finding that now stands for the defect.
+
+    Of the labels it was given, the one with the most votes has it, on a tie the one it has; a name before none.
+    """
+    votes, rivals = dict(known.votes), {rival.label: rival for rival in known.rivals or (known.best,)}
+    for label, vote in _votes_of(defect):
+        votes[label] = votes.get(label, 0.0) + vote
+    before = rivals.get(defect.label)
+    if before is None or defect.surety > before.surety:
+        rivals[defect.label] = defect
+    best = max(
+        rivals.values(),
+        key=lambda rival: (rival.is_named, votes.get(rival.label, 0.0), rival.label == known.best.label),
+    )
+    return tuple(sorted(votes.items())), tuple(rivals.values()), best
 
 
 def _continue(
     state: TrackState, known: OpenDefect, defect: Defect, extent: Box, shown: Box, frame: Frame, again: bool,
     rules: TrackRules,
 ) -> tuple[TrackState, OpenDefect, list[Draft]]:  # fmt: skip
-    better = (defect.is_named, defect.surety) > (known.best.is_named, known.best.surety)
+    votes, rivals, best = _voted(known, defect)
     whole = again or frame.first_line is not None
     grown = replace(
         known,
         extent=known.extent.union(extent) if whole else extent,
         shown=known.shown.union(shown) if whole else shown,
-        best=defect if better else known.best,
+        best=best,
+        votes=votes,
+        rivals=rivals,
         tiles=known.tiles + defect.tiles,
         frames=known.frames + (not again),
         misses=0,
@@ -136,15 +180,17 @@ def _continue(
     if known.silent:
         return state, grown, []
     last, drafts, alarm, why = known.last, list[Draft](), known.last.alarm, known.last.why
-    named = grown.best.is_named and last.label == UNCLASSIFIED
-    if named or (not alarm and why.rule in ("n_of_m", "severity", "shelved")):
+    renamed = grown.best.label != last.label
+    named = renamed and last.label == UNCLASSIFIED
+    if named or (not alarm and (renamed or why.rule in ("n_of_m", "severity", "shelved"))):
         state, alarm, why, drafts = judge_alarm(state, grown.best, known.defect_id, frame, rules)
     told = last.lines or last.box_px.height
-    if named or alarm != last.alarm or grown.shown.height >= 2 * told or grown.best.score >= last.score + 0.1:
+    if renamed or alarm != last.alarm or grown.shown.height >= 2 * told or grown.best.score >= last.score + 0.1:
         revision = known.revision + 1
         place = grown.shown if frame.first_line is not None else None
+        box = defect.box if place is None else replace(defect.box, x=place.x, width=place.width)
         why = why_of(why, grown.best, rules)
-        sighting = Sighting(known.defect_id, "updated", revision, frame, grown.best, defect.box, place, grown.tiles,
+        sighting = Sighting(known.defect_id, "updated", revision, frame, grown.best, box, place, grown.tiles,
                             grown.frames, alarm, why)  # fmt: skip
         body = defect_body(sighting, state, rules)
         grown = replace(grown, last=body, revision=revision)
@@ -175,6 +221,7 @@ def _closed_draft(known: OpenDefect, rules: TrackRules) -> Draft:
     }
     if last.line is not None:
         update |= {
+            "box_px": last.box_px.model_copy(update={"x": known.shown.x, "width": known.shown.width}),
             "line": known.shown.y,
             "lines": known.shown.height,
             **scale_fields(known.shown, known.head_line, rules),

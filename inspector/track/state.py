@@ -21,13 +21,15 @@ class OpenDefect:
         defect_id: Its id.
         extent: Of its tiles, in absolute lines on a line stream, else frame pixels: what continues it must touch this.
         shown: Where it shows, likewise: what is published.
-        best: The finding with the highest score.
+        best: The finding with the highest score among those of its label.
         last: The last message body, with the reason of the last judgement.
         tiles, frames: Findings so far.
         misses: Frames since it was last seen.
         revision: Messages so far.
         head_line: Where the coil's head lies in the lines of its epoch; positions count from it.
         silent: Unclassified, and beyond the limit: it is followed, so that it counts once, and never published.
+        votes: Of its findings so far, summed by label: the label with the most has it.
+        rivals: Of each label it was given, the finding with the highest score.
     """
 
     defect_id: str
@@ -41,6 +43,8 @@ class OpenDefect:
     revision: int = 0
     head_line: int = 0
     silent: bool = False
+    votes: tuple[tuple[str, float], ...] = ()
+    rivals: tuple[Defect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

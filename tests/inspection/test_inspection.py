@@ -90,9 +90,9 @@ def test_a_defect_has_the_score_of_its_best_tile() -> None:
         Verdict("crack", 0.95, "crack", "hole", 0.03),
         Verdict("crack", 0.95, "crack", "clean", 0.05),
     ]
-    expected = (Defect("crack", Box(0, 0, 30, 10), Box(0, 0, 30, 10), 0.95, "hole", 0.03, 3),)
+    expected = Defect("crack", Box(0, 0, 30, 10), Box(0, 0, 30, 10), 0.95, "hole", 0.03, 3)
 
-    assert expected == merge_tiles(places, verdicts, RULES)
+    assert [expected] == [replace(defect, votes=()) for defect in merge_tiles(places, verdicts, RULES)]
 
 
 def plain_groups(places: list[Box]) -> set[frozenset[int]]:
@@ -283,16 +283,13 @@ def test_deciding_costs_little_beside_the_network() -> None:
 def test_overlapping_tiles_of_two_labels_are_one_defect(
     first: tuple[str, float, int], second: tuple[str, float, int], expected: list[str]
 ) -> None:
-    """Tiles that overlap by a fifth and disagree show one defect under its stronger name; a more severe one stays."""
+    """Tiles that overlap by a fifth and disagree show one defect under its stronger name, however severe each is."""
     tiles = [Box(x, 0, 200, 200) for _, _, x in (first, second)]
     verdicts = [Verdict(label, score, label, "clean", 0.01) for label, score, _ in (first, second)]
-    for severity, names in (
-        ({"rust": "major", "hole": "major"}, expected),
-        ({"rust": "minor", "hole": "critical"}, None),
-    ):
+    for severity in ({"rust": "major", "hole": "major"}, {"rust": "minor", "hole": "critical"}):
         rules = DecisionRules(LABELS, 1.0, {}, {**dict.fromkeys(LABELS, "minor"), **severity}, 0.2)  # type: ignore[dict-item]
         found = [defect.label for defect in merge_tiles(tiles, verdicts, rules)]
-        assert sorted(names or ["hole", "rust"]) == sorted(found)
+        assert sorted(expected) == sorted(found)
 
 
 EQUALLY_SEVERE = DecisionRules(LABELS, 1.0, {}, dict.fromkeys(LABELS, "major"), 0.2)
@@ -351,16 +348,87 @@ def test_boxes_that_are_apart_are_one_defect_where_their_tiles_touch() -> None:
     assert defect.box.height < 200
 
 
-def test_a_piece_of_another_name_widens_the_box() -> None:
-    """A wrongly named tile within a defect shows a part of it."""
-    tiles = [Box(0, 0, 200, 200), Box(100, 0, 200, 200), Box(200, 0, 200, 200)]
-    verdicts = [verdict("rust"), verdict("hole"), verdict("rust")]
-    rules = replace(EQUALLY_SEVERE, box_from="cam")
-    (defect,) = merge_tiles(tiles, verdicts, rules, hot_at((1, 1), (1, 3), (1, 1)))
+FROM_MAPS = replace(EQUALLY_SEVERE, box_from="cam")
 
-    assert Box(0, 0, 400, 200) == defect.tiles_box
-    assert defect.box.bottom == 200
-    assert (0, 300) < (defect.box.x, defect.box.right) < (100, 400)
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        pytest.param(((3, 1), (0, 1)), ["rust"], id="a tile's edge cuts one defect"),
+        pytest.param(((1, 1), (0, 1)), ["hole", "rust"], id="one ends before the edge, the other begins far from it"),
+        pytest.param(((3, 0), (0, 3)), ["hole", "rust"], id="both at the edge, but not beside each other"),
+        pytest.param(((0, 1), (3, 1)), ["hole", "rust"], id="at the far ends of their tiles"),
+    ],
+)
+def test_pieces_of_two_names_are_one_defect_where_an_edge_cuts_them(
+    cells: tuple[tuple[int, int], ...], expected: list[str]
+) -> None:
+    """Edge to edge, tiles of two labels show one defect if one goes on where the other is cut, else two."""
+    tiles = [Box(0, 0, 200, 200), Box(200, 0, 200, 200)]
+    verdicts = [verdict("rust", 0.99), verdict("hole", 0.9)]
+    defects = merge_tiles(tiles, verdicts, FROM_MAPS, hot_at(*cells))
+
+    assert expected == sorted(defect.label for defect in defects)
+    assert len(tiles) == sum(defect.tiles for defect in defects)
+
+
+def test_a_tile_that_sees_a_sliver_counts_little() -> None:
+    """The tile that sees most of a defect names it, though the one that sees its rim is surer."""
+    tiles = [Box(0, 0, 200, 200), Box(200, 0, 200, 200)]
+    verdicts = [verdict("rust", 0.85), verdict("hole", 0.99)]
+    cam = hot_at((3, 1), (0, 1))
+    cam[0, 1, 1:, :-1] = 90
+    (defect,) = merge_tiles(tiles, verdicts, FROM_MAPS, cam)
+
+    assert (defect.label, defect.score) == ("rust", 0.85)
+    assert dict(defect.votes)["rust"] > dict(defect.votes)["hole"]
+
+
+def test_two_labels_in_overlapping_tiles_stay_two_where_they_show_apart() -> None:
+    """Tiles that overlap by half and show two labels at places that do not touch found two defects."""
+    tiles = [Box(0, 0, 200, 200), Box(100, 0, 200, 200)]
+    defects = merge_tiles(tiles, [verdict("rust"), verdict("hole")], FROM_MAPS, hot_at((1, 0), (1, 3)))
+
+    assert sorted(defect.label for defect in defects) == ["hole", "rust"]
+
+
+def test_what_an_edge_cuts_is_looked_at_again_in_the_middle_of_a_window() -> None:
+    """Two tiles that see a part each and name it otherwise: a window around each names it, and all of it is one."""
+    pixels = np.full((200, 400), 128, np.uint8)
+    pixels[::2] += 20
+    asked = list[int]()
+
+    def classify(tiles: Sequence[Pixels]) -> Predictions:
+        asked.append(len(tiles))
+        logits = np.zeros((len(tiles), len(LABELS)))
+        of_tiles = len(asked) <= 2  # the tiles, their mirror images; then the windows and theirs
+        for number in range(len(tiles)):
+            second = of_tiles and number * 2 >= len(tiles)
+            logits[number, LABELS.index("hole" if second else "rust")] = 9
+        return Predictions(logits, cam=hot_at(*([(3, 1), (0, 1)] if of_tiles else [(1, 1)] * len(tiles))))
+
+    rules = InspectRules(TilingRules(200), replace(decision_rules(), looks=2, box_from="cam"))
+    inspection = inspect_frame(make_frame(pixels=pixels), classify, rules)
+
+    assert [defect.label for defect in inspection.published] == ["rust"]
+    assert [verdict.label for verdict in inspection.verdicts] == ["rust", "hole"]
+    assert (inspection.published[0].tiles, asked) == (2, [2, 6, 2, 6])
+
+
+def test_nothing_is_looked_at_again_where_nothing_was_found() -> None:
+    """A clean frame costs what its tiles cost."""
+    asked = list[int]()
+
+    def classify(tiles: Sequence[Pixels]) -> Predictions:
+        asked.append(len(tiles))
+        logits = np.zeros((len(tiles), len(LABELS)))
+        logits[:, LABELS.index("clean")] = 9
+        return Predictions(logits)
+
+    pixels = np.random.default_rng(1).integers(60, 190, (400, 400)).astype(np.uint8)
+    inspect_frame(make_frame(pixels=pixels), classify, InspectRules(TilingRules(200), decision_rules(looks=2)))
+
+    assert asked == [4]
 
 
 def test_two_labels_all_over_a_large_frame_take_little_memory() -> None:

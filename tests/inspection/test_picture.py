@@ -102,7 +102,7 @@ def test_what_was_not_inspected_has_no_row(cause: Cause, detail: str, expected: 
         pytest.param("judge_quality", {"one_frame.py", "lesson.py"}, id="judge_quality, of a lesson too"),
         pytest.param("hear_bundle", {"decision.py", "one_frame.py"}, id="hear_bundle"),
         pytest.param("find_near", {"decision.py", "one_frame.py"}, id="find_near"),
-        pytest.param("merge_tiles", {"one_frame.py"}, id="merge_tiles"),
+        pytest.param("merge_pieces", {"one_frame.py", "merge.py"}, id="merge_pieces, of tiles alone too"),
     ],
 )
 def test_there_is_one_way_from_a_picture_to_a_verdict(name: str, expected: set[str]) -> None:

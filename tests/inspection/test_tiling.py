@@ -128,6 +128,24 @@ def test_refusals_name_the_key(make: object, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("overlap_px", "still", "expected"),
+    [
+        pytest.param(None, False, [0, 175, 350, 400], id="a stream, unset: an eighth of a tile"),
+        pytest.param(None, True, [0, 200, 400], id="a still, unset: none"),
+        pytest.param(0, False, [0, 200, 400], id="a stream, set to none"),
+        pytest.param(50, True, [0, 150, 300, 400], id="a still, set"),
+    ],
+)
+def test_tiles_of_a_stream_overlap_unless_the_configuration_says(
+    overlap_px: int | None, still: bool, expected: list[int]
+) -> None:
+    """What is set holds for both; unset, the tiles of a stream share an eighth of their side, those of a still none."""
+    boxes = plan_tiles(200, 600, TilingRules(200, overlap_px), still)
+
+    assert expected == [box.x for box in boxes]
+
+
+@pytest.mark.parametrize(
     ("other", "expected"),
     [
         pytest.param(Box(10, 0, 10, 10), True, id="edge to edge"),

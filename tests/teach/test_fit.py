@@ -145,9 +145,9 @@ def settings_of(**sections: Any) -> Settings:
 
 
 AIMS = [
-    pytest.param({"source": {"mm_per_px": 0.5}}, 0.5, 100_000, 5e-6, False, id="the reference line"),
-    pytest.param({}, 0.5, 100_000, 5e-6, True, id="unknown scale"),
-    pytest.param({"source": {"mm_per_px": 0.25}}, 0.5, 200_000, 2.5e-6, False, id="finer"),
+    pytest.param({"source": {"mm_per_px": 0.5}}, 0.5, 114_285.7, 4.375e-6, False, id="the reference line"),
+    pytest.param({}, 0.5, 114_285.7, 4.375e-6, True, id="unknown scale"),
+    pytest.param({"source": {"mm_per_px": 0.25}}, 0.5, 228_571.4, 2.1875e-6, False, id="finer"),
     pytest.param(
         {"source": {"mm_per_px": 0.5}, "tiling": {"overlap_px": 100}}, 0.5, 200_000, 2.5e-6, False, id="overlap"
     ),

@@ -220,7 +220,7 @@ def test_one_event_per_real_defect(items: list[Any], expected: list[tuple[str, s
 
 
 def test_the_closed_message_tells_the_whole_defect() -> None:
-    """Closed, a defect has all its lines and tiles, each frame once, and the figures of its best finding."""
+    """Closed, a defect has all its lines and tiles, each frame once, and the class that most of it shows."""
     items = [
         strip(0, make_defect(box=Box(50, 200, 100, 200), score=0.85)),
         strip(1, make_defect("rust", box=Box(50, 0, 100, 200), score=0.97), make_defect(box=Box(100, 0, 100, 100))),
@@ -233,10 +233,57 @@ def test_the_closed_message_tells_the_whole_defect() -> None:
     assert (
         closed.line, closed.lines, closed.position_m, closed.length_mm, closed.across_mm, closed.width_mm,
     ) == (200, 300, 0.1, 150.0, 25.0, 75.0)  # fmt: skip
-    assert (closed.label, closed.score, closed.severity) == ("rust", 0.97, "minor")
+    assert (closed.label, closed.score, closed.severity) == ("crack", 0.9, "critical")
     assert (
         closed.why.key, closed.why.threshold, closed.why.score, closed.why.margin,
-    ) == ("decision.thresholds.rust", 0.8, 0.97, 0.17)  # fmt: skip
+    ) == ("decision.thresholds.crack", 0.8, 0.9, 0.1)  # fmt: skip
+
+
+def piece(label: str, y: int, height: int, **changes: Any) -> Defect:
+    """A defect that shows in a part of a column of tiles of 200 px."""
+    return make_defect(label, Box(50, y, 60, height), tiles_box=Box(0, y // 200 * 200, 200, 200), **changes)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        pytest.param(("rust", 240, 60), ("crack", 0, 30), 1, id="a sliver at the top of the next frame"),
+        pytest.param(("rust", 320, 80), ("crack", 100, 60), 1, id="cut by the end of the frame"),
+        pytest.param(("rust", 310, 60), ("crack", 30, 60), 1, id="on one place"),
+        pytest.param(("rust", 240, 50), ("crack", 40, 60), 2, id="apart, and not at an edge"),
+        pytest.param(("rust", 220, 30), ("crack", 0, 60), 2, id="at the edge, and apart"),
+    ],
+)
+def test_what_goes_on_in_the_next_frame_is_one_event(
+    first: tuple[str, int, int], second: tuple[str, int, int], expected: int
+) -> None:
+    """What a frame's edge cuts goes on in the next one under whatever name; what lies apart is another defect."""
+    _, bodies = track_all([strip(0, piece(*first)), strip(1, piece(*second)), strip(2)])
+
+    assert expected == len({body.defect_id for body in only(DefectMessage, bodies)})
+
+
+def test_all_pieces_decide_on_the_class() -> None:
+    """A rim that comes first names a defect until most of it is seen; the last message has the class of most of it."""
+    items = [strip(0, piece("rust", 370, 30, score=0.99)), strip(1, piece("crack", 70, 130, score=0.85)), strip(2)]
+    _, bodies = track_all(items)
+    told = only(DefectMessage, bodies)
+
+    assert [(one.phase, one.label) for one in told] == [("opened", "rust"), ("updated", "crack"), ("closed", "crack")]
+    assert (told[-1].severity, told[-1].score) == ("critical", 0.85)
+
+
+def test_a_closed_box_is_as_wide_as_all_its_pieces() -> None:
+    """On a line the last message's box reaches across from the first piece to the last."""
+    items = [
+        strip(0, make_defect(box=Box(50, 200, 100, 200))),
+        strip(1, make_defect(box=Box(150, 0, 80, 120))),
+        strip(2),
+    ]
+    _, bodies = track_all(items)
+    closed = only(DefectMessage, bodies)[-1]
+
+    assert (closed.box_px.x, closed.box_px.width, closed.line, closed.lines) == (50, 180, 200, 220)
 
 
 def test_tiles_join_frames_and_boxes_are_told() -> None:
