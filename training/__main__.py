@@ -297,6 +297,22 @@ def evaluate(
 
 
 @app.command()
+def events(
+    data: Data,
+    bundle_name: Annotated[str, typer.Option("--bundle", help="A shipped bundle's name, or a folder.")] = "neu-fast",
+    validation: Annotated[bool, typer.Option(help="On pictures held out of the training split.")] = False,
+    output: Annotated[Path, typer.Option(help="JSON to write.")] = Path("runs/events.json"),
+    manifest_path: ManifestFile = MANIFEST,
+) -> None:
+    """Count the events of each defect on long strips: at the shipped overlap, then at 0, 25, 50 and 100 px."""
+    from training.files import write_json
+    from training.judge.events import measure_events
+
+    side = "validation" if validation else "test"
+    write_json(output, measure_events(bundle_name, *open_data(data, manifest_path), side, console.print))
+
+
+@app.command()
 def mills(
     data: Data,
     bundle_name: Annotated[str, typer.Option("--bundle", help="A shipped bundle's name, or a folder.")] = "neu-fast",

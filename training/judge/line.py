@@ -13,6 +13,7 @@ from typing import Any
 from inspector.frame import Frame, Pixels
 from inspector.inspection.one_frame import InspectRules, inspect_frame
 from inspector.inspection.predictions import Classify
+from training.judge.events import Seconds
 from training.judge.gallery import Gallery
 from training.judge.strips import STRIP_PX
 from training.judge.tallies import Boxes, CleanTiles, DefectTiles, Found, KeptMaps, Lenience, Pointing, Published, Tally
@@ -31,7 +32,8 @@ PROTOCOL = (
     " IoU;"
     " localisation: box_touches, covered_mean and box_iou_mean over found defects and the boxes published for"
     " them; cam_pointing over tiles led by the label of the defect they show, where its boxes cover less than"
-    " half"
+    " half; events: of the drawn defects of all sizes, how many have exactly one published defect whose box covers most"
+    " of them, and the errors: merged, second_events, wrong_seconds (see training.judge.events)"
 )
 """What the figures are over; the number of strips is put in."""
 
@@ -56,7 +58,7 @@ def run_benchmark(
     """
     maps, tile_px = KeptMaps(classify), rules.tiling.tile_px
     clean = CleanTiles(tile_px, gallery, marked_groups, marked_pictures)
-    whole: list[Tally] = [Found(tile_px, gallery), Lenience(tile_px), Published(), clean, DefectTiles()]
+    whole: list[Tally] = [Found(tile_px, gallery), Lenience(tile_px), Published(), clean, DefectTiles(), Seconds()]
     places: list[Tally] = [Boxes(tile_px), Pointing(maps, rules.decision.labels)]
     for number, strip in enumerate(strips):
         inspection = inspect_frame(as_frame(strip.pixels, number), maps, rules)

@@ -115,13 +115,14 @@ def compose_strip(
             y, x = int(rng.integers(0, height_px - height)), int(rng.integers(0, width_px - width))
             box = Box(x + cutout.inner.x, y + cutout.inner.y, cutout.inner.width, cutout.inner.height)
             if not any(box.touches(other.box, gap_px) for other in placed):
-                _paste(pixels, cutout, y, x)
+                paste_cutout(pixels, cutout, y, x)
                 placed.append(Placed(cutout.label, box, cutout.group))
                 break
     return ComposedStrip(pixels, tuple(placed), group)
 
 
-def _paste(strip: Pixels, cutout: Cutout, y: int, x: int) -> None:
+def paste_cutout(strip: Pixels, cutout: Cutout, y: int, x: int) -> None:
+    """Blend a cut-out over the strip, in place, the top left corner of its rim at (x, y)."""
     height, width = cutout.pixels.shape
     under = strip[y : y + height, x : x + width].astype(np.float32)
     over = cutout.pixels.astype(np.float32)
