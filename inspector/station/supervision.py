@@ -199,6 +199,7 @@ class Supervision:
         self._pulse = pulse
         self._changed = changed
         self._shown_mono_s: float | None = None
+        self._said: tuple[str, str, str | None] | None = None
 
     def begin(self) -> None:
         """Show health at the next check, whether or not it has changed."""
@@ -226,8 +227,10 @@ class Supervision:
         if not changed and not due:
             return
         message = self._board.message()
-        if first or not due:
+        said = message.state, (message.reason or "").partition(":")[0], message.reference
+        if first or said != self._said:  # not for each shelf, or each speed of the line
             _log.info("health", state=message.state, reason=message.reason)
+        self._said = said
         self._shown_mono_s = now
         self._metrics.show_health(message.state, message.reason)
         self._notifier.status(f"{message.state}{': ' + message.reason if message.reason else ''}")

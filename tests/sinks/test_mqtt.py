@@ -28,7 +28,9 @@ from fakes import LABELS, FakeClock
 from prometheus_client import CollectorRegistry
 
 from inspector.clock import Clock, SystemClock, to_timestamp_ms
+from inspector.command_table import Origin
 from inspector.sinks.mqtt import window
+from inspector.sinks.mqtt.connection import Arrived
 from inspector.sinks.mqtt.options import MqttOptions
 from inspector.sinks.mqtt.outgoing import HISTORICAL_AFTER_S, LossReports
 from inspector.sinks.mqtt.publisher import MqttPublisher
@@ -71,8 +73,15 @@ class Line:
             Metrics(CollectorRegistry(), LABELS[:1], {LABELS[0]: "minor"}),
             self._retained,
             LossReports(lambda *report: self.lost.append(report), lambda *_: None),
+            self._obey,
             commands=commands,
         )
+        self.obeyed = 0
+
+    def _obey(self, name: str, payload: bytes, origin: Origin) -> None:
+        """Take a command of a flood: the next one is there before this one is done."""
+        self.obeyed += 1
+        self.publisher._events.put(("message", f"root/cmd/{name}", Arrived(payload, False, 0, 0)))
 
     def _retained(self) -> dict[str, bytes]:
         self.looked_s = self._clock.monotonic()
@@ -116,6 +125,17 @@ def line() -> MakeLine:
             structlog.configure(processors=configured)
 
     return run
+
+
+def test_a_flood_of_commands_keeps_no_message_waiting(line: MakeLine) -> None:
+    """While commands come faster than they are taken, rounds go on: retained state is looked at, a stop is heard."""
+    with line(commands=("ack",)) as made:
+        made.wait_for(lambda: made.log.named("broker_connected"), "the connection")
+        made.publisher._events.put(("message", "root/cmd/ack", Arrived(b"{}", False, 0, 0)))
+        begun_s = made.looked_s
+        made.wait_for(lambda: made.obeyed > 100 and made.looked_s > begun_s, "a round in the flood")
+
+    assert not made.publisher._thread.is_alive()
 
 
 def test_commands_that_the_broker_denies_are_reported(line: MakeLine) -> None:

@@ -38,6 +38,8 @@ BEAT_S = 1.0
 """Between two heartbeats."""
 LOOK_S = 0.5
 """The retained state is compared this often, at least."""
+MAX_EVENTS = 20
+"""How many events are taken before messages are sent again."""
 ABANDON_S = 1.5
 """... and how long a stop waits for the end of the thread besides: it may hang where nothing can end it."""
 
@@ -205,12 +207,13 @@ class MqttPublisher:
                 event = self._events.get(timeout=min(LOOK_S, max(0.0, self._beat_mono_s - now)))
             except queue.Empty:
                 event = ("idle", None, None)
-            while True:
-                self._take_event(connection, state, event)
+            self._take_event(connection, state, event)
+            for _ in range(MAX_EVENTS - 1):  # a flood of commands must not keep what waits in the outbox
                 try:
                     event = self._events.get_nowait()
                 except queue.Empty:
                     break
+                self._take_event(connection, state, event)
             now = self._clock.monotonic()
             self._outgoing.require_answer(connection.owed, now)
             self._outgoing.advance(state)
