@@ -28,7 +28,7 @@ KEPT_EVERY_S = 10.0
 MANY = 100
 QUANTILE = 1.6448536269514722
 """Of the standard normal distribution at 0.95."""
-_HELD_BACK = ("limit", "mode")
+_HELD_BACK = ("limit", "mode", "shelved")
 """Rules that keep a call from being an alarm, and do not make it less of a call."""
 
 _log = structlog.get_logger("teach")
@@ -44,7 +44,7 @@ class Proof:
         metres: Of strip inspected, where the scale is known.
         pictures: Frames inspected.
         tiles: Tiles inspected.
-        calls: Defects that were called: alarms, and those that only the limiter or the mode held back.
+        calls: Defects that were called: alarms, and those that only the limiter, the mode or a shelf held back.
     """
 
     reference: str

@@ -6,14 +6,16 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
-from fakes import still
+from fakes import NOON, still
 from references import fake_bundle, leave_candidate
 from teaching_bench import WHO, Bench, MakeBench
 
 from inspector.station.proving import Proof, poisson_upper
 from inspector.teach.files import accept
+from inspector.track.operators import OperatorState, Shelf
 from inspector.track.state import TrackState
 from inspector.track.track import track
 
@@ -75,15 +77,20 @@ def test_a_new_reference_begins_to_prove_anew(bench: Bench) -> None:
     assert bench.teaching.proving.proof is None
 
 
-def test_calls_are_alarms_and_what_only_the_limiter_held_back(bench: Bench) -> None:
+def test_calls_are_alarms_and_what_only_the_limiter_the_mode_or_a_shelf_held_back(bench: Bench) -> None:
     """A defect below the least severity, or short of N of M, is none."""
     leave_candidate(bench.folder)
     accept(bench.folder, fake_bundle(), WHO)
     bench.teaching.look()
     counted = []
-    for changes in ({}, {"mode": "observe"}, {"alarm_limit": 0}, {"alarm_min_severity": "critical"}):
+    shelf = Shelf("id", "rust", None, None, "ann", None, NOON, NOON + timedelta(hours=1))
+    nothing, shelved = TrackState(), TrackState(operators=OperatorState((shelf,)))
+    for state, changes in (
+        (nothing, {}), (nothing, {"mode": "observe"}), (nothing, {"alarm_limit": 0}), (shelved, {}),
+        (nothing, {"alarm_min_severity": "critical"}),
+    ):  # fmt: skip
         rules = replace(bench.rules.now.track, **changes)
-        _, drafts = track(TrackState(), still(1, "rust"), rules)
+        _, drafts = track(state, still(1, "rust"), rules)
         bodies = [draft.body for draft in drafts]
         firsts = {draft.body.id for draft in drafts if draft.picture is not None}
         before = bench.teaching.proving.proof
@@ -93,4 +100,4 @@ def test_calls_are_alarms_and_what_only_the_limiter_held_back(bench: Bench) -> N
         assert after is not None
         counted.append(after.calls - before.calls)
 
-    assert counted == [1, 1, 1, 0]
+    assert counted == [1, 1, 1, 1, 0]
