@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH, HEIGHT = 760, 460
-LEFT, RIGHT, TOP, BOTTOM = 70, 20, 46, 60
+LEFT, RIGHT, BOTTOM = 70, 20, 60
 INK, GREY, COLOURS = "#222222", "#bbbbbb", ("#1f5fa8", "#b5541c", "#2f7d4f", "#7a4a9c")
 SCALE = 2
 """PNG pixels for each unit of the drawing."""
@@ -103,10 +103,11 @@ def draw_detection(series: Sequence[Series], title: str) -> Drawing:
     drawing = Drawing()
     edges = [row[key] for each in series for row in each.rows for key in ("from", "to")] or [1.0, 2.0]
     low, high = log2(min(edges)), log2(max(edges))
+    top = 40 + 18 * len(series)  # the legend lies above
 
     def place(size: float, share: float) -> tuple[float, float]:
         across = (log2(size) - low) / (high - low)
-        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - share * (HEIGHT - top - BOTTOM)
 
     drawing.word(WIDTH / 2, 20, title, "middle")
     for percent in range(0, 101, 10):
@@ -141,10 +142,13 @@ def _draw_series(
         odds = [(2.0**at, series.a90["offset"] + series.a90["slope"] * at * 0.6931471805599453) for at in steps]
         drawing.line([place(size, 1 / (1 + exp(-max(-50, min(50, each))))) for size, each in odds], colour, 2)
         px, bound = series.a90["px"], series.a90["px_95"]
-        words += ": no a90" if px is None else f": a90 {px:g} px" + ("" if bound is None else f", 95 %: {bound:g} px")
+        if px is None or series.a90["extrapolated"]:
+            words += ": a90 beyond what was shown"
+        else:
+            words += f": a90 {px:.0f} px" + ("" if bound is None else f", with 95 % confidence at most {bound:.0f} px")
         if px is not None and ends[0] <= log2(px) <= ends[1]:
             drawing.line([place(px, 0.9), place(px, 0)], colour, 1, True)
-    drawing.word(LEFT + 12, TOP + 16 + 18 * number, words, colour=colour)
+    drawing.word(LEFT + 12, 40 + 18 * number, words, colour=colour)
 
 
 def save(drawing: Drawing, path: Path) -> None:

@@ -19,6 +19,7 @@ from scipy.stats import chi2  # type: ignore[import-untyped]
 
 from inspector.frame import Pixels
 from inspector.inspection.predictions import Classify
+from inspector.inspection.tiling import TilingRules
 from inspector.labels import UNCLASSIFIED
 from inspector.model.bundle import Bundle
 from inspector.model.pool import open_model
@@ -84,7 +85,7 @@ def measure_clean_strip(
         "bundle": f"{bundle.card.name}@{bundle.card.version}",
         "model_sha256": measured_sha256(bundle.model_path().read_bytes()),
         "protocol": PROTOCOL,
-        "overlap_px": Tiling().overlap_px,
+        "overlap_px": TilingRules(bundle.card.tile_px, Tiling().overlap_px).overlap_of(still=False),
         "command": f"python -m training clean-strip --data DATA --bundle {bundle.card.name} --metres METRES",
     }
     results: dict[str, Any] = {**identity, "rows": {}, "seams": {}}

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from inspector.inspection.tiling import TilingRules
 from inspector.model.bundle import Bundle
 from inspector.model.pool import open_model
 from inspector.score.plot import Series, draw_detection, save
@@ -55,7 +56,7 @@ def measure_detection(
         "model_sha256": measured_sha256(bundle.model_path().read_bytes()),
         "protocol": PROTOCOL,
         "defects": defects,
-        "overlap_px": Tiling().overlap_px,
+        "overlap_px": TilingRules(bundle.card.tile_px, Tiling().overlap_px).overlap_of(still=False),
         "command": f"python -m training detection --data DATA --bundle {bundle.card.name} --defects {defects}",
     }
     results: dict[str, Any] = {**identity, "series": {}}

@@ -136,11 +136,10 @@ class LineStation:
                 groups.append(coils.index(coil))
                 frames.append(number)
         lesson = _lesson(tiles, groups, frames, classify, self.inspect.decision, bundle.card.input_px)
-        across = len({box.x for box in plan_tiles(self.frame_lines, self._width_px, self.inspect.tiling)})
+        of_frame = plan_tiles(self.frame_lines, self._width_px, self.inspect.tiling, still=False)
         aim = aim_for(
             self.settings, None, tile_px=bundle.card.tile_px, card_mm_per_px=bundle.card.mm_per_px,
-            tiles_across=across,
-            tiles_per_frame=len(plan_tiles(self.frame_lines, self._width_px, self.inspect.tiling)),
+            tiles_across=len({box.x for box in of_frame}), tiles_per_frame=len(of_frame),
         )  # fmt: skip
         fitted = fit_reference(lesson, aim)
         behind = {"tiles": len(tiles), "coils": len(coils), "aim": aim.text, "tile_share": aim.tile_share}

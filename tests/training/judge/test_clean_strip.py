@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import training
+from inspector.inspection.tiling import TilingRules
+from inspector.model.bundle import SHIPPED, load_bundle
+from inspector.settings.sections import Tiling
+from training.int8.places import measured_sha256
+from training.judge import clean_strip, detection
 from training.judge.clean_strip import poisson
 from training.tiles.clean_ground import CleanPicture, _cut, halves
 from training.tiles.mills import MarkedFrame
+
+RESULTS = Path(training.__file__).parent / "results"
 
 
 def test_no_call_in_thirty_kilometres_proves_one_in_ten() -> None:
@@ -36,3 +47,16 @@ def test_stretches_keep_away_from_marks_and_black() -> None:
 
     assert [each.pixels.shape for each in cut] == [(128, 392), (128, 372)]
     assert all(each.pixels.min() == 90 for each in cut)
+
+
+@pytest.mark.parametrize("name", ["clean-strip", "detection"])
+def test_committed_figures_are_of_this_protocol(name: str) -> None:
+    """What is committed was measured as the code measures today, of the shipped network, at the shipped default."""
+    row = json.loads((RESULTS / f"{name}-neu-fast.json").read_text("utf-8"))
+    bundle = load_bundle(SHIPPED / "neu-fast")
+    protocol = {"clean-strip": clean_strip.PROTOCOL, "detection": detection.PROTOCOL}[name]
+
+    assert row["protocol"] == protocol
+    assert row["model_sha256"] == measured_sha256(bundle.model_path().read_bytes())
+    assert row["overlap_px"] == TilingRules(bundle.card.tile_px, Tiling().overlap_px).overlap_of(still=False)
+    assert row["command"].startswith(f"python -m training {name} ")
