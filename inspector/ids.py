@@ -18,3 +18,14 @@ class Ids:
     def of(self, *parts: object) -> str:
         """Return the id that `parts` have at this station."""
         return str(uuid.uuid5(self._namespace, "\x1f".join(str(part) for part in parts)))
+
+
+MAX_REVISION = 100
+"""A defect has few messages: each says twice as much as the one before, or something else."""
+
+
+def messages_of(defect_id: str, root: str) -> list[str]:
+    """Return the ids that the messages of a defect can have: of its first phases and of later ones."""
+    ids = Ids(root)
+    later = [ids.of(defect_id, phase, n) for phase in ("updated", "closed") for n in range(MAX_REVISION)]
+    return [ids.of(defect_id, "opened", 0), *later]

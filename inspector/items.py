@@ -65,6 +65,37 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class AreaLink:
+    """From here on the other stations of the operator's area can be heard, or not any more."""
+
+    at: datetime
+    linked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AreaWord:
+    """What another station of the operator's area says about its alarms.
+
+    Attributes:
+        at: UTC, when it said so, by its clock.
+        station: site/line/name.
+        alarms: When alarms left there in the last hour.
+        summary: Id of what it holds back, or None ...
+        summary_at: ... when that last grew ...
+        held: ... and how many that are.
+        wanted: Alarms that it would have raised in the last ten minutes, with those held back.
+    """
+
+    at: datetime
+    station: str
+    alarms: tuple[datetime, ...]
+    summary: str | None = None
+    summary_at: datetime | None = None
+    held: int = 0
+    wanted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """A command that was accepted: it takes effect, and is recorded, at its place among the frames.
 

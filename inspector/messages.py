@@ -70,6 +70,7 @@ class Why(_Flat):
         description="Rule that decided last."
     )
     key: str = Field(description="Configuration key that would change the outcome.")
+    severity_key: str | None = Field(default=None, description="Key of the rule of severity; null: by the label.")
     measure: Literal["score", "distance"] = Field(default="score", description="What threshold and score measure.")
     threshold: NotNegative = Field(description="What the score has to reach.")
     score: NotNegative = Field(description="What it was.")
@@ -169,8 +170,8 @@ class AlarmMessage(_Named):
 
     schema_: Literal["inspector/alarm/2"] = Field(default="inspector/alarm/2", alias="schema")
     kind: Literal["defect", "suppressed", "summary"] = Field(description="What it reports.")
-    defect_id: Uuid = Field(description="The defect; of `suppressed`, the first that was held back.")
-    defect_ids: str | None = Field(default=None, description="Of a summary: defect_id of each, separated by spaces.")
+    defect_id: Uuid = Field(description="The defect; of `suppressed`, the first held back; of a `summary`, its own.")
+    defect_ids: str | None = Field(default=None, description="Of a summary: all new critical defects, then the latest.")
     area: str | None = Field(default=None, description="The operator's area that the limit holds for.")
     url: str | None = Field(default=None, description="A link that opens the defect.")
     position_m: float | None = Field(default=None, description="As in the defect.")
@@ -178,7 +179,7 @@ class AlarmMessage(_Named):
     label: str = Field(description="As in the defect.")
     score: Score = Field(description="As in the defect.")
     severity: Severity = Field(description="As in the defect.")
-    suppressed: Count = Field(description="Alarms held back since the last message.")
+    suppressed: Count = Field(description="Alarms held back; of a summary, all since it began.")
     why: Why
     text: str = Field(description="One line for a person.")
 
@@ -266,6 +267,20 @@ class HeartbeatMessage(_Flat):
     beat: Count = Field(description="Counts the beats of this process, from 1; a jump means that some did not arrive.")
 
 
+class AreaMessage(_Flat):
+    """What a station tells the others of its operator's area: so much of the hour's alarms is used. Retained."""
+
+    schema_: Literal["inspector/area/1"] = Field(default="inspector/area/1", alias="schema")
+    station: str = Field(description="site/line/name")
+    area: str = Field(description="The area; the topic is `inspector/areas/AREA/site/line/name`.")
+    at: Moment = Field(description="When it said so; a station that was silent for 150 s has no share.")
+    alarms: str = Field(description="When alarms left in the last hour, separated by spaces.")
+    summary: Uuid | None = Field(description="`defect_id` of the summary that it updates, or null.")
+    summary_at: Moment | None = Field(description="When it held an alarm back last.")
+    held: Count = Field(description="How many it has held back.")
+    wanted: Count = Field(description="Alarms of the last ten minutes, with those held back.")
+
+
 class CoilMessage(_Flat):
     """Which coil or batch runs, as the plant said on `cmd/coil`. Retained."""
 
@@ -304,8 +319,7 @@ class ReplyMessage(_Flat):
 
 
 Body = DefectMessage | FrameMessage | AlarmMessage | CoverageMessage
-State = HealthMessage | HeartbeatMessage | AboutMessage | MarkMessage | CoilMessage | ReplyMessage
-
+State = HealthMessage | HeartbeatMessage | AreaMessage | AboutMessage | MarkMessage | CoilMessage | ReplyMessage
 
 MESSAGE_TYPES: Mapping[str, type[BaseModel]] = {
     "defect": DefectMessage,
@@ -314,16 +328,17 @@ MESSAGE_TYPES: Mapping[str, type[BaseModel]] = {
     "coverage": CoverageMessage,
     "health": HealthMessage,
     "heartbeat": HeartbeatMessage,
+    "area": AreaMessage,
     "about": AboutMessage,
     "mark": MarkMessage,
     "coil": CoilMessage,
     "reply": ReplyMessage,
 }
-"""Message type by topic below the root."""
+"""Message type by topic below the root; `area` is the exception, see there."""
 
 
 CLOSED = ("mark-1.json",)
-"""Schemas from before they were opened to further keys; they stay as they were published."""
+"""Schemas that were published before they were opened to further keys."""
 _TOPICS = {kind: topic for topic, kind in MESSAGE_TYPES.items()}
 
 

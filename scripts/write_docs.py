@@ -34,6 +34,7 @@ from inspector.labels import CLEAN
 from inspector.messages import MESSAGE_TYPES, Body, Evidence, Moment, Uuid, encode, schema_file
 from inspector.model.bundle import DEFAULT_BUNDLE, find_bundle, load_bundle
 from inspector.settings.described import (
+    ANY,
     FORMS,
     REQUIRED,
     accepted,
@@ -58,7 +59,8 @@ def annotated_toml() -> str:
     lines = ["```toml"]
     for section, (model, *others) in section_models():
         says = first_line(SourceOptions if others else model)
-        lines += ["", f"[{section}]  # {says}"] if len(lines) > 1 else [f"[{section}]"]
+        table = f"# [{section}]" if section.endswith(ANY) else f"[{section}]"
+        lines += ["", f"{table}  # {says}"] if len(lines) > 1 else [table]
         lines += key_lines(section, model)
         for other in others:
             lines += ["#", *(f"# {line.removeprefix('# ')}" for line in key_lines("", other, COMMON_KEYS))]

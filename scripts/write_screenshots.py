@@ -37,6 +37,8 @@ mm_per_px = 0.5
 mode = "alarm"
 [events]
 alarm_limit = 1000
+[alarm]
+per_hour = 100000
 [mqtt]
 enabled = false
 [store]

@@ -36,6 +36,11 @@ MAX_FILE, MAX_CLASS, MAX_FUNCTION = 400, 250, 80
 """Lines."""
 
 METRICS = [
+    "operator_alarms_last_hour",
+    "alarms_standing",
+    "area_stations",
+    "alarm_flood",
+    "alarm_flood_seconds_total",
     "sensitivity_ratio",
     "sensitivity_shown_total",
     "sensitivity_found_total",

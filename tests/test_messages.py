@@ -29,6 +29,7 @@ from inspector.messages import (
     CLOSED,
     MESSAGE_TYPES,
     AboutMessage,
+    AreaMessage,
     CoilMessage,
     Evidence,
     HealthMessage,
@@ -96,6 +97,10 @@ def examples() -> dict[str, list[Any]]:
     ]
     by_topic["mark"] = [MarkMessage(store_id="x", seq=3)]
     by_topic["heartbeat"] = [HeartbeatMessage(at=to_rfc3339(NOON), state="ok", beat=7)]
+    by_topic["area"] = [
+        AreaMessage(station="a/b/c", area="hall", at=to_rfc3339(NOON), alarms=to_rfc3339(NOON), summary=None,
+                    summary_at=None, held=0, wanted=1)
+    ]  # fmt: skip
     by_topic["about"] = [
         AboutMessage(
             station="a/b/c", version="0.1.0", runtime="ai_edge_litert", golden="exact", bundle="b", bundle_sha256="00",

@@ -34,7 +34,8 @@ from inspector.station.wiring import open_bundle
 from inspector.telemetry.counts import Counts
 from inspector.telemetry.notify import Notifier
 
-DEMO_KEYS = {"source.kind": "demo", "source.mm_per_px": 0.5, "events.alarm_limit": 1000, "decision.mode": "alarm"}
+DEMO_KEYS = {"source.kind": "demo", "source.mm_per_px": 0.5, "events.alarm_limit": 1000, "alarm.per_hour": 100_000,
+             "decision.mode": "alarm"}  # fmt: skip
 """What the strip needs besides the defaults; /etc/inspector/demo.toml has the same."""
 STOPS = (signal.SIGINT, signal.SIGTERM)
 SCREENS_PER_S = 4

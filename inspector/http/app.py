@@ -31,8 +31,9 @@ from inspector.http.description import new_app, render_description
 from inspector.http.guard import SECURITY_HEADERS, Guard
 from inspector.http.options import HttpOptions
 from inspector.http.pace import PaceMeter
-from inspector.http.page import SHOWN_DEFECTS, PageFacts, PageView, render_page
+from inspector.http.page import SHOWN_DEFECTS, PageFacts, PageView, latest_phases, render_defect, render_page
 from inspector.http.upload import MakeRow, UploadClassifier
+from inspector.ids import messages_of
 from inspector.pages.language import choose_code
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.read_only import StoreReader
@@ -102,6 +103,7 @@ def described_app() -> FastAPI:
             "/metrics": ("GET", _metrics),
             "/healthz": ("GET", _healthz),
             "/api/defects": ("GET", _defects),
+            "/defects/{defect_id}": ("GET", _defect),
             "/evidence/{name}": ("GET", _picture),
             "/api/classify": ("POST", _classify),
             "/api/commands/{name}": ("POST", _command),
@@ -130,6 +132,10 @@ async def _defects(
     before_ms: Annotated[int | None, Query(ge=0, lt=1 << 53)] = None,
 ) -> Response:
     return await _pages_of(request).defects(limit, before_ms)
+
+
+async def _defect(defect_id: str, request: Request) -> Response:
+    return await _pages_of(request).defect(defect_id, request)
 
 
 async def _picture(name: str, request: Request, v: str | None = None) -> Response:
@@ -193,7 +199,7 @@ class _Pages:
         return await run_sync(self._page, request, refresh, limiter=self._turns)
 
     def _page(self, request: Request, refresh: int | None) -> Response:
-        shown = self._shown
+        shown, code = self._shown, choose_code(request.headers.get("Accept-Language", ""))
         try:
             defects: list[dict[str, Any]] | None = shown.records.recent_defects(10 * SHOWN_DEFECTS)
         except StoreBusyError as exc:
@@ -208,8 +214,8 @@ class _Pages:
             facts=shown.facts(),
             pace=self._pace.note(shown.clock.monotonic(), counts.inspected, counts.all_tiles),
             refresh_s=self._options.refresh_s if refresh is None else refresh,
+            names=self._options.names(code),
         )
-        code = choose_code(request.headers.get("Accept-Language", ""))
         headers = {"Content-Language": code, "Vary": "Accept-Language"}
         return HTMLResponse(render_page(view, code).encode(errors="replace"), headers=headers)
 
@@ -223,6 +229,26 @@ class _Pages:
             same = self._shown.records.recent_defects(MAX_SAME_MOMENT, last_ms + 1, last_ms)
             rows = [row for row in rows if row["timestamp_ms"] != last_ms] + same
         return JSONResponse(rows)
+
+    async def defect(self, defect_id: str, request: Request) -> Response:
+        return await run_sync(self._defect, defect_id, request, limiter=self._turns)
+
+    def _defect(self, defect_id: str, request: Request) -> Response:
+        found: list[dict[str, Any]] = []
+        if _UUID.fullmatch(defect_id):
+            found = self._shown.records.messages(messages_of(defect_id, self._options.root))
+        if not found:
+            raise HTTPException(404, "no such defect")
+        code = choose_code(request.headers.get("Accept-Language", ""))
+        page = render_defect(
+            latest_phases(found)[0],
+            self._shown.clock.now(),
+            self._options.names(code),
+            self._shown.facts().config,
+            code,
+        )
+        headers = {"Content-Language": code, "Vary": "Accept-Language"}
+        return HTMLResponse(page.encode(errors="replace"), headers=headers)
 
     async def picture(self, name: str, request: Request, v: str | None) -> Response:
         return await run_sync(self._picture, name, request, v, limiter=self._turns)

@@ -124,6 +124,11 @@ ROUTES: Mapping[str, dict[str, Any]] = {
         "response_class": JSONResponse,
         "responses": _answers(_QUERY, _STORE, model=list[DefectMessage]),
     },
+    "/defects/{defect_id}": {
+        "summary": "One defect, as the `url` of its alarm opens it",
+        "response_class": HTMLResponse,
+        "responses": _answers((404, "No such defect, or its record is no longer kept."), _STORE),
+    },
     "/evidence/{name}": {
         "summary": "The picture of a defect, `DEFECT_ID.jpg`",
         "response_class": _Picture,

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from inspector.errors import ConfigError
 from inspector.pictures.limits import MAX_FRAME_PX
+from inspector.settings.alarm import LabelWords
 from inspector.settings.sections import Http
 
 MIN_TOKEN_CHARACTERS = 16
@@ -24,6 +25,8 @@ class HttpOptions(Http):
         full_scale: As `decode_picture`.
         upload_timeout_s: Longest wait for a picture to arrive.
         refresh_s: After how long the status page asks to be loaded again.
+        root: Topic root of the station, which names its defects.
+        labels: What the plant calls labels.
     """
 
     token: str | None = Field(default=None, repr=False)
@@ -31,6 +34,15 @@ class HttpOptions(Http):
     full_scale: int | None = None
     upload_timeout_s: float = 30.0
     refresh_s: int = 5
+    root: str = ""
+    labels: dict[str, LabelWords] = Field(default={})
+
+    def names(self, language: str) -> dict[str, str]:
+        """Return what the plant calls labels in a language, with its code; a label without a name stays as it is."""
+        return {
+            label: " ".join(filter(None, (words.name_in(language) or label, words.code and f"({words.code})")))
+            for label, words in self.labels.items()
+        }
 
 
 def read_token(path: Path) -> str:

@@ -64,6 +64,7 @@ class PageView:
         pace: None while it is not known yet.
         refresh_s: After how long a browser asks again; 0: never.
         zone: In which times are shown; None: that of this machine.
+        names: What the plant calls labels, in the language of the page.
     """
 
     health: HealthMessage
@@ -74,6 +75,18 @@ class PageView:
     pace: Pace | None
     refresh_s: int
     zone: tzinfo | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+def render_defect(
+    defect: Mapping[str, Any], now: datetime, names: Mapping[str, str], config: object, code: str = ENGLISH
+) -> str:
+    """Return the page of one defect: what an alarm's link opens."""
+    return (
+        templates(FOLDER, CATALOGUE, code)
+        .get_template("one_defect.html")
+        .render(defect=defect, now=now, names=names, config=config, words=words, style=Markup(STYLE))  # noqa: S704 - our own file
+    )
 
 
 def render_page(view: PageView, code: str = ENGLISH) -> str:

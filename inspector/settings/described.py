@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from inspector.settings.alarm import Labels, LabelWords
 from inspector.settings.sections import Settings
 from inspector.settings.source import SOURCE_KINDS, SourceOptions
 
@@ -25,6 +26,8 @@ REQUIRED = {"station.site": '"site"', "station.line": '"line"', "station.name": 
 TYPES = {"integer": "whole number", "boolean": "true or false", "string": "text", "object": "table"}
 FORMS = {"path": "path"}
 """Words for texts of a fixed form, by format or pattern."""
+ANY = "NAME"
+"""Stands for any label in the name of its table."""
 _COLUMNS = 110
 _HEAD = f"""\
 # Every key of a station, with its default. What begins with #key is at its default: remove the # to change it.
@@ -73,7 +76,7 @@ def section_models() -> Iterator[tuple[str, list[type[BaseModel]]]]:
             continue
         assert isinstance(field.annotation, type)  # noqa: S101 - Settings is ours
         assert issubclass(field.annotation, BaseModel)  # noqa: S101
-        yield section, [field.annotation]
+        yield (f"{section}.{ANY}", [LabelWords]) if field.annotation is Labels else (section, [field.annotation])
 
 
 def key_rows() -> Iterator[KeyRow]:
@@ -167,7 +170,7 @@ def example_toml() -> str:
     rows, blocks = list(key_rows()), [_HEAD]
     for section, models in section_models():
         says = first_line(SourceOptions if section == "source" else models[0])
-        lines = [f"# {says}", f"[{section}]"]
+        lines = [f"# {says}", f"#[{section}]" if section.endswith(ANY) else f"[{section}]"]
         for row in sorted((row for row in rows if row.section == section), key=lambda row: row.name not in REQUIRED):
             lines += ["", *_example_lines(row)]
         blocks.append("\n".join(lines) + "\n")

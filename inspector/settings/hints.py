@@ -11,7 +11,7 @@ Keys = Mapping[str, Iterable[str]]
 
 SECTION_WORDS = {
     "broker": "mqtt", "camera": "source", "input": "source", "database": "store", "web": "http", "server": "http",
-    "alarms": "events", "alarm": "events", "bundle": "model", "tiles": "tiling",
+    "classes": "labels", "bundle": "model", "tiles": "tiling",
 }  # fmt: skip
 """Sections by other names."""
 KEY_WORDS = {

@@ -13,31 +13,20 @@ import json
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from inspector.command_table import COMMANDS, DEFAULT_COMMANDS
 from inspector.labels import Severity
 from inspector.model.bundle import DEFAULT_BUNDLE
-from inspector.settings.section import Section
+from inspector.settings.alarm import Alarm, Labels
+from inspector.settings.section import Fraction, Section, TopicLevel
 from inspector.settings.source import AnySource, find_unused
 
-
-def _check_level(name: str) -> str:
-    if strange := sorted(set(re.findall(r"[+#/\s]", name))):
-        listed = " or ".join("a space" if one.isspace() else one for one in strange)
-        better = re.sub(r"[+#/\s]+", "-", name).strip("-")
-        raise ValueError(f"a name may not contain {listed}: {name!r}" + (f"; for example {better!r}" if better else ""))
-    return name
-
-
-TopicLevel = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_check_level)]
-"""One level of an MQTT topic."""
 HOST = "{host}"
 """In a station's names: the name of this machine, so that one file serves many."""
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 def is_loopback(host: str) -> bool:
@@ -142,12 +131,23 @@ class Events(Section):
     """Which messages leave, and how alarms are held back."""
 
     frame_messages: bool | None = Field(default=None, description="One message per frame; unset: for stills only.")
-    alarm_hits: int = Field(default=1, ge=1, le=1000, description="Frames with the label that make an alarm (N) ...")
+    alarm_hits: int = Field(
+        default=1, ge=1, le=1000, description="Frames with the label at one place that make an alarm (N) ..."
+    )
     alarm_window: int = Field(default=1, ge=1, le=1000, description="... among this many last frames (M).")
     alarm_min_severity: Severity = Field(default="minor", description="Defects below raise no alarm.")
-    alarm_limit: int = Field(default=6, ge=1, le=100_000, description="Alarms per label that may leave ...")
+    alarm_limit: int = Field(
+        default=6,
+        ge=1,
+        le=100_000,
+        description="Alarms per label that may leave this station, whatever alarm.area gets, ...",
+    )
     alarm_limit_s: float = Field(
         default=60, gt=0, le=86400, description="... in this time; then one 'suppressed' message."
+    )
+    keep_open: Fraction = Field(
+        default=0.8,
+        description="Share of its threshold at which a weaker piece keeps an open defect open; 1: none does.",
     )
     alarm_unclassified: bool = Field(
         default=False, description="true: what is unlike the reference and of no class may be an alarm."
@@ -304,7 +304,19 @@ class Http(Section):
     cert_file: Path | None = Field(default=None, description="Server certificate.")
     key_file: Path | None = Field(default=None, description="Its key.")
     token_file: Path | None = Field(default=None, description="File with the bearer token that requests must carry.")
+    public_url: str | None = Field(
+        default=None, max_length=1024, description="Where people reach this listener, for links in alarms: https://..."
+    )
     max_upload_bytes: int = Field(default=16 << 20, ge=1024, description="Largest picture that /api/classify takes.")
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+            raise ValueError(f"http:// or https:// with a host is wanted, without user, ? and #: {value!r}")
+        return value.rstrip("/")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -335,6 +347,8 @@ class Settings(BaseSettings):
     decision: Decision = Decision()
     teach: Teach = Teach()
     events: Events = Events()
+    alarm: Alarm = Alarm()
+    labels: Labels = Labels()
     mqtt: Mqtt = Mqtt()
     jsonl: Jsonl = Jsonl()
     store: StoreOptions = StoreOptions()

@@ -39,6 +39,7 @@ from inspector.store.store import Store
 from inspector.telemetry.metrics import Metrics
 from inspector.track.operators import OperatorState
 from inspector.track.rules import TrackRules
+from inspector.track.state import TrackState
 
 MAX_ENTRIES = 32
 TICK_S = 0.5
@@ -152,6 +153,11 @@ class Committer:
     def operators(self) -> OperatorState:
         """What people have asked for, and is in force."""
         return self._tracker.state.operators
+
+    @property
+    def tracked(self) -> TrackState:
+        """What `track` remembers as of the last item."""
+        return self._tracker.state
 
     def start(self) -> None:
         """Begin to commit."""

@@ -16,6 +16,7 @@ from inspector.messages import ReplyMessage
 from inspector.settings.sections import Settings
 from inspector.sinks.base import LastWord, ResendingSink, Sink, SinkStatus
 from inspector.sinks.jsonl import JsonlSink
+from inspector.sinks.mqtt.area import AreaPort
 from inspector.sinks.mqtt.options import BrokerStatus
 from inspector.sinks.mqtt.outgoing import LossReports
 from inspector.sinks.mqtt.publisher import MqttPublisher
@@ -106,6 +107,7 @@ def open_sinks(
     losses: Losses,
     on_command: Callable[[str, bytes, Origin], ReplyMessage | None],
     beat: Callable[[], bytes | None] = lambda: None,
+    area: AreaPort | None = None,
 ) -> list[Sink]:
     """Return the enabled sinks, not started; from here on nothing is kept for others.
 
@@ -118,6 +120,7 @@ def open_sinks(
         losses: Where messages that did not arrive are reported.
         on_command: Carries a command out; see `MqttPublisher`.
         beat: Returns the next heartbeat, or None while the main loop hangs.
+        area: What the stations of the operator's area tell each other; None: it has only this one.
     """
     sinks: list[Sink] = []
     if settings.mqtt.enabled:
@@ -137,6 +140,7 @@ def open_sinks(
                 on_command=on_command,
                 commands=settings.mqtt.commands,
                 beat=beat,
+                area=area,
             )
         )
     if settings.jsonl.enabled:

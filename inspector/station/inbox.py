@@ -11,9 +11,9 @@ from collections import deque
 
 from inspector.clock import Clock
 from inspector.frame import Gap
-from inspector.items import CoilChange, Command, Lost
+from inspector.items import AreaLink, AreaWord, CoilChange, Command, Lost
 
-Word = Gap | Lost | CoilChange | Command
+Word = Gap | Lost | CoilChange | Command | AreaLink | AreaWord
 
 
 class Inbox:

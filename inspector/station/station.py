@@ -25,6 +25,7 @@ from inspector.settings.places import door_file, state_folder
 from inspector.settings.sections import Settings
 from inspector.sinks.mqtt.options import require_files
 from inspector.station.about import About, remember_versions, show_constants
+from inspector.station.alarm_area import AlarmArea
 from inspector.station.broken_store import report_aside
 from inspector.station.delivery import Delivery, Losses, open_outbox_care, open_sinks
 from inspector.station.door import Door
@@ -147,11 +148,10 @@ class Station:
 
     def _build_outside(self) -> None:
         """Build what the outside sees of the station: sinks, commands, pages."""
-        settings, clock = self.settings, self._clock
-        in_force = self.pipeline.rules
+        settings, clock, in_force = self.settings, self._clock, self.pipeline.rules
         self.health = HealthBoard(settings.station.text, clock, lambda: in_force.now.taught.short,
                                   lambda: self.pipeline.committer.operators)  # fmt: skip
-        self._pulse = Pulse(self.health, clock)
+        self._pulse, self.alarms = Pulse(self.health, clock), AlarmArea(settings, self.pipeline, clock, self.metrics)
         self.teaching = open_teaching(
             settings, self.model, in_force, self.store, clock, self.metrics, self.health, lambda: self.delivery.wake(),
             lambda: self.request("reload"),
@@ -162,11 +162,11 @@ class Station:
         self.plant = Plant(self.store, self.pipeline.inbox, clock, lambda seq: self.delivery.resend(seq),
                            self.teaching.execute, known_of(settings, self.pipeline), Ids(settings.root),
                            self.pipeline.mark)  # fmt: skip
-        sinks = open_sinks(
+        self.delivery = Delivery(open_sinks(
             settings, self.store, clock, self.metrics, losses=self._losses, on_command=self.plant.execute,
             retained=lambda: about.retained(self.health, self.store.coils, self.prober.of_coil), beat=self._pulse.beat,
-        )  # fmt: skip
-        self.delivery = Delivery(sinks)
+            area=self.alarms.port,
+        ))  # fmt: skip
         self._door = Door(door_file(settings), self.plant.execute, clock)
         self.http = self._make_http(about) if settings.http.enabled else None
 
@@ -306,6 +306,7 @@ class Station:
             self._pause.wait(period_s)
             self._supervision.look()
             self._meter.count()
+            self.alarms.count()
             now = self._clock.monotonic()
             if now - tested >= SELFTEST_S:
                 tested = now

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from inspector.clock import Clock, from_timestamp_ms
@@ -111,6 +113,7 @@ def restore_state(store: Store, inbox: Inbox) -> TrackState:
             state = from_text(text)
         except ValueError as exc:
             _log.warning("state_not_restored", reason=str(exc))
+    state = replace(state, area=replace(state.area, linked=False))  # until the broker answers this process
     coil_id, since_ms = store.coils.current()
     if coil_id != state.coil_id:
         inbox.put(CoilChange(from_timestamp_ms(since_ms), coil_id))
@@ -123,4 +126,6 @@ def what_matters(state: TrackState) -> tuple[object, ...]:
     limits = {label: (limit.since, limit.sent, limit.suppressed) for label, limit in state.limits.items()}
     place = state.place
     where = place and (place.epoch, place.head_line)
-    return state.open, state.gaps, limits, state.coil_id, where, state.operators
+    area = state.area
+    alarms = area.sent, area.standing, area.summary and (area.summary.revision, area.summary.total)
+    return state.open, state.gaps, limits, alarms, state.coil_id, where, state.operators

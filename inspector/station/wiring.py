@@ -14,7 +14,7 @@ from typing import Literal
 import structlog
 
 from inspector.clock import Clock
-from inspector.errors import BundleError, InspectorError
+from inspector.errors import BundleError, ConfigError, InspectorError
 from inspector.http.options import HttpOptions, read_token
 from inspector.ids import Ids
 from inspector.inspection.one_frame import InspectRules
@@ -22,11 +22,14 @@ from inspector.inspection.own_labels import OwnLabel
 from inspector.inspection.quality import QualityRules
 from inspector.inspection.reference import SiteReference
 from inspector.inspection.tiling import TilingRules
+from inspector.labels import UNCLASSIFIED
 from inspector.model.bundle import Bundle, find_bundle, load_bundle
 from inspector.model.golden import GoldenResult
 from inspector.model.interpreter import load_runtime
 from inspector.model.pool import WorkerPool, open_model
 from inspector.model.rules import decision_rules
+from inspector.settings.alarm import LabelWords
+from inspector.settings.hints import nearest
 from inspector.settings.places import state_folder
 from inspector.settings.sections import Decision, Settings, StoreOptions, Tiling
 from inspector.sinks.jsonl import JsonlOptions
@@ -38,7 +41,7 @@ from inspector.teach.files import FOLDER
 from inspector.teach.own_labels import FOLDER as LABELS
 from inspector.teach.own_labels import fit_label, label_names, label_state, read_labels
 from inspector.telemetry.health import HealthLimits
-from inspector.track.rules import TrackRules
+from inspector.track.rules import ClassWords, SeverityRule, TrackRules
 
 _log = structlog.get_logger("daemon")
 
@@ -153,7 +156,45 @@ def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> Trac
         unclassified_threshold=reference.unclassified_threshold if reference else 0.0,
         alarm_unclassified=events.alarm_unclassified,
         unclassified_limit=events.unclassified_limit,
+        place_px=bundle.card.tile_px,
+        keep_open=events.keep_open,
+        severity_rules=tuple(SeverityRule(**dict(row)) for row in settings.alarm.severity),
+        area=settings.alarm.area,
+        alarms_per_hour=settings.alarm.per_hour,
+        words={
+            label: ClassWords(words.code, words.name_in(), words.group)
+            for label, words in settings.labels.words.items()
+        },
+        public_url=settings.http.public_url if settings.http.enabled else None,
     )
+
+
+def require_labels(settings: Settings, known: Collection[str], bundle: str) -> None:
+    """Refuse a table or rule about a label that the running bundle does not have.
+
+    Checked wherever a bundle is opened: at the start, at each reload, and by `inspector check`.
+
+    Raises:
+        ConfigError: There is no such label; the text names the key, the labels and the nearest one.
+    """
+    labels = (*known, UNCLASSIFIED)
+    if settings.labels.words.get(UNCLASSIFIED, LabelWords()).severity is not None:
+        raise ConfigError(
+            f"labels.{UNCLASSIFIED}.severity: what is unclassified is minor; [[alarm.severity]] may say more"
+        )
+    named = [(f"labels.{label}", label) for label in settings.labels.words]
+    named += [(f"alarm.severity.{n}.label", row.label) for n, row in enumerate(settings.alarm.severity) if row.label]
+    for key, label in named:
+        if label not in labels:
+            meant = nearest(label, labels)
+            hint = f"; did you mean {meant!r}?" if meant else ""
+            raise ConfigError(f"{key}: no label of bundle {bundle} ({', '.join(labels)}): {label!r}{hint}")
+
+
+def worded(settings: Settings) -> Decision:
+    """Return `[decision]` with the severities of `[labels]`, which give way to its own."""
+    given = {label: words.severity for label, words in settings.labels.words.items() if words.severity is not None}
+    return settings.decision.model_copy(update={"severity": {**given, **settings.decision.severity}})
 
 
 def health_limits(settings: Settings) -> HealthLimits:
@@ -200,6 +241,8 @@ def http_options(settings: Settings) -> HttpOptions:
         token=read_token(http.token_file) if http.token_file is not None else None,
         max_frame_px=source.max_frame_px,
         full_scale=source.full_scale,
+        root=settings.root,
+        labels=settings.labels.words,
     )
 
 
@@ -234,7 +277,8 @@ def open_bundle(settings: Settings, loaded: Bundle | None = None, unit_file: Pat
         state = label_state(labels)
         own, troubles = read_labels(labels, bundle.card.labels)
         names = label_names(labels)
-        rules = inspect_rules(settings.tiling, settings.decision, bundle, own_names=names)
+        require_labels(settings, (*bundle.card.defect_labels, *names), bundle.card.name)
+        rules = inspect_rules(settings.tiling, worded(settings), bundle, own_names=names)
         pool, golden = open_model(bundle, worker_count(settings.model.workers), settings.model.runtime, places=True)
         rules = with_own_labels(rules, [fit_label(pixels, pool).label for pixels in own], settings.decision)
         for trouble in troubles:

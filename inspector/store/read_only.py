@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import uuid
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -118,6 +119,16 @@ class StoreReader:
             if len(found) >= limit or len(rows) < asked:
                 return found[:limit]
             asked += limit - len(found)
+
+    def messages(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the defect messages with these ids, newest first, as parsed JSON."""
+        places = ", ".join("?" * len(ids))
+        rows = self._all(
+            f"SELECT seq, payload, payload_crc32 FROM {self._records} WHERE id IN ({places})"  # noqa: S608
+            " AND kind = 'defect' ORDER BY seq DESC",
+            [uuid.UUID(one).bytes for one in ids],
+        )
+        return [message for seq, payload, crc32 in rows if (message := _message(seq, payload, crc32))]
 
     def rows(self, numbers: tuple[int, int] | None, newest: int) -> list[StoredRow]:
         """Return what is stored under these numbers in their order.

@@ -47,6 +47,9 @@ class Counts:
         defects: By label.
         alarms: Of all labels.
         alarms_suppressed: By reason.
+        operator_alarms: Of the operator's area in the last hour.
+        standing: Alarms that nobody acknowledged.
+        in_flood: 1 while there is more to say than a person can take.
         classify: Scoring the tiles of a frame.
         commit: Storing what a frame leaves.
         last_frame_s: Unix time; 0: none yet.
@@ -69,6 +72,9 @@ class Counts:
     defects: Mapping[str, float]
     alarms: float
     alarms_suppressed: Mapping[str, float]
+    operator_alarms: float
+    standing: float
+    in_flood: float
     classify: Spent
     commit: Spent
     last_frame_s: float
@@ -94,6 +100,9 @@ class Counts:
             defects=split(metrics.defects, "label"),
             alarms=total(metrics.alarms),
             alarms_suppressed=split(metrics.alarms_suppressed, "reason"),
+            operator_alarms=total(metrics.operator_alarms),
+            standing=total(metrics.alarms_standing),
+            in_flood=total(metrics.alarm_flood),
             classify=spent(metrics.stage_seconds, stage="classify"),
             commit=spent(metrics.stage_seconds, stage="commit"),
             last_frame_s=total(metrics.last_frame),

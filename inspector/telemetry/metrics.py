@@ -154,7 +154,26 @@ class Metrics:
                 self.sensitivity_shown.labels(label, size)
                 self.sensitivity_found.labels(label, size)
 
+    def _add_operator(self) -> None:
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(name, text, registry=self.registry)
+
+        self.operator_alarms = gauge(
+            "inspector_operator_alarms_last_hour",
+            "Alarms of the operator's area in the last hour, its summary among them.",
+        )
+        self.alarms_standing = gauge("inspector_alarms_standing", "Alarms of this station that nobody acknowledged.")
+        self.area_stations = gauge("inspector_area_stations", "Stations of the operator's area that can be heard.")
+        self.alarm_flood = gauge(
+            "inspector_alarm_flood", "1 with more than 10 alarms in 10 minutes, whether or not they were held back."
+        )
+        self.alarm_flood_seconds = Counter(
+            "inspector_alarm_flood_seconds_total", "Time in such a flood.", registry=self.registry
+        )
+
     def _add_reference(self) -> None:
+        self._add_operator()
+
         def gauge(name: str, text: str, *label_names: str) -> Gauge:
             return Gauge(name, text, label_names, registry=self.registry)
 

@@ -14,7 +14,7 @@ from inspector.frame import Cause, Frame, Gap
 from inspector.inspection.merge import Defect
 from inspector.inspection.one_frame import Inspection
 from inspector.items import Lost
-from inspector.labels import CLEAN, UNCLASSIFIED, UNKNOWN
+from inspector.labels import CLEAN, UNCLASSIFIED, UNKNOWN, Severity
 from inspector.messages import (
     BoxPx,
     CoverageMessage,
@@ -28,6 +28,7 @@ from inspector.messages import (
 )
 from inspector.track.operators import shelved_by
 from inspector.track.rules import TrackRules
+from inspector.track.severity import grade
 from inspector.track.state import TrackState
 
 NO_EVIDENCE = Evidence(sha256=None, url=None)
@@ -141,6 +142,35 @@ def scale_fields(extent: Box, head_line: int | None, rules: TrackRules) -> dict[
     }
 
 
+def word_fields(label: str | None, rules: TrackRules) -> dict[str, Any]:
+    """Return what the plant calls a label."""
+    words = rules.words.get(label or "")
+    return {} if words is None else {
+        "class_code": words.code, "class_name": words.name, "class_group": words.group
+    }  # fmt: skip
+
+
+def place_fields(box: Box, frame: Frame, state: TrackState, rules: TrackRules) -> dict[str, Any]:
+    """Return where a finding lies on the strip, in m along and mm across; None: unknown."""
+    lines, place = frame.first_line is not None, state.place
+    extent = box.moved(dy=frame.first_line or 0)
+    found = scale_fields(extent, place.head_line if lines and place is not None else None, rules)
+    return {key: found[key] for key in ("position_m", "across_mm")}
+
+
+def alarm_text(defect: Defect, severity: Severity, frame: Frame, state: TrackState, rules: TrackRules) -> str:
+    """Return one line on which a person can act: what, how severe, where, at which station, and how to silence it."""
+    place = place_fields(defect.box, frame, state, rules)
+    where = [] if place["position_m"] is None else [f"{place['position_m']:.2f} m"]
+    if place["across_mm"] is None:
+        where.append(f"x {defect.box.x} y {defect.box.y} px")
+    else:
+        where.append(f"{place['across_mm']:.0f} mm across")
+    what = f"{rules.named(defect.label)} {defect.surety:.2f} ({severity})"
+    silence = f"to silence: inspector do shelve label={defect.label} reason=WHY"
+    return f"{what} at {rules.station}, {', '.join(where)}; {silence}"
+
+
 def defect_body(sighting: Sighting, state: TrackState, rules: TrackRules) -> DefectMessage:
     """Return the message of one phase of a defect."""
     frame, defect, extent = sighting.frame, sighting.defect, sighting.extent
@@ -158,9 +188,10 @@ def defect_body(sighting: Sighting, state: TrackState, rules: TrackRules) -> Def
         position_source=None if rules.mm_per_px is None or head_line is None else "lines",
         scale_source=rules.scale_source if rules.mm_per_px is not None else None,
         label=defect.label,
+        **word_fields(defect.label, rules),
         score=defect.score,
         runner_up=RunnerUp(label=defect.runner_up, score=defect.runner_up_score),
-        severity=rules.severity_of(defect.label),
+        severity=grade(state, defect, sighting.extent or sighting.box, rules).severity,
         distance=defect.distance,
         alarm=sighting.alarm,
         why=sighting.why,

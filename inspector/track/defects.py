@@ -16,7 +16,9 @@ from inspector.labels import UNCLASSIFIED
 from inspector.messages import RunnerUp
 from inspector.track.alarms import judge_alarm, may_publish
 from inspector.track.bodies import Sighting, defect_body, frame_body, scale_fields, why_of
+from inspector.track.keep_open import kept_open
 from inspector.track.rules import TrackRules
+from inspector.track.severity import counted, grade
 from inspector.track.state import OpenDefect, Place, TrackState
 
 STREAM_MISSES = 2
@@ -57,6 +59,8 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
         if known is None:
             defect_id = rules.ids.of("defect", frame.identity, ordinal)
             state, published = may_publish(state, defect, frame.captured_at, rules)
+            spot = scale_fields(shown, head_line, rules)["position_m"] if frame.first_line is not None else None
+            state = counted(state, defect.label, spot, rules) if published else state
             judged, alarm, why, more = judge_alarm(state, defect, defect_id, frame, rules)
             state = judged if published else state
             place = shown if frame.first_line is not None else None
@@ -74,7 +78,9 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
         defect_ids += [] if seen[-1].silent else [seen[-1].defect_id]
     limit = 0 if frame.first_line is not None else STREAM_MISSES
     for other in waiting:
-        if other.misses >= limit:
+        if (kept := kept_open(other, inspection, rules)) is not None:
+            seen.append(kept)
+        elif other.misses >= limit:
             drafts += closed_drafts([other], rules)
         else:
             seen.append(replace(other, misses=other.misses + 1))
@@ -181,11 +187,16 @@ def _continue(
         return state, grown, []
     last, drafts, alarm, why = known.last, list[Draft](), known.last.alarm, known.last.why
     renamed = grown.best.label != last.label
+    severity = grade(state, grown.best, grown.shown, rules).severity
+    critical = severity == "critical" != last.severity
     named = renamed and last.label == UNCLASSIFIED
-    if named or (not alarm and (renamed or why.rule in ("n_of_m", "severity", "shelved"))):
-        state, alarm, why, drafts = judge_alarm(state, grown.best, known.defect_id, frame, rules)
-    told = last.lines or last.box_px.height
-    if renamed or alarm != last.alarm or grown.shown.height >= 2 * told or grown.best.score >= last.score + 0.1:
+    if named or (not alarm and (renamed or critical or why.rule in ("n_of_m", "severity", "shelved"))):
+        again = why.rule == "shelved" and not critical
+        state, alarm, why, drafts = judge_alarm(
+            state, grown.best, known.defect_id, frame, rules, grown.shown, again=again
+        )
+    told, changed = last.lines or last.box_px.height, renamed or severity != last.severity or alarm != last.alarm
+    if changed or grown.shown.height >= 2 * told or grown.best.score >= last.score + 0.1:
         revision = known.revision + 1
         place = grown.shown if frame.first_line is not None else None
         box = defect.box if place is None else replace(defect.box, x=place.x, width=place.width)
@@ -215,7 +226,9 @@ def _closed_draft(known: OpenDefect, rules: TrackRules) -> Draft:
         "label": known.best.label,
         "score": known.best.score,
         "runner_up": RunnerUp(label=known.best.runner_up, score=known.best.runner_up_score),
-        "severity": rules.severity.get(known.best.label, last.severity),
+        "severity": last.severity
+        if last.label == known.best.label
+        else rules.severity.get(known.best.label, last.severity),
         "distance": known.best.distance,
         "why": why_of(last.why, known.best, rules),
     }

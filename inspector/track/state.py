@@ -10,6 +10,7 @@ from inspector.box import Box
 from inspector.frame import Gap
 from inspector.inspection.merge import Defect
 from inspector.messages import AlarmMessage, DefectMessage
+from inspector.track.area import AreaState
 from inspector.track.operators import OperatorState
 
 
@@ -81,6 +82,19 @@ class UnclassifiedState:
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """What a frame showed and where, for N of M.
+
+    Attributes:
+        label: Of the finding.
+        box: Where it shows; on a stream only its columns count.
+    """
+
+    label: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a line stream is on its coil.
 
@@ -101,22 +115,26 @@ class TrackState:
 
     Attributes:
         open: Defects that the next frame may continue.
-        recent: Labels of the last frames, for N of M.
+        sights: What each of the last frames showed, for N of M.
         limits: Alarms of the current window, by label.
         gaps: Stretches that the next gap may extend.
         coil_id: The coil that runs, or None.
         place: Where the stream is on it; None until its first frame.
         unclassified: Of the current hour; None until the first.
+        area: Alarms here and at the other stations of the operator's area.
+        counted: Where defects of a label lay, in m, for rules of severity that count.
         operators: What people have asked for.
     """
 
     open: tuple[OpenDefect, ...] = ()
-    recent: tuple[frozenset[str], ...] = ()
+    sights: tuple[tuple[Sight, ...], ...] = ()
     limits: Mapping[str, LimitState] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     coil_id: str | None = None
     place: Place | None = None
     unclassified: UnclassifiedState | None = None
+    area: AreaState = field(default_factory=AreaState)
+    counted: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     operators: OperatorState = field(default_factory=OperatorState)
 
     @property

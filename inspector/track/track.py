@@ -7,22 +7,26 @@ nothing. It reads no clock: time comes with the items, and with a `Tick` while n
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime
 
 from inspector.drafts import Draft
 from inspector.frame import Cause, Gap
 from inspector.inspection.one_frame import Inspection
-from inspector.items import CoilChange, Command, Lost, Tick
-from inspector.track.alarms import flush_limits
+from inspector.items import AreaLink, AreaWord, CoilChange, Command, Lost, Tick
+from inspector.track.alarms import flush_limits, place_of
+from inspector.track.area import Peer, acknowledged, heard, update_summary
 from inspector.track.bodies import lost_body
 from inspector.track.coverage import flush_gaps, take_gap
 from inspector.track.defects import closed_drafts, track_still, track_stream
 from inspector.track.operators import OperatorState, obey, paused_gap, without_past
 from inspector.track.rules import TrackRules
-from inspector.track.state import TrackState
+from inspector.track.state import Sight, TrackState
 
-Item = Inspection | Gap | Lost | CoilChange | Command | Tick
+MAX_SIGHTS = 100
+"""Defects of a frame that count for N of M: a frame with more is lost anyway."""
+Item = Inspection | Gap | Lost | CoilChange | Command | AreaLink | AreaWord | Tick
 """What is ordered: all that can happen to a station."""
 
 
@@ -37,8 +41,13 @@ def track(state: TrackState, item: Item, rules: TrackRules) -> tuple[TrackState,
             return state, [Draft(lost_body(item, state, rules))]
         case CoilChange():
             return _change_coil(state, item, rules)
+        case AreaLink():
+            return replace(state, area=replace(state.area, linked=item.linked, linked_at=item.at)), []
+        case AreaWord():
+            said = Peer(item.at, item.alarms, item.summary, item.summary_at, item.held, item.wanted)
+            return replace(state, area=heard(state.area, item.station, said)), []
         case Command():
-            return _ask(state, obey(state.operators, item), item.at, rules)
+            return _ask(_note_command(state, item), obey(state.operators, item), item.at, rules)
     return _take_inspection(state, item, rules)
 
 
@@ -52,11 +61,12 @@ def _take_inspection(state: TrackState, item: Inspection, rules: TrackRules) -> 
         state, drafts = take_gap(state, gap, rules, frame)
         return state, drafts
     state, drafts = flush_gaps(state, frame.captured_at, rules)
-    state = replace(state, recent=_remember(state.recent, item, rules.alarm_window))
+    state = replace(state, sights=_remember(state.sights, item, rules.alarm_window))
     state, more = track_still(state, item, rules) if frame.independent else track_stream(state, item, rules)
     drafts += more
     state, late = flush_limits(state, frame.captured_at, rules)
-    return state, drafts + late
+    area, summed = update_summary(state.area, frame.captured_at, rules)
+    return (state if area is state.area else replace(state, area=area)), drafts + late + summed
 
 
 def _ask(
@@ -81,11 +91,21 @@ def _change_coil(state: TrackState, change: CoilChange, rules: TrackRules) -> tu
     place = state.place
     if place is not None:
         place = replace(place, head_line=place.next_line if change.line is None else change.line)
-    return replace(state, open=(), coil_id=change.coil_id, place=place), drafts
+    return replace(state, open=(), coil_id=change.coil_id, place=place, counted={}), drafts
 
 
-def _remember(recent: tuple[frozenset[str], ...], inspection: Inspection, window: int) -> tuple[frozenset[str], ...]:
-    return (*recent, frozenset(defect.label for defect in inspection.published))[-window:]
+def _note_command(state: TrackState, command: Command) -> TrackState:
+    if command.name != "ack":
+        return state
+    return replace(state, area=acknowledged(state.area, json.loads(command.payload)["defect_id"]))
+
+
+def _remember(
+    sights: tuple[tuple[Sight, ...], ...], inspection: Inspection, window: int
+) -> tuple[tuple[Sight, ...], ...]:
+    still = inspection.frame.independent
+    now = tuple(Sight(defect.label, place_of(defect.box, still)) for defect in inspection.published[:MAX_SIGHTS])
+    return (*sights, now)[-window:]
 
 
 def _take_tick(state: TrackState, tick: Tick, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
@@ -96,4 +116,5 @@ def _take_tick(state: TrackState, tick: Tick, rules: TrackRules) -> tuple[TrackS
         drafts = closed_drafts(state.open, rules) + drafts
         state = replace(state, open=())
     state, more = flush_limits(state, tick.now, rules, True, tick.final)
-    return state, drafts + more
+    area, summed = update_summary(state.area, tick.now, rules, True, tick.final)
+    return (state if area is state.area else replace(state, area=area)), drafts + more + summed

@@ -205,6 +205,7 @@ def track_rules(**changes: Any) -> TrackRules:
         config="c0ffee",
         thresholds={"crack": 0.8, "hole": 0.8, "rust": 0.8},
         severity={"crack": "critical", "hole": "major", "rust": "minor"},
+        alarms_per_hour=100_000,
     )
     return replace(rules, **changes)
 

@@ -85,6 +85,7 @@ def test_a_coil_changes_at_its_place() -> None:
         ("DefectMessage", "closed", "A"),
         ("CoverageMessage", None, "A"),
         ("DefectMessage", "opened", "B"),
+        ("AlarmMessage", None, "B"),
         ("DefectMessage", "closed", "B"),
         ("AlarmMessage", None, "B"),
     ]

@@ -66,9 +66,10 @@ def see(state: TrackState, number: int, seconds: float, **changes: Any) -> tuple
 def test_a_shelved_defect_is_recorded_without_alarm_and_alarms_if_it_outlasts_the_shelf() -> None:
     """A shelved defect is published with the command's id and `why.rule` shelved; open at the end, it alarms then."""
     state = TrackState(operators=OperatorState((shelf("crack", (0, 50)),)))
-    state, (opened,) = see(state, 0, 0.0, mm_per_px=0.5)
+    state, (opened, named) = see(state, 0, 0.0, mm_per_px=0.5)
     assert isinstance(opened, DefectMessage)
     assert (opened.alarm, opened.shelved_by, opened.why.rule, opened.why.key) == (False, ID, "shelved", "cmd/shelve")
+    assert (named.kind, named.defect_ids) == ("summary", opened.defect_id)  # it is critical: never silent
 
     _, bodies = see(from_text(to_text(state)), 1, 3600.0, mm_per_px=0.5)
     assert [type(body) for body in bodies] == [DefectMessage, AlarmMessage]

@@ -174,6 +174,19 @@ class Connection:
         self.owed.add(info.mid, self._clock.monotonic())
         return info
 
+    def publish_full(self, topic: str, payload: bytes) -> int:
+        """Publish on a topic outside the root, QoS 1, retained, and return its packet id."""
+        info = self._client.publish(topic, payload, qos=1, retain=self.limits.retains)
+        self.owed.add(info.mid, self._clock.monotonic())
+        return info.mid
+
+    def subscribe_full(self, topic: str) -> int | None:
+        """Ask for topics outside the root, with what is kept on them, and return the packet id.
+
+        QoS 0: nothing of it waits in the session of a station that is away.
+        """
+        return self._client.subscribe(topic, qos=0)[1]
+
     def beat(self, payload: bytes) -> None:
         """Publish a heartbeat, QoS 0, unless the previous one still waits for the network: a late one says nothing."""
         if self._beat is None:

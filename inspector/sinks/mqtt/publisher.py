@@ -21,6 +21,7 @@ from inspector.errors import BrokerError, StoreBusyError
 from inspector.faults import crash_point
 from inspector.messages import ReplyMessage, encode
 from inspector.sinks.base import LastWord, Outbox
+from inspector.sinks.mqtt.area import AreaPort
 from inspector.sinks.mqtt.backoff import Backoff
 from inspector.sinks.mqtt.connection import Arrived, Connection, Connector, Event, Events
 from inspector.sinks.mqtt.memory import Notes
@@ -62,6 +63,7 @@ class MqttPublisher:
             or None if none is due.
         commands: Which of those topics are subscribed.
         beat: Returns the next heartbeat, or None while the main loop hangs.
+        area: What the stations of the operator's area tell each other; None: it has only this one.
     """
 
     name = SINK
@@ -79,6 +81,7 @@ class MqttPublisher:
         on_command: Callable[[str, bytes, Origin], ReplyMessage | None] | None = None,
         commands: Sequence[str] = (),
         beat: Callable[[], bytes | None] = lambda: None,
+        area: AreaPort | None = None,
     ) -> None:
         self._options = options
         self._outbox = outbox
@@ -88,6 +91,7 @@ class MqttPublisher:
         self._on_command = on_command
         self._commands = commands
         self._beat = beat
+        self._area = area
         self._beat_mono_s = 0.0
         self._connector = Connector(options, clock, lambda reason: metrics.mqtt_rejected.labels(reason).inc())
         self._events: Events = queue.SimpleQueue()
@@ -153,6 +157,8 @@ class MqttPublisher:
                     self._report.failed(f"cannot read the store: {exc}")
                 finally:
                     self._outgoing.close()
+                    if self._area is not None:
+                        self._area.close()
                     if was and not self._stopping.is_set():
                         self._report.lost(self._clock.monotonic())
                     self.status.connected = False
@@ -188,6 +194,8 @@ class MqttPublisher:
             self._outgoing.advance(state)  # a broker without a mark gets one before anything else: its life has begun
             if self._commands:  # before the state: who sees it may count on commands being kept from then on
                 connection.subscribe([f"cmd/{name}" for name in self._commands])
+            if self._area is not None:
+                self._area.open(connection)
             state.publish_all(self._clock.monotonic())
             for event in connection.early:
                 self._take_event(connection, state, event)
@@ -219,6 +227,8 @@ class MqttPublisher:
             self._outgoing.advance(state)
             self._report.lasts(now - self._opened_mono_s)
             state.refresh(now)
+            if self._area is not None:
+                self._area.refresh(connection, now)
 
     def _send_beat(self, connection: Connection, now: float) -> None:
         if now < self._beat_mono_s:
@@ -240,6 +250,8 @@ class MqttPublisher:
             return
         if kind not in ("wake", "stop", "idle", "resend"):
             connection.owed.hear(self._clock.monotonic(), first if kind == "puback" else None)
+        if self._area is not None and self._area.take_answer(kind, first, second):
+            return
         if kind == "disconnect":
             self._outgoing.learn(first.value)
             if first.value == KEEPALIVE_TIMEOUT and not second:
@@ -257,6 +269,8 @@ class MqttPublisher:
 
     def _execute_command(self, connection: Connection, state: RetainedState, topic: str, arrived: Arrived) -> None:
         name = topic.removeprefix(f"{self._options.root}/cmd/")
+        if self._area is not None and self._area.take_message(topic, arrived):
+            name = ""
         if self._on_command is not None and name in self._commands:
             reply = self._on_command(name, arrived.payload, arrived.origin)
             crash_point("command.obeyed")
