@@ -19,7 +19,7 @@ from training.errors import DataError, say_missing
 
 try:
     from training.data.dataset import DataSet
-    from training.data.folds import shared_with_training
+    from training.data.folds import held_out, shared_with_training
     from training.data.manifest import Manifest, check_files, count_pictures, read_manifest, write_manifest
     from training.data.prepare import build_manifest, label_contradictions, small_pictures, training_refusals
     from training.data.sheets import write_sheets
@@ -59,11 +59,17 @@ def open_data(data: Path, manifest_path: Path) -> tuple[DataSet, Manifest]:
     return data_set, make_manifest(data_set, manifest_path)
 
 
-def make_manifest(data_set: DataSet, path: Path) -> Manifest:
-    """Return the manifest of a data set, written to `path` if everything is in order; it replaces an existing one."""
+def make_manifest(data_set: DataSet, path: Path, hold_out: int = 0) -> Manifest:
+    """Return the manifest of a data set, written to `path` if everything is in order; it replaces an existing one.
+
+    Raises:
+        DataError: As `build_manifest` and `held_out`.
+    """
     with Progress(console=console) as progress:
         task = progress.add_task("checking and grouping", total=None)
         manifest = build_manifest(data_set, lambda done, total: progress.update(task, completed=done, total=total))
+    if hold_out:
+        manifest = held_out(manifest, hold_out)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_manifest(path, manifest)
     if shared := shared_with_training(manifest):
@@ -84,11 +90,14 @@ def warn(texts: list[str]) -> None:
 def prepare(
     data: Data,
     output: Annotated[Path, typer.Option(help="Folder for manifest.json and the sheets.")] = MANIFEST.parent,
+    hold_out: Annotated[
+        int, typer.Option(min=0, help="Hold out every n-th group of a label as the test split; 0: none.")
+    ] = 0,
     agrees_with: Annotated[Path | None, typer.Option(help="CSV of image, split, group to compare with.")] = None,
 ) -> None:
     """Check a data set, group overlapping views, and draw contact sheets."""
     data_set = DataSet(data)
-    manifest = make_manifest(data_set, output / "manifest.json")
+    manifest = make_manifest(data_set, output / "manifest.json", hold_out)
     table = Table("label", "counts", title=f"{len(manifest.pictures)} pictures, manifest {manifest.sha256[:12]}")
     for label, counts in count_pictures(manifest).items():
         table.add_row(label, ", ".join(f"{value} {name}" for name, value in counts.items()))
@@ -142,7 +151,9 @@ def train(
 
     auxiliary = load_auxiliary(recipe, auxiliary_root, manifest.labels)
     course = course_of(recipe, data_set, manifest, auxiliary)
-    chosen = weights or imagenet_weights(recipe.width, Path("cache"))
+    if recipe.start == "random" and weights is not None:
+        raise RecipeError(f"train: recipe {recipe.name} begins at random, --weights has no use: {weights}")
+    chosen = None if recipe.start == "random" else weights or imagenet_weights(recipe.width, Path("cache"))
     data_names = {"data": manifest.sha256, "pictures": manifest.pictures_sha256, **auxiliary.provenance}
     train_network(recipe, course, folder, chosen, data_names)
     elsewhere = f" --auxiliary {auxiliary_root}" if auxiliary.provenance else ""
@@ -237,18 +248,6 @@ def bundle(
 
 
 @app.command()
-def card(
-    bundle_folder: Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle's folder, or a shipped one's name.")],
-    output: Annotated[Path | None, typer.Option(help="Bundle folder to write; default: replace it.")] = None,
-    accept: Annotated[bool, typer.Option(help="Prove what lies there, though it does not hold.")] = False,
-) -> None:
-    """Prove a bundle's card: write format 2 from a bundle of format 1, or after an edit on purpose."""
-    from inspector.commands.card import prove_card
-
-    console.print(prove_card(bundle_folder, output, accept=accept).as_dict())
-
-
-@app.command()
 def evaluate(
     bundle_name: Annotated[str, typer.Argument(metavar="BUNDLE", help="A shipped bundle's name, a folder, or a run.")],
     data: Data,
@@ -264,7 +263,7 @@ def evaluate(
     """
     from inspector.model.bundle import SHIPPED, find_bundle, load_bundle
     from inspector.pages.language import code_of_environment
-    from training.bundle.provenance import NEU_PICTURES
+    from training.bundle.bundle import folder_of
     from training.files import write_json
     from training.judge.evaluate import evaluate as measure
     from training.judge.evaluate import evaluate_float
@@ -272,7 +271,7 @@ def evaluate(
     from training.judge.report import write_report
 
     data_set, manifest = open_data(data, manifest_path)
-    on = "DATA/neu-det" if manifest.pictures_sha256 == NEU_PICTURES else "FOLDER"
+    on = folder_of(manifest.pictures_sha256)
     if (Path(bundle_name) / "run.json").is_file():
         row = evaluate_float(Path(bundle_name), manifest, data_set)
         row["command"] = f"python -m training evaluate RUN_OF_{row['run']} --data {on}"

@@ -21,6 +21,10 @@ from training.errors import RecipeError
 
 CONFIGS = Path(__file__).parent / "configs"
 Chance = Annotated[float, Field(ge=0, le=1)]
+CREDIBLE_GROUND = ("inclusion", "scratches")
+"""Labels of NEU whose pictures show clean steel outside their boxes; on others the defect's texture continues there."""
+_NEWER = ("start", "local", "boxes", "drawn", "repeats")
+"""Settings that a recipe's digest leaves out where they are at their default: older recipes keep their name."""
 
 
 class _Strict(BaseModel):
@@ -112,12 +116,22 @@ class Recipe(_Strict):
     freeze_batch_norm: bool = True
     dropout: Chance = 0.2
     l2: float = 1e-4
+    start: Literal["imagenet", "random"] = "imagenet"
+    """Which weights it begins from: a file's, or none, and then no picture beyond its own data is behind them."""
     # -- data
     tiles: Tiles = Tiles()
     augment: Augment = Augment()
     ground: Literal["credible", "reviewed"] = "credible"
     """Where clean steel is taken from: surface outside the boxes by a rule over pixels, or only the part of it that two
     reviews do not both call marked (see `reviewed`)."""
+    local: tuple[str, ...] = CREDIBLE_GROUND
+    """Labels of marks with plain surface beside them, from which clean steel is taken."""
+    boxes: Literal["annotated", "seen"] = "annotated"
+    """Where marks are: as annotated, or for pictures without boxes by a rule over pixels (see `tiles.seen`)."""
+    drawn: dict[str, str] = {}
+    """What kinds of the generator are called here; empty: none of the labels, the network is to be unsure."""
+    repeats: int = Field(default=1, ge=1)
+    """How often an epoch shows each picture."""
     clean: bool = True
     """Whether the network has the label `clean`."""
     auxiliary: AuxiliarySet | None = None
@@ -151,6 +165,9 @@ class Recipe(_Strict):
             del row["ground"]
         if not self.augment.rough:
             del row["augment"]["rough"]
+        for name in _NEWER:
+            if row[name] == type(self).model_fields[name].default:
+                del row[name]
         text = json.dumps(row, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -49,3 +49,15 @@ def figures(
 
     card = put_figures(bundle_folder, results)
     console.print(f"{card.name} {card.version}: figures of {results.name}")
+
+
+@renewal.command()
+def card(
+    bundle_folder: Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle's folder, or a shipped one's name.")],
+    output: Annotated[Path | None, typer.Option(help="Bundle folder to write; default: replace it.")] = None,
+    accept: Annotated[bool, typer.Option(help="Prove what lies there, though it does not hold.")] = False,
+) -> None:
+    """Prove a bundle's card: write format 2 from a bundle of format 1, or after an edit on purpose."""
+    from inspector.commands.card import prove_card
+
+    console.print(prove_card(bundle_folder, output, accept=accept).as_dict())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -10,6 +11,10 @@ from small_run import SMALL
 
 from training.errors import RecipeError
 from training.recipe import CONFIGS, Recipe, load_recipe
+
+NEWER: tuple[dict[str, Any], ...] = (
+    {"start": "random"}, {"local": ("dents",)}, {"boxes": "seen"}, {"drawn": {"scratches": "dents"}}, {"repeats": 2},
+)  # fmt: skip
 
 
 def test_a_recipe_of_another_version_is_read_without_what_this_one_does_not_have() -> None:
@@ -21,6 +26,21 @@ def test_a_recipe_of_another_version_is_read_without_what_this_one_does_not_have
     assert "forgotten" in row
     with pytest.raises(ValidationError, match="width"):
         Recipe.of_another_version(row | {"width": -1})
+
+
+def test_a_setting_that_is_at_its_default_changes_no_name() -> None:
+    """Older recipes keep their digest; a recipe that uses a newer setting has another one."""
+    before = SMALL.digest
+
+    assert before == Recipe.model_validate(SMALL.model_dump() | {"start": "imagenet", "repeats": 1}).digest
+    assert len({before, *(SMALL.changed(**each).digest for each in NEWER)}) == 1 + len(NEWER)
+
+
+def test_the_open_recipe_learns_from_nothing_without_a_licence() -> None:
+    """No ImageNet weights, no pictures beside its own set, and it begins from no bundle."""
+    recipe = load_recipe("open-fast")
+
+    assert (recipe.start, recipe.auxiliary, recipe.refines) == ("random", None, False)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("[a-z]*.py")), ids=lambda path: path.stem)

@@ -22,7 +22,7 @@ from inspector.labels import CLEAN, BoxFrom, Severity
 from inspector.model.card import Card, UnknownRule
 from inspector.model.interpreter import Int8Network
 from inspector.model.seal import replacing, write_proof
-from training.bundle.provenance import NEU_PICTURES, data_sets, is_own, learned_from, notice
+from training.bundle.provenance import NEU_PICTURES, X_SDD_PICTURES, data_sets, is_own, learned_from, notice
 from training.data.learned import LEARNED, read_learned, write_learned
 from training.data.manifest import Manifest
 from training.errors import DataError, GateError
@@ -36,6 +36,9 @@ from training.recipe import Recipe
 SEVERITY: dict[str, Severity] = {
     "crazing": "major", "inclusion": "critical", "patches": "minor",
     "pitted_surface": "major", "rolled-in_scale": "major", "scratches": "major",
+    "finishing roll printing": "minor", "iron sheet ash": "minor", "oxide scale of plate system": "major",
+    "oxide scale of temperature system": "major", "red iron": "minor", "slag inclusion": "critical",
+    "surface scratch": "major",
 }  # fmt: skip
 CORRUPTION_FIGURES = (
     "mean", "worst", "worst_cell", "published_mean", "published_worst", "published_worst_cell", "rough",
@@ -118,8 +121,9 @@ def bundle_run(
             "command": (
                 f"python -m training train {recipe.name} --data FOLDER --init {Path(start).name}"
                 if start is not None
-                else f"python -m training train {recipe.name} --data {'FOLDER' if own else 'DATA/neu-det'}"
-                " --weights DATA/mobilenetv2/FILE" + (" --auxiliary FOLDER" if recipe.auxiliary else "")
+                else f"python -m training train {recipe.name} --data {folder_of(identity.get('pictures'))}"
+                + (" --weights DATA/mobilenetv2/FILE" if recipe.start == "imagenet" else "")
+                + (" --auxiliary FOLDER" if recipe.auxiliary else "")
             ),
         },
         {"sets": data_sets(identity), "manifest_sha256": manifest.sha256}, own,
@@ -128,11 +132,18 @@ def bundle_run(
     return write_bundle(root, parts, version)
 
 
+def folder_of(pictures: str | None) -> str:
+    """Return how a command names the pictures with this hash."""
+    return {NEU_PICTURES: "DATA/neu-det", X_SDD_PICTURES: "DATA/x-sdd/images"}.get(pictures or "", "FOLDER")
+
+
 def card_figures(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures of an evaluation that a card carries, with protocol and command."""
     line = row.get("line", {})
-    neu = row["provenance"].get("data_pictures") == NEU_PICTURES
-    split = "NEU-DET official test split, 60 pictures a class" if neu else "the pictures' own split to be held out"
+    split = {
+        NEU_PICTURES: "NEU-DET official test split, 60 pictures a class",
+        X_SDD_PICTURES: "every fourth surface of each X-SDD label, held out from training",
+    }.get(row["provenance"].get("data_pictures"), "the pictures' own split to be held out")
     return {
         "command": row["command"],
         "commit": row["provenance"]["commit"],

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.configs import X_SDD
 from training.recipe import Recipe
 
 NEU_CITATION = (
@@ -21,12 +22,20 @@ NEU_NOTICE = (
 
 NEU_PICTURES = "a49c5b6d3a9438f7cb463e8e55a55204560a907d7857e20edbda5c97982bb204"
 """`Manifest.pictures_sha256` of NEU-DET's 1,800 pictures: labels alone do not show whose pictures they are."""
+X_SDD_PICTURES = "e9427b7b94020b5194d7634a0cadad2b2d6694b04c455277518bb7e11fba44e7"
+"""Of the 956 pictures of X-SDD."""
+X_SDD_NOTICE = (
+    f"Trained on {X_SDD['source']}, {X_SDD['licence']}, and on generated strip, from random weights: no picture without"
+    " a licence is behind them, ImageNet's neither. The bundle holds weights only, none of the pictures; golden tiles"
+    " are generated. X-SDD marks no place and has no clean picture: clean steel was taken from beside marks, and marks"
+    " were found, by a rule over pixels."
+)
 OWN_NOTICE = "Trained on a user's own pictures. Backbone: MobileNetV2, ImageNet weights (Google, Apache-2.0)."
 
 
 def is_own(identity: Mapping[str, Any]) -> bool:
-    """Return whether a run was trained on other pictures than NEU-DET."""
-    return identity.get("pictures") != NEU_PICTURES
+    """Return whether a run was trained on other pictures than those of a published set that is known here."""
+    return identity.get("pictures") not in (NEU_PICTURES, X_SDD_PICTURES)
 
 
 def data_sets(identity: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -34,6 +43,8 @@ def data_sets(identity: Mapping[str, Any]) -> list[dict[str, str]]:
     recipe, start = Recipe.of_another_version(identity["recipe"]), identity.get("init")
     if is_own(identity):
         sets = [{"name": "the user's own pictures", "role": "training", "licence": "the user's"}]
+    elif identity["pictures"] == X_SDD_PICTURES:
+        sets = [{"name": str(X_SDD["source"]), "role": "training split", "licence": str(X_SDD["licence"])}]
     else:
         stated = "none stated by its authors, who ask to be cited"
         sets = [{"name": "NEU-DET", "role": "training split", "licence": stated}]
@@ -58,6 +69,8 @@ def learned_from(identity: Mapping[str, Any]) -> tuple[str, ...]:
 
 def notice(recipe: Recipe, sets: Sequence[Mapping[str, str]], *, own: bool) -> str:
     """Return what a card says about the pictures behind the weights."""
+    if sets[0]["name"] == X_SDD["source"]:
+        return X_SDD_NOTICE
     text = OWN_NOTICE if own else NEU_NOTICE
     if own and any(row["name"] == "NEU-DET" for row in sets):
         text += f" It was fine-tuned from one that was trained on {NEU_CITATION}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -40,6 +41,26 @@ def shared_with_training(manifest: Manifest) -> frozenset[str]:
     surfaces = manifest.surface_of
     learned = {surfaces[picture.path] for picture in manifest.split("train")}
     return frozenset(picture.path for picture in manifest.split("validation") if surfaces[picture.path] in learned)
+
+
+def held_out(manifest: Manifest, every: int) -> Manifest:
+    """Return the manifest of a data set without splits with one: of each label every n-th surface is held out.
+
+    Raises:
+        DataError: It brings a split.
+    """
+    if any(picture.split for picture in manifest.pictures):
+        raise DataError("hold-out: the data set brings a split of its own")
+    surfaces = manifest.surface_of
+    held: set[str] = set()
+    for label in manifest.labels:
+        mine = dict.fromkeys(surfaces[picture.path] for picture in manifest.pictures if picture.label == label)
+        held |= set(list(mine)[every - 1 :: every])
+    pictures = tuple(
+        replace(picture, split="validation" if surfaces[picture.path] in held else "train")
+        for picture in manifest.pictures
+    )
+    return replace(manifest, pictures=pictures)
 
 
 def seen_in(manifest: Manifest, kept: Sequence[int], held: Sequence[int]) -> list[bool]:

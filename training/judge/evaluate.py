@@ -20,7 +20,7 @@ from inspector.model.golden import check_golden
 from inspector.model.pool import WorkerPool
 from inspector.model.rules import decision_rules
 from inspector.pages.language import N_
-from training.bundle.provenance import learned_from
+from training.bundle.provenance import X_SDD_PICTURES, learned_from
 from training.data.dataset import DataSet, Picture, load_pixels
 from training.data.folds import shared_with_training
 from training.data.learned import picture_id, read_learned
@@ -145,7 +145,8 @@ def evaluate(
             say("line benchmark left out: no test picture shows enough clean surface outside its boxes")
         if foreign_root is not None:
             say("other mills and materials")
-            sets = list(foreign_sets(foreign_root, tile_px, learned_from(bundle.card.training)))
+            of_neu = manifest.pictures_sha256 != X_SDD_PICTURES
+            sets = list(foreign_sets(foreign_root, tile_px, learned_from(bundle.card.training), of_neu=of_neu))
             results["foreign"] = _foreign(model, sets, side.pixels, gallery)
         results["offenders"] = _offenders(model, side.pictures, side.pixels, gallery)
     finally:

@@ -12,7 +12,8 @@ import numpy as np
 
 from inspector.frame import Pixels
 from training.data.dataset import Picture
-from training.tiles.composed import CREDIBLE_GROUND, ComposedStrip, Cutout, compose_strip, find_cutouts, find_grounds
+from training.recipe import CREDIBLE_GROUND
+from training.tiles.composed import ComposedStrip, Cutout, compose_strip, find_cutouts, find_grounds
 from training.tiles.quilt import NO_ROOM, SPECKS, ground_or_reason, quilt
 
 STRIP_PX = 1000

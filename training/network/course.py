@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -24,7 +24,8 @@ from training.recipe import Recipe
 from training.tiles.auxiliary import NOTHING, Auxiliary
 from training.tiles.composed import ARTIFICIAL_GROUND, composed_tiles, cut_picture_tiles
 from training.tiles.generated import TRAIN_SEED, VALIDATION_SEED, generated_clean_tiles, generated_tiles
-from training.tiles.tile_set import TileSet, picture_tiles, sum_tiles, texture_tiles
+from training.tiles.seen import with_seen_boxes
+from training.tiles.tile_set import OUTLIER, TileSet, picture_tiles, sum_tiles, texture_tiles
 
 VALIDATION_CLEAN = 4
 """Factor for the clean tiles per held-out picture: a threshold needs rare false alarms to show."""
@@ -109,7 +110,10 @@ def course_of(
     pictures = pictures or list(manifest.pictures)
     check_sizes(pictures, recipe.tile_px)
     known = known_groups(manifest.pictures, learned)
-    return assemble(recipe, pictures, load_pixels(data_set, pictures), auxiliary, known)
+    pixels = load_pixels(data_set, pictures)
+    if recipe.boxes == "seen":
+        pictures = with_seen_boxes(pictures, pixels, recipe.local)
+    return assemble(recipe, pictures, pixels, auxiliary, known)
 
 
 def assemble(
@@ -132,13 +136,21 @@ def assemble(
     for part, (side, share) in enumerate(((kept, 1.0), (held, len(held) / len(kept)))):
         theirs, their_pixels = [pictures[i] for i in side], [pixels[i] for i in side]
         clean_times = VALIDATION_CLEAN if part else 1
-        tiles = companions(recipe, theirs, their_pixels, share, clean_times, seed=1000 * recipe.seed + part)
-        sides.append(tiles.pick([i for i, label in enumerate(tiles.labels) if label in labels]))
+        repeats = 1 if part else recipe.repeats
+        tiles = companions(recipe, theirs, their_pixels, share, clean_times, 1000 * recipe.seed + part, repeats)
+        taken = labels if part else (*labels, OUTLIER)
+        sides.append(tiles.pick([i for i, label in enumerate(tiles.labels) if label in taken]))
     return Course(labels, sides[0] + auxiliary.tiles, sides[1], frozenset(picture_id(pictures[i]) for i in kept))
 
 
 def companions(
-    recipe: Recipe, pictures: Sequence[Picture], pixels: Sequence[Pixels], share: float, clean_times: int, seed: int
+    recipe: Recipe,
+    pictures: Sequence[Picture],
+    pixels: Sequence[Pixels],
+    share: float,
+    clean_times: int,
+    seed: int,
+    repeats: int = 1,
 ) -> TileSet:
     """Return the pictures as tiles, with the recipe's clean, cut and generated tiles made from these pictures alone.
 
@@ -149,6 +161,7 @@ def companions(
         share: Part of the recipe's numbers.
         clean_times: Factor for the number of clean tiles.
         seed: Of what is drawn.
+        repeats: How often each picture joins.
     """
     wanted = recipe.tiles
     marked_pictures = read_marked_pictures() if recipe.ground == "reviewed" else frozenset()
@@ -156,18 +169,23 @@ def companions(
     def count(number: int, times: int = 1) -> int:
         return round(number * share * times)
 
-    parts = [picture_tiles(pictures, pixels)]
+    whole = picture_tiles(pictures, pixels)
+    parts = [whole] * repeats
     if wanted.clean_quilted or wanted.cut:
         made = composed_tiles(
             pictures, pixels, clean=count(wanted.clean_quilted, clean_times), cut=count(wanted.cut),
             tile_px=recipe.tile_px, seed=seed, artificial=ARTIFICIAL_GROUND, marked_pictures=marked_pictures,
+            local=recipe.local,
         )  # fmt: skip
         parts.append(made)
     parts.append(
-        cut_picture_tiles(pictures, pixels, count(wanted.cut_pictures), recipe.tile_px, seed + 500, marked_pictures)
+        cut_picture_tiles(
+            pictures, pixels, count(wanted.cut_pictures), recipe.tile_px, seed + 500, marked_pictures, recipe.local
+        )
     )
     parts.append(texture_tiles(count(wanted.clean_textures), recipe.tile_px, seed))
     drawn = seed % 1000 * (VALIDATION_SEED - TRAIN_SEED) + TRAIN_SEED + seed // 1000 * 10_000
-    parts.append(generated_tiles(count(wanted.generated_defects), recipe.tile_px, drawn))
+    generated = generated_tiles(count(wanted.generated_defects), recipe.tile_px, drawn)
+    parts.append(replace(generated, labels=[recipe.drawn.get(label, label) for label in generated.labels]))
     parts.append(generated_clean_tiles(count(wanted.generated_clean, clean_times), recipe.tile_px, drawn))
     return sum_tiles(parts)

@@ -18,14 +18,13 @@ from inspector.frame import Pixels
 from inspector.labels import CLEAN
 from training.data.dataset import Picture
 from training.data.learned import picture_id
+from training.recipe import CREDIBLE_GROUND
 from training.tiles.augment import to_bytes
 from training.tiles.quilt import Ground, find_ground, quilt
 from training.tiles.surfaces import texture
 from training.tiles.tile_set import TileSet, own_boxes, sum_tiles
 
 FEATHER_PX = 8
-CREDIBLE_GROUND = ("inclusion", "scratches")
-"""Labels whose pictures show clean steel outside their boxes; on the others the defect's texture continues there."""
 BOUNDLESS = ("crazing", "rolled-in_scale")
 """Labels whose texture continues beside the boxes all over the picture."""
 ARTIFICIAL_GROUND = 0.3
@@ -44,16 +43,21 @@ class Cutout:
         inner: The annotated box inside `pixels`.
         label: Its class.
         group: The group of the picture it comes from.
+        local: Whether plain surface is beside it, whose grey level is matched.
     """
 
     pixels: Pixels
     inner: Box
     label: str
     group: str
+    local: bool
 
 
-def find_cutouts(picture: Picture, pixels: Pixels) -> list[Cutout]:
-    """Return the boxes of a picture that carry its own label, each with `FEATHER_PX` around where there is as much."""
+def find_cutouts(picture: Picture, pixels: Pixels, local: Collection[str] = CREDIBLE_GROUND) -> list[Cutout]:
+    """Return the boxes of a picture that carry its own label, each with `FEATHER_PX` around where there is as much.
+
+    `local` are the labels of marks with plain surface beside them.
+    """
     cutouts = []
     height, width = pixels.shape
     for box in picture.boxes:
@@ -62,7 +66,8 @@ def find_cutouts(picture: Picture, pixels: Pixels) -> list[Cutout]:
         top, left = max(0, box.y - FEATHER_PX), max(0, box.x - FEATHER_PX)
         bottom, right = min(height, box.bottom + FEATHER_PX), min(width, box.right + FEATHER_PX)
         inner = Box(box.x - left, box.y - top, box.right - box.x, box.bottom - box.y)
-        cutouts.append(Cutout(pixels[top:bottom, left:right], inner, box.label, picture.group))
+        cutout = Cutout(pixels[top:bottom, left:right], inner, box.label, picture.group, picture.label in local)
+        cutouts.append(cutout)
     return cutouts
 
 
@@ -133,7 +138,7 @@ def paste_cutout(strip: Pixels, cutout: Cutout, y: int, x: int) -> None:
     alpha = np.maximum(np.asarray(cv2.blur(alpha, (FEATHER_PX, FEATHER_PX)), np.float32), alpha * 0.5)
     alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), 2.0), np.float32)
     rim = alpha < 0.5
-    if cutout.label in CREDIBLE_GROUND or (cutout.label == "patches" and rim.sum() > 50):
+    if cutout.local or (cutout.label == "patches" and rim.sum() > 50):
         offset = float(under[rim].mean() - over[rim].mean()) if rim.sum() > 50 else 0.0
     else:  # its texture fills the picture: there is no steel beside it to match, so its own mean is matched
         offset = float(under.mean() - over.mean())
@@ -172,18 +177,19 @@ def strip_windows(
     seed: int,
     artificial: float = 0.0,
     marked_pictures: Collection[str] = (),
+    local: Collection[str] = CREDIBLE_GROUND,
 ) -> Iterator[tuple[Pixels, str, str, tuple[Box, ...]]]:
     """Yield (tile, label, group, boxes of that label) without end: windows of strips composed from `pictures`.
 
     Windows lie at random phases.
     A share `artificial` of the strips has artificial ground; only windows with a defect are taken from those.
-    None of `marked_pictures` gives ground; see `find_grounds`.
+    None of `marked_pictures` gives ground; see `find_grounds`, of `local` too.
     """
     rng = np.random.default_rng(seed)
-    grounds = find_grounds(pictures, pixels, marked_pictures)
+    grounds = find_grounds(pictures, pixels, marked_pictures, local)
     by_label: dict[str, list[Cutout]] = {}
     for picture, its_pixels in zip(pictures, pixels, strict=True):
-        for cutout in find_cutouts(picture, its_pixels):
+        for cutout in find_cutouts(picture, its_pixels, local):
             by_label.setdefault(cutout.label, []).append(cutout)
     labels = sorted(by_label)
     side = 3 * tile_px
@@ -214,13 +220,16 @@ def _within(box: Box, window: Box) -> Box:
 
 
 def find_grounds(
-    pictures: Sequence[Picture], pixels: Sequence[Pixels], marked_pictures: Collection[str] = ()
+    pictures: Sequence[Picture],
+    pixels: Sequence[Pixels],
+    marked_pictures: Collection[str] = (),
+    local: Collection[str] = CREDIBLE_GROUND,
 ) -> list[Ground]:
-    """Return the pictures of credible labels that show enough clean surface, none of `marked_pictures` (ids)."""
+    """Return the pictures of `local` labels that show enough clean surface, none of `marked_pictures` (ids)."""
     found = (
         find_ground(picture, its_pixels)
         for picture, its_pixels in zip(pictures, pixels, strict=True)
-        if picture.label in CREDIBLE_GROUND and picture.boxes and picture_id(picture) not in marked_pictures
+        if picture.label in local and picture.boxes and picture_id(picture) not in marked_pictures
     )
     return [ground for ground in found if ground is not None]
 
@@ -235,6 +244,7 @@ def composed_tiles(
     seed: int,
     artificial: float = 0.0,
     marked_pictures: Collection[str] = (),
+    local: Collection[str] = CREDIBLE_GROUND,
 ) -> TileSet:
     """Return `clean` clean windows and `cut` windows with a defect, of strips composed as `strip_windows` does."""
     kept: dict[str, list[tuple[Pixels, str, str, tuple[Box, ...]]]] = {"clean_quilted": [], "cut": []}
@@ -242,7 +252,7 @@ def composed_tiles(
     per_label = {picture.label: 0 for picture in pictures}
     quota = -(-cut // max(1, len(per_label)))
     for drawn, (tile, label, group, boxes) in enumerate(
-        strip_windows(pictures, pixels, tile_px, seed, artificial, marked_pictures)
+        strip_windows(pictures, pixels, tile_px, seed, artificial, marked_pictures, local)
     ):
         origin = "clean_quilted" if label == CLEAN else "cut"
         fits = len(kept[origin]) < wanted[origin] and (label == CLEAN or per_label[label] < quota)
@@ -266,6 +276,7 @@ def cut_picture_tiles(
     tile_px: int,
     seed: int,
     marked_pictures: Collection[str] = (),
+    local: Collection[str] = CREDIBLE_GROUND,
 ) -> TileSet:
     """Return windows over the edge of a whole picture that lies on clean ground, every label equally often.
 
@@ -275,7 +286,7 @@ def cut_picture_tiles(
     gives ground; see `find_grounds`.
     """
     rng = np.random.default_rng(seed)
-    grounds = find_grounds(pictures, pixels, marked_pictures)
+    grounds = find_grounds(pictures, pixels, marked_pictures, local)
     of_label: dict[str, list[int]] = {}
     for place, picture in enumerate(pictures):
         if picture.boxes:

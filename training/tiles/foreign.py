@@ -14,7 +14,7 @@ from pathlib import Path
 
 from inspector.frame import Pixels
 from inspector.inspection.tiling import TilingRules, cut_tiles, plan_tiles
-from training.data.dataset import DataSet, decode, load_pixels
+from training.data.dataset import DataSet, decode, find_pictures, load_pixels
 from training.data.prepare import build_manifest
 from training.tiles.auxiliary import held_half
 
@@ -44,9 +44,17 @@ class ForeignSet:
     groups: list[str]
 
 
-def foreign_sets(root: Path, tile_px: int, learned: Collection[str] = ()) -> Iterator[ForeignSet]:
-    """Yield what is there below `root`; of the X-SDD folders in `learned` only the half that nothing learns from."""
-    yield from _x_sdd(root / "x-sdd" / "images", learned)
+def foreign_sets(
+    root: Path, tile_px: int, learned: Collection[str] = (), *, of_neu: bool = True
+) -> Iterator[ForeignSet]:
+    """Yield what is there below `root`; of the X-SDD folders in `learned` only the half that nothing learns from.
+
+    For a bundle that knows X-SDD itself (`of_neu` false) NEU is the other hot strip mill.
+    """
+    if of_neu:
+        yield from _x_sdd(root / "x-sdd" / "images", learned)
+    else:
+        yield from _neu(root / "neu-det")
     yield from _severstal(root / "severstal-sample", tile_px)
     yield from _magnetic_tile(root / "magnetic-tile", tile_px)
 
@@ -62,6 +70,20 @@ def _x_sdd(folder: Path, learned: Collection[str]) -> Iterator[ForeignSet]:
         kind = "counterpart" if name in COUNTERPARTS else "strange"
         groups = [picture.group for picture in pictures]
         yield ForeignSet(f"x-sdd/{name}", kind, COUNTERPARTS.get(name, ""), load_pixels(data_set, pictures), groups)
+
+
+def _neu(folder: Path) -> Iterator[ForeignSet]:
+    """Yield NEU's pictures by label, none of them clean; grouped as its own list of overlapping views says."""
+    if not folder.is_dir():
+        return
+    with (folder / "overlap_groups.csv").open(newline="") as file:
+        group_of = {row["image"]: row["group"] for row in csv.DictReader(file)}
+    data_set = DataSet(folder)
+    pictures = find_pictures(data_set)
+    for label in sorted({picture.label for picture in pictures}):
+        mine = [picture for picture in pictures if picture.label == label]
+        groups = [group_of[picture.name] for picture in mine]
+        yield ForeignSet(f"neu-det/{label}", "strange", "", load_pixels(data_set, mine), groups)
 
 
 def _severstal(folder: Path, tile_px: int) -> Iterator[ForeignSet]:

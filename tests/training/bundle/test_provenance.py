@@ -5,10 +5,22 @@ from __future__ import annotations
 import pytest
 
 from training.bundle.bundle import SEVERITY, card_figures
-from training.bundle.provenance import NEU_PICTURES, data_sets
+from training.bundle.provenance import NEU_PICTURES, X_SDD_PICTURES, data_sets, notice
 from training.recipe import load_recipe
 
 OTHER = "0" * 64
+
+
+def test_a_network_from_x_sdd_alone_says_so() -> None:
+    """Its own set with its licence, generated strip, and nothing else: ImageNet is named only to be ruled out."""
+    recipe = load_recipe("open-fast")
+    sets = data_sets({"pictures": X_SDD_PICTURES, "recipe": recipe.model_dump()})
+    said = notice(recipe, sets, own=False)
+
+    assert {row["licence"] for row in sets} == {"Apache-2.0"}
+    assert len(sets) == 2
+    assert "from random weights" in said
+    assert "NEU" not in said
 
 
 @pytest.mark.parametrize("init", [None, "neu-fast"])
