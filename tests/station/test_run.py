@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,6 +83,35 @@ def test_the_log_tells_a_reload_from_a_start(tmp_path: Path, monkeypatch: pytest
     assert run.run_daemon(config) == EXIT_OK
     assert begun == ["started", "resumed" if fails else "reloaded"]
     assert opened == [None, None, first][: 2 + fails]
+
+
+def test_a_reload_leaves_nothing_of_the_station_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of a station know each other; before the next one inspects, the memory of the last one is free again."""
+    config = tmp_path / "cam1.toml"
+    config.write_text('[station]\nsite = "s"\nline = "l"\nname = "n"\n[source]\nkind = "demo"\n')
+    loaded, model = load_settings(config, environ={}), SimpleNamespace(bundle=SimpleNamespace(warnings=()))
+    made, gone = list[Any](), list[bool]()
+
+    class Station:
+        def __init__(self, *_: object) -> None:
+            self.part, self.model = self, model
+            made.append(weakref.ref(self))
+
+        def request(self, _: object) -> None: ...
+
+        def run(self, **_: object) -> Any:
+            gone.extend(each() is None for each in made[:-1])
+            return (loaded, model) if len(made) < 3 else None
+
+    monkeypatch.setattr(run, "Station", Station)
+    monkeypatch.setattr(run, "open_taught", lambda *_: model)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    gc.disable()
+    try:
+        assert run.run_daemon(config) == EXIT_OK
+    finally:
+        gc.enable()
+    assert gone == [True, True, True]
 
 
 def test_a_store_that_breaks_is_replaced_in_the_same_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
