@@ -31,7 +31,7 @@ SMALL = Recipe.model_validate(
         "width": 0.35,
         "input_px": 64,
         "tiles": {
-            "clean_quilted": 14, "clean_textures": 14, "cut": 14, "generated_defects": 14, "generated_clean": 14,
+            "clean_quilted": 8, "clean_textures": 8, "cut": 8, "generated_defects": 8, "generated_clean": 8,
         },
         "stages": [
             {"epochs": 1, "learning_rate": 0.001, "input_px": 32},
@@ -39,7 +39,7 @@ SMALL = Recipe.model_validate(
             {"epochs": 1, "learning_rate": 0.001, "train_from": "head"},
         ],
         "rounding": {"epochs": 0},
-        "batch": 16,
+        "batch": 64,  # a step without a graph costs what its operations cost, however many tiles it has
         "pointing": 0.3,
     }
 )  # fmt: skip

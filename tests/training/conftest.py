@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import pytest
 
+from inspector.drawn import golden
 from inspector.drawn.spec import KINDS
 from inspector.drawn.tiles import draw_tile
 
@@ -85,6 +87,15 @@ def write_neu_layout(root: Path, *, per_label: int, held: int, side: int = 200) 
             box = {"x": 60, "y": 60, "right": side - 10, "bottom": side - 10}
             (notes / f"{name}.xml").write_text(ANNOTATION.format(name=name, side=side, label=label, **box))
     return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _golden_tiles_are_drawn_once() -> Iterator[None]:
+    """Each bundle is proven by the same drawn tiles, of which a process draws each once; they are never written to."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("draw_tile", "draw_cut_tile"):
+            patch.setattr(golden, name, cache(getattr(golden, name)))
+        yield
 
 
 @pytest.fixture(scope="session")

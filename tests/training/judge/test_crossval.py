@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,15 @@ def test_another_seed_scores_no_more_pictures() -> None:
 def test_a_fold_is_trained_scored_and_kept(
     trained: Trained, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One fold for real: in its own process, every held-out picture scored, read and not run again the next time."""
+    """One fold for real: every held-out picture scored, read and not run again the next time.
+
+    In this process, where networks compute without graphs; that a fold has one of its own is the next test's.
+    """
     monkeypatch.chdir(tmp_path)  # runs go below the working directory
     options: dict[str, Any] = {"folds": 3, "seeds": 1, "output": tmp_path, "only": (1,)}
-    found = cross_validate(SMALL, trained.data_set, trained.manifest, weights, **options)
+    with monkeypatch.context() as here:
+        here.setattr(crossval, "_in_its_own_process", crossval.run_fold)
+        found = cross_validate(SMALL, trained.data_set, trained.manifest, weights, **options)
     row = json.loads((tmp_path / "crossval" / "small" / "seed-1-fold-1.json").read_text())
     held = [trained.manifest.pictures[i].name for i in list(group_folds(trained.manifest.pictures, 1, 3))[1][1]]
     monkeypatch.setattr(crossval, "run_fold", killed)
@@ -91,6 +97,13 @@ def test_a_fold_is_trained_scored_and_kept(
     with pytest.raises(FoldError, match="finished folds are kept"):
         cross_validate(SMALL, trained.data_set, trained.manifest, weights, **{**options, "only": (0, 1)})
     assert [path.name for path in (tmp_path / "crossval" / "small").iterdir()] == ["seed-1-fold-1.json"]
+
+
+def test_a_fold_has_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it returns comes from another process."""
+    monkeypatch.setattr(crossval, "run_fold", os.getpid)
+
+    assert crossval._in_its_own_process() != os.getpid()  # type: ignore[comparison-overlap]
 
 
 def test_a_process_that_takes_one_fold_leaves_the_others_alone(trained: Trained, tmp_path: Path) -> None:
