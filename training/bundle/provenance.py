@@ -69,7 +69,7 @@ def learned_from(identity: Mapping[str, Any]) -> tuple[str, ...]:
 
 def notice(recipe: Recipe, sets: Sequence[Mapping[str, str]], *, own: bool) -> str:
     """Return what a card says about the pictures behind the weights."""
-    if sets[0]["name"] == X_SDD["source"]:
+    if any(row["name"] == X_SDD["source"] and row["role"] == "training split" for row in sets):
         return X_SDD_NOTICE
     text = OWN_NOTICE if own else NEU_NOTICE
     if own and any(row["name"] == "NEU-DET" for row in sets):
