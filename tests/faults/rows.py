@@ -24,6 +24,7 @@ NAMES = (
     "sigterm",
     "commands",
     "soak",
+    "long_soak",
 )
 """Each is a module of this folder with a `ROW`."""
 
