@@ -130,4 +130,7 @@ ROW = Row(
         QUEUE,
         f"memory: the smallest of thirds after {SETTLED} points, {NOISE_MB:g} MB are noise",
     ),
+    known="63 MB more after 54,000 pictures and 65 reloads: the index of the 78,000 kept evidence pictures is in "
+    "memory (17 MB) and was made anew by each reload, which also left 0.46 MB",
+    known_miss="MB more memory",
 )
