@@ -54,7 +54,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LineStation:
-    """The rules of a station at its defaults, alarming, its limiter as good as off."""
+    """The rules of a station at its defaults, alarming, its limiters as good as off."""
 
     settings: Settings
     inspect: InspectRules
@@ -68,7 +68,8 @@ class LineStation:
         keys: dict[str, Any] = {
             "station.site": "judge", "station.line": "strip", "station.name": "cam1", "source.kind": "lines",
             "source.path": "-", "source.width_px": order.width_px, "source.mm_per_px": order.mm_per_px,
-            "decision.mode": "alarm", "events.alarm_limit": 100_000, "events.unclassified_limit": 100_000,
+            "decision.mode": "alarm", "alarm.per_hour": 100_000, "events.alarm_limit": 100_000,
+            "events.unclassified_limit": 100_000,
         }  # fmt: skip
         settings = load_settings(None, keys, {}).settings
         source = settings.source
