@@ -65,7 +65,7 @@ class LabelWords(Section):
     @classmethod
     def _check_name(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
         if isinstance(value, dict) and not value:
-            raise ValueError("a name for one language at least is wanted: name.de = ...")
+            raise ValueError("expected a name for at least one language: name.de = ...")
         return value
 
     def name_in(self, language: str | None = None) -> str | None:

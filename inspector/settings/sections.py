@@ -315,7 +315,7 @@ class Http(Section):
         if value is None:
             return None
         if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
-            raise ValueError(f"http:// or https:// with a host is wanted, without user, ? and #: {value!r}")
+            raise ValueError(f"expected http:// or https:// with a host, without user, ? and #: {value!r}")
         return value.rstrip("/")
 
     @model_validator(mode="after")

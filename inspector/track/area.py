@@ -2,7 +2,7 @@
 
 The stations of an area tell each other when they raised alarms; what arrives is an item. Each counts the same hour and
 decides alone. So that stations which see the same at the same moment do not all take the last alarm, a station takes,
-within `HEARD_S`, only its share of what was left before: by then everybody has heard everything older. One of the
+within `HEARD`, only its share of what was left before: by then everybody has heard everything older. One of the
 alarms of an hour is the summary's: it is one thing that is updated, under one id in the whole area.
 
 Source of the figures: EEMUA 191 (six alarms an hour for an operator; a flood is more than ten in ten minutes).
@@ -30,8 +30,9 @@ AWAY = timedelta(seconds=150)
 TURN = timedelta(minutes=10)
 """After this time another station is the first to take what cannot be shared."""
 UPDATE = timedelta(seconds=10)
-"""Between two updates of a summary, and for one that names a critical defect: ..."""
+"""Between two updates of a summary."""
 UPDATE_CRITICAL = timedelta(seconds=5)
+"""The same, where a critical defect waits to be named."""
 MAX_CRITICAL = 100
 """With so many critical defects that no message has named, a summary is updated at once."""
 MAX_RECENT = 20
