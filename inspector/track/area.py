@@ -39,6 +39,8 @@ MAX_RECENT = 20
 """Other defects that an update names: the latest."""
 FLOOD, FLOOD_WITHIN = 10, timedelta(minutes=10)
 """More alarms than this, within this time, are a flood, whether or not they were held back."""
+MAX_PEERS = 64
+"""Other stations that are remembered, those heard last: names come from the broker, and from renamed stations."""
 MAX_STANDING = 200
 STANDS = timedelta(hours=24)
 """An alarm that nobody acknowledged stands for so long."""
@@ -252,7 +254,8 @@ def own_report(area: AreaState, now: datetime) -> Peer:
 
 def heard(area: AreaState, station: str, peer: Peer) -> AreaState:
     """Return the state after another station of the area has said something."""
-    return replace(area, peers={**area.peers, station: peer})
+    others = {name: known for name, known in area.peers.items() if name != station}
+    return replace(area, peers=dict([*others.items(), (station, peer)][-MAX_PEERS:]))
 
 
 def _within(times: Iterable[datetime], now: datetime, span: timedelta) -> tuple[datetime, ...]:
