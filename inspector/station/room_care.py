@@ -6,7 +6,7 @@ import structlog
 
 from inspector.clock import Clock, from_timestamp_ms, to_rfc3339
 from inspector.items import RECORDS_PRUNED, Lost
-from inspector.settings.sections import StoreOptions
+from inspector.settings.store import StoreOptions
 from inspector.station.inbox import Inbox
 from inspector.store.outbox import StoredOutbox
 from inspector.store.retention import SLICE_ROWS, Retention, Room

@@ -31,7 +31,8 @@ from inspector.model.rules import decision_rules
 from inspector.settings.alarm import LabelWords
 from inspector.settings.hints import nearest
 from inspector.settings.places import state_folder
-from inspector.settings.sections import Decision, Settings, StoreOptions, Tiling
+from inspector.settings.sections import Decision, Settings, Tiling
+from inspector.settings.store import StoreOptions
 from inspector.sinks.jsonl import JsonlOptions
 from inspector.sinks.mqtt.options import MqttOptions
 from inspector.station.in_force import Rules

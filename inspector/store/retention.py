@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.clock import Clock, to_timestamp_ms
-from inspector.settings.sections import StoreOptions
+from inspector.settings.store import StoreOptions
 from inspector.store.database import DATABASE, Database, put_meta
 from inspector.store.outbox import own_number
 from inspector.store.schema import RECORDS, MigrationStage, stage_of

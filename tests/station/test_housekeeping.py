@@ -17,7 +17,7 @@ from fakes import NOON, FakeClock, entry
 from inspector.clock import to_timestamp_ms
 from inspector.errors import StoreBusyError, WorkerError
 from inspector.frame import Cause, Gap
-from inspector.settings.sections import StoreOptions
+from inspector.settings.store import StoreOptions
 from inspector.station import housekeeping
 from inspector.station.delivery import Losses, OutboxCare
 from inspector.station.housekeeping import Drops, Heartbeat, Housekeeping, frames_wait

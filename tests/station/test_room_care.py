@@ -10,7 +10,7 @@ from fakes import FakeClock, entry
 from prometheus_client import CollectorRegistry
 
 from inspector.items import RECORDS_PRUNED, Lost
-from inspector.settings.sections import StoreOptions
+from inspector.settings.store import StoreOptions
 from inspector.station.inbox import Inbox
 from inspector.station.room_care import RoomCare
 from inspector.store.retention import Retention, Room

@@ -10,7 +10,7 @@ import pytest
 from fakes import NOON, FakeClock, entry
 
 from inspector.clock import to_timestamp_ms
-from inspector.settings.sections import StoreOptions
+from inspector.settings.store import StoreOptions
 from inspector.store import retention
 from inspector.store.outbox import NO_END, list_numbers
 from inspector.store.retention import COUNT_S, Pruned, Retention
