@@ -22,6 +22,7 @@ import structlog
 import typer
 
 import inspector
+from inspector.commands.calibrate import calibrate
 from inspector.commands.consume import consume
 from inspector.commands.learn import add_to
 from inspector.commands.score import score
@@ -355,6 +356,7 @@ def bench(
             _say(f"{key}: {value}")
 
 
+app.command()(calibrate)
 app.command()(teach)
 app.command()(simulate)
 app.command()(score)
