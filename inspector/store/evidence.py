@@ -5,9 +5,15 @@ A picture is never a reason to lose a message: without room, the message is sent
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import heapq
+import math
+import os
+import re
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -22,6 +28,16 @@ from inspector.messages import Evidence
 
 MARGIN_SHARE = 0.25
 """Surroundings shown on each side, as a share of the part."""
+KEPT_SHARE = 0.95
+"""Share of the limit that is left after pictures were deleted because of it."""
+AGE_PAUSE_S, FAILED_PAUSE_S = 600.0, 60.0
+"""Shortest pause between two looks for pictures that have become too old, and after one that failed."""
+OLDEST_LISTED = 4_000
+"""Most pictures that one look can delete: so many names are in memory."""
+SLICE_S = 0.5
+"""Longest stretch of looking in one `tidy`."""
+_PARTIAL = "new.partial"
+_NAME = re.compile(r"[0-9A-Za-z_-]+")
 _QUALITY = 88
 _GAP_PX = 4
 _COLOUR_BGR = (0, 128, 255)
@@ -70,11 +86,15 @@ def _side_by_side(views: list[Pixels]) -> Pixels:
 class EvidenceFolder:
     """Keeps pictures by defect id.
 
+    Only their sum and the time of the oldest are in memory: a folder may hold very many. What is too old or too much
+    is found by going through the folder, which `tidy` begins when there is something to delete; after that 5 % of the
+    limit are free, so that this stays rare. Nothing waits for it: `keep` shares only these two numbers with it.
+
     Args:
         folder: Where they are; made when needed.
         clock: Time, for the age limit.
         limit_bytes: Pictures beyond it are deleted, the oldest first; 0 keeps none.
-        max_age_s: Older pictures are deleted.
+        max_age_s: Older pictures are deleted, at most `AGE_PAUSE_S` late.
         free_floor_bytes: With less free space on the disk, none is written.
         longest_px: Longest side of a picture.
     """
@@ -90,16 +110,14 @@ class EvidenceFolder:
         self._longest_px = longest_px
         self._guard = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
-        for torn in folder.glob("*.partial"):  # of a process that died while it wrote
-            torn.unlink(missing_ok=True)
-        self._sizes: dict[str, tuple[float, int]] = {}
-        for path in sorted(folder.glob("*.jpg"), key=lambda path: path.stat().st_mtime):
-            stat = path.stat()
-            self._sizes[path.stem] = (stat.st_mtime, stat.st_size)
-        self._bytes = sum(size for _, size in self._sizes.values())
+        self._bytes: float = math.inf  # unknown: the first `tidy` counts what lies there
+        self._oldest_s = math.inf
+        self._new_bytes, self._new_since_s = 0, math.inf  # of those that came since the last look began
+        self._look: _Look | None = None
+        self._due_s = self._age_due_s = -math.inf
 
     def keep(self, defect_id: str, picture: EvidencePicture) -> Evidence | None:
-        """Write the picture of a defect; None if there is no room for it.
+        """Write the picture of a defect; None if there is no room for it. By one thread only.
 
         Raises:
             OSError: The disk refused; the caller counts it and continues without.
@@ -109,47 +127,163 @@ class EvidenceFolder:
             return None
         data = draw_evidence(picture, self._longest_px)
         path = self._folder / f"{defect_id}.jpg"
-        partial = path.with_suffix(".partial")
+        partial = self._folder / _PARTIAL  # one name: what a process that died has left is written over
         partial.write_bytes(data)
-        partial.replace(path)
+        now_s = self._clock.now().timestamp()
+        with contextlib.suppress(OSError):  # a file system without times of its own has the system's
+            os.utime(partial, (now_s, now_s))
         with self._guard:
-            self._forget(defect_id)
-            self._sizes[defect_id] = (self._clock.now().timestamp(), len(data))
-            self._bytes += len(data)
+            added = len(data) - (_size_of(path) or 0)
+            partial.replace(path)
+            self._bytes += added
+            self._oldest_s = min(self._oldest_s, now_s)
+            self._new_bytes += added
+            self._new_since_s = min(self._new_since_s, now_s)
         return Evidence(sha256=hashlib.sha256(data).hexdigest(), url=f"/evidence/{defect_id}.jpg")
 
     def read(self, defect_id: str) -> bytes | None:
         """Return a picture, or None if it does not exist (any more)."""
-        if defect_id not in self._sizes:
+        if not _NAME.fullmatch(defect_id):
             return None
         try:
             return (self._folder / f"{defect_id}.jpg").read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             return None
 
     def delete(self, defect_id: str) -> bool:
         """Delete one picture; returns whether there was one."""
+        path = self._folder / f"{defect_id}.jpg"
         with self._guard:
-            known = defect_id in self._sizes
-            self._remove(defect_id)
-        return known
+            size = _size_of(path) if _NAME.fullmatch(defect_id) else None
+            if size is None:
+                return False
+            path.unlink()
+            self._bytes -= size
+        return True
 
     def tidy(self) -> int:
-        """Delete what is too old or too much; returns how many pictures were deleted."""
-        oldest = self._clock.now().timestamp() - self._max_age_s
+        """Delete what is too old or too much; returns how many pictures were deleted.
+
+        It takes about `SLICE_S` at most: a folder with very many pictures on a slow disk is gone through in turns.
+
+        Raises:
+            OSError: The folder cannot be read, or some pictures cannot be deleted; the others were.
+        """
+        look = self._look = self._look or self._begin_look()
+        if look is None:
+            return 0
+        until_s = self._clock.monotonic() + SLICE_S
+        try:
+            if not all(self._clock.monotonic() < until_s for _ in look.steps):
+                return 0
+            self._look = None
+            return self._delete(look)
+        except OSError:
+            self._look = None
+            self._due_s = self._clock.monotonic() + FAILED_PAUSE_S
+            raise
+
+    def _begin_look(self) -> _Look | None:
+        """Begin to go through the folder, if something is to be deleted."""
+        now_s = self._clock.monotonic()
+        aged = self._oldest_s < self._clock.now().timestamp() - self._max_age_s and now_s >= self._age_due_s
+        if now_s < self._due_s or not (aged or self._bytes > self._limit_bytes):
+            return None
         with self._guard:
-            before = len(self._sizes)
-            # All of them: after a clock that ran ahead, one that looks young may come before the old ones.
-            for name in [name for name, (written, _) in self._sizes.items() if written < oldest]:
-                self._remove(name)
-            while self._sizes and self._bytes > self._limit_bytes:
-                self._remove(next(iter(self._sizes)))
-            return before - len(self._sizes)
+            self._new_bytes, self._new_since_s = 0, math.inf
+        return _Look(self._folder)
 
-    def _remove(self, name: str) -> None:
-        self._forget(name)
-        (self._folder / f"{name}.jpg").unlink(missing_ok=True)
+    def _delete(self, look: _Look) -> int:
+        """Delete the oldest of the pictures that were found, as far as they are too old or too much."""
+        left, deleted, oldest_s, failure = look.bytes, 0, math.inf, None
+        target = self._limit_bytes * KEPT_SHARE if left > self._limit_bytes else math.inf
+        aged_s = self._clock.now().timestamp() - self._max_age_s
+        for mtime_s, name, size in look.oldest():
+            if mtime_s >= aged_s and left <= target:
+                oldest_s = min(oldest_s, mtime_s)
+                break
+            try:
+                deleted += self._delete_unless_new(name, mtime_s)
+                left -= size
+            except OSError as exc:
+                oldest_s, failure = min(oldest_s, mtime_s), exc
+        else:
+            if look.is_partly_listed:
+                oldest_s = -math.inf  # there may be more: the next round looks again
+        with self._guard:
+            self._bytes = left + self._new_bytes  # what came meanwhile may count twice, until the next look
+            self._oldest_s = min(oldest_s, self._new_since_s)
+        self._age_due_s = self._clock.monotonic() + (0.0 if oldest_s == -math.inf else AGE_PAUSE_S)
+        if failure is not None:
+            raise failure
+        return deleted
 
-    def _forget(self, name: str) -> None:
-        if known := self._sizes.pop(name, None):
-            self._bytes -= known[1]
+    def _delete_unless_new(self, name: str, mtime_s: float) -> bool:
+        path = self._folder / name
+        with self._guard:  # or a picture that is being written again would go
+            try:
+                if path.stat().st_mtime != mtime_s:
+                    return False
+                path.unlink()
+            except FileNotFoundError:
+                return False
+        return True
+
+
+class _Look:
+    """One way through the folder of pictures; torn ones of processes that died are deleted on it.
+
+    Args:
+        folder: The pictures.
+
+    Attributes:
+        bytes: Their sum, when `steps` has ended.
+        steps: Each step looks at some files.
+        is_partly_listed: There are more pictures than `oldest` returns.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.bytes = 0
+        self._heap: list[tuple[float, str, int]] = []  # of the oldest; the youngest of them is first
+        self.is_partly_listed = False
+        self.steps = self._go_through(folder)
+
+    def _go_through(self, folder: Path) -> Iterator[None]:
+        try:
+            found_there = os.scandir(folder)
+        except FileNotFoundError:
+            return  # `keep` makes it again
+        with found_there as entries:
+            for number, entry in enumerate(entries):
+                if number % 100 == 0:
+                    yield
+                if not entry.is_file(follow_symlinks=False):
+                    continue  # nothing that this folder writes
+                try:
+                    if entry.name.endswith(".jpg"):
+                        found = entry.stat(follow_symlinks=False)
+                        self._note(found.st_mtime, entry.name, found.st_size)
+                    elif entry.name.endswith(".partial") and entry.name != _PARTIAL:  # of a previous program
+                        os.unlink(entry.path)  # noqa: PTH108 - no Path for each of very many files
+                except FileNotFoundError:
+                    continue  # deleted meanwhile
+
+    def _note(self, mtime_s: float, name: str, size: int) -> None:
+        self.bytes += size
+        one = (-mtime_s, name, size)
+        if len(self._heap) < OLDEST_LISTED:
+            heapq.heappush(self._heap, one)
+        else:
+            self.is_partly_listed = True
+            heapq.heappushpop(self._heap, one)
+
+    def oldest(self) -> list[tuple[float, str, int]]:
+        """Return time, name and bytes of the oldest pictures, oldest first, `OLDEST_LISTED` at most."""
+        return [(-negative_s, name, size) for negative_s, name, size in sorted(self._heap, reverse=True)]
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None

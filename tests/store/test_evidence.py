@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tracemalloc
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from fakes import NOON, FakeClock
 from inspector.box import Box
 from inspector.drafts import EvidencePicture
 from inspector.heat import Heat
+from inspector.store import evidence
 from inspector.store.evidence import EvidenceFolder, draw_evidence
 
 PIXELS = np.random.default_rng(11).integers(60, 190, (400, 600)).astype(np.uint8)
@@ -112,14 +115,14 @@ def test_what_is_strange_glows_beside_the_picture(part: Box, longest_px: int, ex
 
 def test_kept_pictures_can_be_read_and_checked(tmp_path: Path, clock: FakeClock) -> None:
     """The message's sha256 is that of the file behind its URL, in this process and in the next."""
-    evidence = open_folder(tmp_path / "new" / "folder", clock).keep("d1", PICTURE)
+    named = open_folder(tmp_path / "new" / "folder", clock).keep("d1", PICTURE)
     again = open_folder(tmp_path / "new" / "folder", clock)
     data = again.read("d1")
 
-    assert evidence is not None
+    assert named is not None
     assert data is not None
-    assert evidence.url == "/evidence/d1.jpg"
-    assert hashlib.sha256(data).hexdigest() == evidence.sha256
+    assert named.url == "/evidence/d1.jpg"
+    assert hashlib.sha256(data).hexdigest() == named.sha256
 
 
 @pytest.mark.parametrize("name", ["absent", "../secret", "/etc/passwd", "", "d1.jpg"])
@@ -146,15 +149,16 @@ def test_no_room_is_no_picture(tmp_path: Path, clock: FakeClock, limits: dict[st
 
 
 def test_bounded_by_bytes_oldest_first(tmp_path: Path, clock: FakeClock) -> None:
-    """Beyond the limit the oldest pictures go, and only as many as must."""
-    folder = open_folder(tmp_path, clock, limit_bytes=3 * ONE_BYTES)
-    for number in range(5):
-        folder.keep(f"d{number}", PICTURE)
+    """Beyond the limit the oldest pictures go, until 95 % of it are left; within it none goes."""
+    folder = open_folder(tmp_path, clock, limit_bytes=20 * ONE_BYTES)
+    for number in range(20):
+        folder.keep(f"d{number:02}", PICTURE)
         clock.advance(1)
-    gone = folder.tidy()
+    assert folder.tidy() == 0
+    folder.keep("d20", PICTURE)
 
-    assert gone == 2
-    assert names(tmp_path) == ["d2.jpg", "d3.jpg", "d4.jpg"]
+    assert folder.tidy() == 2
+    assert names(tmp_path) == [f"d{number:02}.jpg" for number in range(2, 21)]
     assert folder.tidy() == 0
 
 
@@ -186,31 +190,40 @@ def test_a_picture_of_a_clock_that_ran_ahead_keeps_no_others(tmp_path: Path, clo
     assert names(tmp_path) == ["ahead.jpg"]
 
 
+def lay(folder: Path, number: int, size: int = ONE_BYTES) -> None:
+    """Lay pictures of a former process into a folder, d0 the oldest."""
+    for at in range(number):
+        path = folder / f"d{at}.jpg"
+        path.write_bytes(bytes(size))
+        moment = (NOON - timedelta(seconds=number - at)).timestamp()
+        os.utime(path, (moment, moment))
+
+
 def test_a_restart_counts_what_lies_there(tmp_path: Path, clock: FakeClock) -> None:
     """Limits hold over restarts: what a former process left counts by its size and modification time."""
-    for number in range(4):
-        path = tmp_path / f"d{number}.jpg"
-        path.write_bytes(bytes(ONE_BYTES))
-        moment = (NOON - timedelta(minutes=10 - number)).timestamp()
-        os.utime(path, (moment, moment))
-    folder = open_folder(tmp_path, clock, limit_bytes=3 * ONE_BYTES)
+    lay(tmp_path, 4)
+    folder = open_folder(tmp_path, clock, limit_bytes=int(3.9 * ONE_BYTES))
     folder.keep("d9", PICTURE)
-    folder.tidy()
 
+    assert folder.tidy() == 2
     assert names(tmp_path) == ["d2.jpg", "d3.jpg", "d9.jpg"]
 
 
 def test_a_torn_picture_of_a_dead_process_goes(tmp_path: Path, clock: FakeClock) -> None:
-    """What a process left half-written is removed at the next start: it would count for nothing, forever."""
+    """What a process left half-written is removed, or written over: it would count for nothing, forever."""
     (tmp_path / "d1.partial").write_bytes(b"half")
-    open_folder(tmp_path, clock)
+    (tmp_path / "new.partial").write_bytes(b"half")
+    folder = open_folder(tmp_path, clock)
+    folder.keep("d2", PICTURE)
+    folder.tidy()
 
-    assert names(tmp_path) == []
+    assert names(tmp_path) == ["d2.jpg"]
 
 
 def test_the_same_defect_again_replaces_its_picture(tmp_path: Path, clock: FakeClock) -> None:
     """A frame inspected again after a crash gives one picture, counted once and as old as its last writing."""
-    folder = open_folder(tmp_path, clock, limit_bytes=2 * ONE_BYTES)
+    folder = open_folder(tmp_path, clock, limit_bytes=int(2.2 * ONE_BYTES))
+    folder.tidy()
     for name in ("again", "other", "again"):
         folder.keep(name, PICTURE)
         clock.advance(1)
@@ -219,6 +232,105 @@ def test_the_same_defect_again_replaces_its_picture(tmp_path: Path, clock: FakeC
     folder.tidy()
 
     assert names(tmp_path) == ["again.jpg", "third.jpg"]
+
+
+def traced_kb(act: Callable[[], object]) -> tuple[float, float]:
+    """Return how much more memory is in use after `act`, and at its peak."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        act()
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return (after - before) / 1024, (peak - before) / 1024
+
+
+def test_memory_does_not_grow_with_what_is_kept(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20,000 kept pictures take no more memory than none, nor do 2,000 new ones; looking at them takes 2 MB at most."""
+    (tmp_path / "d0.jpg").write_bytes(b"picture")
+    for number in range(1, 20_000):
+        os.link(tmp_path / "d0.jpg", tmp_path / f"0a1b2c3d-0a1b-4c2d-8e3f-{number:012}.jpg")
+    monkeypatch.setattr(evidence, "draw_evidence", lambda *_: b"picture")
+    folders = []
+
+    def open_and_tidy() -> None:
+        folders.append(open_folder(tmp_path, clock))
+        folders[0].tidy()
+
+    opened_kb, peak_kb = traced_kb(open_and_tidy)
+    kept_kb, _ = traced_kb(lambda: [folders[0].keep(f"e{number}", PICTURE) and None for number in range(2000)])
+
+    assert opened_kb < 256  # Python keeps 2,000 tuples in reserve
+    assert kept_kb < 64
+    assert peak_kb < 2048
+
+
+def test_very_many_old_pictures_go_in_turns(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look deletes as many as it lists; the next rounds delete the rest, and then none looks for ten minutes."""
+    monkeypatch.setattr(evidence, "OLDEST_LISTED", 4)
+    lay(tmp_path, 10)
+    clock.advance(60)
+    folder = open_folder(tmp_path, clock, max_age_s=62.0)  # d8 and d9 are young
+    rounds = [folder.tidy() for _ in range(4)]
+    clock.advance(60)
+    early = folder.tidy()
+    clock.advance(600)
+
+    assert (rounds, early, folder.tidy()) == ([4, 4, 0, 0], 0, 2)
+
+
+class TickingClock(FakeClock):
+    """A tenth of a second passes between two looks at it."""
+
+    def monotonic(self) -> float:
+        self.mono_s += 0.1
+        return self.mono_s
+
+
+def test_a_slow_disk_is_gone_through_in_turns(tmp_path: Path) -> None:
+    """A look goes on where it was; what is kept meanwhile counts, and is not deleted under an old picture's name."""
+    lay(tmp_path, 900, size=0)
+    ticking = TickingClock()
+    folder = open_folder(tmp_path, ticking, limit_bytes=int(2.2 * ONE_BYTES), max_age_s=100.0)
+    first = folder.tidy()
+    for number in range(800, 803):  # one too many; most of the old ones were seen already
+        folder.keep(f"d{number}", PICTURE)
+        ticking.advance(1)
+    ticking.present += timedelta(seconds=90)
+    rounds = [folder.tidy() for _ in range(9)]
+
+    assert first == 0
+    assert sum(rounds) > 800
+    assert names(tmp_path) == ["d801.jpg", "d802.jpg"]
+
+
+def test_one_picture_that_cannot_be_deleted_does_not_keep_the_others(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others go; it is an error, and tried again after a minute. What is no file is left alone."""
+    lay(tmp_path, 4)
+    (tmp_path / "d.jpg").mkdir()
+    unlink, stuck = Path.unlink, tmp_path / "d1.jpg"
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == stuck:
+            raise PermissionError("not permitted")
+        unlink(path, missing_ok)
+
+    folder = open_folder(tmp_path, clock, limit_bytes=ONE_BYTES // 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        with pytest.raises(OSError, match="not permitted"):
+            folder.tidy()
+    assert names(tmp_path) == ["d.jpg", "d1.jpg"]
+    assert folder.tidy() == 0
+    clock.advance(60)
+
+    assert folder.tidy() == 1
+    assert folder.read("d") is None
 
 
 def test_a_disk_that_refuses_is_the_callers_business(tmp_path: Path, clock: FakeClock) -> None:
