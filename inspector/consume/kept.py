@@ -159,7 +159,12 @@ class KeptLines:
         self._ids.add(_short(arrival.id))
         if arrival.lost:
             self._losses.append(arrival)
-        self._stretches.append((arrival.root, arrival.store_id, arrival.seq, arrival.seq))
+        source = (arrival.root, arrival.store_id)
+        if self._stretches and self._stretches[-1][:2] == source and self._stretches[-1][3] == arrival.seq - 1:
+            *_, first, _ = self._stretches.pop()  # a stretch for each line would take 300 bytes each
+            self._stretches.append((*source, first, arrival.seq))
+        else:
+            self._stretches.append((*source, arrival.seq, arrival.seq))
 
     def has(self, message_id: str) -> bool:
         """Say whether a message of this id is kept."""

@@ -21,6 +21,7 @@ from inspector.settings.source import FolderOptions
 from inspector.sources.base import READ_TIMEOUT_S
 from inspector.sources.folder_file import FoundFile, key_of, stamp_of
 from inspector.sources.folder_hints import Hints
+from inspector.sources.folder_marks import Marks
 from inspector.sources.folder_root import WatchedFolder
 from inspector.sources.folder_walk import Walk
 from inspector.sources.folder_work import FilesInWork, FileState
@@ -73,7 +74,7 @@ class Finder:
         self._waiting: dict[str, FoundFile] = {}
         self._ready: list[tuple[int, int, str]] = []
         self._settling: list[tuple[float, str]] = []
-        self._known_done: set[int] = set()
+        self._known_done = Marks()
         self._scan: Iterator[None] | None = None
         self._scan_due_s = self._scan_spent_s = 0.0
         self._scanned_once = self._more = False
@@ -131,7 +132,7 @@ class Finder:
         self._waiting.clear()
         self._ready.clear()
         self._settling.clear()
-        self._known_done.clear()
+        self._known_done = Marks()
 
     # Files, one at a time
 
@@ -232,7 +233,7 @@ class Finder:
         """Go through the folder, pausing after each file; at the end replace the list of waiting files."""
         root = self._folder.root
         found: list[_Found] = []
-        known_done: set[int] = set()
+        known_done = Marks()
         truncated = False
         for path, relative in self._walk.files(root):
             if (stamp := stamp_of(path)) is not None:
@@ -255,7 +256,7 @@ class Finder:
         found.sort()
         truncated = truncated or len(found) > MAX_WAITING
         self._adopt(found[:MAX_WAITING])
-        self._known_done, self._more, self._scanned_once = known_done, truncated, True
+        self._known_done, self._more, self._scanned_once = known_done.close(), truncated, True
 
     def _adopt(self, found: list[_Found]) -> None:
         now_s = self._clock.monotonic()

@@ -48,6 +48,18 @@ def test_what_was_kept_is_known_again(path: Path, kept: Kept) -> None:
     assert (known, numbers, losses) == ([True, True, True, False], {1, 2, 5, 9}, [(3, 4)])
 
 
+def test_lines_in_order_are_one_stretch(tmp_path: Path) -> None:
+    """A file of very many lines is remembered by its holes, not by its lines."""
+    path = tmp_path / "kept.jsonl"
+    first = open_kept(path)
+    first.add([arrival(seq) for seq in (1, 2, 3, 5, 6, 4, 7)])
+    first.close()
+    again = open_kept(path)
+    again.close()
+
+    assert [stretch[2:] for stretch in again.stretches()] == [(1, 3), (5, 6), (4, 4), (7, 7)]
+
+
 def test_a_line_that_a_death_cut_off_goes(tmp_path: Path) -> None:
     """What was half written was not acknowledged: it comes again, and the file stays whole lines."""
     path = tmp_path / "kept.jsonl"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
+import tracemalloc
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,15 +14,18 @@ import numpy as np
 import pytest
 from fakes import FakeClock, MemoryLedger
 from folder_rig import assert_silent, drain, keys, make_folder_source, names, no_events, write
+from hypothesis import given, strategies
 from rigs import jpeg, number_of, read_items, read_until
 
-from inspector.frame import Frame
+from inspector.frame import FinishedFile, Frame
 from inspector.settings.source import FolderOptions
 from inspector.sources import folder as folder_module
-from inspector.sources import folder_finder
+from inspector.sources import folder_finder, folder_marks
 from inspector.sources.base import FrameSource
+from inspector.sources.folder_file import stamp_of
 from inspector.sources.folder_finder import Finder
 from inspector.sources.folder_hints import Hints
+from inspector.sources.folder_marks import Marks
 from inspector.sources.folder_work import FilesInWork
 from inspector.sources.put_away import FinishedFiles
 
@@ -242,3 +247,67 @@ def test_the_finder_opens_no_file(folder: Path) -> None:
     assert sorted(file.key for file in found if file is not None) == ["a.jpg", "b.jpg"]
     assert again == found
     assert finder.is_caught_up
+
+
+class AllDone(MemoryLedger):
+    """Knows every file of a folder as finished.
+
+    Attributes:
+        asked: How often it was asked.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.asked = 0
+        self._folder = folder
+
+    def find(self, source_key: str) -> FinishedFile | None:
+        self.asked += 1
+        stamp = stamp_of(self._folder / source_key)
+        return stamp and FinishedFile(stamp, "", refused=False)
+
+
+def test_finished_files_that_stay_take_eight_bytes_each(folder: Path) -> None:
+    """3,000 kept files: after two scans less than 70 KB, and the second one has asked the ledger of none."""
+    values = FolderOptions(path=str(folder), settle_s=0)
+    changed, clock, ledger = threading.Condition(), FakeClock(), AllDone(folder)
+    write(folder / "0.jpg", 1)
+    for number in range(1, 3000):
+        os.link(folder / "0.jpg", folder / f"{number}.jpg")
+    finder = Finder(values, clock, FilesInWork(ledger, changed), FinishedFiles(values), changed)
+    finder.open(finder.check() or (0, 0))
+    asked = []
+    with closing(finder):
+        tracemalloc.start()
+        for _ in range(2):
+            clock.advance(values.rescan_s + 1)
+            finder.look()
+            asked.append(ledger.asked)
+        more_bytes, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert finder.is_caught_up
+    assert 3000 <= asked[0] == asked[1]
+    assert more_bytes < 70_000
+
+
+@given(strategies.sets(strategies.integers(-(1 << 63), (1 << 63) - 1)), strategies.integers(-3, 3))
+def test_marks_are_a_set(added: set[int], other: int) -> None:
+    """What was added is in it, and nothing else."""
+    marks = Marks()
+    for mark in added:
+        marks.add(mark)
+    marks.close()
+
+    assert all(mark in marks for mark in added)
+    assert (other in marks) == (other in added)
+
+
+def test_marks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more files than that the ledger is asked."""
+    monkeypatch.setattr(folder_marks, "MAX_MARKS", 2)
+    marks = Marks()
+    for mark in (3, 1, 2):
+        marks.add(mark)
+
+    assert [mark in marks.close() for mark in (1, 2, 3)] == [True, False, True]
