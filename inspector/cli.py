@@ -28,6 +28,7 @@ from inspector.commands.learn import add_to
 from inspector.commands.score import score
 from inspector.commands.simulate import simulate
 from inspector.commands.teach import teach
+from inspector.commands.years import add_to as add_years_to
 from inspector.errors import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, InspectorError, SourceError
 from inspector.model.bundle import DEFAULT_BUNDLE
 from inspector.telemetry.log_stream import LogStream, open_stderr
@@ -356,11 +357,8 @@ def bench(
             _say(f"{key}: {value}")
 
 
-app.command()(calibrate)
-app.command()(teach)
-app.command()(simulate)
-app.command()(score)
-app.command()(consume)
+for _command in (calibrate, teach, simulate, score, consume):
+    app.command()(_command)
 
 
 @app.command()
@@ -377,6 +375,7 @@ def demo(
 
 
 add_to(app)
+add_years_to(app)
 
 
 def main() -> None:

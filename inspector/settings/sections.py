@@ -22,6 +22,7 @@ from inspector.command_table import COMMANDS, DEFAULT_COMMANDS
 from inspector.labels import Severity
 from inspector.model.bundle import DEFAULT_BUNDLE
 from inspector.settings.alarm import Alarm, Labels
+from inspector.settings.plant import Plant
 from inspector.settings.section import Fraction, Section, TopicLevel
 from inspector.settings.source import AnySource, find_unused
 from inspector.settings.store import StoreOptions
@@ -309,6 +310,7 @@ class Settings(BaseSettings):
     events: Events = Events()
     alarm: Alarm = Alarm()
     labels: Labels = Labels()
+    plant: Plant = Plant()
     mqtt: Mqtt = Mqtt()
     jsonl: Jsonl = Jsonl()
     store: StoreOptions = StoreOptions()

@@ -44,6 +44,10 @@ class StoreOptions(Section):
         le=1 << 40,
         description="Size of SQLite's log beside the file from which on health is degraded: another process reads.",
     )
+    archive_after_days: float | None = Field(
+        default=None, ge=0, le=36500, description="Coils that ended longer ago are moved by `inspector archive`."
+    )
+    archive_path: Path | None = Field(default=None, description="Where they go; unset: archive/ in the store's folder.")
     evidence: Literal["on", "off"] = Field(default="on", description="off: no picture is ever written.")
     evidence_limit_bytes: int = Field(default=1 << 30, ge=0, description="Evidence pictures kept; the oldest go first.")
     evidence_max_age_days: float = Field(default=30, gt=0, description="Older evidence pictures are deleted.")

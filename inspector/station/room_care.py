@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from inspector.clock import Clock, from_timestamp_ms, to_rfc3339
 from inspector.items import RECORDS_PRUNED, Lost
 from inspector.settings.store import StoreOptions
 from inspector.station.inbox import Inbox
+from inspector.store.archived import ARCHIVE, delete_archived
 from inspector.store.outbox import StoredOutbox
 from inspector.store.retention import SLICE_ROWS, Retention, Room
 from inspector.store.store import Store
@@ -15,6 +18,8 @@ from inspector.telemetry.metrics import Metrics
 
 SLICES = 5
 """Slices of one round: every 5 s they keep up with 1,000 messages a second."""
+ARCHIVED_S = 60.0
+"""How often receipts of `inspector archive` are looked for, once there are none."""
 REPORT_S = 3600.0
 """Deleted records are reported together, this often."""
 
@@ -23,7 +28,11 @@ _log = structlog.get_logger("daemon")
 
 def open_room_care(store: Store, options: StoreOptions, inbox: Inbox, clock: Clock, metrics: Metrics) -> RoomCare:
     """Return what keeps this store within these limits."""
-    return RoomCare(Retention(store.database, options, clock), store.outbox, options, inbox, clock, metrics)
+    folder = options.archive_path or store.folder / ARCHIVE
+    return RoomCare(
+        Retention(store.database, options, clock), store.outbox, options, inbox, clock, metrics,
+        lambda: delete_archived(store.database, folder, store.outbox.delivered_seq(), SLICES),
+    )  # fmt: skip
 
 
 class RoomCare:
@@ -36,6 +45,7 @@ class RoomCare:
         inbox: Takes the reports.
         clock: Time.
         metrics: Where sizes and counts are shown.
+        archived: Deletes what was moved to the archive, some slices of it, and returns how many records went.
 
     Attributes:
         notice: What is wrong, as the reason of health, or None.
@@ -49,7 +59,10 @@ class RoomCare:
         inbox: Inbox,
         clock: Clock,
         metrics: Metrics,
+        archived: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._archived = archived
+        self._archived_mono_s = clock.monotonic() - ARCHIVED_S
         self._retention = retention
         self._outbox = outbox
         self._options = options
@@ -68,6 +81,7 @@ class RoomCare:
         Raises:
             StoreBusyError: The store refuses.
         """
+        self._delete_archived()
         room = self._retention.room()
         for _ in range(SLICES):
             count = self._retention.prune_records(room, waiting_bytes, self._outbox.delivered_seq())
@@ -83,6 +97,17 @@ class RoomCare:
                 break
         self._report()
         self._show(room)
+
+    def _delete_archived(self) -> None:
+        now_mono_s = self._clock.monotonic()
+        if now_mono_s - self._archived_mono_s < ARCHIVED_S:
+            return
+        try:
+            if not self._archived():
+                self._archived_mono_s = now_mono_s
+        except (OSError, ValueError) as exc:
+            self._archived_mono_s = now_mono_s
+            _log.warning("housekeeping_failed", reason=f"the archive's receipts: {exc}")
 
     def _report(self) -> None:
         now_mono_s = self._clock.monotonic()
