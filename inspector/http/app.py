@@ -11,7 +11,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import structlog
@@ -32,9 +32,20 @@ from inspector.http.guard import SECURITY_HEADERS, Guard
 from inspector.http.options import HttpOptions
 from inspector.http.pace import PaceMeter
 from inspector.http.page import SHOWN_DEFECTS, PageFacts, PageView, latest_phases, render_defect, render_page
+from inspector.http.query import (
+    QueryError,
+    answer_query_error,
+    earliest_of,
+    next_link,
+    read_cursor,
+    read_moment,
+    read_place,
+)
 from inspector.http.upload import MakeRow, UploadClassifier
 from inspector.ids import messages_of
+from inspector.labels import Severity
 from inspector.pages.language import choose_code
+from inspector.store.defect_query import DefectQuery
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.read_only import StoreReader
 from inspector.telemetry.counts import Counts
@@ -89,6 +100,7 @@ def make_app(options: HttpOptions, shown: Shown) -> FastAPI:
     app.state.commands = CommandPort(shown.execute, options.token is not None)
     app.add_exception_handler(StarletteHTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, answer_invalid_query)
+    app.add_exception_handler(QueryError, answer_query_error)
     app.add_exception_handler(StoreBusyError, answer_store_error)
     app.add_exception_handler(Exception, _answer_fault)
     app.add_middleware(Guard, token=options.token, address=options.address)
@@ -128,10 +140,36 @@ async def _healthz(request: Request) -> Response:
 
 async def _defects(
     request: Request,
-    limit: Annotated[int, Query(ge=1, le=MAX_DEFECTS)] = 100,
-    before_ms: Annotated[int | None, Query(ge=0, lt=1 << 53)] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_DEFECTS, description="How many at most.")] = 100,
+    before_ms: Annotated[int | None, Query(ge=0, lt=1 << 53, description="Captured before, ms since 1970.")] = None,
+    coil_id: Annotated[str | None, Query(max_length=64, description="Of this coil.")] = None,
+    label: Annotated[str | None, Query(max_length=64, description="Of this label.")] = None,
+    severity: Annotated[Severity | None, Query(description="Of this severity.")] = None,
+    since: Annotated[
+        str | None, Query(alias="from", max_length=64, description="Captured at or after, ISO 8601.")
+    ] = None,
+    to: Annotated[str | None, Query(max_length=64, description="Captured before, ISO 8601.")] = None,
+    position_m: Annotated[
+        str | None,
+        Query(
+            max_length=64, description="Metres from the coil's head: `400..420`, or `412`: within 0.5 m + 0.1 % of it."
+        ),
+    ] = None,
+    reviewed: Annotated[bool | None, Query(description="Whether a person has judged it.")] = None,
+    cursor: Annotated[str | None, Query(max_length=64, description="Where to go on, as `Link` says.")] = None,
 ) -> Response:
-    return await _pages_of(request).defects(limit, before_ms)
+    query = DefectQuery(
+        limit,
+        earliest_of(before_ms, read_moment("to", to)),
+        read_moment("from", since),
+        label,
+        coil_id,
+        severity,
+        read_place("position_m", position_m),
+        reviewed,
+        read_cursor(cursor),
+    )
+    return await _pages_of(request).defects(query, request)
 
 
 async def _defect(defect_id: str, request: Request) -> Response:
@@ -219,16 +257,20 @@ class _Pages:
         headers = {"Content-Language": code, "Vary": "Accept-Language"}
         return HTMLResponse(render_page(view, code).encode(errors="replace"), headers=headers)
 
-    async def defects(self, limit: int, before_ms: int | None) -> Response:
-        return await run_sync(self._defects, limit, before_ms, limiter=self._turns)
+    async def defects(self, query: DefectQuery, request: Request) -> Response:
+        return await run_sync(self._defects, query, request, limiter=self._turns)
 
-    def _defects(self, limit: int, before_ms: int | None) -> Response:
-        rows = self._shown.records.recent_defects(limit, before_ms)
-        if len(rows) == limit:
-            last_ms = rows[-1]["timestamp_ms"]
-            same = self._shown.records.recent_defects(MAX_SAME_MOMENT, last_ms + 1, last_ms)
-            rows = [row for row in rows if row["timestamp_ms"] != last_ms] + same
-        return JSONResponse(rows)
+    def _defects(self, query: DefectQuery, request: Request) -> Response:
+        rows = self._shown.records.defects(replace(query, limit=query.limit + 1))
+        if len(rows) <= query.limit:
+            return JSONResponse(rows)
+        rows.pop()
+        last_ms = rows[-1]["timestamp_ms"]
+        if query.after is None:  # who goes on with before_ms must miss nothing of the last moment
+            moment = replace(query, limit=MAX_SAME_MOMENT, before_ms=last_ms + 1, from_ms=last_ms)
+            rows = [row for row in rows if row["timestamp_ms"] != last_ms] + self._shown.records.defects(moment)
+        last = rows[-1]
+        return JSONResponse(rows, headers=next_link(request, f"{last['timestamp_ms']}-{last['seq']}"))
 
     async def defect(self, defect_id: str, request: Request) -> Response:
         return await run_sync(self._defect, defect_id, request, limiter=self._turns)

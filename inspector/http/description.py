@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import Depends, FastAPI, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from markupsafe import Markup, escape
@@ -19,6 +19,7 @@ from inspector import __version__
 from inspector.command_table import COMMANDS
 from inspector.http.answers import JSONResponse
 from inspector.http.page import CATALOGUE, FOLDER, STYLE
+from inspector.http.query import refuse_unknown_keys
 from inspector.messages import DefectMessage, HealthMessage, ReplyMessage
 from inspector.pages.language import ENGLISH
 from inspector.pages.templates import templates
@@ -26,7 +27,8 @@ from inspector.pages.templates import templates
 ABOUT = """What a station shows and takes over HTTP. Times are UTC; messages are those of MQTT.
 
 Where `http.token_file` is set, every address but `/healthz` needs the token, as `Authorization: Bearer TOKEN` or as the
-password of Basic; commands need it always. Every refusal is JSON with `error`, a sentence, and `reason`, a word."""
+password of Basic; commands need it always. Every refusal is JSON with `error`, a sentence, and `reason`, a word. A
+parameter that an address does not know is refused."""
 
 
 class Refusal(BaseModel):
@@ -119,8 +121,9 @@ ROUTES: Mapping[str, dict[str, Any]] = {
     },
     "/api/defects": {
         "summary": "Defect messages, newest first",
-        "description": "The last moment is always complete: who continues with `before_ms` = its `timestamp_ms` misses "
-        "nothing. For this the list may be longer than `limit`.",
+        "description": "Filters add up. Where there are more, the header `Link` has the address of the next page "
+        '(`rel="next"`). Without a cursor the last moment is always complete: who continues with `before_ms` = its '
+        "`timestamp_ms` misses nothing. For this the list may be longer than `limit`.",
         "response_class": JSONResponse,
         "responses": _answers(_QUERY, _STORE, model=list[DefectMessage]),
     },
@@ -187,6 +190,7 @@ def new_app(endpoints: Mapping[str, tuple[str, Callable[..., Any]]]) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
         redirect_slashes=False,
+        dependencies=[Depends(refuse_unknown_keys)],
         generate_unique_id_function=_name_of,
     )
     for path, (method, endpoint) in endpoints.items():

@@ -19,6 +19,7 @@ import structlog
 
 from inspector.errors import StoreBusyError, StoreDamagedError
 from inspector.store.damage import as_ours
+from inspector.store.defect_query import DefectQuery
 from inspector.store.notes import REFERENCE_PROOF
 from inspector.store.stored_commands import ACTIONS, ACTIONS_QUERY, Action, read_actions
 
@@ -99,26 +100,21 @@ class StoreReader:
             coil_id: Of this coil only.
             severity: Of this severity only.
         """
-        wanted = {
-            "captured_ms >= ?": from_ms,
-            "captured_ms < ?": before_ms,
-            "label = ?": label,
-            "coil_id = ?": coil_id,
-            "severity = ?": severity,
-        }
-        chosen = {text: value for text, value in wanted.items() if value is not None}
-        where = " AND ".join(["kind = 'defect'", *chosen])
-        statement = (
-            f"SELECT seq, payload, payload_crc32 FROM {self._records} WHERE {where}"  # noqa: S608
-            " ORDER BY captured_ms DESC, seq DESC LIMIT ?"
-        )
-        asked = limit
+        return self.defects(DefectQuery(limit, before_ms, from_ms, label, coil_id, severity))
+
+    def defects(self, query: DefectQuery) -> list[dict[str, Any]]:
+        """Return the newest defect messages that are asked for, newest first, as parsed JSON.
+
+        A message whose bytes differ from those that were stored is left out, and logged.
+        """
+        statement, values = query.statement(self._records)
+        asked = query.limit
         while True:
-            rows = self._all(statement, (*chosen.values(), asked))
+            rows = self._all(f"{statement} LIMIT ?", (*values, asked))
             found = [message for seq, payload, crc32 in rows if (message := _message(seq, payload, crc32))]
-            if len(found) >= limit or len(rows) < asked:
-                return found[:limit]
-            asked += limit - len(found)
+            if len(found) >= query.limit or len(rows) < asked:
+                return found[: query.limit]
+            asked += query.limit - len(found)
 
     def messages(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return the defect messages with these ids, newest first, as parsed JSON."""
