@@ -1,8 +1,8 @@
 """What the reference proves while the station runs: surface seen under it since it was accepted, and calls on it.
 
-Every call counts as false until somebody says otherwise, so the bound errs on the safe side. Zero calls on x km prove,
-with 95 % confidence, at most 3/x a kilometre (the rule of three; Hanley and Lippman-Hand, JAMA 1983); k calls prove the
-upper limit of a Poisson count.
+Every call counts as false until a person has seen it and says that it is a defect: so the bound errs on the safe side.
+Zero calls on x km prove, with 95 % confidence, at most 3/x a kilometre (the rule of three; Hanley and Lippman-Hand,
+JAMA 1983); k calls prove the upper limit of a Poisson count.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 
 import structlog
 
@@ -20,6 +20,7 @@ from inspector.errors import StoreBusyError
 from inspector.inspection.one_frame import Inspection
 from inspector.messages import AlarmMessage, Body, DefectMessage
 from inspector.station.dispatcher import Result
+from inspector.station.verified import HELD_BACK
 from inspector.store.notes import StationNotes
 from inspector.telemetry.metrics import Metrics
 from inspector.track.rules import TrackRules
@@ -28,8 +29,6 @@ KEPT_EVERY_S = 10.0
 MANY = 100
 QUANTILE = 1.6448536269514722
 """Of the standard normal distribution at 0.95."""
-_HELD_BACK = ("limit", "mode", "shelved")
-"""Rules that keep a call from being an alarm, and do not make it less of a call."""
 
 _log = structlog.get_logger("teach")
 
@@ -45,6 +44,7 @@ class Proof:
         pictures: Frames inspected.
         tiles: Tiles inspected.
         calls: Defects that were called: alarms, and those that only the limiter, the mode or a shelf held back.
+        real: How many of these a person has seen and found to be defects.
     """
 
     reference: str
@@ -53,16 +53,22 @@ class Proof:
     pictures: int = 0
     tiles: int = 0
     calls: int = 0
+    real: int = 0
+
+    @property
+    def false(self) -> int:
+        """Calls that nobody has found to be a defect."""
+        return max(0, self.calls - self.real)
 
     @property
     def per_km(self) -> float | None:
-        """Upper 95 % limit of the calls on a kilometre; None where no scale is known."""
-        return poisson_upper(self.calls) * 1000 / self.metres if self.metres else None
+        """Upper 95 % limit of the false calls on a kilometre; None where no scale is known."""
+        return poisson_upper(self.false) * 1000 / self.metres if self.metres else None
 
     @property
     def per_1000_pictures(self) -> float | None:
-        """Upper 95 % limit of the calls in 1,000 pictures; None before the first."""
-        return poisson_upper(self.calls) * 1000 / self.pictures if self.pictures else None
+        """Upper 95 % limit of the false calls in 1,000 pictures; None before the first."""
+        return poisson_upper(self.false) * 1000 / self.pictures if self.pictures else None
 
     @property
     def limits(self) -> dict[str, float | None]:
@@ -72,17 +78,22 @@ class Proof:
     @property
     def text(self) -> str:
         """In one line, for a person."""
+        calls = f"{self.calls} calls" + (f", {self.real} of them defects," if self.real else "")
         if self.per_km is not None:
-            return f"{self.calls} calls on {self.metres / 1000:.3f} km: at most {self.per_km:.3g} a km (95 %)"
+            return f"{calls} on {self.metres / 1000:.3f} km: at most {self.per_km:.3g} a km (95 %)"
         if self.per_1000_pictures is not None:
-            return (
-                f"{self.calls} calls in {self.pictures} pictures: at most {self.per_1000_pictures:.3g} in 1,000 (95 %)"
-            )
+            return f"{calls} in {self.pictures} pictures: at most {self.per_1000_pictures:.3g} in 1,000 (95 %)"
         return "nothing was inspected under it yet"
 
     def as_dict(self) -> dict[str, object]:
         """Return JSON values, the limits among them."""
-        return {**asdict(self), "per_km": self.per_km, "per_1000_pictures": self.per_1000_pictures, "text": self.text}
+        return {
+            **asdict(self),
+            "false": self.false,
+            "per_km": self.per_km,
+            "per_1000_pictures": self.per_1000_pictures,
+            "text": self.text,
+        }
 
 
 def poisson_upper(count: int) -> float:
@@ -105,8 +116,11 @@ def poisson_upper(count: int) -> float:
 def read_proof(text: str | None) -> Proof | None:
     """Return what the store has noted last, or None: nothing, or nothing that this release understands."""
     try:
-        return None if text is None else Proof(**json.loads(text))
-    except (ValueError, TypeError):
+        if text is None:
+            return None
+        known = {field.name for field in fields(Proof)}  # a later release may note more
+        return Proof(**{key: value for key, value in json.loads(text).items() if key in known})
+    except (ValueError, TypeError, AttributeError):
         return None
 
 
@@ -118,13 +132,22 @@ class Proving:
         clock: Time.
         metrics: Where it is shown.
         mm_per_px: Scale of the strip, or None.
+        verified: How many calls under a reference are defects, as people found.
     """
 
-    def __init__(self, notes: StationNotes, clock: Clock, metrics: Metrics, mm_per_px: float | None) -> None:
+    def __init__(
+        self,
+        notes: StationNotes,
+        clock: Clock,
+        metrics: Metrics,
+        mm_per_px: float | None,
+        verified: Callable[[str], int] = lambda _: 0,
+    ) -> None:
         self._notes = notes
         self._clock = clock
         self._metrics = metrics
         self._mm_per_px = mm_per_px
+        self._verified = verified
         self._guard = threading.Lock()
         self._kept: Proof | None = None
         self._kept_mono_s = clock.monotonic()
@@ -160,12 +183,25 @@ class Proving:
             return 0.0
         return (frame.height_px - frame.overlap_lines) * self._mm_per_px / 1000
 
+    def _verify(self) -> None:
+        if (proof := self.proof) is None:
+            return
+        try:
+            real = self._verified(proof.reference)
+        except StoreBusyError as exc:
+            _log.warning("proof_not_kept", reason=str(exc))
+            return
+        with self._guard:
+            if self.proof is not None and self.proof.reference == proof.reference:
+                self.proof = replace(self.proof, real=real)
+
     def show(self) -> None:
         """Set the metrics, and keep the counts every `KEPT_EVERY_S`."""
+        self._verify()
         proof, metrics = self.proof, self._metrics
         metrics.reference_metres.set(proof.metres if proof else 0)
         metrics.reference_pictures.set(proof.pictures if proof else 0)
-        metrics.reference_calls.set(proof.calls if proof else 0)
+        metrics.reference_calls.set(proof.false if proof else 0)
         limits = {"km": None, "1000_pictures": None} if proof is None else proof.limits
         for unit, limit in limits.items():
             metrics.reference_bound.labels(unit).set(math.nan if limit is None else limit)
@@ -191,4 +227,4 @@ def _under(what: Body | TrackRules | None, reference: str) -> bool:
 def _is_call(body: Body, firsts: set[str]) -> bool:
     if isinstance(body, AlarmMessage):
         return body.kind == "defect"
-    return isinstance(body, DefectMessage) and body.id in firsts and not body.alarm and body.why.rule in _HELD_BACK
+    return isinstance(body, DefectMessage) and body.id in firsts and not body.alarm and body.why.rule in HELD_BACK

@@ -16,6 +16,7 @@ import structlog
 from inspector.clock import Clock, to_rfc3339
 from inspector.command_table import TeachCommand
 from inspector.errors import InspectorError, LessonError
+from inspector.ids import Ids
 from inspector.inspection.one_frame import Inspection
 from inspector.messages import Body
 from inspector.model.bundle import Bundle
@@ -27,6 +28,7 @@ from inspector.station.overruled import FOLDER, OverruledSample
 from inspector.station.proving import Proving
 from inspector.station.teach_fit import ChildFit, fit_order
 from inspector.station.teach_in_run import TeachInRun
+from inspector.station.verified import VerifiedCalls
 from inspector.station.wiring import OpenModel, label_folder, reference_folder, rules_in_force, untaught_reason
 from inspector.store.store import Store
 from inspector.teach.accepted import Accepted, read_accepted, state_of
@@ -262,7 +264,13 @@ def open_teaching(
         rules,
         lambda taught: rules_in_force(settings, model, taught),
         TeachInRun(folder, settings.teach, card.tile_px, clock, health, fit),
-        Proving(store.notes, clock, metrics, settings.source.mm_per_px or card.mm_per_px),
+        Proving(
+            store.notes,
+            clock,
+            metrics,
+            settings.source.mm_per_px or card.mm_per_px,
+            VerifiedCalls(store.reviews, store.records, Ids(settings.root)),
+        ),
         OverruledSample(store.folder / FOLDER, clock),
         clock=clock,
         metrics=metrics,

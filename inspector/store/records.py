@@ -33,6 +33,24 @@ class Records:
         """Say whether a message of this id is stored already."""
         return self._database.one("SELECT 1 FROM records WHERE id = ?", (uuid.UUID(message_id).bytes,)) is not None
 
+    def message(self, message_id: str) -> dict[str, Any] | None:
+        """Return the stored message of this id as parsed JSON; None: it is not kept, or damaged."""
+        row = self._database.one(f"SELECT payload FROM {self._name} WHERE id = ?", (uuid.UUID(message_id).bytes,))  # noqa: S608
+        try:
+            found = json.loads(row[0]) if row is not None and row[0] is not None else None
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
+
+    def has_alarm(self, defect_id: str, from_ms: int) -> bool:
+        """Say whether a defect raised an alarm of its own, captured at `from_ms` (ms since 1970) or later."""
+        found = self._database.one(
+            f"SELECT 1 FROM {self._name} WHERE kind = 'alarm' AND captured_ms >= ? AND defect_id = ?"  # noqa: S608
+            " AND phase = 'defect' LIMIT 1",
+            (from_ms, uuid.UUID(defect_id).bytes),
+        )
+        return found is not None
+
     def insert(self, db: sqlite3.Connection, body: Body, payload: bytes) -> None:
         """Keep a numbered message, inside the transaction that stores it."""
         db.execute(self._insert, (*_first_columns(body, payload), *added_columns(payload)))

@@ -59,6 +59,19 @@ class Reviews:
         )
         return [Review(defect_id, *row) for row in rows]
 
+    def newest(self) -> int:
+        """Return the number of the last review; 0: there is none."""
+        row = self._database.one("SELECT coalesce(max(id), 0) FROM reviews")
+        return 0 if row is None else int(row[0])
+
+    def defects(self) -> list[str]:
+        """Return the ids of what somebody went to see, and was a defect by the last word on it."""
+        rows = self._database.all(
+            "SELECT defect_id FROM reviews WHERE id IN (SELECT max(id) FROM reviews GROUP BY defect_id)"
+            " AND verdict IN ('confirmed', 'reclassified')"
+        )
+        return [str(uuid.UUID(bytes=key)) for (key,) in rows]
+
 
 def insert_review(db: sqlite3.Connection, review: Review) -> None:
     """Keep a review, inside a transaction."""

@@ -185,7 +185,9 @@ class Metrics:
             "inspector_reference_inspected_meters", "Strip inspected under it, where the scale is known."
         )
         self.reference_pictures = gauge("inspector_reference_inspected_pictures", "Frames inspected under it.")
-        self.reference_calls = gauge("inspector_reference_calls", "Defects called under it, each taken for false.")
+        self.reference_calls = gauge(
+            "inspector_reference_calls", "Calls under it, but for those that a person verified as defects."
+        )
         self.reference_bound = gauge(
             "inspector_reference_calls_bound", "Most calls per unit that this proves, 95 %; NaN: unknown.", "unit"
         )

@@ -13,7 +13,10 @@ from fakes import NOON, still
 from references import fake_bundle, leave_candidate
 from teaching_bench import WHO, Bench, MakeBench
 
-from inspector.station.proving import Proof, poisson_upper
+from inspector.messages import DefectMessage
+from inspector.station.proving import Proof, poisson_upper, read_proof
+from inspector.store.entries import Entry
+from inspector.store.reviews import Review
 from inspector.teach.files import accept
 from inspector.track.operators import OperatorState, Shelf
 from inspector.track.state import TrackState
@@ -31,6 +34,10 @@ def test_the_bound_is_that_of_a_poisson_count(seen: int, limit: float) -> None:
     [
         (Proof("r", "t"), "nothing was inspected under it yet"),
         (Proof("r", "t", pictures=3000), "0 calls in 3000 pictures: at most 0.999 in 1,000 (95 %)"),
+        (
+            Proof("r", "t", 10_000.0, 50, 150, 3, 2),
+            "3 calls, 2 of them defects, on 10.000 km: at most 0.474 a km (95 %)",
+        ),
         (Proof("r", "t", 10_000.0, 50), "0 calls on 10.000 km: at most 0.3 a km (95 %)"),
     ],
 )
@@ -101,3 +108,37 @@ def test_calls_are_alarms_and_what_only_the_limiter_the_mode_or_a_shelf_held_bac
         counted.append(after.calls - before.calls)
 
     assert counted == [1, 1, 1, 1, 0]
+
+
+def test_a_call_that_a_person_found_to_be_a_defect_is_not_held_against_the_reference(bench: Bench) -> None:
+    """By the last word on it; a false call, and what was called under another reference, change nothing."""
+    leave_candidate(bench.folder)
+    accept(bench.folder, fake_bundle(), WHO)
+    bench.teaching.look()
+    rules, other = bench.rules.now.track, replace(bench.rules.now.track, reference="0" * 12)
+    found = []
+    for number, under in ((1, rules), (2, rules), (3, rules), (4, other)):
+        _, drafts = track(TrackState(), still(number, "rust"), under)
+        bench.teaching.see([draft.body for draft in drafts], set(), [])
+        bench.store.commit([Entry(drafts, {})], None)
+        found.append(next(draft.body.defect_id for draft in drafts if isinstance(draft.body, DefectMessage)))
+    said = []
+    for defect_id, verdict in zip(
+        (found[0], found[1], found[1], found[2], found[3]),
+        ("confirmed", "false_call", "reclassified", "false_call", "confirmed"),
+        strict=True,
+    ):
+        bench.store.reviews.add(Review(defect_id, 0, verdict))
+        bench.teaching.look()
+        proof = bench.teaching.proving.proof
+        assert proof is not None
+        said.append((proof.calls, proof.real, proof.false))
+
+    assert said == [(3, 1, 2), (3, 1, 2), (3, 2, 1), (3, 2, 1), (3, 2, 1)]
+    assert bench.metric("calls") == 1
+
+
+def test_what_a_later_release_has_noted_is_no_reason_to_forget_the_rest() -> None:
+    """A key that this one does not know is passed over; what is no proof is none."""
+    assert read_proof('{"reference": "r", "since": "t", "calls": 2, "later": 1}') == Proof("r", "t", calls=2)
+    assert [read_proof(text) for text in ("[]", "{}", "nothing")] == [None, None, None]

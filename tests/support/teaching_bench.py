@@ -25,6 +25,7 @@ from inspector.station.proving import Proving
 from inspector.station.teach_fit import FitResult
 from inspector.station.teach_in_run import TeachInRun
 from inspector.station.teaching import Teaching
+from inspector.station.verified import VerifiedCalls
 from inspector.station.wiring import untaught_reason
 from inspector.store.store import Store
 from inspector.teach.accepted import Accepted, read_accepted
@@ -82,7 +83,8 @@ class Bench:
         self.teaching = Teaching(
             self.folder, fake_bundle(), self.rules, make,
             TeachInRun(self.folder, self.teach, 8, self.clock, self.health, fit),
-            Proving(self.store.notes, self.clock, metrics, 0.5),
+            Proving(self.store.notes, self.clock, metrics, 0.5,
+                    VerifiedCalls(self.store.reviews, self.store.records, track_rules().ids)),
             OverruledSample(self.store.folder / "overruled", self.clock),
             clock=self.clock, metrics=metrics,
             labels=LabelWatch(self.folder.parent / "labels", (), lambda: self.reloads.append("reload")),
