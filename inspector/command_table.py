@@ -105,10 +105,20 @@ class LineCommand(_Strict):
     """How fast; null: not known."""
 
 
-class CoilCommand(Asked):
-    """The coil that begins, or null at its end."""
+class CoilCommand(_Strict):
+    """The coil that begins, or null at its end; said again of the running coil, what is new about it."""
 
     coil_id: Name | None
+    product: Name | None = None
+    """What it becomes."""
+    grade: Name | None = None
+    """Of the steel."""
+    width_mm: float | None = Field(default=None, gt=0, le=100_000, allow_inf_nan=False)
+    """Of the strip."""
+    thickness_mm: float | None = Field(default=None, gt=0, le=1000, allow_inf_nan=False)
+    """Of the strip."""
+    length_m: float | None = Field(default=None, gt=0, le=1_000_000, allow_inf_nan=False)
+    """Of the coil."""
 
 
 class ResendCommand(Asked):

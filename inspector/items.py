@@ -26,6 +26,24 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class CoilFacts:
+    """What the plant says about a coil; None: it did not.
+
+    Attributes:
+        product: What it becomes.
+        grade: Of the steel.
+        width_mm, thickness_mm: Of the strip.
+        length_m: Of the coil, as the plant knows it.
+    """
+
+    product: str | None = None
+    grade: str | None = None
+    width_mm: float | None = None
+    thickness_mm: float | None = None
+    length_m: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CoilChange:
     """Another coil begins, or none.
 
@@ -33,11 +51,13 @@ class CoilChange:
         at: UTC, when it was announced.
         coil_id: The coil that begins, or None between coils.
         line: Absolute line of the coil's head, where it is known; else it begins with the next frame.
+        facts: What the plant says about it.
     """
 
     at: datetime
     coil_id: str | None
     line: int | None = None
+    facts: CoilFacts = CoilFacts()
 
 
 @dataclass(frozen=True, slots=True)

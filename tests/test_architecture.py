@@ -218,7 +218,11 @@ def loaded_by(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("folder", "brings"),
-    [pytest.param("inspection", "import numpy", id="inspection"), pytest.param("track", PYDANTIC, id="track")],
+    [
+        pytest.param("inspection", "import numpy", id="inspection"),
+        pytest.param("strip", PYDANTIC, id="strip"),
+        pytest.param("track", PYDANTIC, id="track"),
+    ],
 )
 def test_what_decides_touches_nothing_outside(folder: str, brings: str) -> None:
     """Importing all of a pure folder loads nothing that waits, talks or stores, but what NumPy or pydantic brings."""
@@ -227,7 +231,7 @@ def test_what_decides_touches_nothing_outside(folder: str, brings: str) -> None:
     assert (loaded_by(f"import {', '.join(modules)}") - loaded_by(brings)) & IMPURE == set()
 
 
-@pytest.mark.parametrize(("folder"), ["inspection", "track"])
+@pytest.mark.parametrize(("folder"), ["inspection", "strip", "track"])
 def test_what_decides_reads_no_clock(folder: str) -> None:
     """No module of a pure folder names a clock, the machine, chance or a log."""
     names = {"time", "os", "random", "logging"} | IMPURE

@@ -287,13 +287,14 @@ class Committer:
         """Commit as soon as the store takes it; None if there is nothing to commit."""
         writes = any(entry.drafts or entry.done or entry.candidates or entry.commands for entry in entries)
         state = self._tracker.to_store(writes)
+        coils = () if state is None else (Entry((), {}, coils=self._tracker.coils()),)
         if not writes and not any_results and state is None:
             return None
         while True:
             try:
                 crash_point("commit.before")
                 with self._metrics.stage_seconds.labels("commit").time(), self.disk.waiting_for("the store"):
-                    bodies = self._store.commit(entries, state)
+                    bodies = self._store.commit([*entries, *coils], state)
                 break
             except StoreDamagedError:
                 raise  # waiting does not help; the station begins again, with a new file

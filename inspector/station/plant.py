@@ -33,7 +33,7 @@ from inspector.command_table import (
 )
 from inspector.errors import CommandError, LessonError, SiteReferenceError, StoreBusyError
 from inspector.ids import Ids
-from inspector.items import CoilChange, Command
+from inspector.items import CoilChange, CoilFacts, Command
 from inspector.messages import ReplyMessage, canonical_json
 from inspector.settings.hints import nearest
 from inspector.station.budget import Budgets
@@ -152,7 +152,8 @@ class Plant:
         if asked.coil_id != self._coils.current()[0]:
             now = self._clock.now()
             self._coils.change(asked.coil_id, to_timestamp_ms(now))  # first: the next start makes up for a death here
-            self._inbox.put(CoilChange(now, asked.coil_id))
+            facts = CoilFacts(asked.product, asked.grade, asked.width_mm, asked.thickness_mm, asked.length_m)
+            self._inbox.put(CoilChange(now, asked.coil_id, facts=facts))
             _log.info("coil", coil_id=asked.coil_id)
         return f"coil {asked.coil_id or 'ended'}"
 

@@ -14,6 +14,7 @@ from inspector.station.dispatcher import Result
 from inspector.station.inbox import Inbox
 from inspector.station.paused import PauseMark
 from inspector.store.store import Store
+from inspector.strip.record import CoilRecord
 from inspector.track.memory import from_text, to_text
 from inspector.track.operators import paused_gap
 from inspector.track.rules import TrackRules
@@ -96,8 +97,15 @@ class Tracker:
             return to_text(self._state)
         return None
 
+    def coils(self) -> tuple[CoilRecord, ...]:
+        """Return the records that are stored with the state: of coils that have ended, and of the one that runs."""
+        running = self._state.coil
+        return self._state.ended if running is None else (*self._state.ended, running)
+
     def note_stored(self) -> None:
-        """The state that was returned last is stored."""
+        """The state that was returned last is stored, and the records of coils with it."""
+        if self._state.ended:
+            self._state = replace(self._state, ended=())
         self._stored, self._stored_mono_s = self._state, self._clock.monotonic()
 
 
@@ -115,6 +123,8 @@ def restore_state(store: Store, inbox: Inbox) -> TrackState:
             _log.warning("state_not_restored", reason=str(exc))
     state = replace(state, area=replace(state.area, linked=False))  # until the broker answers this process
     coil_id, since_ms = store.coils.current()
+    if state.coil_id is not None and state.coil is None:  # a previous program kept no record
+        state = replace(state, coil=CoilRecord(state.coil_id, from_timestamp_ms(since_ms)))
     if coil_id != state.coil_id:
         inbox.put(CoilChange(from_timestamp_ms(since_ms), coil_id))
     inbox.put(*store.commands.waiting())
@@ -128,4 +138,5 @@ def what_matters(state: TrackState) -> tuple[object, ...]:
     where = place and (place.epoch, place.head_line)
     area = state.area
     alarms = area.sent, area.standing, area.summary and (area.summary.revision, area.summary.total)
-    return state.open, state.gaps, limits, alarms, state.coil_id, where, state.operators
+    run = state.coil and (state.coil.began_at, state.coil.facts, state.coil.events)
+    return state.open, state.gaps, limits, alarms, state.coil_id, run, state.ended, where, state.operators

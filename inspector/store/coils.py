@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
+import structlog
+
+from inspector.clock import from_timestamp_ms, to_timestamp_ms
 from inspector.store.database import Database, put_meta
+from inspector.strip.record import CoilRecord, from_json, to_json
 
 _CURRENT = "coil"
 """Name in `meta` for the running coil and its start, as the first program wrote it."""
+
+
+_log = structlog.get_logger("store")
+
+
+class CoilRun(NamedTuple):
+    """One run of a coil past the camera.
+
+    Attributes:
+        id: Names the run: a coil may come twice.
+        record: What is known of it.
+    """
+
+    id: int
+    record: CoilRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +78,28 @@ class Coils:
                 row = (coil_id, at_ms, json.dumps(facts or {}, sort_keys=True))
                 db.execute("INSERT INTO coils (coil_id, began_ms, facts) VALUES (?, ?, ?)", row)
 
+    def put(self, db: sqlite3.Connection, record: CoilRecord) -> None:
+        """Keep the record of a coil as far as it is, inside the transaction of the coil's messages.
+
+        A run of a coil is named by its coil and its beginning: it has one row, however often it is put.
+        """
+        began_ms = to_timestamp_ms(record.began_at)
+        ended_ms = None if record.ended_at is None else to_timestamp_ms(record.ended_at)
+        row = db.execute(
+            "SELECT id FROM coils WHERE coil_id = ? AND began_ms = ? ORDER BY id DESC LIMIT 1",
+            (record.coil_id, began_ms),
+        ).fetchone()
+        if row is None:
+            db.execute(
+                "INSERT INTO coils (coil_id, began_ms, ended_ms, record) VALUES (?, ?, ?, ?)",
+                (record.coil_id, began_ms, ended_ms, to_json(record)),
+            )
+        else:
+            db.execute(
+                "UPDATE coils SET ended_ms = coalesce(?, ended_ms), record = ? WHERE id = ?",
+                (ended_ms, to_json(record), row[0]),
+            )
+
     def note(self, began_ms: int, facts: Mapping[str, Any]) -> None:
         """Add to what is known of the coil that began then, running or ended; of the same name the newer counts.
 
@@ -87,3 +128,24 @@ class Coils:
             "SELECT coil_id, began_ms, ended_ms, facts FROM coils ORDER BY began_ms DESC, id DESC LIMIT ?", (limit,)
         )
         return [Coil(coil_id, began_ms, ended_ms, json.loads(facts)) for coil_id, began_ms, ended_ms, facts in rows]
+
+
+def read_run(row: Sequence[Any]) -> CoilRun:
+    """Return a row: id, coil_id, began_ms, ended_ms, facts, record."""
+    number, coil_id, began_ms, ended_ms, facts, text = row
+    bare = CoilRecord(
+        coil_id,
+        from_timestamp_ms(began_ms),
+        None if ended_ms is None else from_timestamp_ms(ended_ms),
+        not_assessed="no record of its metres was kept",
+    )
+    try:
+        record = bare if text is None else from_json(text)
+    except ValueError as exc:
+        _log.error("record_damaged", coil=number, reason=str(exc))
+        record = bare
+    if ended_ms is not None and record.ended_at is None:
+        record = replace(record, ended_at=from_timestamp_ms(ended_ms))
+    known = json.loads(facts)
+    shown, found = known.get("probes_shown"), known.get("probes_found")
+    return CoilRun(number, record if shown is None else replace(record, probes_shown=shown, probes_found=found))

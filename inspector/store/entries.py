@@ -9,6 +9,7 @@ from inspector.drafts import Draft
 from inspector.frame import Cause, FileStamp
 from inspector.items import Command
 from inspector.messages import Evidence
+from inspector.strip.record import CoilRecord
 
 REFUSED_OUTCOMES = frozenset({Cause.UNREADABLE, Cause.UNSUPPORTED, Cause.TOO_LARGE, Cause.DEADLY})
 """The ledger's word for a file that was never a picture to inspect."""
@@ -58,6 +59,7 @@ class Entry:
         done: The finished file, if it was one.
         candidates: Findings under their thresholds.
         commands: Accepted commands that took effect here.
+        coils: Records of coils that began, grew or ended.
     """
 
     drafts: Sequence[Draft]
@@ -65,6 +67,7 @@ class Entry:
     done: DoneMark | None = None
     candidates: Sequence[Candidate] = ()
     commands: Sequence[Command] = ()
+    coils: Sequence[CoilRecord] = ()
 
 
 @dataclass(frozen=True, slots=True)

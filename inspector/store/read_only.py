@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from inspector.errors import StoreBusyError, StoreDamagedError
+from inspector.store.coils import CoilRun, read_run
 from inspector.store.damage import as_ours
 from inspector.store.defect_query import DefectQuery
 from inspector.store.notes import REFERENCE_PROOF
@@ -139,6 +140,25 @@ class StoreReader:
         else:
             found = self._all(f"SELECT {columns} FROM records WHERE seq BETWEEN ? AND ? ORDER BY seq", numbers)  # noqa: S608
         return [StoredRow(*row) for row in found]
+
+    def coil_runs(self, coil_id: str | None = None, limit: int = 100, before_id: int | None = None) -> list[CoilRun]:
+        """Return the runs of a coil, or of all, the newest first.
+
+        A run that a previous program wrote has a record of its times alone; one that is damaged, too, and it is logged.
+
+        Args:
+            coil_id: Of this coil only.
+            limit: How many at most.
+            before_id: Only runs with a lower number, for the next page.
+        """
+        wanted = {"coil_id = ?": coil_id, "id < ?": before_id}
+        chosen = {text: value for text, value in wanted.items() if value is not None}
+        where = " AND ".join(["1", *chosen])
+        statement = (
+            f"SELECT id, coil_id, began_ms, ended_ms, facts, record FROM coils WHERE {where}"  # noqa: S608
+            " ORDER BY id DESC LIMIT ?"
+        )
+        return [read_run(row) for row in self._all(statement, (*chosen.values(), limit))]
 
     def coil_period(self, coil_id: str) -> tuple[int, int | None] | None:
         """Return when the last coil of this name began and ended, ms since 1970; None: there was none."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inspector.messages import MESSAGE_TYPES
-from inspector.store.schema import COLUMNS, COMMAND_COLUMNS, LEDGER_COLUMNS
+from inspector.store.schema import COIL_COLUMNS, COLUMNS, COMMAND_COLUMNS, LEDGER_COLUMNS
 
 Row = Sequence[Any]
 
@@ -174,7 +174,7 @@ TABLES = (
         _of_types(int, int, str, str, str), numbered=True,
     ),
     Table(
-        "coils", ("id", "coil_id", "began_ms", "ended_ms", "facts"), 5,
+        "coils", ("id", "coil_id", "began_ms", "ended_ms", "facts", *COIL_COLUMNS), 5,
         lambda row: _all(int, row[0], row[2]) and _all(str, row[1], row[4]), numbered=True,
     ),
     Table(

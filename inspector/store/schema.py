@@ -36,6 +36,8 @@ LEDGER_COLUMNS = {"inode": "INTEGER", "changed_ns": "INTEGER", "digest": "TEXT"}
 """Columns of a finished file that were added since; NULL in a row that a previous program wrote."""
 COMMAND_COLUMNS = {"pending": "INTEGER", "packet": "INTEGER", "request_id": "TEXT", "digest": "TEXT"}
 """Columns of a command that were added since; NULL in a row that a previous program wrote: it has taken its place."""
+COIL_COLUMNS = {"record": "TEXT"}
+"""Columns of a coil that were added since; NULL in a row that a previous program wrote."""
 NEEDED_COLUMNS = {
     "meta": ("key", "value"),
     "outbox": ("seq", "topic", "payload", "class", "stored_ms"),
@@ -143,7 +145,7 @@ CREATE INDEX IF NOT EXISTS commands_pending ON commands (id) WHERE pending = 1;
 CREATE INDEX IF NOT EXISTS commands_in_force ON commands (name, subject) WHERE ended_ms IS NULL;
 CREATE TABLE IF NOT EXISTS coils (
   id INTEGER PRIMARY KEY, coil_id TEXT NOT NULL, began_ms INTEGER NOT NULL, ended_ms INTEGER,
-  facts TEXT NOT NULL DEFAULT '{}'
+  facts TEXT NOT NULL DEFAULT '{}', record TEXT
 );
 CREATE INDEX IF NOT EXISTS coils_by_id ON coils (coil_id);
 CREATE INDEX IF NOT EXISTS coils_by_time ON coils (began_ms);
@@ -188,7 +190,8 @@ def bring_up_to_date(db: sqlite3.Connection) -> None:
         view = "" if _exists(db, VIEW) else _PREVIOUS_VIEW
     else:
         view = f"DROP VIEW IF EXISTS {VIEW};"
-    widened = _widened(db, "ledger", LEDGER_COLUMNS) + _widened(db, "commands", COMMAND_COLUMNS)
+    added = {"ledger": LEDGER_COLUMNS, "commands": COMMAND_COLUMNS, "coils": COIL_COLUMNS}
+    widened = "".join(_widened(db, table, columns) for table, columns in added.items())
     lacking = [
         (table, name)
         for table, name in _ADDED_TO

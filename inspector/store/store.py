@@ -144,6 +144,8 @@ class Store:
                 self.candidates.insert(db, entry.candidates)
                 for command in entry.commands:
                     self.commands.take(db, command)
+                for record in entry.coils:
+                    self.coils.put(db, record)
             if seq != first:
                 put_meta(db, "seq", seq)
             if state is not None:

@@ -1,1 +1,1 @@
-"""The strip itself: its scale, and what comes back along it; as pure as `inspection`."""
+"""Where on which coil: scale, metres from the head, edges, what repeats, its record; as pure as `inspection`."""

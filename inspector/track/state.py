@@ -10,6 +10,7 @@ from inspector.box import Box
 from inspector.frame import Gap
 from inspector.inspection.merge import Defect
 from inspector.messages import AlarmMessage, DefectMessage
+from inspector.strip.record import CoilRecord
 from inspector.track.area import AreaState
 from inspector.track.operators import OperatorState
 
@@ -119,6 +120,9 @@ class TrackState:
         limits: Alarms of the current window, by label.
         gaps: Stretches that the next gap may extend.
         coil_id: The coil that runs, or None.
+        coil: Its record so far.
+        ended: Records of coils that have ended, and are not stored yet.
+        named: What the plant said last, and when in ms since 1970: this state has it.
         place: Where the stream is on it; None until its first frame.
         unclassified: Of the current hour; None until the first.
         area: Alarms here and at the other stations of the operator's area.
@@ -136,6 +140,9 @@ class TrackState:
     area: AreaState = field(default_factory=AreaState)
     counted: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     operators: OperatorState = field(default_factory=OperatorState)
+    coil: CoilRecord | None = None
+    ended: tuple[CoilRecord, ...] = ()
+    named: tuple[str | None, int] | None = None
 
     @property
     def held_back(self) -> int:

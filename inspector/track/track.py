@@ -17,7 +17,8 @@ from inspector.inspection.one_frame import Inspection
 from inspector.items import AreaLink, AreaWord, CoilChange, Command, Lost, Tick
 from inspector.track.alarms import flush_limits, place_of
 from inspector.track.area import Peer, acknowledged, heard, update_summary
-from inspector.track.bodies import lost_body
+from inspector.track.bodies import frames_of, lost_body
+from inspector.track.coils import begun, with_gap, with_inspected
 from inspector.track.coverage import flush_gaps, take_gap
 from inspector.track.defects import closed_drafts, track_still, track_stream
 from inspector.track.operators import OperatorState, obey, paused_gap, without_past
@@ -36,7 +37,7 @@ def track(state: TrackState, item: Item, rules: TrackRules) -> tuple[TrackState,
         case Tick():
             return _take_tick(state, item, rules)
         case Gap():
-            return take_gap(state, item, rules)
+            return take_gap(with_gap(state, item, frames_of(item), 0, rules), item, rules)
         case Lost():
             return state, [Draft(lost_body(item, state, rules))]
         case CoilChange():
@@ -53,14 +54,15 @@ def track(state: TrackState, item: Item, rules: TrackRules) -> tuple[TrackState,
 
 def _take_inspection(state: TrackState, item: Inspection, rules: TrackRules) -> tuple[TrackState, list[Draft]]:
     frame = item.frame
+    new_lines = 0 if frame.first_line is None else frame.height_px - frame.overlap_lines
     if state.operators.pause is not None:
-        return take_gap(state, paused_gap(state.operators.pause, frame), rules, frame)
+        gap = paused_gap(state.operators.pause, frame)
+        return take_gap(with_gap(state, gap, 1, new_lines, rules), gap, rules, frame)
     if item.cause is not None:
         gap = Gap(item.cause, frame.captured_at, frame.captured_at, frame.epoch, 1, frame.frame_id,
                   frame.identity if frame.independent else None, frame.source_key, detail=item.detail)  # fmt: skip
-        state, drafts = take_gap(state, gap, rules, frame)
-        return state, drafts
-    state, drafts = flush_gaps(state, frame.captured_at, rules)
+        return take_gap(with_gap(state, gap, 1, new_lines, rules), gap, rules, frame)
+    state, drafts = flush_gaps(with_inspected(state, item, rules), frame.captured_at, rules)
     state = replace(state, sights=_remember(state.sights, item, rules.alarm_window))
     state, more = track_still(state, item, rules) if frame.independent else track_stream(state, item, rules)
     drafts += more
@@ -91,6 +93,7 @@ def _change_coil(state: TrackState, change: CoilChange, rules: TrackRules) -> tu
     place = state.place
     if place is not None:
         place = replace(place, head_line=place.next_line if change.line is None else change.line)
+    state = begun(state, change, rules)
     return replace(state, open=(), coil_id=change.coil_id, place=place, counted={}), drafts
 
 
