@@ -79,9 +79,10 @@ def test_systemd_understands_each_drop_in(folder: Path, drop_in: Path) -> None:
 
 @analyze
 @pytest.mark.parametrize(
-    ("drop_in", "limit"), [(None, 1.3), ("v4l2-camera.conf", 1.5)], ids=["without a camera", "with a V4L2 camera"]
+    ("drop_in", "limit"), [(None, 1.7), ("v4l2-camera.conf", 1.9)], ids=["without a camera", "with a V4L2 camera"]
 )
 def test_the_service_is_not_exposed(folder: Path, drop_in: str | None, limit: float) -> None:
+    """0.4 of it is that the unit may ask the kernel about its clock; to set it takes a capability that it lacks."""
     if drop_in:
         add_drop_in(folder, UNITS / "drop-ins" / drop_in)
     said = run_analyze(folder, "security", "--offline=true", "./inspector@.service")

@@ -85,7 +85,36 @@ def pareto(
             typer.echo(line)
 
 
+def shift(
+    config: ConfigFile,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="A moment in it; unset: the last that ended.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as a page, too.")] = None,
+) -> None:
+    """Print the report of a shift as JSON; a station writes each into shifts/ by itself when it ends."""
+    from contextlib import closing
+
+    from inspector.clock import SystemClock
+    from inspector.commands.forget import parse_time
+    from inspector.errors import ConfigError
+    from inspector.settings.loading import load_settings
+    from inspector.years.export import open_period_reader
+    from inspector.years.shift_report import as_html, as_json, shift_report
+    from inspector.years.shifts import Shifts
+
+    settings = load_settings(config).settings
+    shifts = Shifts(settings.plant)
+    if not shifts:
+        raise ConfigError("plant.shifts is not set")
+    found = shifts.ended(SystemClock().now(), 1)[0] if at is None else shifts.at(parse_time("--at", at))
+    assert found is not None  # noqa: S101 - shifts are the whole day
+    with closing(open_period_reader(settings, config)) as reader:
+        report = shift_report(reader, found, shifts, settings.station.text)
+    if html is not None:
+        html.write_text(as_html(report, shifts), encoding="utf-8")
+    typer.echo(as_json(report), nl=False)
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (export, archive, pareto):
+    for command in (export, archive, pareto, shift):
         app.command()(command)

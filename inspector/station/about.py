@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
@@ -27,6 +26,7 @@ from inspector.store.coils import Coils
 from inspector.store.notes import StationNotes
 from inspector.teach.accepted import UNTAUGHT, Accepted
 from inspector.telemetry.health import HealthBoard
+from inspector.telemetry.kernel_clock import read_kernel_clock
 from inspector.telemetry.metrics import SINKS, Metrics
 from inspector.track.operators import OperatorState
 
@@ -66,7 +66,7 @@ class About:
 
     def message(self) -> AboutMessage:
         """Return it as a message."""
-        bundle = self._model.bundle
+        bundle, clock = self._model.bundle, read_kernel_clock()
         return AboutMessage(
             station=self._settings.station.text,
             version=inspector.__version__,
@@ -78,7 +78,8 @@ class About:
             source=self._source,
             store_id=self._store_id,
             started_at=to_rfc3339(self._started_at),
-            clock="synchronized" if Path("/run/systemd/timesync/synchronized").exists() else "unknown",
+            clock=clock.state,
+            clock_offset_ms=clock.offset_ms,
             reference=self._taught().short,
             own_labels=" ".join(f"{label.name}+{label.short}" for label in self._model.rules.decision.own) or None,
             schemas=" ".join(schema_name(topic) for topic in sorted(MESSAGE_TYPES)),

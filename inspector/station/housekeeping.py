@@ -22,6 +22,7 @@ from inspector.station.room_care import RoomCare
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.notes import StationNotes
 from inspector.store.store import Store
+from inspector.years.shift_files import ShiftReports
 
 HOUSEKEEPING_S = 5.0
 MOVING_S = 0.3
@@ -133,7 +134,9 @@ class Housekeeping:
         outbox: OutboxCare,
         drops: Drops,
         room: RoomCare,
+        shifts: ShiftReports | None = None,
     ) -> None:
+        self._shifts = shifts
         self._evidence = evidence
         self._heartbeat = heartbeat
         self._candidates, self._migration = store.candidates, store.migration
@@ -196,6 +199,15 @@ class Housekeeping:
             _log.warning("housekeeping_failed", reason=str(exc))
             return
         self.outbox.refresh()
+        self._report_shifts()
+
+    def _report_shifts(self) -> None:
+        """Write the report of each shift that has ended."""
+        try:
+            for page in self._shifts.write() if self._shifts is not None else ():
+                _log.info("shift_reported", file=str(page))
+        except (StoreBusyError, OSError, ValueError) as exc:
+            _log.warning("housekeeping_failed", reason=f"shift report: {exc}")
 
     def _move_records(self) -> None:
         """Continue the migration of a previous program's records, for a short time."""

@@ -63,6 +63,7 @@ from inspector.telemetry.health import Facts, HealthBoard
 from inspector.telemetry.metrics import Metrics
 from inspector.telemetry.notify import Notifier
 from inspector.telemetry.pulse import Pulse
+from inspector.years.shift_files import ShiftReports
 
 PUBLISH_AT_STOP_S = 2.0
 HOUSEKEEPING_AT_STOP_S = 3.0
@@ -200,6 +201,7 @@ class Station:
             outbox=outbox,
             drops=Drops(pipeline.reader),
             room=open_room_care(self.store, settings.store, pipeline.inbox, self._clock, self.metrics),
+            shifts=ShiftReports(self.store.folder, settings.plant, settings.station.text, self._clock),
         )
         self._meter = WorkMeter(self.model.pool, pipeline.reader, self.metrics)
         self._supervision = Supervision(

@@ -24,6 +24,7 @@ from inspector.sources.reader import Reader
 from inspector.station.housekeeping import Housekeeping
 from inspector.station.pipeline import Pipeline
 from inspector.telemetry.health import Facts, HealthBoard, HealthLimits, judge_health
+from inspector.telemetry.kernel_clock import read_kernel_clock
 from inspector.telemetry.metrics import Metrics
 from inspector.telemetry.notify import Notifier
 from inspector.telemetry.pulse import Pulse
@@ -157,6 +158,7 @@ def health_facts(
         untaught=untaught,
         live=pipeline.live,
         insensitive=insensitive,
+        clock_reason=read_kernel_clock().reason,
         operators=committer.operators,
     )
 

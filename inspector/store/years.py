@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from inspector.errors import StoreBusyError
 from inspector.store.damage import as_ours
+from inspector.store.stored_commands import ACTIONS, ACTIONS_QUERY, read_actions
 
 SLICE_ROWS = 5000
 """Rows read at once."""
@@ -133,17 +134,42 @@ class PeriodReader:
 
     def coils(self, from_ms: int, to_ms: int, coil_id: str | None = None) -> list[CoilRun]:
         """Return the coils that began in [from_ms, to_ms), the oldest first; a name may come several times."""
-        record = "record" if self._has_record else "NULL"
         named, values = ("", ()) if coil_id is None else (" AND coil_id = ?", (coil_id,))
+        return self._runs(f"began_ms >= ? AND began_ms < ?{named}", (from_ms, to_ms, *values))
+
+    def coils_within(self, from_ms: int, to_ms: int) -> list[CoilRun]:
+        """Return the coils that ran at some time of a period, the oldest first."""
+        return self._runs("began_ms < ? AND coalesce(ended_ms > ?, true)", (to_ms, from_ms))
+
+    def _runs(self, where: str, values: tuple[Any, ...]) -> list[CoilRun]:
+        record = "record" if self._has_record else "NULL"
         rows = self._all(
-            f"SELECT id, coil_id, began_ms, ended_ms, facts, {record} FROM coils"  # noqa: S608
-            f" WHERE began_ms >= ? AND began_ms < ?{named} ORDER BY id",
-            (from_ms, to_ms, *values),
+            f"SELECT id, coil_id, began_ms, ended_ms, facts, {record} FROM coils WHERE {where} ORDER BY id",  # noqa: S608
+            values,
         )
         return [
             CoilRun(run, name, began_ms, ended_ms, json.loads(facts or "{}"), json.loads(found or "{}"))
             for run, name, began_ms, ended_ms, facts, found in rows
         ]
+
+    def counts(self, from_ms: int, to_ms: int) -> list[tuple[str, str | None, str | None, str | None, int]]:
+        """Return how many records were captured in a period, by kind, label, severity and phase."""
+        return self._all(
+            "SELECT kind, label, severity, phase, count(*) FROM " + self._records +  # noqa: S608
+            " WHERE kind IN ('frame', 'defect', 'alarm') AND captured_ms >= ? AND captured_ms < ?"
+            " GROUP BY kind, label, severity, phase ORDER BY 1, 2, 3, 4",
+            (from_ms, to_ms),
+        )  # fmt: skip
+
+    def actions(self, from_ms: int, to_ms: int) -> list[dict[str, Any]]:
+        """Return what people did in a period, the newest 1,000, the oldest first."""
+        rows = self._all(ACTIONS_QUERY, (*ACTIONS, to_ms, from_ms, to_ms, from_ms, 1000))
+        return [{"at": one.at_ms, "command": one.name, **one.asked} for one in read_actions(rows)]
+
+    def verdicts(self, from_ms: int, to_ms: int) -> dict[str, int]:
+        """Return how many reviews were given in a period, by verdict."""
+        statement = "SELECT verdict, count(*) FROM reviews WHERE reviewed_ms >= ? AND reviewed_ms < ? GROUP BY verdict"
+        return dict(self._all(statement, (from_ms, to_ms)))
 
     def reviews(self) -> dict[str, tuple[str, str | None, str | None]]:
         """Return the last verdict on each defect that has one: verdict, right label, person."""

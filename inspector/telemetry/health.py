@@ -67,6 +67,7 @@ class Facts:
         untaught: Why no reference of the site is in force although one is expected, or None.
         live: Whether the source is live.
         insensitive: Why the station cannot be trusted to see, as the reason of health, or None.
+        clock_reason: What is wrong with the machine's clock, as the reason of health, or None.
         operators: What people have asked for.
     """
 
@@ -87,6 +88,7 @@ class Facts:
     untaught: str | None = None
     live: bool = False
     insensitive: str | None = None
+    clock_reason: str | None = None
     operators: OperatorState = field(default_factory=OperatorState)
 
 
@@ -119,6 +121,8 @@ def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]
         return trouble
     if facts.insensitive:
         return "degraded", facts.insensitive
+    if facts.clock_reason:
+        return "degraded", facts.clock_reason
     if facts.dropped_share > limits.dropped_share:
         return "degraded", f"falling_behind: {facts.dropped_share:.0%} of the frames dropped"
     if facts.untaught:  # before off_domain: that an untaught surface is foreign is no news, and teaching cures both
