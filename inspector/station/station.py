@@ -194,15 +194,10 @@ class Station:
         self._heartbeat = Heartbeat(self.store.notes, pipeline, self._clock)
         outbox = open_outbox_care(settings, self.store, self._losses, self.metrics, self.delivery.sinks)
         self._housekeeping = Housekeeping(
-            self.evidence,
-            self._heartbeat,
-            self.store,
-            self._clock,
-            outbox=outbox,
-            drops=Drops(pipeline.reader),
+            self.evidence, self._heartbeat, self.store, self._clock, outbox, Drops(pipeline.reader),
             room=open_room_care(self.store, settings.store, pipeline.inbox, self._clock, self.metrics),
             shifts=ShiftReports(self.store.folder, settings.plant, settings.station.text, self._clock),
-        )
+        )  # fmt: skip
         self._meter = WorkMeter(self.model.pool, pipeline.reader, self.metrics)
         self._supervision = Supervision(
             (
