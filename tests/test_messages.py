@@ -38,6 +38,7 @@ from inspector.messages import (
     ReplyMessage,
     canonical_json,
     encode,
+    parse_json,
     schema_file,
     schema_files,
     schema_name,
@@ -212,6 +213,7 @@ def test_encoding_is_canonical_and_can_be_read_back(body: BaseModel) -> None:
 def test_text_stays_readable() -> None:
     """Names in any script are written as they are, not as escapes."""
     assert '{"coil":"Überzug 7"}'.encode() == canonical_json({"coil": "Überzug 7"})
+    assert canonical_json({"coil": "\ud800"}) == b'{"coil":"?"}'
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -290,3 +292,13 @@ def test_a_defects_box_is_in_the_message() -> None:
     assert {"x": box.x, "y": box.y, "width": box.width, "height": box.height} == json.loads(
         encode(EXAMPLES["defect"][0])
     )["box_px"]
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xff", b"{", b"[" * 100_000, rb'{"a": "\ud800"}', rb'{"\udfff": 1}', b"9" * 5000],
+    ids=["nothing", "no text", "cut", "deep", "half a character", "half a character as a key", "5,000 digits"],
+)  # fmt: skip
+def test_json_that_cannot_be_used_is_one_error(payload: bytes) -> None:
+    """Whatever is wrong with the JSON of somebody else is a ValueError."""
+    with pytest.raises(ValueError, match=r".+"):
+        parse_json(payload)

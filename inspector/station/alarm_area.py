@@ -78,7 +78,7 @@ def word_of(message: AreaMessage) -> AreaWord:
     """Return what another station said as an item.
 
     Raises:
-        ValueError: A moment in it is none.
+        ValueError: A moment in it is none, or outside the calendar.
     """
     return AreaWord(
         _moment(message.at),
@@ -86,14 +86,19 @@ def word_of(message: AreaMessage) -> AreaWord:
         tuple(map(_moment, message.alarms.split()))[-MAX_TIMES:],
         message.summary,
         None if message.summary_at is None else _moment(message.summary_at),
-        message.held,
-        message.wanted,
+        min(message.held, MAX_COUNT),
+        min(message.wanted, MAX_COUNT),
     )
 
 
 MAX_TIMES = 1000
 """Alarms of an hour that one station can have told."""
+MAX_COUNT = 1_000_000
+"""As many held back count, whoever says more."""
 
 
 def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except OverflowError as exc:
+        raise ValueError(f"outside the calendar: {text}") from exc

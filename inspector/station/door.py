@@ -23,7 +23,7 @@ import structlog
 
 from inspector.clock import Clock
 from inspector.command_table import MAX_PAYLOAD_BYTES, Origin
-from inspector.messages import ReplyMessage, encode
+from inspector.messages import ReplyMessage, encode, parse_json
 
 GROUP = "inspector-operators"
 """Its members may give commands on the PC."""
@@ -159,8 +159,8 @@ class Door:
 
     def _answer(self, request: bytes, peer: Peer) -> ReplyMessage:
         try:
-            asked = json.loads(request) if len(request) <= MAX_REQUEST_BYTES else None
-        except (ValueError, RecursionError):
+            asked = parse_json(request) if len(request) <= MAX_REQUEST_BYTES else None
+        except ValueError:
             asked = None
         if not isinstance(asked, dict) or not isinstance(asked.get("command"), str):
             return _refused("", "invalid", 'not understood: {"command": …, "payload": {…}} in one line is expected')

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-import json
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,7 +33,7 @@ from inspector.command_table import (
 from inspector.errors import CommandError, LessonError, SiteReferenceError, StoreBusyError
 from inspector.ids import Ids
 from inspector.items import CoilChange, CoilFacts, Command
-from inspector.messages import ReplyMessage, canonical_json
+from inspector.messages import ReplyMessage, canonical_json, parse_json
 from inspector.settings.hints import nearest
 from inspector.station.budget import Budgets
 from inspector.station.inbox import Inbox
@@ -210,8 +209,8 @@ def _read(name: str, payload: bytes) -> Asked:
 def _request_id(payload: bytes) -> str | None:
     """Return the `request_id` of a refused command, if that much can be read."""
     try:
-        asked = json.loads(payload) if len(payload) <= MAX_PAYLOAD_BYTES else None
-    except (ValueError, RecursionError):
+        asked = parse_json(payload) if len(payload) <= MAX_PAYLOAD_BYTES else None
+    except ValueError:
         return None
     name = asked.get("request_id") if isinstance(asked, dict) else None
     return name if isinstance(name, str) and len(name) <= 64 else None

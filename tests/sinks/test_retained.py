@@ -102,6 +102,8 @@ def test_a_broker_that_lost_its_memory_gets_a_mark_at_once() -> None:
         pytest.param(None, None, id="not readable"),
         pytest.param(b"\xff", 0, id="no JSON"),
         pytest.param(b'{"seq": 7}', 0, id="no mark"),
+        pytest.param(b"[" * 100_000, 0, id="nested without end"),
+        pytest.param(rb'{"store_id": "\ud800", "seq": 7}', 0, id="half a character"),
     ],
 )
 def test_a_mark_says_how_far_the_broker_got(payload: bytes | None, seq: int | None) -> None:

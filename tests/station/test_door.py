@@ -111,8 +111,18 @@ def test_who_is_no_operator_is_refused_by_name(config: Path) -> None:
 
 @pytest.mark.parametrize(
     "request_line",
-    [b"", b"\n", b"halt\n", b"[1]\n", b'{"command": 7}\n', b"[" * 9000, b"x" * 100_000, b"\xff\n"],
-    ids=["nothing", "an empty line", "no JSON", "a list", "no name", "deep", "long", "no text"],
+    [
+        b"",
+        b"\n",
+        b"halt\n",
+        b"[1]\n",
+        b'{"command": 7}\n',
+        rb'{"command": "\ud800"}',
+        b"[" * 9000,
+        b"x" * 100_000,
+        b"\xff\n",
+    ],
+    ids=["nothing", "an empty line", "no JSON", "a list", "no name", "half a character", "deep", "long", "no text"],
 )
 def test_nonsense_is_answered_and_the_next_is_served(config: Path, request_line: bytes) -> None:
     """Whatever comes in gets one reply or a closed socket, and keeps nobody else out."""

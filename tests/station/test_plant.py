@@ -148,6 +148,7 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
         ("shelve", '{"from_mm": 10, "to_mm": 10}', "invalid", "from_mm must be less than to_mm: 10, 10"),
         ("shelve", '{"from_mm": -1, "to_mm": 10}', "invalid", "from_mm"),
         ("shelve", '{"from_mm": 500, "to_mm": 600}', "outside", "outside the strip, which shows 400 mm: 500"),
+        ("coil", r'{"coil_id": "\ud800"}', "invalid", "Invalid JSON"),
         ("x" * 300, "{}", "unknown", "no command"),
     ],
 )
@@ -167,6 +168,7 @@ def test_nonsense_is_refused_by_name(bench: Bench, name: str, payload: str, erro
         ('{"coil_id": "A", "request_id": "7"}', "7"),
         ('{"coil": "A", "request_id": "7"}', "7"),
         ('{"coil": "A", "request_id": 7}', None),
+        (r'{"coil_id": "A", "request_id": "\ud800"}', None),
         ("{", None),
     ],
 )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from inspector.faults import crash_point
-from inspector.messages import MarkMessage, encode
+from inspector.messages import MarkMessage, encode, parse_json
 
 STATE_PERIOD_S = 5.0
 """Health is published again after this time without a change."""
@@ -45,7 +45,7 @@ def seq_of_mark(payload: bytes | None, store_id: str, topic: str) -> int | None:
     if not payload:
         return 0
     try:
-        mark = MarkMessage.model_validate(json.loads(payload))
+        mark = MarkMessage.model_validate(parse_json(payload))
     except ValueError:
         _log.warning("mark_not_understood", topic=topic, payload=payload[:200])
         return 0
