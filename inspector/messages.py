@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from inspector.box import Box
 from inspector.clock import to_rfc3339, to_timestamp_ms
+from inspector.json_text import canonical_json
 from inspector.labels import Severity
 
 Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
@@ -350,29 +351,6 @@ def topic_of(body: Body | State) -> str:
 def encode(body: Body | State) -> bytes:
     """Return the canonical JSON of a message: sorted keys, no spaces, UTF-8."""
     return canonical_json(body.model_dump(mode="json", by_alias=True))
-
-
-def canonical_json(value: Any) -> bytes:
-    """Return sorted, space-free UTF-8 JSON; NaN and infinities are refused, and no half character gets through."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode(errors="replace")
-
-
-def parse_json(payload: bytes) -> Any:
-    """Return the JSON that somebody else has sent.
-
-    Raises:
-        ValueError: It is no JSON in UTF-8, is nested too deep, or holds one half of a surrogate pair, which nothing can
-            store or send.
-    """
-    try:
-        text = payload.decode()
-        value = json.loads(text)
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()
-    except RecursionError as exc:
-        raise ValueError("nested too deep") from exc
-    return value
 
 
 def moment_fields(moment: datetime) -> dict[str, Any]:

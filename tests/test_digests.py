@@ -22,7 +22,7 @@ from inspector.commands.replay import replay_path
 from inspector.drawn.spec import StripSpec
 from inspector.drawn.strip import Strip
 from inspector.drawn.tiles import draw_tile
-from inspector.messages import canonical_json
+from inspector.json_text import canonical_json
 from inspector.model.bundle import DEFAULT_BUNDLE, find_bundle, load_bundle
 
 DIGESTS = Path(__file__).with_name("digests.json")

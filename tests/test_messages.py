@@ -25,6 +25,7 @@ from inspector.drafts import Draft, numbered
 from inspector.frame import Cause
 from inspector.ids import Ids
 from inspector.items import Lost
+from inspector.json_text import canonical_json, parse_json
 from inspector.messages import (
     CLOSED,
     MESSAGE_TYPES,
@@ -36,9 +37,7 @@ from inspector.messages import (
     HeartbeatMessage,
     MarkMessage,
     ReplyMessage,
-    canonical_json,
     encode,
-    parse_json,
     schema_file,
     schema_files,
     schema_name,

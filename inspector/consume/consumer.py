@@ -16,7 +16,7 @@ from inspector.consume.intake import TOPICS, Arrival, Hole, Intake, read_arrival
 from inspector.consume.kept import Kept
 from inspector.consume.session import Come, Ended, Session, open_session
 from inspector.errors import BrokerError
-from inspector.messages import canonical_json
+from inspector.json_text import canonical_json
 from inspector.sinks.mqtt.options import MqttOptions
 
 BATCH = 200

@@ -19,6 +19,8 @@ MAX_NUMBER = 1 << 53
 """Largest number: beyond it a float is no longer exact."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f]")
+_HALF = re.compile("[\ud800-\udfff]")
+"""What Python makes of bytes that are no UTF-8, in variables and on the command line; nothing can store or send it."""
 _ESCAPES = {
     character: f": in double quotes \\{letter} means this; write the text in single quotes"
     for letter, character in (("b", "\b"), ("t", "\t"), ("n", "\n"), ("f", "\f"), ("r", "\r"))
@@ -50,6 +52,8 @@ def _fault_of(part: Any) -> str | None:
     if isinstance(part, str) and (strange := _CONTROL.search(part)):
         escape = _ESCAPES.get(strange[0], "")
         return f"a text with the character {strange[0]!r} is refused{escape}"
+    if isinstance(part, str) and not part.isascii() and _HALF.search(part):
+        return "a text that is no UTF-8 is refused"
     if isinstance(part, str) and len(part) > MAX_CHARACTERS:
         return f"a text has at most {MAX_CHARACTERS} characters: {len(part)}"
     if isinstance(part, int | float) and MAX_NUMBER < abs(part) < math.inf:  # infinity has an error of its own

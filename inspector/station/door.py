@@ -23,7 +23,8 @@ import structlog
 
 from inspector.clock import Clock
 from inspector.command_table import MAX_PAYLOAD_BYTES, Origin
-from inspector.messages import ReplyMessage, encode, parse_json
+from inspector.json_text import parse_json
+from inspector.messages import ReplyMessage, encode
 
 GROUP = "inspector-operators"
 """Its members may give commands on the PC."""

@@ -33,7 +33,8 @@ from inspector.command_table import (
 from inspector.errors import CommandError, LessonError, SiteReferenceError, StoreBusyError
 from inspector.ids import Ids
 from inspector.items import CoilChange, CoilFacts, Command
-from inspector.messages import ReplyMessage, canonical_json, parse_json
+from inspector.json_text import canonical_json, parse_json
+from inspector.messages import ReplyMessage
 from inspector.settings.hints import nearest
 from inspector.station.budget import Budgets
 from inspector.station.inbox import Inbox

@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass, replace
 
 from inspector.frame import Cause
-from inspector.messages import canonical_json
+from inspector.json_text import canonical_json
 from inspector.store.database import Database, put_meta
 from inspector.store.notes import TRACK_STATE
 from inspector.track.memory import from_text, to_text

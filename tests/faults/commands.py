@@ -19,7 +19,7 @@ from peers import Broker, Daemon, station_toml, wait_for
 from inspector.clock import from_timestamp_ms
 from inspector.command_table import COMMANDS
 from inspector.items import Command
-from inspector.messages import canonical_json
+from inspector.json_text import canonical_json
 from inspector.track.memory import from_text
 from inspector.track.operators import OperatorState, obey
 from tests.faults.row import Plan, Point, Row

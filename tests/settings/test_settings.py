@@ -366,6 +366,8 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
             "INSPECTOR_DECISION__THRESHOLDS", "crack=1", "INSPECTOR_DECISION__THRESHOLDS: JSON is wanted", id="no JSON"
         ),
         pytest.param("INSPECTOR_DECISION__THRESHOLDS", "", "JSON is wanted for decision.thresholds: ''", id="empty"),
+        pytest.param("INSPECTOR_STORE__PATH", "/a\udcff", r"store\.path: a text that is no UTF-8", id="no UTF-8"),
+        pytest.param("INSPECTOR_DECISION__THRESHOLDS", '{"\udcff": 1}', "no UTF-8 is refused", id="no UTF-8 as a key"),
         pytest.param("INSPECTOR_TILING__ROI_XY", "[" * 99999, "JSON is wanted for tiling.roi_xy", id="deep"),
         pytest.param(
             "INSPECTOR_DECISION__THRESHOLDS__CRACK",

@@ -11,7 +11,8 @@ from typing import Any
 
 import structlog
 
-from inspector.messages import AreaMessage, encode, parse_json
+from inspector.json_text import parse_json
+from inspector.messages import AreaMessage, encode
 from inspector.sinks.mqtt.connection import Arrived, Connection
 from inspector.sinks.mqtt.window import FAILURE
 

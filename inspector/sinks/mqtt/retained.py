@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from inspector.faults import crash_point
-from inspector.messages import MarkMessage, encode, parse_json
+from inspector.json_text import parse_json
+from inspector.messages import MarkMessage, encode
 
 STATE_PERIOD_S = 5.0
 """Health is published again after this time without a change."""

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from inspector.items import AreaWord
-from inspector.messages import AreaMessage, canonical_json
+from inspector.json_text import canonical_json
+from inspector.messages import AreaMessage
 from inspector.sinks.mqtt.area import MAX_WORD_BYTES, AreaPort
 from inspector.sinks.mqtt.connection import Arrived
 from inspector.station.alarm_area import MAX_COUNT, word_of
