@@ -40,6 +40,11 @@ async def answer_invalid_query(_: Request, exc: Exception) -> Response:
     return JSONResponse({"error": text, "reason": "query"}, 422)
 
 
+async def answer_gone(_: Request, __: Exception) -> Response:
+    """Answer somebody who has gone: no line of the log is due to that."""
+    return Response(status_code=400)
+
+
 async def answer_store_error(_: Request, exc: Exception) -> Response:
     """Answer while the store cannot be read: 503, and the reason in the log."""
     _log.warning("store_unreadable", reason=str(exc))

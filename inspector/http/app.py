@@ -22,10 +22,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from prometheus_client.exposition import choose_encoder
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
 
 from inspector.clock import Clock
 from inspector.errors import StoreBusyError
-from inspector.http.answers import JSONResponse, answer_http_error, answer_invalid_query, answer_store_error
+from inspector.http.answers import (
+    JSONResponse,
+    answer_gone,
+    answer_http_error,
+    answer_invalid_query,
+    answer_store_error,
+)
 from inspector.http.commands import CommandPort, Execute
 from inspector.http.description import new_app, render_description
 from inspector.http.guard import SECURITY_HEADERS, Guard
@@ -102,6 +109,7 @@ def make_app(options: HttpOptions, shown: Shown) -> FastAPI:
     app.add_exception_handler(RequestValidationError, answer_invalid_query)
     app.add_exception_handler(QueryError, answer_query_error)
     app.add_exception_handler(StoreBusyError, answer_store_error)
+    app.add_exception_handler(ClientDisconnect, answer_gone)
     app.add_exception_handler(Exception, _answer_fault)
     app.add_middleware(Guard, token=options.token, address=options.address)
     return app

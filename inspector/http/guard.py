@@ -79,11 +79,15 @@ class Guard:
 
 def _is_from_another_site(scope: Scope) -> bool:
     """Whether a browser sends this for a foreign page; other programs send neither header."""
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    headers: dict[bytes, str] = {name: value.decode("latin-1") for name, value in scope["headers"]}
     if headers.get(b"sec-fetch-site", "none") not in ("none", "same-origin"):
         return True
-    origin = headers.get(b"origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get(b"host", "").lower()
+    if (origin := headers.get(b"origin")) is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != headers.get(b"host", "").lower()
+    except ValueError:  # no address at all, as http://[
+        return True
 
 
 def _means_us(host: str, address: str) -> bool:

@@ -15,7 +15,6 @@ from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect
 
 from inspector.errors import ConfigError, PictureError, WorkerError
 from inspector.frame import Cause, Pixels
@@ -69,8 +68,6 @@ class UploadClassifier:
             headers = {"Retry-After": "1"} if refusal.reason == "busy" else None
             body = {"path": refusal.name, "error": str(refusal), "reason": refusal.reason}
             return JSONResponse(body, refusal.status, headers)
-        except ClientDisconnect:
-            return Response(status_code=400)  # the client has gone
 
     def _demand_turn(self) -> None:
         if self._uploads >= MAX_UPLOADS:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from bench import TOKEN, Bench, ask
 from fakes import FakeClock
+from starlette.types import Message
 
 from inspector.commands.do import ask_station, read_pairs
 from inspector.errors import EXIT_FAILURE, SourceError
@@ -120,6 +123,28 @@ def test_a_station_that_is_away_or_has_no_token_is_named(tmp_path: Path) -> None
     with pytest.raises(SourceError, match=r"does not run: nothing listens at .*commands\.sock") as refusal:
         ask_station(station_file(tmp_path, 1, token=False), "coil", {"coil_id": None})
     assert refusal.value.exit_code == EXIT_FAILURE
+
+
+@pytest.mark.parametrize("path", ["/api/commands/coil", "/api/classify"])
+def test_who_goes_away_in_the_middle_leaves_no_trace(bench: Bench, inbox: Inbox, path: str) -> None:
+    """Half a request does nothing, and is no fault with a stack in the log."""
+    parts: Iterator[Message] = iter(
+        [{"type": "http.request", "body": b'{"coil_id": ', "more_body": True}, {"type": "http.disconnect"}]
+    )
+    answers: list[Message] = []
+
+    async def receive() -> Message:
+        return next(parts)
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {TOKEN}".encode())]
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+    asyncio.run(bench.app(token=TOKEN)(scope, receive, send))
+
+    assert answers[0]["status"] == 400
+    assert len(inbox) == 0
 
 
 class _Stopping:

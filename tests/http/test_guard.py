@@ -152,6 +152,7 @@ def test_with_a_token_any_name_is_answered(bench: Bench) -> None:
         pytest.param({"Origin": "http://evil.example"}, 403, id="an old browser"),
         pytest.param({"Origin": "null"}, 403, id="a page without origin"),
         pytest.param({"Origin": "http://localhost:8000"}, 403, id="another port"),
+        pytest.param({"Origin": "http://["}, 403, id="no address at all"),
     ],
 )
 def test_another_sites_page_cannot_send_anything(bench: Bench, headers: dict[str, str], status: int) -> None:
