@@ -11,7 +11,6 @@ import heapq
 import math
 import os
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +33,8 @@ AGE_PAUSE_S, FAILED_PAUSE_S = 600.0, 60.0
 """Shortest pause between two looks for pictures that have become too old, and after one that failed."""
 OLDEST_LISTED = 4_000
 """Most pictures that one look can delete: so many names are in memory."""
+FREE_FILES = 1_000
+"""Files for which a disk keeps places free, or a twentieth of all on a small one."""
 SLICE_S = 0.5
 """Longest stretch of looking in one `tidy`."""
 _PARTIAL = "new.partial"
@@ -95,7 +96,7 @@ class EvidenceFolder:
         clock: Time, for the age limit.
         limit_bytes: Pictures beyond it are deleted, the oldest first; 0 keeps none.
         max_age_s: Older pictures are deleted, at most `AGE_PAUSE_S` late.
-        free_floor_bytes: With less free space on the disk, none is written.
+        free_floor_bytes: With less free space on the disk, or few places for files, none is written.
         longest_px: Longest side of a picture.
     """
 
@@ -123,7 +124,7 @@ class EvidenceFolder:
             OSError: The disk refused; the caller counts it and continues without.
         """
         self._folder.mkdir(parents=True, exist_ok=True)  # the folder may have been deleted
-        if self._limit_bytes == 0 or shutil.disk_usage(self._folder).free < self._free_floor_bytes:
+        if self._limit_bytes == 0 or not _has_room(self._folder, self._free_floor_bytes):
             return None
         data = draw_evidence(picture, self._longest_px)
         path = self._folder / f"{defect_id}.jpg"
@@ -280,6 +281,12 @@ class _Look:
     def oldest(self) -> list[tuple[float, str, int]]:
         """Return time, name and bytes of the oldest pictures, oldest first, `OLDEST_LISTED` at most."""
         return [(-negative_s, name, size) for negative_s, name, size in sorted(self._heap, reverse=True)]
+
+
+def _has_room(folder: Path, free_floor_bytes: int) -> bool:
+    """Say whether a disk has as many bytes free, and files: some have places for so many, and others need one, too."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize >= free_floor_bytes and disk.f_favail >= min(FREE_FILES, disk.f_files // 20)
 
 
 def _size_of(path: Path) -> int | None:

@@ -148,6 +148,27 @@ def test_no_room_is_no_picture(tmp_path: Path, clock: FakeClock, limits: dict[st
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("files", "free", "kept"),
+    [
+        pytest.param(10**6, 999, False, id="few places left"),
+        pytest.param(10**6, 1000, True, id="enough"),
+        pytest.param(60, 2, False, id="a small disk"),
+        pytest.param(60, 3, True, id="a small disk with a twentieth free"),
+        pytest.param(0, 0, True, id="a disk that needs no places"),
+    ],
+)
+def test_places_for_files_are_left_to_others(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, files: int, free: int, kept: bool
+) -> None:
+    """A disk with bytes and no inodes is full: pictures do not take the last ones, which the store may need."""
+    values = [*os.statvfs(tmp_path)]
+    values[5:8] = files, free, free
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(values))
+
+    assert (open_folder(tmp_path, clock).keep("d1", PICTURE) is not None) == kept
+
+
 def test_bounded_by_bytes_oldest_first(tmp_path: Path, clock: FakeClock) -> None:
     """Beyond the limit the oldest pictures go, until 95 % of it are left; within it none goes."""
     folder = open_folder(tmp_path, clock, limit_bytes=20 * ONE_BYTES)
