@@ -28,7 +28,7 @@ format:  ## put the code into its format
 
 .PHONY: schemas docs digests catalogs screenshots lock monitoring
 schemas:  ## write inspector/schemas from inspector/messages.py
-	$(RUN) python -m inspector.messages
+	$(RUN) python -m inspector.schema_files
 
 docs:  ## write docs/reference, the man pages and the example from the code, and the models' figures
 	$(RUN) python scripts/write_docs.py

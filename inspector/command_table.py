@@ -105,6 +105,21 @@ class LineCommand(_Strict):
     """How fast; null: not known."""
 
 
+class RollsCommand(_Strict):
+    """The roll that runs at a place of the mill: marks at its distance name it."""
+
+    stand: Name
+    """Where, as `F4`."""
+    position: Name
+    """Which roll of the stand, as `top`."""
+    roll_id: Name | None = None
+    """Its own name."""
+    diameter_mm: float | None = Field(gt=0, le=10_000, allow_inf_nan=False)
+    """As it is ground now; null: none runs there."""
+    elongation: float = Field(default=1, ge=0.1, le=1000, allow_inf_nan=False)
+    """How many times longer the strip is at the camera than where it leaves the roll."""
+
+
 class CoilCommand(_Strict):
     """The coil that begins, or null at its end; said again of the running coil, what is new about it."""
 
@@ -181,6 +196,7 @@ class CommandKind:
 COMMANDS: Mapping[str, CommandKind] = {
     "coil": CommandKind(CoilCommand, True, True, "names the coil that begins, or ends it", "plant"),
     "line": CommandKind(LineCommand, True, True, "says whether the line runs, and how fast", "plant"),
+    "rolls": CommandKind(RollsCommand, True, True, "names the roll that runs at a place of the mill", "plant"),
     "ack": CommandKind(AckCommand, True, True, "notes that an alarm was seen, or all", instant=True),
     "verify": CommandKind(
         VerifyCommand, True, True, "notes what a person found where a defect was reported", instant=True

@@ -1,7 +1,7 @@
 """What leaves the station: the message types, their deterministic ids, and their one canonical encoding.
 
-Each type is declared once, here; `inspector/schemas/*.json` is generated from it (`python -m inspector.messages`) and a
-test holds the two together. Payloads are flat with at most one level of nesting, have no arrays, and always carry
+Each type is declared once, here; `inspector/schemas/*.json` is generated from it (`inspector.schema_files`) and a test
+holds the two together. Payloads are flat with at most one level of nesting, have no arrays, and always carry
 every key: absent is null. Published schemas are open: a new key is not a new version, so a consumer ignores keys that
 it does not know; a removed key, or one of another type, is. A message is a `Draft` until the store gives it
 `store_id` and `seq`; stored bytes never change afterwards. The schema files of version 1 stay for stored rows.
@@ -9,10 +9,8 @@ it does not know; a removed key, or one of another type, is. A message is a `Dra
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -67,7 +65,7 @@ class RunnerUp(_Flat):
 class Why(_Flat):
     """The reason, and what would change it."""
 
-    rule: Literal["threshold", "severity", "mode", "n_of_m", "shelved", "limit"] = Field(
+    rule: Literal["threshold", "severity", "mode", "n_of_m", "periodic", "shelved", "limit"] = Field(
         description="Rule that decided last."
     )
     key: str = Field(description="Configuration key that would change the outcome.")
@@ -173,6 +171,7 @@ class AlarmMessage(_Named):
     kind: Literal["defect", "suppressed", "summary"] = Field(description="What it reports.")
     defect_id: Uuid = Field(description="The defect; of `suppressed`, the first held back; of a `summary`, its own.")
     defect_ids: str | None = Field(default=None, description="Of a summary: all new critical defects, then the latest.")
+    periodic_id: Uuid | None = Field(default=None, description="The periodic finding that it is raised for.")
     area: str | None = Field(default=None, description="The operator's area that the limit holds for.")
     url: str | None = Field(default=None, description="A link that opens the defect.")
     position_m: float | None = Field(default=None, description="As in the defect.")
@@ -183,6 +182,29 @@ class AlarmMessage(_Named):
     suppressed: Count = Field(description="Alarms held back; of a summary, all since it began.")
     why: Why
     text: str = Field(description="One line for a person.")
+
+
+class PeriodicMessage(_Named):
+    """Defects of one class at one place across that return at a fixed distance: the mark of a roll."""
+
+    schema_: Literal["inspector/periodic/1"] = Field(default="inspector/periodic/1", alias="schema")
+    periodic_id: Uuid = Field(description="The same in all phases; `periodic_id` of its defects names it.")
+    phase: Literal["opened", "updated", "closed"] = Field(
+        description="`updated` when it has twice as many marks; `closed` at the end of the coil."
+    )
+    label: str = Field(description="Of its defects.")
+    severity: Severity = Field(description="Of the most severe of them.")
+    pitch_mm: Annotated[float, Field(gt=0)] = Field(description="Distance of its marks along the strip.")
+    across_mm: float = Field(description="Where the middle of its marks lies, as `across_mm` of a defect.")
+    phase_mm: NotNegative = Field(description="Where they lie within a pitch, from the coil's head.")
+    count: Count = Field(description="Marks so far.")
+    first_m: float = Field(description="Middle of the first mark, as `position_m` of a defect.")
+    last_m: float = Field(description="Middle of the last one.")
+    roll: str | None = Field(description="Stand, position and name of the roll that is suspected; null: none fits.")
+    harmonic: str | None = Field(
+        default=None, description="Pitch over the roll's: 1; 1/2: two marks a turn; 2: one mark in two turns."
+    )
+    defect_ids: str = Field(description="Defects by which it was found: those before it was known among them.")
 
 
 class CoverageMessage(_Common):
@@ -319,13 +341,14 @@ class ReplyMessage(_Flat):
     detail: str = Field(description="The same for a person.")
 
 
-Body = DefectMessage | FrameMessage | AlarmMessage | CoverageMessage
+Body = DefectMessage | FrameMessage | AlarmMessage | PeriodicMessage | CoverageMessage
 State = HealthMessage | HeartbeatMessage | AreaMessage | AboutMessage | MarkMessage | CoilMessage | ReplyMessage
 
 MESSAGE_TYPES: Mapping[str, type[BaseModel]] = {
     "defect": DefectMessage,
     "frame": FrameMessage,
     "alarm": AlarmMessage,
+    "periodic": PeriodicMessage,
     "coverage": CoverageMessage,
     "health": HealthMessage,
     "heartbeat": HeartbeatMessage,
@@ -338,8 +361,6 @@ MESSAGE_TYPES: Mapping[str, type[BaseModel]] = {
 """Message type by topic below the root; `area` is the exception, see there."""
 
 
-CLOSED = ("mark-1.json",)
-"""Schemas that were published before they were opened to further keys."""
 _TOPICS = {kind: topic for topic, kind in MESSAGE_TYPES.items()}
 
 
@@ -366,31 +387,3 @@ def schema_name(topic: str) -> str:
 def schema_file(topic: str) -> str:
     """Return the name of its file in `inspector/schemas`, as `defect-2.json`."""
     return f"{topic}-{schema_name(topic).rpartition('/')[2]}.json"
-
-
-def schema_files() -> dict[str, str]:
-    """Return the JSON Schema text of each message type by file name."""
-    files = {}
-    for topic, kind in MESSAGE_TYPES.items():
-        schema = kind.model_json_schema(by_alias=True, mode="serialization")
-        schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-        name = schema_file(topic)
-        files[name] = json.dumps(schema if name in CLOSED else _opened(schema), indent=1, sort_keys=True) + "\n"
-    return files
-
-
-def _opened(schema: Any) -> Any:
-    """Return the schema without its bans on further keys: a message may have more tomorrow."""
-    if isinstance(schema, dict):
-        return {key: _opened(value) for key, value in schema.items() if key != "additionalProperties"}
-    return [_opened(value) for value in schema] if isinstance(schema, list) else schema
-
-
-def write_schemas(folder: Path) -> None:
-    """Write the schema files."""
-    for name, text in schema_files().items():
-        (folder / name).write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    write_schemas(Path(__file__).parent / "schemas")

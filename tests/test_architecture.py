@@ -36,6 +36,7 @@ MAX_FILE, MAX_CLASS, MAX_FUNCTION = 400, 250, 80
 """Lines."""
 
 METRICS = [
+    "periodic_total",
     "operator_alarms_last_hour",
     "alarms_standing",
     "area_stations",

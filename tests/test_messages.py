@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import NOON, make_defect, make_gap, still, track_all, track_rules
+from fakes import NOON, inspected, make_defect, make_frame, make_gap, still, track_all, track_rules
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from strategies import moments
 
 import inspector.messages
+from inspector.box import Box
 from inspector.clock import SystemClock, to_rfc3339, to_timestamp_ms
 from inspector.drafts import Draft, numbered
 from inspector.frame import Cause
@@ -27,7 +28,6 @@ from inspector.ids import Ids
 from inspector.items import Lost
 from inspector.json_text import canonical_json, parse_json
 from inspector.messages import (
-    CLOSED,
     MESSAGE_TYPES,
     AboutMessage,
     AreaMessage,
@@ -36,14 +36,14 @@ from inspector.messages import (
     HealthMessage,
     HeartbeatMessage,
     MarkMessage,
+    PeriodicMessage,
     ReplyMessage,
     encode,
     schema_file,
-    schema_files,
     schema_name,
     topic_of,
-    write_schemas,
 )
+from inspector.schema_files import CLOSED, schema_files, write_schemas
 from inspector.track.bodies import coverage_body, lost_body
 from inspector.track.state import TrackState
 from inspector.track.track import Item
@@ -75,6 +75,8 @@ def examples() -> dict[str, list[Any]]:
         make_gap(Cause.BLANK, 3, identity="x", frame_id=3),
     ]
     _, bodies = track_all([*items, still(4000, "crack")], rules)
+    marks = [inspected(make_frame(n, first_line=n * 1500), make_defect("rust", Box(9, 10, 20, 20))) for n in range(8)]
+    bodies += [body for body in track_all(marks, rules)[1] if isinstance(body, PeriodicMessage)]
     bodies.append(
         coverage_body(make_gap(until_s=3.0, frames=7, detail="too slow"), TrackState(coil_id="coil-7"), rules)
     )
@@ -131,7 +133,7 @@ def test_shipped_schemas_are_current() -> None:
 
 
 def test_schemas_can_be_written(tmp_path: Path) -> None:
-    """`python -m inspector.messages` writes the same files again."""
+    """`python -m inspector.schema_files` writes the same files again."""
     write_schemas(tmp_path)
 
     assert schema_files() == {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}

@@ -287,6 +287,9 @@ def _process(at: Limits) -> Iterator[Alert]:
         "The process ends and is started again; frames of a live camera are lost each time.",
         "journalctl -u inspector@NAME: the last lines before each start say why it ended.",
     )
+
+
+def _product(at: Limits) -> Iterator[Alert]:
     yield Alert(
         "OffDomain",
         "warning",
@@ -320,6 +323,16 @@ def _process(at: Limits) -> Iterator[Alert]:
         "Look at the pictures: a process upset, or something new that the model mistakes for this label.",
     )
     yield Alert(
+        "RollMark",
+        "warning",
+        "0s",
+        f"{by_station(increase(select(M.periodic), '30m'), 'label')} > 0",
+        "{{ $labels.station }}: {{ $labels.label }} returns at a fixed distance",
+        "Defects of one class at one place across return at a fixed distance: most likely a roll is damaged or dirty,"
+        " and marks every turn from now on.",
+        "The topic periodic has pitch, place across, and the roll of this pitch: have that roll looked at.",
+    )
+    yield Alert(
         "BundleChanged",
         "info",
         "0s",
@@ -343,7 +356,7 @@ def make_alerts(limits: Limits | None = None, holds: Mapping[str, str] | None = 
         LookupError: No alert of such a name.
     """
     chosen, lasting = limits or Limits(), dict(holds or {})
-    alerts = (*_sight(chosen), *_flow(chosen), *_delivery(chosen), *_process(chosen))
+    alerts = (*_sight(chosen), *_flow(chosen), *_delivery(chosen), *_process(chosen), *_product(chosen))
     if strange := sorted(lasting.keys() - {alert.name for alert in alerts}):
         raise LookupError(f"no such alert: {strange[0]}")
     return tuple(replace(alert, hold=lasting.get(alert.name, alert.hold)) for alert in alerts)

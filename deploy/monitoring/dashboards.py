@@ -226,6 +226,9 @@ STATION = Board(
                   (Query(_sum(_increase(select(M.alarms_suppressed, station=HERE)), "reason"), "{{reason}}"),
                    Query(_sum(_increase(select(M.unclassified_held_back, station=HERE))), "not published")),
                   size=(12, 7)),
+            Panel("Roll marks", "New findings of a class that returns at a fixed distance, per interval: the topic"
+                  " periodic has the pitch and the roll.", "bars",
+                  (Query(_sum(_increase(select(M.periodic, station=HERE)), "label"), "{{label}}"),), size=(12, 7)),
         )),
         Row("Scores", (
             Panel("Mean score by label", "Mean leading score over an hour: it sinks when light, optics or product"

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-TOPICS = ("defect", "frame", "alarm", "coverage")
+TOPICS = ("defect", "frame", "alarm", "periodic", "coverage")
 """Last level of the topics that carry numbered messages."""
 LOST = "messages_lost"
 """Cause of the `coverage` message in which a station reports messages that it will never deliver."""

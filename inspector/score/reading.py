@@ -167,7 +167,7 @@ def read_messages(path: str, truth: Truth, station: str | None = None) -> Heard:
         if body is None or (station is not None and body.get("station") != station):
             continue
         kind = str(body["schema"]).split("/")[1]
-        if kind in ("defect", "alarm", "coverage", "frame") and isinstance(body.get("id"), str):
+        if kind in ("defect", "alarm", "periodic", "coverage", "frame") and isinstance(body.get("id"), str):
             bodies[body["id"]] = body  # a repeat replaces itself
     if lines and not bodies and station is not None:
         raise ScoreError(f"{path}: no message of {station}")

@@ -26,6 +26,7 @@ from inspector.settings.plant import Plant
 from inspector.settings.section import Fraction, Section, TopicLevel
 from inspector.settings.source import AnySource, find_unused
 from inspector.settings.store import StoreOptions
+from inspector.settings.strip import Strip
 
 HOST = "{host}"
 """In a station's names: the name of this machine, so that one file serves many."""
@@ -311,6 +312,7 @@ class Settings(BaseSettings):
     alarm: Alarm = Alarm()
     labels: Labels = Labels()
     plant: Plant = Plant()
+    strip: Strip = Strip()
     mqtt: Mqtt = Mqtt()
     jsonl: Jsonl = Jsonl()
     store: StoreOptions = StoreOptions()

@@ -26,6 +26,7 @@ from inspector.command_table import (
     Origin,
     PauseCommand,
     ResendCommand,
+    RollsCommand,
     ShelveCommand,
     TeachCommand,
     VerifyCommand,
@@ -41,12 +42,13 @@ from inspector.station.inbox import Inbox
 from inspector.station.known import Known
 from inspector.station.paused import PauseMark
 from inspector.store.store import Store
+from inspector.strip.periodic import pitch_of
 
 _log = structlog.get_logger("daemon")
 
 Handler = Callable[[Any], str]
 """Carries a command out, or says what it will do at its place; returns a sentence for the reply."""
-AT_ITS_PLACE = ("line", "ack", "verify", "shelve", "pause")
+AT_ITS_PLACE = ("line", "rolls", "ack", "verify", "shelve", "pause")
 """Commands that take effect among the frames, in the transaction of what is remembered then."""
 
 
@@ -88,6 +90,7 @@ class Plant:
         self._budgets = Budgets(clock)
         self._handlers: Mapping[str, Handler] = {
             "coil": self._change_coil, "teach": teach, "resend": self._send_again, "line": _line_text,
+            "rolls": _rolls_text,
             "ack": _ack_text, "verify": _verify_text, "shelve": _shelve_text, "pause": _pause_text,
         }  # fmt: skip
 
@@ -165,6 +168,14 @@ class Plant:
 def _line_text(asked: LineCommand) -> str:
     speed = "" if asked.speed_m_s is None else f" at {asked.speed_m_s:g} m/s"
     return f"the line {'runs' if asked.running else 'stands'}{speed}"
+
+
+def _rolls_text(asked: RollsCommand) -> str:
+    place = f"{asked.stand} {asked.position}"
+    if asked.diameter_mm is None:
+        return f"no roll runs at {place}"
+    pitch_mm = pitch_of(asked.diameter_mm, asked.elongation)
+    return f"roll {asked.roll_id or 'without a name'} runs at {place}: marks every {pitch_mm:.1f} mm"
 
 
 def _ack_text(asked: AckCommand) -> str:

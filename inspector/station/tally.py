@@ -11,7 +11,7 @@ from inspector.clock import Clock
 from inspector.frame import Frame, Gap
 from inspector.inspection.one_frame import Inspection
 from inspector.labels import OVERRULED, UNCLASSIFIED, UNKNOWN
-from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage
+from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage, PeriodicMessage
 from inspector.station.dispatcher import Result
 from inspector.telemetry.metrics import Metrics
 
@@ -61,6 +61,11 @@ class CommitTally:
                     metrics.alarms_suppressed.labels(body.why.rule).inc()
             elif isinstance(body, AlarmMessage) and body.kind == "defect":
                 metrics.alarms.labels(body.label, body.severity).inc()
+            elif isinstance(body, PeriodicMessage):
+                if body.phase == "opened":
+                    metrics.periodic.labels(body.label).inc()
+                _log.info("periodic", phase=body.phase, label=body.label, pitch_mm=body.pitch_mm, count=body.count,
+                          roll=body.roll)  # fmt: skip
             elif isinstance(body, CoverageMessage):
                 _log.info("gap", cause=body.cause, frames=body.frames, detail=body.detail)
         now_mono_s, now = self._clock.monotonic(), self._clock.now()

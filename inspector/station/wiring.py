@@ -37,6 +37,7 @@ from inspector.sinks.jsonl import JsonlOptions
 from inspector.sinks.mqtt.options import MqttOptions
 from inspector.station.in_force import Rules
 from inspector.store.evidence import EvidenceFolder
+from inspector.strip.periodic import PeriodicRules, Roll, pitch_of
 from inspector.teach.accepted import UNTAUGHT, Accepted, read_accepted
 from inspector.teach.files import FOLDER
 from inspector.teach.own_labels import FOLDER as LABELS
@@ -167,6 +168,11 @@ def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> Trac
             for label, words in settings.labels.words.items()
         },
         public_url=settings.http.public_url if settings.http.enabled else None,
+        periodic=PeriodicRules(*settings.strip.pitch_mm) if settings.strip.periodic else None,
+        rolls=tuple(
+            Roll(row.stand, row.position, row.roll_id, pitch_of(row.diameter_mm, row.elongation))
+            for row in settings.strip.rolls
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from inspector.clock import Clock, to_timestamp_ms
-from inspector.messages import AlarmMessage, Body, DefectMessage, FrameMessage
+from inspector.messages import AlarmMessage, Body, DefectMessage, FrameMessage, PeriodicMessage
 from inspector.store.ages import Ages
 from inspector.store.database import Database
 from inspector.store.entries import Loss, OutboxRow, OutboxState
@@ -191,7 +191,7 @@ class StoredOutbox:
     def insert(self, db: sqlite3.Connection, body: Body, topic: str, payload: bytes, now_ms: int) -> None:
         """Keep a numbered message for delivery, inside the transaction that stores it."""
         kind = "frame" if isinstance(body, FrameMessage) else "event"
-        rank = RANKS[body.severity if isinstance(body, DefectMessage | AlarmMessage) else topic]
+        rank = RANKS[body.severity if isinstance(body, DefectMessage | AlarmMessage | PeriodicMessage) else topic]
         db.execute(_INSERT, (body.seq, topic, payload, kind, now_ms, row_crc32(body.seq, topic, payload), rank))
 
     def note_stored(self, first_seq: int, messages: int, size: int) -> None:

@@ -11,7 +11,7 @@ import uuid
 import zlib
 from typing import Any
 
-from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage
+from inspector.messages import AlarmMessage, Body, CoverageMessage, DefectMessage, PeriodicMessage
 from inspector.store.database import Database
 from inspector.store.schema import COLUMNS
 
@@ -64,6 +64,9 @@ def _first_columns(body: Body, payload: bytes) -> tuple[Any, ...]:
     if isinstance(body, AlarmMessage):
         return (key, body.seq, "alarm", body.timestamp_ms, uuid.UUID(body.defect_id).bytes, body.label, body.severity,
                 body.score, body.kind, 1, payload)  # fmt: skip
+    if isinstance(body, PeriodicMessage):
+        return (key, body.seq, "periodic", body.timestamp_ms, uuid.UUID(body.periodic_id).bytes, body.label,
+                body.severity, None, body.phase, None, payload)  # fmt: skip
     if isinstance(body, CoverageMessage):
         return (key, body.seq, "coverage", body.timestamp_ms, None, body.cause, None, None, None, None, payload)
     return (key, body.seq, "frame", body.timestamp_ms, None, body.label, None, body.score, body.verdict, None, None)
@@ -79,7 +82,7 @@ def added_columns(payload: bytes | None) -> tuple[int | None, str | None, int | 
         return None, None, None, None
     try:
         message = json.loads(payload)
-        metres = message.get("position_m", message.get("from_m"))
+        metres = message.get("position_m", message.get("from_m", message.get("first_m")))
         position_mm = None if metres is None else round(metres * 1000, 3)
         return zlib.crc32(payload), message["coil_id"], message.get("line"), position_mm
     except (ValueError, LookupError, AttributeError):

@@ -20,7 +20,7 @@ Row = Sequence[Any]
 RANKS = {"frame": 0, "minor": 1, "major": 2, "critical": 3, "coverage": 4}
 """Which waiting messages are given up first: frame messages, then by severity, reports of what is missing last."""
 
-STORED_KINDS = frozenset({"defect", "frame", "alarm", "coverage"})
+STORED_KINDS = frozenset({"defect", "frame", "alarm", "periodic", "coverage"})
 """Topics of the messages that are numbered and stored."""
 SHIFT = 1 << 44
 """Numbers of messages that were saved from a broken store are lower by this: far from those that the new one gives."""

@@ -27,9 +27,9 @@ HEALTH_REASONS = tuple(
 )  # fmt: skip
 """First words of the reasons of health; one that is not among them counts as `other`."""
 STAGES = ("classify", "inspect", "track", "evidence", "commit")
-SUPPRESSED = ("mode", "severity", "n_of_m", "shelved", "limit")
+SUPPRESSED = ("mode", "severity", "n_of_m", "periodic", "shelved", "limit")
 SINKS = ("mqtt", "jsonl")
-NUMBERED = ("frame", "defect", "alarm", "coverage")
+NUMBERED = ("frame", "defect", "alarm", "periodic", "coverage")
 STORE_PARTS = ("file", "log")
 PER = ("km", "1000_pictures")
 LOST = ("outbox_full", "rejected", "damaged")
@@ -155,6 +155,11 @@ class Metrics:
                 self.sensitivity_found.labels(label, size)
 
     def _add_operator(self) -> None:
+        self.periodic = Counter(
+            "inspector_periodic_total", "Findings of defects that return at a fixed distance, as a roll's marks.",
+            ("label",), registry=self.registry,
+        )  # fmt: skip
+
         def gauge(name: str, text: str) -> Gauge:
             return Gauge(name, text, registry=self.registry)
 
@@ -204,6 +209,7 @@ class Metrics:
         for label, how_bad in (*((label, severity[label]) for label in labels), (UNCLASSIFIED, UNCLASSIFIED_SEVERITY)):
             self.defects.labels(label, how_bad)
             self.alarms.labels(label, how_bad)
+            self.periodic.labels(label)
         for metric, values in (
             (self.alarms_suppressed, SUPPRESSED), (self.mqtt_rejected, REJECTED),
             (self.mqtt_unheard, NUMBERED),

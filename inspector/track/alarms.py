@@ -28,6 +28,7 @@ from inspector.track.bodies import (
     why_figures,
     word_fields,
 )
+from inspector.track.rolls import is_covered, note_alarmed, periodic_text
 from inspector.track.rules import TrackRules
 from inspector.track.severity import grade
 from inspector.track.state import LimitState, Sight, TrackState, UnclassifiedState
@@ -44,6 +45,7 @@ def judge_alarm(
     rules: TrackRules,
     shown: Box | None = None,
     again: bool = False,
+    periodic_id: str | None = None,
 ) -> tuple[TrackState, bool, Why, list[Draft]]:
     """Return the next state, whether the defect is an alarm, why, and the messages that result.
 
@@ -57,6 +59,7 @@ def judge_alarm(
         rules: Of the station.
         shown: Where all of it shows, if that is more than the finding.
         again: It was judged before, and is shelved: what is noted once is noted.
+        periodic_id: Of the finding of marks that it belongs to, or None.
     """
     label, now = defect.label, frame.captured_at
     graded = grade(state, defect, shown or defect.box, rules)
@@ -64,7 +67,7 @@ def judge_alarm(
     earlier = state.sights[:-1]  # this frame shows it
     hits = 1 + sum(any(_same_place(one, label, place, rules) for one in seen) for seen in earlier)
 
-    def why(rule: Literal["threshold", "severity", "mode", "n_of_m", "shelved", "limit"], key: str) -> Why:
+    def why(rule: Literal["threshold", "severity", "mode", "n_of_m", "periodic", "shelved", "limit"], key: str) -> Why:
         return Why(
             rule=rule, key=key, severity_key=graded.key, **why_figures(defect, rules), hits=hits,
             window=rules.alarm_window,
@@ -78,6 +81,8 @@ def judge_alarm(
         return state, False, why("severity", "events.alarm_min_severity"), []
     if hits < rules.alarm_hits:
         return state, False, why("n_of_m", "events.alarm_hits"), []
+    if is_covered(state, periodic_id, severity):
+        return state, False, why("periodic", "strip.periodic"), []
     shelf = shelf_of(state, defect, now, rules)
     reason = why("threshold", threshold_key(defect))
     alarm = AlarmMessage(
@@ -87,16 +92,18 @@ def judge_alarm(
         why=reason,
         distance=defect.distance,
         **word_fields(label, rules),
+        periodic_id=periodic_id,
         area=rules.area,
         url=None if rules.public_url is None else f"{rules.public_url}/defects/{defect_id}",
         **place_fields(defect.box, frame, state, rules),
-        text=alarm_text(defect, severity, frame, state, rules),
+        text=alarm_text(defect, severity, frame, state, rules, periodic_text(state, periodic_id, rules)),
     )  # fmt: skip
     state, drafts = flush_limits(state, now, rules)
     state = state if again else replace(state, area=note_wanted(state.area, now))
     if shelf is not None:
         state, more = (state, []) if again else _named_if_critical(state, alarm, now, rules)
         return state, False, why("shelved", "cmd/shelve"), drafts + more
+    state = note_alarmed(state, periodic_id, severity)
     if not may_alarm(state.area, now, rules):
         area, more = hold_back(state.area, alarm, now, rules)
         return replace(state, area=area), False, why("limit", "alarm.per_hour"), drafts + more

@@ -97,6 +97,7 @@ class Sighting:
         tiles, frames: Findings so far.
         alarm: Whether it raised an alarm.
         why: The reason.
+        periodic_id: Of the finding of marks that it belongs to, or None.
     """
 
     defect_id: str
@@ -110,6 +111,7 @@ class Sighting:
     frames: int
     alarm: bool
     why: Why
+    periodic_id: str | None = None
 
 
 def across_mm(box: Box, rules: TrackRules) -> tuple[float, float] | None:
@@ -158,8 +160,13 @@ def place_fields(box: Box, frame: Frame, state: TrackState, rules: TrackRules) -
     return {key: found[key] for key in ("position_m", "across_mm")}
 
 
-def alarm_text(defect: Defect, severity: Severity, frame: Frame, state: TrackState, rules: TrackRules) -> str:
-    """Return one line on which a person can act: what, how severe, where, at which station, and how to silence it."""
+def alarm_text(
+    defect: Defect, severity: Severity, frame: Frame, state: TrackState, rules: TrackRules, periodic: str = ""
+) -> str:
+    """Return one line on which a person can act: what, how severe, where, at which station, and how to silence it.
+
+    `periodic` says more of what it is the mark of.
+    """
     place = place_fields(defect.box, frame, state, rules)
     where = [] if place["position_m"] is None else [f"{place['position_m']:.2f} m"]
     if place["across_mm"] is None:
@@ -168,7 +175,7 @@ def alarm_text(defect: Defect, severity: Severity, frame: Frame, state: TrackSta
         where.append(f"{place['across_mm']:.0f} mm across")
     what = f"{rules.named(defect.label)} {defect.surety:.2f} ({severity})"
     silence = f"to silence: inspector do shelve label={defect.label} reason=WHY"
-    return f"{what} at {rules.station}, {', '.join(where)}; {silence}"
+    return f"{what} at {rules.station}, {', '.join(where)}{periodic}; {silence}"
 
 
 def defect_body(sighting: Sighting, state: TrackState, rules: TrackRules) -> DefectMessage:
@@ -196,6 +203,7 @@ def defect_body(sighting: Sighting, state: TrackState, rules: TrackRules) -> Def
         alarm=sighting.alarm,
         why=sighting.why,
         shelved_by=None if sighting.alarm else shelf_of(state, defect, frame.captured_at, rules),
+        periodic_id=sighting.periodic_id,
         tiles=sighting.tiles,
         frames=sighting.frames,
         evidence=NO_EVIDENCE,

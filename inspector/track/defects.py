@@ -17,6 +17,7 @@ from inspector.messages import RunnerUp
 from inspector.track.alarms import judge_alarm, may_publish
 from inspector.track.bodies import Sighting, defect_body, frame_body, scale_fields, why_of
 from inspector.track.keep_open import kept_open
+from inspector.track.rolls import mark_of, note_grown, note_mark
 from inspector.track.rules import TrackRules
 from inspector.track.severity import counted, grade
 from inspector.track.state import OpenDefect, Place, TrackState
@@ -59,16 +60,25 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
         if known is None:
             defect_id = rules.ids.of("defect", frame.identity, ordinal)
             state, published = may_publish(state, defect, frame.captured_at, rules)
-            spot = scale_fields(shown, head_line, rules)["position_m"] if frame.first_line is not None else None
-            state = counted(state, defect.label, spot, rules) if published else state
-            judged, alarm, why, more = judge_alarm(state, defect, defect_id, frame, rules)
+            spot = scale_fields(shown, None if frame.first_line is None else head_line, rules)
+            periodic_id, told = None, list[Draft]()
+            if published:
+                state = counted(state, defect.label, spot["position_m"], rules)
+                severity, mark = (
+                    grade(state, defect, defect.box, rules).severity,
+                    mark_of(defect.label, defect_id, spot),
+                )
+                state, periodic_id, told = note_mark(state, mark, severity, frame.simulated, frame.captured_at, rules)
+            judged, alarm, why, more = judge_alarm(state, defect, defect_id, frame, rules, periodic_id=periodic_id)
             state = judged if published else state
             place = shown if frame.first_line is not None else None
-            sighting = Sighting(defect_id, "opened", 0, frame, defect, defect.box, place, defect.tiles, 1, alarm, why)
+            sighting = Sighting(defect_id, "opened", 0, frame, defect, defect.box, place, defect.tiles, 1, alarm, why,
+                                periodic_id)  # fmt: skip
             body = defect_body(sighting, state, rules)
-            drafts += [Draft(body, _picture(inspection, defect, rules)), *more] if published else []
+            drafts += [Draft(body, _picture(inspection, defect, rules)), *told, *more] if published else []
             seen.append(OpenDefect(defect_id, extent, shown, defect, body, defect.tiles, 1, head_line=head_line,
-                                   silent=not published, votes=_votes_of(defect), rivals=(defect,)))  # fmt: skip
+                                   silent=not published, votes=_votes_of(defect), rivals=(defect,),
+                                   periodic_id=periodic_id))  # fmt: skip
         else:
             again = known in seen
             (seen if again else waiting).remove(known)
@@ -185,6 +195,9 @@ def _continue(
     )
     if known.silent:
         return state, grown, []
+    if frame.first_line is not None and grown.shown != known.shown:
+        spot = scale_fields(grown.shown, known.head_line, rules)
+        state = note_grown(state, mark_of(grown.best.label, known.defect_id, spot))
     last, drafts, alarm, why = known.last, list[Draft](), known.last.alarm, known.last.why
     renamed = grown.best.label != last.label
     severity = grade(state, grown.best, grown.shown, rules).severity
@@ -193,7 +206,7 @@ def _continue(
     if named or (not alarm and (renamed or critical or why.rule in ("n_of_m", "severity", "shelved"))):
         again = why.rule == "shelved" and not critical
         state, alarm, why, drafts = judge_alarm(
-            state, grown.best, known.defect_id, frame, rules, grown.shown, again=again
+            state, grown.best, known.defect_id, frame, rules, grown.shown, again=again, periodic_id=known.periodic_id
         )
     told, changed = last.lines or last.box_px.height, renamed or severity != last.severity or alarm != last.alarm
     if changed or grown.shown.height >= 2 * told or grown.best.score >= last.score + 0.1:
@@ -202,7 +215,7 @@ def _continue(
         box = defect.box if place is None else replace(defect.box, x=place.x, width=place.width)
         why = why_of(why, grown.best, rules)
         sighting = Sighting(known.defect_id, "updated", revision, frame, grown.best, box, place, grown.tiles,
-                            grown.frames, alarm, why)  # fmt: skip
+                            grown.frames, alarm, why, known.periodic_id)  # fmt: skip
         body = defect_body(sighting, state, rules)
         grown = replace(grown, last=body, revision=revision)
         drafts = [Draft(body), *drafts]

@@ -13,9 +13,12 @@ from datetime import datetime, timedelta
 from inspector.command_table import MAX_HOURS
 from inspector.frame import Cause, Frame, Gap
 from inspector.items import Command
+from inspector.strip.periodic import Roll, pitch_of
 
 SHELVED_SHARE = 0.5
 """A shelf for a place covers a defect that lies in it with at least this much of its width."""
+MAX_ROLLS = 64
+"""Places of rolls that are remembered; of more, the one that was named first is forgotten."""
 _LONGEST = timedelta(hours=MAX_HOURS, minutes=1)
 """What would last longer than this from now on has begun by a clock that was set back since: it is over."""
 
@@ -102,11 +105,13 @@ class OperatorState:
         shelves: The oldest first.
         pause: None: the station inspects.
         line: None: nobody has said.
+        rolls: What the plant said about rolls, the latest of each place; one without a pitch has been taken out.
     """
 
     shelves: tuple[Shelf, ...] = ()
     pause: Pause | None = None
     line: LineState | None = None
+    rolls: tuple[Roll, ...] = ()
 
     def is_due(self, now: datetime) -> bool:
         """Say whether something in force is over at this time of the station's clock."""
@@ -135,6 +140,11 @@ def obey(operators: OperatorState, command: Command) -> OperatorState:
     asked = json.loads(command.payload)
     if command.name == "line":
         return replace(operators, line=LineState(asked["running"], asked["speed_m_s"], command.at))
+    if command.name == "rolls":
+        roll = Roll(asked["stand"], asked["position"], asked["roll_id"],
+                    pitch_of(asked["diameter_mm"] or 0.0, asked["elongation"]))  # fmt: skip
+        kept = [one for one in operators.rolls if (one.stand, one.position) != (roll.stand, roll.position)]
+        return replace(operators, rolls=(*kept, roll)[-MAX_ROLLS:])
     if command.name not in ("pause", "shelve"):
         return operators
     name, until = command.command_id, command.at + timedelta(hours=asked["hours"])

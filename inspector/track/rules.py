@@ -8,6 +8,7 @@ from typing import Literal
 
 from inspector.ids import Ids
 from inspector.labels import UNCLASSIFIED, UNCLASSIFIED_SEVERITY, Severity
+from inspector.strip.periodic import PeriodicRules, Roll
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class TrackRules:
         area: The operator's area; None: this station alone.
         alarms_per_hour: For the operator of the area.
         words: What the plant calls labels.
+        periodic: How marks that return are found; None: they are not looked for.
+        rolls: Of the configuration; the plant may name others.
         public_url: Where the station's pages are for those who read its messages, without a slash at the end.
     """
 
@@ -105,6 +108,8 @@ class TrackRules:
     alarms_per_hour: int = 6
     words: Mapping[str, ClassWords] = field(default_factory=dict)
     public_url: str | None = None
+    periodic: PeriodicRules | None = field(default_factory=PeriodicRules)
+    rolls: tuple[Roll, ...] = ()
 
     def severity_of(self, label: str) -> Severity:
         """Return how bad a defect of this label is."""

@@ -9,7 +9,9 @@ from datetime import datetime
 from inspector.box import Box
 from inspector.frame import Gap
 from inspector.inspection.merge import Defect
+from inspector.labels import Severity
 from inspector.messages import AlarmMessage, DefectMessage
+from inspector.strip.periodic import PeriodicState
 from inspector.strip.record import CoilRecord
 from inspector.track.area import AreaState
 from inspector.track.operators import OperatorState
@@ -32,6 +34,7 @@ class OpenDefect:
         silent: Unclassified, and beyond the limit: it is followed, so that it counts once, and never published.
         votes: Of its findings so far, summed by label: the label with the most has it.
         rivals: Of each label it was given, the finding with the highest score.
+        periodic_id: Of the finding of marks that it belongs to, or None.
     """
 
     defect_id: str
@@ -47,6 +50,7 @@ class OpenDefect:
     silent: bool = False
     votes: tuple[tuple[str, float], ...] = ()
     rivals: tuple[Defect, ...] = ()
+    periodic_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,25 @@ class UnclassifiedState:
     since: datetime
     published: int
     held_back: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was told of a finding of marks that return.
+
+    Attributes:
+        severity: Of its most severe defect.
+        simulated: It was found on generated pictures.
+        count: Its marks when it was told last; 0: not yet.
+        revision: Messages so far.
+        alarmed: How severe it was when it raised an alarm, or would have but for a limit; None: it did not.
+    """
+
+    severity: Severity
+    simulated: bool
+    count: int = 0
+    revision: int = 0
+    alarmed: Severity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +151,8 @@ class TrackState:
         area: Alarms here and at the other stations of the operator's area.
         counted: Where defects of a label lay, in m, for rules of severity that count.
         operators: What people have asked for.
+        periodic: Marks of the coil that may return, and those that do.
+        told: What was told of these, by `periodic_id`.
     """
 
     open: tuple[OpenDefect, ...] = ()
@@ -143,6 +168,8 @@ class TrackState:
     coil: CoilRecord | None = None
     ended: tuple[CoilRecord, ...] = ()
     named: tuple[str | None, int] | None = None
+    periodic: PeriodicState = field(default_factory=PeriodicState)
+    told: Mapping[str, Told] = field(default_factory=dict)
 
     @property
     def held_back(self) -> int:

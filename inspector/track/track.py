@@ -22,8 +22,9 @@ from inspector.track.coils import begun, with_gap, with_inspected
 from inspector.track.coverage import flush_gaps, take_gap
 from inspector.track.defects import closed_drafts, track_still, track_stream
 from inspector.track.operators import OperatorState, obey, paused_gap, without_past
+from inspector.track.rolls import at_head, close_periodic
 from inspector.track.rules import TrackRules
-from inspector.track.state import Sight, TrackState
+from inspector.track.state import Place, Sight, TrackState
 
 MAX_SIGHTS = 100
 """Defects of a frame that count for N of M: a frame with more is lost anyway."""
@@ -90,11 +91,21 @@ def _change_coil(state: TrackState, change: CoilChange, rules: TrackRules) -> tu
         return state, []  # said again, as after a reconnect
     state, drafts = flush_gaps(state, change.at, rules, final=True)
     drafts = closed_drafts(state.open, rules) + drafts
+    state, more = close_periodic(state, change.at, rules)
+    drafts += more
     place = state.place
+    state = at_head(state, passed_m(place, rules))
     if place is not None:
         place = replace(place, head_line=place.next_line if change.line is None else change.line)
     state = begun(state, change, rules)
     return replace(state, open=(), coil_id=change.coil_id, place=place, counted={}), drafts
+
+
+def passed_m(place: Place | None, rules: TrackRules) -> float | None:
+    """Return how much of the coil has passed, or None while that is not known."""
+    if place is None or rules.mm_per_px is None:
+        return None
+    return (place.next_line - place.head_line) * rules.mm_per_px / 1000
 
 
 def _note_command(state: TrackState, command: Command) -> TrackState:
@@ -117,7 +128,8 @@ def _take_tick(state: TrackState, tick: Tick, rules: TrackRules) -> tuple[TrackS
     drafts += gaps
     if tick.final:
         drafts = closed_drafts(state.open, rules) + drafts
-        state = replace(state, open=())
+        state, periodic = close_periodic(replace(state, open=()), tick.now, rules, final=True)
+        drafts += periodic
     state, more = flush_limits(state, tick.now, rules, True, tick.final)
     area, summed = update_summary(state.area, tick.now, rules, True, tick.final)
     return (state if area is state.area else replace(state, area=area)), drafts + more + summed

@@ -204,7 +204,7 @@ def test_the_plant_reads_everything(connect: Callable[..., Client]) -> None:
 
 @pytest.mark.parametrize(
     ("user", "commands"),
-    [(PLANT, {"coil", "line"}), (OPERATOR, {"ack", "verify", "shelve", "pause"}), ("archive", {"resend"}),
+    [(PLANT, {"coil", "line", "rolls"}), (OPERATOR, {"ack", "verify", "shelve", "pause"}), ("archive", {"resend"}),
      ("nodered", set()), ("telegraf", set())],
 )  # fmt: skip
 def test_each_gives_its_own_commands_alone(connect: Callable[..., Client], user: str, commands: set[str]) -> None:

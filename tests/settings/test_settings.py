@@ -650,7 +650,7 @@ def test_the_annotated_configuration_is_complete() -> None:
         if (section, key) not in given and field.default is not None
     }
 
-    at = expected.index(("", "", "mqtt"))
+    at = expected.index(("", "", "plant"))
     expected[at:at] = rows_of(LabelWords.model_fields)
     assert expected == shown
     assert {place: value if not isinstance(value, tuple) else list(value) for place, value in defaults.items()} == {

@@ -71,6 +71,7 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
     examples = {
         "coil": '{"coil_id": "C-7"}',
         "line": '{"running": true, "speed_m_s": 2}',
+        "rolls": '{"stand": "F4", "position": "top", "roll_id": "W12", "diameter_mm": 500, "elongation": 1.2}',
         "ack": '{"defect_id": null}',
         "verify": f'{{"defect_id": "{bench.defect_id()}", "verdict": "false_call"}}',
         "shelve": '{"label": "crack", "from_mm": 1, "to_mm": 20, "person": "ann", "reason": "roll mark"}',
@@ -84,14 +85,14 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
     assert [(reply.command, reply.ok, reply.accepted, reply.error) for reply in replies] == [
         (name, True, True, None) for name in COMMANDS
     ]
-    assert [word.name for word in placed] == ["line", "ack", "verify", "shelve", "pause"]
+    assert [word.name for word in placed] == ["line", "rolls", "ack", "verify", "shelve", "pause"]
     assert bench.store.commands.waiting() == placed
-    assert json.loads(placed[3].payload) == {
+    assert json.loads(placed[4].payload) == {
         "label": "crack", "from_mm": 1.0, "to_mm": 20.0, "person": "ann", "reason": "roll mark", "hours": 1.0,
         "off": False, "request_id": None,
     }  # fmt: skip
     assert (bench.resent, bench.store.coils.current()[0]) == ([12], "C-7")
-    assert DEFAULT_COMMANDS == ("coil", "line", "ack", "verify")
+    assert DEFAULT_COMMANDS == ("coil", "line", "rolls", "ack", "verify")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
             "halt",
             "{}",
             "unknown",
-            "no command of this name (coil, line, ack, verify, shelve, pause, resend, teach): 'halt'",
+            "no command of this name (coil, line, rolls, ack, verify, shelve, pause, resend, teach): 'halt'",
         ),
         ("shelf", "{}", "unknown", "did you mean shelve?"),
         ("line", "{}", "invalid", "running: Field required"),

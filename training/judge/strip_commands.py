@@ -1,4 +1,4 @@
-"""`python -m training clean-strip` and `detection`: the two figures that need a strip."""
+"""`python -m training clean-strip`, `detection` and `periods`: the figures that need a strip."""
 
 from __future__ import annotations
 
@@ -54,3 +54,17 @@ def detection(
     place = output or Path("runs") / f"detection-{loaded.card.name}.json"
     place.parent.mkdir(parents=True, exist_ok=True)
     measure_detection(loaded, data, defects, place, plot, lambda text: _console.print(f"  {text}"))
+
+
+@strip_commands.command("periods")
+def periods(
+    seed: Annotated[int, typer.Option(help="Of the random defects.")] = 1,
+    km: Annotated[float, typer.Option(min=1, help="Of each row.")] = 100.0,
+    trials: Annotated[int, typer.Option(min=10, help="Rolls in each row.")] = 200,
+    output: Annotated[Path, typer.Option(help="JSON to write.")] = Path("runs/periods.json"),
+) -> None:
+    """Count false roll marks among random defects, and the repeats after which a real one is found; needs no data."""
+    from training.judge.periods import measure_periods
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    measure_periods(seed, km, trials, output, lambda text: _console.print(f"  {text}"))
