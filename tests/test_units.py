@@ -27,8 +27,8 @@ analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The units as they would lie on a machine that has the program."""
-    for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.target")):
-        text = unit.read_text().replace("/opt/inspector/venv/bin/inspector", "/bin/true")
+    for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.timer"), *UNITS.glob("*.target")):
+        text = re.sub(r"/opt/inspector[\w/-]*/bin/inspector", "/bin/true", unit.read_text())
         (tmp_path / unit.name).write_text(text)
     return tmp_path
 
@@ -60,7 +60,10 @@ def service() -> dict[str, list[str]]:
 
 @analyze
 def test_systemd_has_nothing_to_say_about_the_units(folder: Path) -> None:
-    assert run_analyze(folder, "verify", "./inspector@.service", "./inspector.target") == ""
+    names = ("inspector@.service", "inspector-strip@.service", "inspector-archive@.service", "inspector-archive@.timer",
+             "inspector.target")  # fmt: skip
+
+    assert run_analyze(folder, "verify", *(f"./{name}" for name in names)) == ""
 
 
 @analyze

@@ -34,7 +34,7 @@ python=$(basename "$(readlink "$root/opt/inspector/venv/bin/python")")
 arch=$(dpkg --print-architecture)
 
 put() { install -D -m 644 "$1" "$root/$2"; }
-for unit in "$source"/systemd/*.service "$source"/systemd/*.target; do put "$unit" "usr/lib/systemd/system/$(basename "$unit")"; done
+for unit in "$source"/systemd/*.service "$source"/systemd/*.timer "$source"/systemd/*.target; do put "$unit" "usr/lib/systemd/system/$(basename "$unit")"; done
 put "$source/systemd/sysusers.conf" usr/lib/sysusers.d/inspector.conf
 put "$source/systemd/tmpfiles.conf" usr/lib/tmpfiles.d/inspector.conf
 for file in "$source"/systemd/drop-ins/*.conf; do put "$file" "usr/share/inspector/systemd/$(basename "$file")"; done

@@ -24,11 +24,12 @@ case $package in *' ok installed') fail "the Debian package is installed: use ap
 
 uninstall() {
   if [ "$running" = yes ]; then
-    systemctl stop 'inspector@*.service' inspector.target 2>/dev/null || true
+    systemctl stop 'inspector@*.service' 'inspector-strip@*.service' 'inspector-archive@*.timer' inspector.target 2>/dev/null || true
     systemctl disable inspector.target 2>/dev/null || true
   fi
   rm -rf /opt/inspector /usr/local/share/inspector
-  rm -f /usr/local/bin/inspector "$units/inspector@.service" "$units/inspector.target" \
+  rm -f /usr/local/bin/inspector "$units"/inspector@.service "$units"/inspector-*@.service \
+    "$units"/inspector-*@.timer "$units/inspector.target" \
     /etc/sysusers.d/inspector.conf /etc/tmpfiles.d/inspector.conf /usr/local/share/man/man1/inspector.1 \
     /usr/local/share/man/man5/inspector.toml.5 /usr/local/share/bash-completion/completions/inspector \
     /usr/local/share/fish/vendor_completions.d/inspector.fish /usr/local/share/zsh/site-functions/_inspector
@@ -76,7 +77,7 @@ rm -rf /opt/inspector/venv.old
 put() { install -D -m 644 "$1" "$2"; }
 mkdir -p /usr/local/bin
 ln -sfn /opt/inspector/venv/bin/inspector /usr/local/bin/inspector
-for file in "$source"/systemd/*.service "$source"/systemd/*.target; do put "$file" "$units/$(basename "$file")"; done
+for file in "$source"/systemd/*.service "$source"/systemd/*.timer "$source"/systemd/*.target; do put "$file" "$units/$(basename "$file")"; done
 for file in "$source"/systemd/drop-ins/*.conf; do put "$file" "/usr/local/share/inspector/systemd/$(basename "$file")"; done
 for file in "$here"/examples/*.toml; do put "$file" "/usr/local/share/inspector/examples/$(basename "$file")"; done
 for file in man/man1/inspector.1 man/man5/inspector.toml.5 bash-completion/completions/inspector \

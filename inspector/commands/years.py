@@ -116,5 +116,7 @@ def shift(
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (export, archive, pareto, shift):
+    from inspector.commands.strip import strip
+
+    for command in (export, archive, pareto, shift, strip):
         app.command()(command)

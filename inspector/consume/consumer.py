@@ -63,6 +63,8 @@ class Consumer:
         kept: Where messages are kept.
         clock: Time.
         ask: How to ask for missing messages; unset: by `cmd/resend` over the broker.
+        also: Given the root, topic and payload of what stations say besides numbered messages, on `more`.
+        more: Those topics.
 
     Attributes:
         intake: What was taken, and what is missing.
@@ -70,10 +72,20 @@ class Consumer:
     """
 
     def __init__(
-        self, options: MqttOptions, roots: Sequence[str], kept: Kept, clock: Clock, ask: Ask | None = None
+        self,
+        options: MqttOptions,
+        roots: Sequence[str],
+        kept: Kept,
+        clock: Clock,
+        ask: Ask | None = None,
+        also: Callable[[str, str, bytes], None] | None = None,
+        more: Sequence[str] = (),
     ) -> None:
         self._options = options
+        self._also = also
         self._filters = [f"{root}/{topic}" for root in roots for topic in TOPICS]
+        self._states = [f"{root}/{topic}" for root in roots for topic in more]
+        self._more = frozenset(more)
         self._kept = kept
         self._clock = clock
         self._ask = ask
@@ -92,7 +104,7 @@ class Consumer:
         tries = 0
         while not stopping.is_set():
             try:
-                with open_session(self._options, self._filters) as session:
+                with open_session(self._options, self._filters, self._states) as session:
                     _log.info("consuming", broker=self._options.address, missing=self.intake.missing)
                     tries, self.connected = 0, True
                     self._pump(session, stopping)
@@ -134,8 +146,11 @@ class Consumer:
     def _keep(self, came: Sequence[Come]) -> None:
         new: dict[str, Arrival] = {}
         for one in came:
+            root, _, topic = one.topic.rpartition("/")
             arrival = read_arrival(one.topic, one.payload)
-            if arrival is None:
+            if topic in self._more and self._also is not None:
+                self._also(root, topic, one.payload)
+            elif arrival is None:
                 self._strange += 1
             elif self.intake.take(arrival, arrival.id in new or self._kept.has(arrival.id)):
                 new[arrival.id] = arrival

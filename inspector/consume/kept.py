@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ SELECT root, store_id, min(seq), max(seq) FROM (
 ) GROUP BY root, store_id, stretch ORDER BY max(place)
 """
 
+MAX_STATE = 1 << 20
+"""Characters of what a station says of itself; what is longer is passed over."""
 Stretch = tuple[str, str, int, int]
 """Root, store, first and last `seq`."""
 
@@ -120,6 +123,79 @@ class KeptTable:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+class KeptQueue(KeptTable):
+    """A table whose rows another thread reads in their order, each once: it knows how far it was.
+
+    What is no numbered message is a row, too, without a number, and once for each payload that differs from the
+    previous one of its topic. Safe to use from several threads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._guard = threading.RLock()  # no thread may read what another has not committed yet
+        self._last: dict[tuple[str, str], str] = {}
+        with _named(path):
+            columns = {row[1] for row in self._db.execute("PRAGMA table_info(messages)")}
+            if "at_ms" not in columns:
+                self._db.execute("ALTER TABLE messages ADD COLUMN at_ms INTEGER")
+
+    def has(self, message_id: str) -> bool:
+        """Say whether a message of this id is kept."""
+        with self._guard:
+            return super().has(message_id)
+
+    def add(self, arrivals: Sequence[Arrival]) -> None:
+        """Keep messages that are not kept yet."""
+        with self._guard:
+            super().add(arrivals)
+
+    def put_state(self, root: str, topic: str, payload: bytes) -> None:
+        """Add what a station says of itself, unless it said the same before."""
+        text = payload.decode(errors="replace")
+        if self._last.get((root, topic)) == text or len(text) > MAX_STATE:
+            return
+        with self._guard, _named(self._path):
+            last = self._db.execute(
+                "SELECT payload FROM messages WHERE root = ? AND topic = ? ORDER BY rowid DESC LIMIT 1", (root, topic)
+            ).fetchone()
+            if last is None or last[0] != text:
+                self._db.execute(
+                    "INSERT INTO messages (id, root, topic, store_id, seq, payload) VALUES (?, ?, ?, '', 0, ?)",
+                    (str(uuid.uuid4()), root, topic, text),
+                )
+        self._last[root, topic] = text
+
+    def last_place(self) -> int:
+        """Return the place of the newest row; 0: there is none."""
+        with self._guard, _named(self._path):
+            return int(self._db.execute("SELECT coalesce(max(rowid), 0) FROM messages").fetchone()[0])
+
+    def after(self, place: int, limit: int) -> list[tuple[int, str, str, str]]:
+        """Return the next rows behind a place: their place, root, topic and payload."""
+        with self._guard, _named(self._path):
+            return self._db.execute(
+                "SELECT rowid, root, topic, payload FROM messages WHERE rowid > ? ORDER BY rowid LIMIT ?",
+                (place, limit),
+            ).fetchall()
+
+    def forget(self, place: int, before_ms: int, now_ms: int) -> int:
+        """Date the rows that are new, delete up to a place what came before a moment, and return how many went.
+
+        The newest row of each station and topic stays: it says what a consumer has.
+        """
+        with self._guard, _named(self._path):
+            self._db.execute("UPDATE messages SET at_ms = ? WHERE at_ms IS NULL", (now_ms,))
+            return self._db.execute(
+                "DELETE FROM messages WHERE rowid <= ? AND at_ms < ? AND rowid NOT IN"
+                " (SELECT max(rowid) FROM messages GROUP BY root, topic)",
+                (place, before_ms),
+            ).rowcount
+
+    def stretches(self) -> list[Stretch]:
+        """Return which numbers are kept, of numbered messages."""
+        return [one for one in super().stretches() if one[1]]
 
 
 class KeptLines:

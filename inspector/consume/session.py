@@ -94,12 +94,13 @@ class Session:
 
 
 @contextmanager
-def open_session(options: MqttOptions, filters: Sequence[str]) -> Iterator[Session]:
+def open_session(options: MqttOptions, filters: Sequence[str], states: Sequence[str] = ()) -> Iterator[Session]:
     """Connect, subscribe, and disconnect at the end; the broker keeps the session.
 
     Args:
         options: The broker; `client_id` names the session.
         filters: Topics to subscribe.
+        states: Topics whose retained payload is asked for, too, at each connection.
 
     Raises:
         BrokerError: The broker is not there, refuses, or a file for it cannot be read.
@@ -124,7 +125,9 @@ def open_session(options: MqttOptions, filters: Sequence[str]) -> Iterator[Sessi
         client.loop_start()
         session.expect("connack")
         once = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
-        asked = client.subscribe([(name, 1) for name in filters] if old else [(name, once) for name in filters])
+        every = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE)
+        named = [*((name, once) for name in filters), *((name, every) for name in states)]
+        asked = client.subscribe([(name, 1) for name, _ in named] if old else named)
         if asked[0] is not MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise BrokerError(f"broker {options.address}: cannot subscribe: {asked[0].name}")
         session.expect("suback")

@@ -50,6 +50,23 @@ def test_health_follows_its_changes(key: str | None, after_s: float, published: 
     assert broker.topics == ["status", "about", "health"] + ["health"] * published
 
 
+@pytest.mark.parametrize(
+    ("key", "published"),
+    [("coil_id", True), ("report", True), ("probes_shown", False)],
+    ids=["begins", "report", "probe"],
+)
+def test_a_coil_is_told_at_once(key: str, published: bool) -> None:
+    """Whoever named it; what proves all day that the station sees waits for the next minute."""
+    broker, coil = Published(), {"coil_id": "7731", "report": None, "probes_shown": 1}
+    state = RetainedState(broker, lambda: {"coil": json.dumps(coil).encode()}, "store")
+    state.publish_all(1000.0)
+    coil[key] = "9"
+    state.refresh(1000.2)
+    state.refresh(1000.4)
+
+    assert [topic for topic in broker.topics if topic == "coil"] == ["coil"] * (1 + published)
+
+
 def test_what_somebody_cleared_is_back_within_a_minute() -> None:
     """All of the retained state, the mark too, is published again once a minute."""
     broker = Published()

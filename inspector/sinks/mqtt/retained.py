@@ -77,7 +77,7 @@ class RetainedState:
         self._looked_s = 0.0
         self._health_s = 0.0
         self._all_s = 0.0
-        self._health = b""
+        self._health = self._coil = b""
 
     def publish_all(self, now_s: float) -> None:
         """Publish that the station is online, and all payloads as they are now."""
@@ -87,7 +87,11 @@ class RetainedState:
             self._publish_one(topic, payload, now_s)
 
     def refresh(self, now_s: float) -> None:
-        """Publish health if it changed, compared five times a second, and every `STATE_PERIOD_S`; all once a minute."""
+        """Publish health and the coil if they changed, compared five times a second, and all once a minute.
+
+        Health is published every `STATE_PERIOD_S`, too. A coil that began, ended or was reported is told at once,
+        whoever named it: who joins several stations counts on each of them.
+        """
         if now_s - self._looked_s < LOOK_PERIOD_S:
             return
         self._looked_s = now_s
@@ -96,13 +100,18 @@ class RetainedState:
             if self._mark_packet is None and self._marked > 0:
                 self._mark_packet = self._publish("mark", self._mark(self._marked))
             return
-        health = self._payloads().get("health", b"")
-        if now_s - self._health_s >= STATE_PERIOD_S or _without_expiry(health) != self._health:
+        payloads = self._payloads()
+        health, coil = payloads.get("health", b""), payloads.get("coil", b"")
+        if _without(coil, "probes_shown", "probes_found") != self._coil:
+            self._publish_one("coil", coil, now_s)
+        if now_s - self._health_s >= STATE_PERIOD_S or _without(health, "valid_until") != self._health:
             self._publish_one("health", health, now_s)
 
     def _publish_one(self, topic: str, payload: bytes, now_s: float) -> None:
         if topic == "health":
-            self._health, self._health_s = _without_expiry(payload), now_s
+            self._health, self._health_s = _without(payload, "valid_until"), now_s
+        elif topic == "coil":
+            self._coil = _without(payload, "probes_shown", "probes_found")
         self._publish(topic, payload)
 
     def leave_mark(self, seq: int, last: bool = False) -> None:
@@ -128,9 +137,10 @@ class RetainedState:
         return True
 
 
-def _without_expiry(health: bytes) -> bytes:
-    if not health:
+def _without(payload: bytes, *keys: str) -> bytes:
+    """Return a payload without what changes although nothing has happened."""
+    if not payload:
         return b""
-    parsed = json.loads(health)
-    parsed.pop("valid_until", None)
-    return json.dumps(parsed, sort_keys=True).encode()
+    return json.dumps(
+        {key: value for key, value in json.loads(payload).items() if key not in keys}, sort_keys=True
+    ).encode()
