@@ -20,10 +20,13 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from inspector.errors import BrokerError
+from inspector.sinks.mqtt.bounded_client import BoundedClient
 from inspector.sinks.mqtt.options import MqttOptions, read_secret, tls_context
 
 SESSION_S = 7 * 86400
 """How long the broker keeps the session of a consumer that is away."""
+MAX_PACKET_BYTES = 4 << 20
+"""Longest packet that is read; a station's messages have some KB."""
 RECEIVE_MAXIMUM = 200
 """Messages that may come before the first of them is acknowledged."""
 ANSWER_S = 10.0
@@ -106,13 +109,14 @@ def open_session(options: MqttOptions, filters: Sequence[str], states: Sequence[
         BrokerError: The broker is not there, refuses, or a file for it cannot be read.
     """
     old = options.protocol == "3.1.1"
-    client = paho.Client(
+    client = BoundedClient(
         CallbackAPIVersion.VERSION2,
         client_id=options.client_id,
         protocol=MQTTProtocolVersion.MQTTv311 if old else MQTTProtocolVersion.MQTTv5,
         clean_session=False if old else None,
         reconnect_on_failure=False,
         manual_ack=True,
+        limit_bytes=MAX_PACKET_BYTES,
     )
     client.connect_timeout = 5.0
     if options.username is not None:
@@ -145,6 +149,7 @@ def _dial(client: paho.Client, options: MqttOptions, old: bool) -> None:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = SESSION_S
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        properties.MaximumPacketSize = MAX_PACKET_BYTES
         client.connect(options.host, options.port, options.keepalive_s, clean_start=False, properties=properties)
     except (OSError, ValueError, ssl.SSLError) as exc:
         raise BrokerError(f"no broker at {options.address}: {exc}") from exc

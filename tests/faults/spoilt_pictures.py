@@ -41,7 +41,7 @@ class Memory:
         self._pid = pid
         self._stopping = threading.Event()
         self.first_mb = self.highest_mb = _rss_mb(pid)
-        self._thread = threading.Thread(target=self._look)
+        self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
 
     def _look(self) -> None:

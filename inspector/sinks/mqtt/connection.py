@@ -25,6 +25,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from inspector.clock import Clock, SystemClock
 from inspector.command_table import Origin
 from inspector.errors import BrokerError
+from inspector.sinks.mqtt.bounded_client import MAX_PACKET_BYTES, BoundedClient
 from inspector.sinks.mqtt.limits import PeerLimits
 from inspector.sinks.mqtt.options import MqttOptions, read_secret, tls_context
 from inspector.sinks.mqtt.protocol import ProtocolChoice
@@ -291,7 +292,7 @@ class Connector:
     def _make_client(self, version: MQTTProtocolVersion, will: bool) -> paho.Client:
         options = self._options
         old = version is MQTTProtocolVersion.MQTTv311
-        client = paho.Client(
+        client = BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id=options.client_id,
             protocol=version,
@@ -341,6 +342,7 @@ class Connector:
             if version is MQTTProtocolVersion.MQTTv5:
                 session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
                 session.SessionExpiryInterval = SESSION_EXPIRY_S if keep else 0
+                session.MaximumPacketSize = MAX_PACKET_BYTES
                 client.connect(
                     options.host, options.port, options.keepalive_s, clean_start=not keep, properties=session
                 )
