@@ -25,6 +25,7 @@ import inspector
 from inspector.commands.calibrate import calibrate
 from inspector.commands.consume import consume
 from inspector.commands.learn import add_to
+from inspector.commands.report import report
 from inspector.commands.score import score
 from inspector.commands.simulate import simulate
 from inspector.commands.teach import teach
@@ -72,8 +73,7 @@ def _unchanged(_: Any, __: str, event: Any) -> Any:
     return event
 
 
-def _say(text: str) -> None:
-    typer.echo(text)
+_say = typer.echo
 
 
 def _version(wanted: bool) -> None:
@@ -154,7 +154,10 @@ def keys(
 
 @app.command()
 def do(
-    name: Annotated[str, typer.Argument(help="Command: coil, line, ack, verify, shelve, pause, resend, teach.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="Command: coil, line, rolls, ack, verify, shelve, pause, section, keep, resend, teach."),
+    ],
     config: ConfigOption,
     pairs: Annotated[list[str] | None, typer.Argument(metavar="key=value ...", help="What it is given.")] = None,
 ) -> None:
@@ -357,7 +360,7 @@ def bench(
             _say(f"{key}: {value}")
 
 
-for _command in (calibrate, teach, simulate, score, consume):
+for _command in (calibrate, teach, simulate, score, consume, report):
     app.command()(_command)
 
 

@@ -142,6 +142,24 @@ class ResendCommand(Asked):
     from_seq: int = Field(ge=1, le=2**53)
 
 
+class SectionCommand(_Strict):
+    """A code that is printed on the strip, as EN 10372 numbers its sections, and where it stands."""
+
+    code: Name
+    at_m: float = Field(ge=0, le=1_000_000, allow_inf_nan=False)
+    """From the coil's head."""
+    coil_id: Name | None = None
+    """Which coil; null: the one that runs."""
+
+
+class KeepCommand(_Strict):
+    """Keep the report of a coil, with its pictures, whatever else is deleted."""
+
+    coil_id: Name
+    off: bool = False
+    """Keeps it no longer."""
+
+
 class TeachCommand(Asked):
     """What the site's good surface is taught from, and whether it counts."""
 
@@ -205,6 +223,10 @@ COMMANDS: Mapping[str, CommandKind] = {
         ShelveCommand, False, True, "silences the alarms of a class, of a place, or of both, for some hours"
     ),
     "pause": CommandKind(PauseCommand, False, True, "inspects nothing for some hours"),
+    "section": CommandKind(
+        SectionCommand, True, True, "says where a code stands that is printed on the strip", "plant", True
+    ),
+    "keep": CommandKind(KeepCommand, False, True, "keeps the report of a coil for good, or no longer", instant=True),
     "resend": CommandKind(ResendCommand, False, True, "sends kept messages again, from a seq on", instant=True),
     "teach": CommandKind(
         TeachCommand, False, True, "teaches the good surface of the site, and lets it count or not", "engineer", True

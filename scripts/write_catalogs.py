@@ -19,7 +19,11 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 REPOSITORY = Path(__file__).parents[1]
-PARTS = {"pages": ("inspector/http", "inspector/pages"), "report": ("training/judge", "inspector/pages")}
+PARTS = {
+    "pages": ("inspector/http", "inspector/pages"),
+    "coil": ("inspector/reports", "inspector/pages"),
+    "report": ("training/judge", "inspector/pages"),
+}
 """Catalogue, and the folders whose texts are in it; it lies in the first."""
 METHODS = [("templates/*.html", "jinja2.ext:babel_extract"), ("*.py", "python")]
 KEYWORDS = {**DEFAULT_KEYWORDS, "phrase": None}

@@ -222,6 +222,7 @@ def loaded_by(code: str) -> set[str]:
     [
         pytest.param("inspection", "import numpy", id="inspection"),
         pytest.param("strip", PYDANTIC, id="strip"),
+        pytest.param("reports", f"import jinja2.ext\n{PYDANTIC}", id="reports"),
         pytest.param("track", PYDANTIC, id="track"),
     ],
 )
@@ -232,7 +233,7 @@ def test_what_decides_touches_nothing_outside(folder: str, brings: str) -> None:
     assert (loaded_by(f"import {', '.join(modules)}") - loaded_by(brings)) & IMPURE == set()
 
 
-@pytest.mark.parametrize(("folder"), ["inspection", "strip", "track"])
+@pytest.mark.parametrize(("folder"), ["inspection", "strip", "track", "reports"])
 def test_what_decides_reads_no_clock(folder: str) -> None:
     """No module of a pure folder names a clock, the machine, chance or a log."""
     names = {"time", "os", "random", "logging"} | IMPURE

@@ -22,7 +22,7 @@ def test_the_catalogues_are_whole() -> None:
     assert (done.returncode, done.stdout) == (0, ""), "run: scripts/with-test python scripts/write_catalogs.py"
 
 
-@pytest.mark.parametrize("folder", ["inspector/http", "training/judge"])
+@pytest.mark.parametrize("folder", ["inspector/http", "inspector/reports", "training/judge"])
 def test_every_language_has_its_catalogue(folder: str) -> None:
     """A language that can be chosen is one that lies there, and the other way round."""
     assert {path.parts[-3] for path in (ROOT / folder).glob("locale/*/LC_MESSAGES/*.mo")} == set(CODES) - {"en"}

@@ -32,6 +32,7 @@ from inspector.sinks.mqtt.connection import probe_broker
 from inspector.sinks.mqtt.options import require_files
 from inspector.sources.base import EndOfSource, NoLedger, SourceContext
 from inspector.sources.opening import open_source
+from inspector.station.coil_report import report_cost
 from inspector.station.wiring import http_options, jsonl_options, mqtt_options, open_bundle, untaught_reason
 
 UNIT_USER, UNIT_GROUPS = "inspector", ("inspector-frames",)
@@ -125,6 +126,7 @@ def _check_store(report: Report, folder: Path, settings: Settings) -> None:
         report.refused.append(f"store.path: {folder} cannot be made: {nearest} is not writable for this user")
     else:
         report.good.append(f"store: {folder}")
+        report.good.append(f"reports: {report_cost(settings)}")
         kept, free = settings.store, shutil.disk_usage(nearest).free
         needed = kept.outbox_limit_bytes + kept.floor_bytes
         if free < needed:

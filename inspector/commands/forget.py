@@ -12,6 +12,7 @@ from inspector.errors import ConfigError, StoreError
 from inspector.settings.loading import load_settings
 from inspector.settings.places import state_folder
 from inspector.settings.sections import Settings
+from inspector.station.coil_report import forget_in_reports, open_kept
 from inspector.store.database import DATABASE
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.forget import forget
@@ -27,7 +28,7 @@ class Forgotten:
     Attributes:
         folder: The store.
         since, until: The period that was understood; `until` is not in it.
-        records, pictures: How many were deleted.
+        records, pictures, reports: How many were deleted.
         aside: Stores that were set aside and may still hold the period: delete them by hand.
     """
 
@@ -36,13 +37,14 @@ class Forgotten:
     until: datetime
     records: int
     pictures: int
+    reports: int = 0
     aside: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, str | int | list[str]]:
         """Return JSON values."""
         return {
             "store": str(self.folder), "from": to_rfc3339(self.since), "to": to_rfc3339(self.until),
-            "records": self.records, "pictures": self.pictures, "aside": list(self.aside),
+            "records": self.records, "pictures": self.pictures, "reports": self.reports, "aside": list(self.aside),
         }  # fmt: skip
 
 
@@ -90,7 +92,8 @@ def forget_period(config: Path, since: datetime, until: datetime, dry_run: bool 
     )  # fmt: skip
     found = sum(pictures.read(defect) is not None if dry_run else pictures.delete(defect) for defect in defects)
     aside = tuple(sorted(path.name for path in folder.glob(f"{DATABASE}.aside-*")))
-    return Forgotten(folder, since, until, records, found, aside)
+    reports = open_kept(folder, kept).forget(since, until, dry_run)
+    return Forgotten(folder, since, until, records, found, reports, aside)
 
 
 def forget_name(config: Path, person: str, dry_run: bool = False) -> dict[str, Any]:
@@ -108,11 +111,12 @@ def forget_name(config: Path, person: str, dry_run: bool = False) -> dict[str, A
         found = forget_person(store.database, person, store.outbox.delivered_seq(), dry_run)
     finally:
         store.close()
+    reports = forget_in_reports(settings, open_kept(folder, settings.store), person, dry_run)
     others = [*folder.glob(f"{DATABASE}.aside-*"), *(folder / REFERENCES).rglob("*")]
     others += (settings.jsonl.path or folder / "jsonl").rglob("*")
     name = person.encode()
     still = sorted(str(path) for path in others if path.is_file() and name in path.read_bytes())
-    return {"store": str(folder), "person": person, **asdict(found), "still_in": still}
+    return {"store": str(folder), "person": person, **asdict(found), "reports": reports, "still_in": still}
 
 
 def _folder_of(settings: Settings, config: Path) -> Path:

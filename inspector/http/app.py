@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import structlog
 from anyio import CapacityLimiter
@@ -33,6 +33,7 @@ from inspector.http.answers import (
     answer_invalid_query,
     answer_store_error,
 )
+from inspector.http.coils import CoilPages, ReportDesk
 from inspector.http.commands import CommandPort, Execute
 from inspector.http.description import new_app, render_description
 from inspector.http.guard import SECURITY_HEADERS, Guard
@@ -54,7 +55,7 @@ from inspector.labels import Severity
 from inspector.pages.language import choose_code
 from inspector.store.defect_query import DefectQuery
 from inspector.store.evidence import EvidenceFolder
-from inspector.store.read_only import StoreReader
+from inspector.store.read_only import CoilQuery, StoreReader
 from inspector.telemetry.counts import Counts
 from inspector.telemetry.health import HealthBoard
 from inspector.telemetry.metrics import Metrics
@@ -66,6 +67,8 @@ MAX_PAGES = 2
 MAX_SCRAPES = 20
 """Metrics are collected this often within a second; who asks more often gets the last ones."""
 MAX_DEFECTS = 1000
+MAX_COILS = 1000
+Run = Annotated[int | None, Query(ge=1, lt=1 << 53, description="Of a coil that ran several times; else the last.")]
 MAX_SAME_MOMENT = 10_000
 """Defects of one millisecond that are answered together: copies of an archive may all have one time."""
 
@@ -86,6 +89,7 @@ class Shown:
         classify: Makes the row of an uploaded picture.
         execute: Carries out a command.
         clock: The station's.
+        reports: Where reports of coils come from; None: there are none.
     """
 
     metrics: Metrics
@@ -96,6 +100,7 @@ class Shown:
     classify: MakeRow
     execute: Execute
     clock: Clock
+    reports: ReportDesk | None = None
 
 
 def make_app(options: HttpOptions, shown: Shown) -> FastAPI:
@@ -123,6 +128,10 @@ def described_app() -> FastAPI:
             "/metrics": ("GET", _metrics),
             "/healthz": ("GET", _healthz),
             "/api/defects": ("GET", _defects),
+            "/api/coils": ("GET", _coils),
+            "/api/coils/{coil_id:path}/report": ("GET", _report),
+            "/api/coils/{coil_id:path}/report.{kind}": ("GET", _report_as),
+            "/api/coils/{coil_id:path}": ("GET", _coil),
             "/defects/{defect_id}": ("GET", _defect),
             "/evidence/{name}": ("GET", _picture),
             "/api/classify": ("POST", _classify),
@@ -180,6 +189,32 @@ async def _defects(
     return await _pages_of(request).defects(query, request)
 
 
+async def _coils(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=MAX_COILS, description="How many at most.")] = 100,
+    coil_id: Annotated[str | None, Query(max_length=64, description="Of this name.")] = None,
+    since: Annotated[
+        str | None, Query(alias="from", max_length=64, description="That ran then or later, ISO 8601.")
+    ] = None,
+    to: Annotated[str | None, Query(max_length=64, description="That ran before, ISO 8601.")] = None,
+    cursor: Annotated[int | None, Query(ge=0, lt=1 << 53, description="Where to go on, as `Link` says.")] = None,
+) -> Response:
+    query = CoilQuery(limit, coil_id, read_moment("from", since), read_moment("to", to), cursor)
+    return await _pages_of(request).coils(lambda pages: pages.all(query, request))
+
+
+async def _coil(coil_id: str, request: Request, run: Run = None) -> Response:
+    return await _pages_of(request).coils(lambda pages: pages.one(coil_id, run))
+
+
+async def _report(coil_id: str, request: Request, run: Run = None) -> Response:
+    return await _pages_of(request).coils(lambda pages: pages.report(coil_id, run, None, request))
+
+
+async def _report_as(coil_id: str, kind: Literal["html", "json", "csv"], request: Request, run: Run = None) -> Response:
+    return await _pages_of(request).coils(lambda pages: pages.report(coil_id, run, kind, request))
+
+
 async def _defect(defect_id: str, request: Request) -> Response:
     return await _pages_of(request).defect(defect_id, request)
 
@@ -222,6 +257,7 @@ class _Pages:
         self._pace = PaceMeter()
         self._turns = CapacityLimiter(MAX_PAGES)
         self._scrapes: tuple[int, int, dict[str, bytes]] = (0, 0, {})
+        self._coils = CoilPages(shown.records, shown.reports)
 
     def metrics(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
@@ -279,6 +315,9 @@ class _Pages:
             rows = [row for row in rows if row["timestamp_ms"] != last_ms] + self._shown.records.defects(moment)
         last = rows[-1]
         return JSONResponse(rows, headers=next_link(request, f"{last['timestamp_ms']}-{last['seq']}"))
+
+    async def coils(self, ask: Callable[[CoilPages], Response]) -> Response:
+        return await run_sync(ask, self._coils, limiter=self._turns)
 
     async def defect(self, defect_id: str, request: Request) -> Response:
         return await run_sync(self._defect, defect_id, request, limiter=self._turns)

@@ -23,6 +23,7 @@ from inspector.http.query import refuse_unknown_keys
 from inspector.messages import DefectMessage, HealthMessage, ReplyMessage
 from inspector.pages.language import ENGLISH
 from inspector.pages.templates import templates
+from inspector.reports.report import CoilReport
 
 ABOUT = """What a station shows and takes over HTTP. Times are UTC; messages are those of MQTT.
 
@@ -58,6 +59,28 @@ class ClassifiedPicture(BaseModel):
     """Each with `box_px`, `label`, `top`, `score`, and its `distance` from the reference."""
 
 
+class CoilRow(BaseModel):
+    """A coil that runs or ran."""
+
+    coil_id: str
+    run: int
+    """Number of the run: a coil may come twice."""
+    started_at: str
+    ended_at: str | None
+    """Null while it runs."""
+    length_m: float | None
+    """Measured; null: only frames are known."""
+    inspected_m: float | None
+    coverage: float | None
+    assessed: bool
+    not_assessed: str | None
+    """Why it is not."""
+    surface_class: str | None
+    disposition: str | None
+    report: str
+    """Address of its report."""
+
+
 class _Picture(Response):
     media_type = "image/jpeg"
 
@@ -75,6 +98,8 @@ def _answers(*refusals: tuple[int, str], **good: Any) -> dict[int | str, dict[st
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _STORE = (503, "The store cannot be read at present.")
 _QUERY = (422, "A parameter is wrong; `error` names it.")
+_NO_COIL = (404, "No such coil, or no such run of it; `error` says which one was probably meant.")
+_LARGE = (503, "The store cannot be read, or the coil has too many defects to make its report on request.")
 _UPLOAD = {
     "requestBody": {
         "required": True,
@@ -126,6 +151,29 @@ ROUTES: Mapping[str, dict[str, Any]] = {
         "`timestamp_ms` misses nothing. For this the list may be longer than `limit`.",
         "response_class": JSONResponse,
         "responses": _answers(_QUERY, _STORE, model=list[DefectMessage]),
+    },
+    "/api/coils": {
+        "summary": "Coils that ran, the newest first",
+        "description": "Each with its length, what of it was inspected, and where its report is. Where there are more, "
+        'the header `Link` has the address of the next page (`rel="next"`).',
+        "response_class": JSONResponse,
+        "responses": _answers(_QUERY, _STORE, model=list[CoilRow]),
+    },
+    "/api/coils/{coil_id:path}/report": {
+        "summary": "The report of a coil: a page for a browser, JSON for a program, by `Accept`",
+        "description": "Of a coil that runs, the report so far: `so_far` is true.",
+        "response_class": JSONResponse,
+        "responses": _answers(_NO_COIL, _QUERY, _LARGE, model=CoilReport),
+    },
+    "/api/coils/{coil_id:path}/report.{kind}": {
+        "summary": "The same, as `html`, `json` or `csv`: the list of its sections with defects",
+        "response_class": JSONResponse,
+        "responses": _answers(_NO_COIL, _QUERY, _LARGE, model=CoilReport),
+    },
+    "/api/coils/{coil_id:path}": {
+        "summary": "One coil: its record, and the runs of its name",
+        "response_class": JSONResponse,
+        "responses": _answers(_NO_COIL, _QUERY, _STORE, model=CoilRow),
     },
     "/defects/{defect_id}": {
         "summary": "One defect, as the `url` of its alarm opens it",

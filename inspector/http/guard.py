@@ -19,12 +19,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inspector.http.answers import JSONResponse
 from inspector.http.page import STYLE
+from inspector.reports.page import STYLE as COIL_STYLE
 
 _READING = frozenset({"GET", "HEAD"})
-_STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+_STYLES = " ".join(
+    f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'" for style in (STYLE, COIL_STYLE)
+)
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
-        f"default-src 'none'; img-src 'self'; style-src 'sha256-{_STYLE_HASH}'; "
+        f"default-src 'none'; img-src 'self' data:; style-src {_STYLES}; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",

@@ -23,6 +23,7 @@ from inspector.labels import Severity
 from inspector.model.bundle import DEFAULT_BUNDLE
 from inspector.settings.alarm import Alarm, Labels
 from inspector.settings.plant import Plant
+from inspector.settings.report import Report
 from inspector.settings.section import Fraction, Section, TopicLevel
 from inspector.settings.source import AnySource, find_unused
 from inspector.settings.store import StoreOptions
@@ -193,7 +194,7 @@ class Mqtt(Section):
         description="The broker publishes the will after 1.5 times this silence; longer for a link that stalls.",
     )
     commands: tuple[str, ...] = Field(
-        default=DEFAULT_COMMANDS, description="Topics below cmd/ that are taken; also shelve, pause, resend, teach."
+        default=DEFAULT_COMMANDS, description="Topics below cmd/ that are taken; also shelve, pause, keep, resend."
     )
     window: int = Field(default=20, ge=1, le=100, description="Unacknowledged messages on the way.")
     resend_horizon_s: float = Field(
@@ -317,6 +318,7 @@ class Settings(BaseSettings):
     jsonl: Jsonl = Jsonl()
     store: StoreOptions = StoreOptions()
     http: Http = Http()
+    report: Report = Report()
     privacy: Privacy = Privacy()
 
     @model_validator(mode="before")

@@ -53,3 +53,12 @@ class StoreOptions(Section):
     evidence_max_age_days: float = Field(default=30, gt=0, description="Older evidence pictures are deleted.")
     free_floor_bytes: int = Field(default=512 << 20, ge=0, description="Below this free space no picture is written.")
     evidence_px: int = Field(default=640, ge=64, le=4096, description="Longest side of an evidence picture.")
+    report_keep_years: float = Field(
+        default=10, gt=0, le=100, description="Older reports of coils are deleted, with their pictures."
+    )
+    report_limit_bytes: int = Field(
+        default=4 << 30, ge=1 << 20, le=1 << 44, description="Reports of coils kept; the oldest go first."
+    )
+    report_keep_coils: int = Field(
+        default=100, ge=0, le=100_000, description="Coils that people may keep: their reports are never deleted."
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -21,6 +22,7 @@ from inspector.settings.places import config_name
 from inspector.settings.sections import Settings
 from inspector.sinks.base import SinkStatus
 from inspector.sinks.mqtt.options import BrokerStatus
+from inspector.station.report_writer import LastReport
 from inspector.station.wiring import OpenModel
 from inspector.store.coils import Coils
 from inspector.store.notes import StationNotes
@@ -112,7 +114,11 @@ class About:
         return PageFacts(rows, broker, files, simulated, operators or OperatorState(), config_name())
 
     def retained(
-        self, health: HealthBoard, coils: Coils, probed: Callable[[], tuple[int, int] | None]
+        self,
+        health: HealthBoard,
+        coils: Coils,
+        probed: Callable[[], tuple[int, int] | None],
+        last: LastReport | None = None,
     ) -> Mapping[str, bytes]:
         """Return the payloads of the retained topics as of now, by topic below the root.
 
@@ -120,6 +126,7 @@ class About:
             health: As it was last judged.
             coils: Which one runs.
             probed: Returns how many known defects were laid onto the running coil and how many found; None: no proof.
+            last: The report that was written last; None: there is none yet.
         """
         coil_id, since_ms = coils.current()
         since = datetime.fromtimestamp(since_ms / 1000, tz=UTC)
@@ -130,9 +137,19 @@ class About:
             since=to_rfc3339(since),
             probes_shown=shown,
             probes_found=found,
-            report=None,
+            **_report_fields(last, runs=coil_id is not None),
         )
         return {"about": encode(self.message()), "health": encode(health.message()), "coil": encode(coil)}
+
+
+def _report_fields(last: LastReport | None, *, runs: bool) -> dict[str, Any]:
+    """Return what the topic `coil` says of the report of the coil that ended; its metres only between coils."""
+    if last is None:
+        return {"report": None}
+    one = last.report
+    fields = {"report": last.reference, "ended_at": one.ended_at, "assessed": one.assessed,
+              "surface_class": one.surface_class, "disposition": one.disposition}  # fmt: skip
+    return fields if runs else {**fields, "length_m": one.length_m, "inspected_m": one.inspected_m}
 
 
 def show_constants(metrics: Metrics, settings: Settings, model: OpenModel, now: datetime) -> None:

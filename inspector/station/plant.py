@@ -22,11 +22,13 @@ from inspector.command_table import (
     AckCommand,
     Asked,
     CoilCommand,
+    KeepCommand,
     LineCommand,
     Origin,
     PauseCommand,
     ResendCommand,
     RollsCommand,
+    SectionCommand,
     ShelveCommand,
     TeachCommand,
     VerifyCommand,
@@ -64,6 +66,7 @@ class Plant:
         known: What a command may name.
         ids: Namer of this station.
         mark: Hears that a pause ends, before the first frame that is to be inspected.
+        keep: Keeps the report of a coil; returns a sentence about it, or raises why it does not.
     """
 
     def __init__(
@@ -76,10 +79,12 @@ class Plant:
         known: Known | None = None,
         ids: Ids | None = None,
         mark: PauseMark | None = None,
+        keep: Callable[[KeepCommand], str] = lambda _: "",
     ) -> None:
         self._notes, self._coils, self._commands, self._records = (
             store.notes, store.coils, store.commands, store.records,
         )  # fmt: skip
+        self._sections = store.sections
         self._inbox = inbox
         self._clock = clock
         self._resend = resend
@@ -92,6 +97,7 @@ class Plant:
             "coil": self._change_coil, "teach": teach, "resend": self._send_again, "line": _line_text,
             "rolls": _rolls_text,
             "ack": _ack_text, "verify": _verify_text, "shelve": _shelve_text, "pause": _pause_text,
+            "section": self._note_section, "keep": keep,
         }  # fmt: skip
 
     def execute(self, name: str, payload: bytes, origin: Origin = Origin()) -> ReplyMessage | None:  # noqa: B008
@@ -159,6 +165,15 @@ class Plant:
             self._inbox.put(CoilChange(now, asked.coil_id, facts=facts))
             _log.info("coil", coil_id=asked.coil_id)
         return f"coil {asked.coil_id or 'ended'}"
+
+    def _note_section(self, asked: SectionCommand) -> str:
+        coil_id, began_ms = self._coils.current()
+        if asked.coil_id not in (None, coil_id):
+            raise CommandError(f"coil_id: this coil does not run: {asked.coil_id}", "other_coil")
+        if coil_id is None:
+            raise CommandError(f"no coil runs, so nothing has a place from its head: {asked.code}", "no_coil")
+        self._sections.add(coil_id, began_ms, to_timestamp_ms(self._clock.now()), asked.code, asked.at_m)
+        return f"code {asked.code} at {asked.at_m:g} m of coil {coil_id}"
 
     def _send_again(self, asked: ResendCommand) -> str:
         _log.info("resend", from_seq=asked.from_seq)

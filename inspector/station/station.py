@@ -39,6 +39,8 @@ from inspector.station.known import known_of
 from inspector.station.pipeline import Pipeline
 from inspector.station.plant import Plant
 from inspector.station.probe import open_prober
+from inspector.station.report_desk import report_desk
+from inspector.station.report_writer import ReportWriter
 from inspector.station.room_care import open_room_care
 from inspector.station.supervision import (
     SELFTEST_S,
@@ -69,6 +71,7 @@ PUBLISH_AT_STOP_S = 2.0
 HOUSEKEEPING_AT_STOP_S = 3.0
 PROBE_AT_STOP_S = 1.0
 TEACHING_AT_STOP_S = 3.0
+REPORTS_AT_STOP_S = 2.0
 STOP_LIMIT_S = 60
 
 
@@ -157,16 +160,17 @@ class Station:
             settings, self.model, in_force, self.store, clock, self.metrics, self.health, lambda: self.delivery.wake(),
             lambda: self.request("reload"),
         )  # fmt: skip
+        self.reports = ReportWriter(settings, self.store, clock, lambda: self.delivery.wake())
         self._losses = Losses(self.pipeline.inbox, clock)
         about = About(settings, self.model, self.pipeline.source.description, self.store.store_id, clock.now(),
                       lambda: in_force.now.taught, lambda: self.teaching.proof_text)  # fmt: skip
         self.plant = Plant(self.store, self.pipeline.inbox, clock, lambda seq: self.delivery.resend(seq),
                            self.teaching.execute, known_of(settings, self.pipeline), Ids(settings.root),
-                           self.pipeline.mark)  # fmt: skip
+                           self.pipeline.mark, self.reports.keep)  # fmt: skip
         self.delivery = Delivery(open_sinks(
             settings, self.store, clock, self.metrics, losses=self._losses, on_command=self.plant.execute,
-            retained=lambda: about.retained(self.health, self.store.coils, self.prober.of_coil), beat=self._pulse.beat,
-            area=self.alarms.port,
+            retained=lambda: about.retained(self.health, self.store.coils, self.prober.of_coil, self.reports.last),
+            beat=self._pulse.beat, area=self.alarms.port,
         ))  # fmt: skip
         self._door = Door(door_file(settings), self.plant.execute, clock)
         self.http = self._make_http(about) if settings.http.enabled else None
@@ -185,6 +189,7 @@ class Station:
             classify=lambda pixels, name: classify_pixels(pixels, name, pool, rules.now.inspect),
             execute=self.plant.execute,
             clock=self._clock,
+            reports=report_desk(self.settings, self.store.folder, self.store.reader, self._clock),
         )
         return HttpServer(make_app(options, shown), options)
 
@@ -203,6 +208,7 @@ class Station:
             (
                 Part("store", lambda: self.store.failure),
                 Part("door", lambda: self._door.failure),
+                Part("reports", lambda: self.reports.failure),
                 *list_parts(settings.source, pipeline, self._housekeeping, self.delivery.sinks, self.http),
             ),
             self._health_facts,
@@ -288,8 +294,8 @@ class Station:
         self.pipeline.start()
         self.prober.start()
         self._housekeeping.start()
-        self.teaching.start()
-        self._door.start()
+        for part in (self.teaching, self.reports, self._door):
+            part.start()
         self._notifier.ready("starting")
         _log.info(begins, station=self.settings.station.text, source=self.pipeline.source.description,
                   bundle=self.model.bundle.short, workers=self.model.pool.workers,
@@ -314,6 +320,7 @@ class Station:
         self._door.stop()
         self._housekeeping.stop(HOUSEKEEPING_AT_STOP_S)  # before: no heartbeat may be later than what was watched
         self.prober.stop(PROBE_AT_STOP_S)
+        self.reports.stop(REPORTS_AT_STOP_S)
         closed_at = self._clock.now()  # the source is not watched from here on, however long the rest takes
         read, clean = self.pipeline.stop()
         self.teaching.stop(TEACHING_AT_STOP_S)

@@ -35,6 +35,7 @@ def forget(
         db.execute(f"DELETE FROM set_aside WHERE seq IN (SELECT seq FROM records WHERE {chosen})", span)  # noqa: S608
         count = db.execute(f"DELETE FROM records WHERE {chosen}", span).rowcount  # noqa: S608
         db.execute("DELETE FROM candidates WHERE captured_ms >= ? AND captured_ms < ?", span[:2])
+        db.execute("DELETE FROM sections WHERE at_ms >= ? AND at_ms < ?", span[:2])
         db.execute("DELETE FROM commands WHERE ended_ms IS NOT NULL AND at_ms >= ? AND at_ms < ?", span[:2])
     database.shrink()
     return count, names

@@ -12,6 +12,7 @@ import threading
 import uuid
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,24 @@ class StoredRow(NamedTuple):
     severity: str | None
     score: float | None
     phase: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CoilQuery:
+    """A question for coils; what is None is not asked for.
+
+    Attributes:
+        limit: How many at most.
+        coil_id: Of this name.
+        from_ms, to_ms: That ran in [from_ms, to_ms), ms since 1970, for any part of it.
+        before_id: Only runs with a lower number, for the next page.
+    """
+
+    limit: int
+    coil_id: str | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+    before_id: int | None = None
 
 
 class StoreReader:
@@ -112,7 +131,7 @@ class StoreReader:
         asked = query.limit
         while True:
             rows = self._all(f"{statement} LIMIT ?", (*values, asked))
-            found = [message for seq, payload, crc32 in rows if (message := _message(seq, payload, crc32))]
+            found = [message for seq, payload, crc32 in rows if (message := read_message(seq, payload, crc32))]
             if len(found) >= query.limit or len(rows) < asked:
                 return found[: query.limit]
             asked += query.limit - len(found)
@@ -125,7 +144,7 @@ class StoreReader:
             " AND kind = 'defect' ORDER BY seq DESC",
             [uuid.UUID(one).bytes for one in ids],
         )
-        return [message for seq, payload, crc32 in rows if (message := _message(seq, payload, crc32))]
+        return [message for seq, payload, crc32 in rows if (message := read_message(seq, payload, crc32))]
 
     def rows(self, numbers: tuple[int, int] | None, newest: int) -> list[StoredRow]:
         """Return what is stored under these numbers in their order.
@@ -142,23 +161,36 @@ class StoreReader:
         return [StoredRow(*row) for row in found]
 
     def coil_runs(self, coil_id: str | None = None, limit: int = 100, before_id: int | None = None) -> list[CoilRun]:
-        """Return the runs of a coil, or of all, the newest first.
+        """Return the runs of a coil, or of all, the newest first; as `coils`."""
+        return self.coils(CoilQuery(limit, coil_id, before_id=before_id))
+
+    def coils(self, query: CoilQuery) -> list[CoilRun]:
+        """Return the runs of coils that are asked for, the newest first.
 
         A run that a previous program wrote has a record of its times alone; one that is damaged, too, and it is logged.
-
-        Args:
-            coil_id: Of this coil only.
-            limit: How many at most.
-            before_id: Only runs with a lower number, for the next page.
         """
-        wanted = {"coil_id = ?": coil_id, "id < ?": before_id}
+        wanted = {
+            "coil_id = ?": query.coil_id,
+            "id < ?": query.before_id,
+            "coalesce(ended_ms, 9e15) >= ?": query.from_ms,
+            "began_ms < ?": query.to_ms,
+        }
         chosen = {text: value for text, value in wanted.items() if value is not None}
         where = " AND ".join(["1", *chosen])
         statement = (
             f"SELECT id, coil_id, began_ms, ended_ms, facts, record FROM coils WHERE {where}"  # noqa: S608
             " ORDER BY id DESC LIMIT ?"
         )
-        return [read_run(row) for row in self._all(statement, (*chosen.values(), limit))]
+        return [read_run(row) for row in self._all(statement, (*chosen.values(), query.limit))]
+
+    def coil_verdicts(self, runs: Sequence[int]) -> dict[int, tuple[str | None, str | None]]:
+        """Return the surface class and the disposition of runs, as their reports said."""
+        rows = self._all(
+            "SELECT id, facts ->> 'surface_class', facts ->> 'disposition' FROM coils"  # noqa: S608
+            f" WHERE id IN ({', '.join('?' * len(runs))})",
+            runs,
+        )
+        return {number: (surface_class, disposition) for number, surface_class, disposition in rows}
 
     def coil_period(self, coil_id: str) -> tuple[int, int | None] | None:
         """Return when the last coil of this name began and ended, ms since 1970; None: there was none."""
@@ -178,6 +210,15 @@ class StoreReader:
         """Return how many messages of each kind were ever stored."""
         return dict(self._all("SELECT kind, count(*) FROM records GROUP BY kind"))
 
+    @property
+    def records(self) -> str:
+        """Table or view that has all columns of the records."""
+        return self._records
+
+    def select(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return the rows of a statement, for the other readers of this folder."""
+        return self._all(statement, values)
+
     def _all(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         try:
             with self._guard:
@@ -189,7 +230,7 @@ class StoreReader:
             raise ours if isinstance(ours, StoreBusyError) else StoreBusyError(str(exc)) from exc
 
 
-def _message(seq: int, payload: bytes, crc32: int | None) -> dict[str, Any] | None:
+def read_message(seq: int, payload: bytes, crc32: int | None) -> dict[str, Any] | None:
     """Return a stored message as JSON, or None if it is damaged; without a checksum, if it is not JSON."""
     try:
         if crc32 in (None, zlib.crc32(payload)):

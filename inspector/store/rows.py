@@ -29,7 +29,7 @@ LIFE_VALUE = "_life"
 TRIED_VALUE = "_tried_again"
 """End of the name of the value in which a sink keeps when it last tried what was set aside."""
 SINGLE_VALUES = frozenset(
-    {"store_id", "seq", "epoch", "alive_ms", "track_state", "coil", "records_copied", "min_reader"}
+    {"store_id", "seq", "epoch", "alive_ms", "track_state", "coil", "records_copied", "min_reader", "reported_coil"}
 )
 """Names of the single values that a store keeps."""
 
@@ -176,6 +176,11 @@ TABLES = (
     Table(
         "coils", ("id", "coil_id", "began_ms", "ended_ms", "facts", *COIL_COLUMNS), 5,
         lambda row: _all(int, row[0], row[2]) and _all(str, row[1], row[4]), numbered=True,
+    ),
+    Table(
+        "sections", ("id", "coil_id", "at_ms", "code", "at_m"), 5,
+        lambda row: _all(int, row[0], row[2]) and _all(str, row[1], row[3]) and isinstance(row[4], float | int),
+        numbered=True,
     ),
     Table(
         "set_aside",

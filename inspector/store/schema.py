@@ -149,6 +149,10 @@ CREATE TABLE IF NOT EXISTS coils (
 );
 CREATE INDEX IF NOT EXISTS coils_by_id ON coils (coil_id);
 CREATE INDEX IF NOT EXISTS coils_by_time ON coils (began_ms);
+CREATE TABLE IF NOT EXISTS sections (
+  id INTEGER PRIMARY KEY, coil_id TEXT NOT NULL, at_ms INTEGER NOT NULL, code TEXT NOT NULL, at_m REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS sections_by_coil ON sections (coil_id, at_ms);
 CREATE TABLE IF NOT EXISTS reviews (
   id INTEGER PRIMARY KEY, defect_id BLOB NOT NULL, reviewed_ms INTEGER NOT NULL, verdict TEXT NOT NULL, label TEXT,
   person TEXT, note TEXT, request_id TEXT

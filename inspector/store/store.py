@@ -27,6 +27,7 @@ from inspector.store.outbox import StoredOutbox
 from inspector.store.read_only import StoreReader
 from inspector.store.records import Records
 from inspector.store.reviews import Reviews
+from inspector.store.sections import Sections
 from inspector.store.stored_commands import StoredCommands
 from inspector.store.topics import SubscribedTopics
 
@@ -53,6 +54,7 @@ class Store:
         coils: Coils that ran.
         commands: Accepted commands.
         reviews: What people said about defects.
+        sections: Codes that are printed on the strip.
         topics: Topics that had subscribers.
 
     Raises:
@@ -84,6 +86,7 @@ class Store:
             self.coils = Coils(database)
             self.commands = StoredCommands(database)
             self.reviews = Reviews(database)
+            self.sections = Sections(database)
             self.topics = SubscribedTopics(database)
             self.reader = StoreReader(self.folder / DATABASE, database.records_name, database.note_damage)
             self.ledger = FileLedger(database, self._clock)

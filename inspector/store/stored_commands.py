@@ -163,6 +163,8 @@ class StoredCommands:
         if off or COMMANDS[name].instant:
             over.append((at_ms, command.number))
         db.executemany("UPDATE commands SET ended_ms = ? WHERE id = ?", over)
+        if name == "section":  # a printer may say a thousand a coil: they have a table of their own
+            db.execute("DELETE FROM commands WHERE name = ? AND id < ?", (name, command.number - RECENT))
         if name == "line":  # a PLC may say its speed every second: only starts and stops are kept
             same = [(number,) for number, _, text in rows if json.loads(text)["running"] == asked["running"]]
             db.executemany("DELETE FROM commands WHERE id = ?", same)

@@ -105,7 +105,7 @@ def test_a_station_that_would_start(config: Config) -> None:
 
     assert (report.exit_code, report.unreachable, report.refused, report.notes) == (EXIT_OK, [], [], [])
     assert [text.partition(":")[0] for text in report.good] == [
-        "model", "reference", "store", "http", "source", "mqtt",
+        "model", "reference", "store", "reports", "http", "source", "mqtt",
     ]  # fmt: skip
     assert "golden tiles score" in report.good[0]
     assert report.values["store.outbox_limit_bytes"] == {"value": 2_000_000, "origin": str(config.path)}
@@ -151,7 +151,7 @@ def test_a_bundle_that_would_be_refused(config: Config, changes: dict[str, str],
 
     assert report.exit_code == EXIT_REFUSED
     assert [named in text for text in report.refused] == [True]
-    assert [text.partition(":")[0] for text in report.good] == ["store", "http", "source", "mqtt"]
+    assert [text.partition(":")[0] for text in report.good] == ["store", "reports", "http", "source", "mqtt"]
 
 
 def test_a_store_that_cannot_be_made(config: Config) -> None:

@@ -204,8 +204,8 @@ def test_the_plant_reads_everything(connect: Callable[..., Client]) -> None:
 
 @pytest.mark.parametrize(
     ("user", "commands"),
-    [(PLANT, {"coil", "line", "rolls"}), (OPERATOR, {"ack", "verify", "shelve", "pause"}), ("archive", {"resend"}),
-     ("nodered", set()), ("telegraf", set())],
+    [(PLANT, {"coil", "line", "rolls", "section"}), (OPERATOR, {"ack", "verify", "shelve", "pause", "keep"}),
+     ("archive", {"resend"}), ("nodered", set()), ("telegraf", set())],
 )  # fmt: skip
 def test_each_gives_its_own_commands_alone(connect: Callable[..., Client], user: str, commands: set[str]) -> None:
     """The plant says what runs, operators answer alarms, an archive asks again; nobody speaks for a station."""

@@ -21,7 +21,7 @@ def test_every_route_is_described(bench: Bench) -> None:
     """With the method that it takes, and every refusal that it declares."""
     app = make_app(bench.options, bench.shown())
     taken = {
-        (route.path, method.lower())
+        (route.path_format, method.lower())
         for route in app.routes
         if isinstance(route, APIRoute) and route.path not in HIDDEN
         for method in route.methods or ()

@@ -77,6 +77,8 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
         "shelve": '{"label": "crack", "from_mm": 1, "to_mm": 20, "person": "ann", "reason": "roll mark"}',
         "pause": '{"hours": 8}',
         "teach": '{"minutes": 5}',
+        "section": '{"code": "S-12", "at_m": 40.5}',
+        "keep": '{"coil_id": "C-7"}',
         "resend": '{"from_seq": 12, "request_id": "r1"}',
     }
     replies = [bench.ask(name, examples[name]) for name in COMMANDS]
@@ -92,7 +94,7 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
         "off": False, "request_id": None,
     }  # fmt: skip
     assert (bench.resent, bench.store.coils.current()[0]) == ([12], "C-7")
-    assert DEFAULT_COMMANDS == ("coil", "line", "rolls", "ack", "verify")
+    assert DEFAULT_COMMANDS == ("coil", "line", "rolls", "ack", "verify", "section")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,8 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
             "halt",
             "{}",
             "unknown",
-            "no command of this name (coil, line, rolls, ack, verify, shelve, pause, resend, teach): 'halt'",
+            "no command of this name (coil, line, rolls, ack, verify, shelve, pause, section, keep, resend, teach): "
+            "'halt'",
         ),
         ("shelf", "{}", "unknown", "did you mean shelve?"),
         ("line", "{}", "invalid", "running: Field required"),
