@@ -22,6 +22,7 @@ import structlog
 import typer
 
 import inspector
+from inspector.command_table import COMMANDS
 from inspector.commands.calibrate import calibrate
 from inspector.commands.consume import consume
 from inspector.commands.learn import add_to
@@ -154,10 +155,7 @@ def keys(
 
 @app.command()
 def do(
-    name: Annotated[
-        str,
-        typer.Argument(help="Command: coil, line, rolls, ack, verify, shelve, pause, section, keep, resend, teach."),
-    ],
+    name: Annotated[str, typer.Argument(help=f"Command: {', '.join(COMMANDS)}.")],
     config: ConfigOption,
     pairs: Annotated[list[str] | None, typer.Argument(metavar="key=value ...", help="What it is given.")] = None,
 ) -> None:
