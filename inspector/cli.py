@@ -25,12 +25,12 @@ import inspector
 from inspector.command_table import COMMANDS
 from inspector.commands.calibrate import calibrate
 from inspector.commands.consume import consume
+from inspector.commands.doors import add_to as add_years_to
 from inspector.commands.learn import add_to
 from inspector.commands.report import report
 from inspector.commands.score import score
 from inspector.commands.simulate import simulate
 from inspector.commands.teach import teach
-from inspector.commands.years import add_to as add_years_to
 from inspector.errors import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, InspectorError, SourceError
 from inspector.model.bundle import DEFAULT_BUNDLE
 from inspector.telemetry.log_stream import LogStream, open_stderr

@@ -18,7 +18,8 @@ CoilOption = Annotated[str | None, typer.Option(metavar="ID", help="Only of this
 By = Literal["class", "shift", "crew", "roll", "product", "station", "side", "severity"]
 
 
-def _period(since: str | None, until: str | None, coil: str | None) -> Period:
+def period_of(since: str | None, until: str | None, coil: str | None) -> Period:
+    """Return the period of `--from`, `--to` and `--coil`."""
     from inspector.clock import SystemClock, to_timestamp_ms
     from inspector.commands.forget import parse_time
     from inspector.errors import ConfigError
@@ -43,7 +44,7 @@ def export(
     from inspector.settings.loading import load_settings
     from inspector.years.export import export as write
 
-    done = write(load_settings(config).settings, config, _period(since, until, coil), kind, output)
+    done = write(load_settings(config).settings, config, period_of(since, until, coil), kind, output)
     typer.echo(json.dumps(done.as_dict(), sort_keys=True))
 
 
@@ -74,7 +75,7 @@ def pareto(
     from inspector.years.pareto import as_svg, as_table
     from inspector.years.pareto import pareto as bars_of
 
-    bars = bars_of(count_defects(config, by, _period(since, until, coil)))
+    bars = bars_of(count_defects(config, by, period_of(since, until, coil)))
     if picture is not None:
         title = f"Defects {since or ''} – {until or 'now'}" + (f", coil {coil}" if coil else "")
         picture.write_text(as_svg(bars, by, title), encoding="utf-8")
@@ -112,11 +113,3 @@ def shift(
     if html is not None:
         html.write_text(as_html(report, shifts), encoding="utf-8")
     typer.echo(as_json(report), nl=False)
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    from inspector.commands.strip import strip
-
-    for command in (export, archive, pareto, shift, strip):
-        app.command()(command)

@@ -176,6 +176,18 @@ class PeriodReader:
         rows = self._all("SELECT defect_id, verdict, label, person FROM reviews ORDER BY id")
         return {_name(row[0]): row[1:] for row in rows}
 
+    def every_review(self) -> list[tuple[str, str | None, str, str | None, bool]]:
+        """Return all reviews, the oldest first: defect, person, verdict, label, whether that person did before."""
+        seen: set[tuple[str, str | None]] = set()
+        found = []
+        for key, person, verdict, label in self._all(
+            "SELECT defect_id, person, verdict, label FROM reviews ORDER BY id"
+        ):
+            named = (_name(key), person)
+            found.append((*named, verdict, label, named in seen))
+            seen.add(named)
+        return found
+
     def _slices(self, where: str, values: tuple[Any, ...], from_ms: int) -> Iterator[StoredRecord]:
         after = (from_ms, -(1 << 62))
         while True:
