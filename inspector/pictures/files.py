@@ -44,9 +44,12 @@ def read_picture_file(path: Path, max_bytes: int, *, name: str | None = None) ->
             found = os.fstat(descriptor)
             _demand_regular(name, found)
             size = found.st_size
-            data = file.read(max_bytes + 1) if size <= max_bytes else b""
+            # One without bytes may be of the kernel's own, where reading is an action; and one that waits gives None.
+            data = file.read(max_bytes + 1) if 0 < size <= max_bytes else b""
     except OSError as exc:
         raise PictureError(f"{name}: cannot be read: {exc.strerror}", Cause.UNREADABLE) from exc
+    if data is None:
+        raise PictureError(f"{name}: cannot be read without waiting for somebody", Cause.UNREADABLE)
     size = max(size, len(data))
     if size > max_bytes:
         raise PictureError(f"{name}: larger than {max_bytes} bytes: {size}", Cause.TOO_LARGE)

@@ -10,6 +10,7 @@ import struct
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from math import isqrt
 from pathlib import Path
 from typing import Any, Literal
@@ -506,6 +507,34 @@ def test_reads_a_file_of_just_the_limit_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "b.jpg").symlink_to("a.jpg")
 
     assert read_picture_file(tmp_path / "b.jpg", 1024) == bytes(1024)
+
+
+def test_a_file_of_the_kernels_own_is_not_read(tmp_path: Path) -> None:
+    """What has no bytes by its size is empty: to read on in /proc can wait, or be an action."""
+    (tmp_path / "a.jpg").symlink_to("/proc/self/status")
+
+    assert read_picture_file(tmp_path / "a.jpg", 1024) == b""
+
+
+def test_a_file_that_would_have_to_be_waited_for_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some regular files give nothing for now, as /proc/kmsg without news: a picture like that ends nothing."""
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    monkeypatch.setattr(os, "fdopen", lambda descriptor, _: closing(Waiting(descriptor)))
+    with pytest.raises(PictureError, match=r"a\.jpg: cannot be read without waiting"):
+        read_picture_file(tmp_path / "a.jpg", 1024)
+
+
+class Waiting:
+    """An open file that has nothing for now."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def read(self, _: int) -> None:
+        return None
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
 
 def lzw_tiff(rows: int = 200, strips: int = 1) -> tuple[bytes, int, int]:
