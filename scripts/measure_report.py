@@ -14,20 +14,22 @@ import sys
 import tempfile
 import time
 import uuid
+import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from inspector.clock import SystemClock
-from inspector.drafts import Draft
+from inspector.json_text import canonical_json
 from inspector.messages import BoxPx, DefectMessage, Evidence, FrameRef, RunnerUp, Why, moment_fields
 from inspector.store.entries import Entry
+from inspector.store.schema import COLUMNS
 from inspector.store.store import Store
 from inspector.strip.record import CoilFacts, CoilRecord, Fingerprints, Stretch
 
 LENGTH_M = 2000.0
 WIDTH_MM = 1250.0
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
-CHUNK = 2000
 LABELS = (("scratches", "major"), ("patches", "minor"), ("inclusion", "critical"), ("rolled-in_scale", "minor"))
 CONFIG = """
 [station]
@@ -93,27 +95,43 @@ def generate(folder: Path, count: int) -> None:
         position_source="lines", assessed=True, not_assessed=None, fingerprints=Fingerprints("neu@1", "c0ffee", "5afe"),
     )  # fmt: skip
     store.commit([Entry([], {}, coils=[record])])
-    for first in range(0, count, CHUNK):
-        drafts = [Draft(defect(number, chance)) for number in range(first, min(count, first + CHUNK))]
-        store.commit([Entry(drafts, {})])
+    base = defect().model_dump(mode="json", by_alias=True)
+    columns = ", ".join(COLUMNS)
+    insert = f"INSERT INTO records ({columns}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+    with store.database.transaction() as db:
+        db.executemany(insert, (row(number, base, chance) for number in range(count)))
     store.close()
 
 
-def defect(number: int, chance: random.Random) -> DefectMessage:
-    """Return the message of one defect somewhere on the coil."""
+def row(number: int, base: dict[str, Any], chance: random.Random) -> tuple[Any, ...]:
+    """Return the record of one defect somewhere on the coil, as the store writes it."""
     label, severity = chance.choices(LABELS, (4, 8, 1, 6))[0]
-    key = str(uuid.uuid5(uuid.NAMESPACE_URL, f"defect {number}"))
-    moment = BEGAN + timedelta(minutes=20) * ((number + 1) / 1e9)
+    key = uuid.UUID(int=number + 1)
+    position_m = round(chance.uniform(0, LENGTH_M), 3)
+    changes = {
+        "id": str(key), "defect_id": str(key), "seq": number + 1, "label": label, "severity": severity, "line": number,
+        "position_m": position_m, "across_mm": round(chance.uniform(0, WIDTH_MM - 60), 1),
+        "score": round(chance.uniform(0.5, 1), 4),
+    }  # fmt: skip
+    body = {**base, **changes}
+    payload = canonical_json(body)
+    return (
+        key.bytes, number + 1, "defect", body["timestamp_ms"], key.bytes, label, severity, body["score"], "closed", 0,
+        payload, zlib.crc32(payload), "7731", number, position_m * 1000,
+    )  # fmt: skip
+
+
+def defect() -> DefectMessage:
+    """Return a message about a defect, which the others are made of."""
+    key = str(uuid.uuid5(uuid.NAMESPACE_URL, "defect"))
     why = Why(rule="threshold", key="decision.thresholds", threshold=0.5, score=0.9, margin=0.4, hits=1, window=1)
     return DefectMessage.model_construct(
-        id=key, store_id="", seq=0, **moment_fields(moment), station="measured/strip/cam1", coil_id="7731",
-        bundle="neu@1", config="c0ffee", simulated=True, defect_id=key, phase="closed",
-        frame=FrameRef(epoch=1, frame_id=number, source_key=None), box_px=BoxPx(x=10, y=20, width=60, height=40),
-        line=number, lines=40, position_m=round(chance.uniform(0, LENGTH_M), 3), position_source="lines",
-        across_mm=round(chance.uniform(0, WIDTH_MM - 60), 1), width_mm=30.0, length_mm=20.0,
-        scale_source="configuration",
-        label=label, score=round(chance.uniform(0.5, 1), 4), runner_up=RunnerUp(label="clean", score=0.1),
-        severity=severity, alarm=False, why=why, tiles=1, frames=1, evidence=Evidence(sha256=None, url=None),
+        id=key, store_id="", seq=0, **moment_fields(BEGAN + timedelta(minutes=1)), station="measured/strip/cam1",
+        coil_id="7731", bundle="neu@1", config="c0ffee", simulated=True, defect_id=key, phase="closed",
+        frame=FrameRef(epoch=1, frame_id=1, source_key=None), box_px=BoxPx(x=10, y=20, width=60, height=40), line=0,
+        lines=40, position_m=0.0, position_source="lines", across_mm=0.0, width_mm=30.0, length_mm=20.0,
+        scale_source="configuration", label="scratches", score=0.9, runner_up=RunnerUp(label="clean", score=0.1),
+        severity="major", alarm=False, why=why, tiles=1, frames=1, evidence=Evidence(sha256=None, url=None),
     )  # fmt: skip
 
 

@@ -138,7 +138,7 @@ def described_app() -> FastAPI:
             "/api/commands/{name}": ("POST", _command),
         }
     )
-    for path, endpoint in (("/favicon.ico", _no_icon), ("/api", _description)):
+    for path, endpoint in (("/favicon.ico", _no_icon), ("/api", _description), ("/openapi.json", _openapi)):
         app.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_model=None, include_in_schema=False)
     return app
 
@@ -241,6 +241,11 @@ def _pages_of(request: Request) -> _Pages:
 async def _description(request: Request) -> Response:
     app: FastAPI = request.app
     return HTMLResponse(render_description(app.openapi()))
+
+
+async def _openapi(request: Request) -> Response:
+    app: FastAPI = request.app
+    return JSONResponse(app.openapi())
 
 
 async def _no_icon() -> Response:

@@ -236,7 +236,7 @@ def new_app(endpoints: Mapping[str, tuple[str, Callable[..., Any]]]) -> FastAPI:
         description=ABOUT,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json",
+        openapi_url=None,  # answered by a route of ours, which refuses strange keys like all others
         redirect_slashes=False,
         dependencies=[Depends(refuse_unknown_keys)],
         generate_unique_id_function=_name_of,

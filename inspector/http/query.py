@@ -32,7 +32,7 @@ async def answer_query_error(_: Request, exc: Exception) -> Response:
 
 
 def refuse_unknown_keys(request: Request) -> None:
-    """Refuse a key that the route does not know: a filter that is ignored would answer another question.
+    """Refuse a key that the route does not know, or that stands twice: what is ignored answers another question.
 
     Raises:
         QueryError: There is one; says which one was meant, if a known one is written nearly like it.
@@ -47,6 +47,8 @@ def refuse_unknown_keys(request: Request) -> None:
             there = f" (there {'is' if len(known) == 1 else 'are'} {', '.join(known)})" if known else ""
             hint = f"; did you mean {meant}?" if meant else there or ": this address takes none"
             raise QueryError(f"{key[:64]!r} is no parameter of {route.path}{hint}")
+        if len(request.query_params.getlist(key)) > 1:
+            raise QueryError(f"{key}: stands twice, and only one would count")
 
 
 def read_moment(key: str, text: str | None) -> int | None:

@@ -31,6 +31,7 @@ def test_no_address_takes_a_key_that_it_does_not_know(bench: Bench, path: str) -
     ("query", "says"),
     [
         pytest.param("limt=5", "'limt' is no parameter of /api/defects; did you mean limit?", id="a slip"),
+        pytest.param("coil_id=1&coil_id=2", "coil_id: stands twice", id="two of one"),
         pytest.param("from=now", "from: expected a time", id="no time"),
         pytest.param("to=2026-13-01", "to: expected a time", id="no month"),
         pytest.param("position_m=9..3", "position_m: expected metres", id="backwards"),
