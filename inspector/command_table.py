@@ -101,8 +101,8 @@ class LineCommand(_Strict):
     """Whether the line runs: a line that stands is idle, not blind."""
 
     running: bool
-    speed_m_s: float | None = Field(default=None, ge=0, le=200, allow_inf_nan=False)
-    """How fast; null: not known."""
+    speed_m_s: float | None = Field(default=None, ge=-200, le=200, allow_inf_nan=False)
+    """How fast; negative: backwards; null: not known."""
 
 
 class RollsCommand(_Strict):
@@ -134,6 +134,18 @@ class CoilCommand(_Strict):
     """Of the strip."""
     length_m: float | None = Field(default=None, gt=0, le=1_000_000, allow_inf_nan=False)
     """Of the coil."""
+    mother: Annotated[str, Field(min_length=1, max_length=129, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = None
+    """The coil that it was split from; of a joined one both, as `A+B`."""
+    winding: Literal["head_first", "tail_first"] | None = None
+    """Which end passes first; null: the head."""
+    ends: Name | None = None
+    """With a null: the coil that ends. If another one runs, the command is refused."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.ends is not None and self.coil_id is not None:
+            raise ValueError("ends belongs to coil_id = null: it names the coil that ends")
+        return self
 
 
 class ResendCommand(Asked):

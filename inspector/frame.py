@@ -131,6 +131,12 @@ class Frame:
         return self.captured_mono_s if self.found_mono_s is None else max(self.captured_mono_s, self.found_mono_s)
 
     @property
+    def seen(self) -> Seen:
+        """Where and when it was taken."""
+        return Seen(self.captured_at, self.captured_mono_s, self.epoch, self.height_px, self.first_line,
+                    self.overlap_lines)  # fmt: skip
+
+    @property
     def height_px(self) -> int:
         """Rows."""
         return int(self.pixels.shape[0])
@@ -139,6 +145,27 @@ class Frame:
     def width_px(self) -> int:
         """Columns."""
         return int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Where and when a frame was taken, whether or not it could be inspected.
+
+    Attributes:
+        at: UTC, end of exposure.
+        mono_s: The same on the monotonic clock; None: not known.
+        epoch: Of its source.
+        rows: Its height.
+        first_line: Absolute line of its first row, or None.
+        overlap_lines: Leading rows that the previous frame showed, too.
+    """
+
+    at: datetime
+    mono_s: float | None
+    epoch: int
+    rows: int
+    first_line: int | None = None
+    overlap_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +184,8 @@ class Gap:
         file_stamp: As `Frame.file_stamp`.
         detail: A sentence for a person: which file or device, and what was wrong with it.
         file_digest: As `Frame.file_digest`; also None for a file that was not read.
+        seen: Where and when the frame was taken, if one came; None: none did.
+        from_m, to_m: Where it lies on the coil, m from its head, once that is known.
     """
 
     cause: Cause
@@ -170,3 +199,6 @@ class Gap:
     file_stamp: FileStamp | None = None
     detail: str = ""
     file_digest: str | None = None
+    seen: Seen | None = None
+    from_m: float | None = None
+    to_m: float | None = None

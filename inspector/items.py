@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
+Winding = Literal["head_first", "tail_first"]
+"""Which end of a coil passes the camera first."""
 MESSAGES_LOST = "messages_lost"
 """The cause in `coverage` of what was inspected, but not delivered."""
 RECORDS_PRUNED = "records_pruned"
@@ -52,12 +55,16 @@ class CoilChange:
         coil_id: The coil that begins, or None between coils.
         line: Absolute line of the coil's head, where it is known; else it begins with the next frame.
         facts: What the plant says about it.
+        mother: The coil that it was split from; of a joined one both, as `A+B`.
+        winding: Which of its ends passes first.
     """
 
     at: datetime
     coil_id: str | None
     line: int | None = None
     facts: CoilFacts = CoilFacts()
+    mother: str | None = None
+    winding: Winding = "head_first"
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,7 +242,7 @@ class HealthMessage(_Flat):
     since: Moment = Field(description="Start of this state.")
     valid_until: Moment = Field(description="Take it for `blind` after this moment.")
     running: bool | None = Field(default=None, description="Whether the line runs, as the plant said.")
-    speed_m_s: NotNegative | None = Field(default=None, description="Its speed, as the plant said.")
+    speed_m_s: float | None = Field(default=None, description="Its speed, as the plant said; negative: backwards.")
     person: str | None = Field(default=None, description="Who paused it.")
     until: Moment | None = Field(default=None, description="When the pause ends by itself.")
     shelved: Count | None = Field(default=None, description="Shelved alarms in force.")

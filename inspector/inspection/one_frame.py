@@ -58,6 +58,8 @@ class Inspection:
         detail: More about the cause, for a person, if there is more to say.
         logits: (N, C) float64 that the verdicts rest on: the mean of all looks where there was more than one.
         maps: (N, h, w, D) int8 by role that the network gave for the tiles; empty where nobody asked for them.
+        edges: Columns of the strip's edges in the frame, where they were looked for and found, or None.
+        off_strip: Tiles that were not inspected because no strip is in them.
         heat: (N, h, w) distances of the tiles' places from the site's reference where a tile is unclassified, or None.
     """
 
@@ -70,6 +72,8 @@ class Inspection:
     logits: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
     maps: Maps = field(default_factory=dict)
     heat: npt.NDArray[np.float64] | None = None
+    edges: tuple[int, int] | None = None
+    off_strip: int = 0
 
     def verdict_counts(self) -> Mapping[str, int]:
         """Return how many tiles had each verdict."""

@@ -121,8 +121,8 @@ class _Book:
         if stretch is self._stretch or stretch.starts is None or self._line is None:
             return
         self._stretch = stretch
-        speed = abs(stretch.starts.speed_m_s)
-        payload = {"running": speed > 0, "speed_m_s": speed}
+        speed = stretch.starts.speed_m_s
+        payload = {"running": speed != 0, "speed_m_s": speed}
         _write_row(self._line, {"at_s": stretch.starts.at_s, "line": line, "command": "line", "payload": payload})
 
     def note(self, piece: Piece) -> None:

@@ -35,7 +35,7 @@ from inspector.command_table import (
 )
 from inspector.errors import CommandError, LessonError, SiteReferenceError, StoreBusyError
 from inspector.ids import Ids
-from inspector.items import CoilChange, CoilFacts, Command
+from inspector.items import Command
 from inspector.json_text import canonical_json, parse_json
 from inspector.messages import ReplyMessage
 from inspector.settings.hints import nearest
@@ -50,7 +50,7 @@ _log = structlog.get_logger("daemon")
 
 Handler = Callable[[Any], str]
 """Carries a command out, or says what it will do at its place; returns a sentence for the reply."""
-AT_ITS_PLACE = ("line", "rolls", "ack", "verify", "shelve", "pause")
+AT_ITS_PLACE = ("coil", "line", "rolls", "ack", "verify", "shelve", "pause")
 """Commands that take effect among the frames, in the transaction of what is remembered then."""
 
 
@@ -81,9 +81,9 @@ class Plant:
         mark: PauseMark | None = None,
         keep: Callable[[KeepCommand], str] = lambda _: "",
     ) -> None:
-        self._notes, self._coils, self._commands, self._records = (
-            store.notes, store.coils, store.commands, store.records,
-        )  # fmt: skip
+        self._notes, self._commands, self._records = store.notes, store.commands, store.records
+        self._coils = store.coils
+        self._said_coil: dict[str, Any] | None = None
         self._sections = store.sections
         self._inbox = inbox
         self._clock = clock
@@ -94,7 +94,7 @@ class Plant:
         self._order = threading.Lock()
         self._budgets = Budgets(clock)
         self._handlers: Mapping[str, Handler] = {
-            "coil": self._change_coil, "teach": teach, "resend": self._send_again, "line": _line_text,
+            "coil": self._coil_text, "teach": teach, "resend": self._send_again, "line": _line_text,
             "rolls": _rolls_text,
             "ack": _ack_text, "verify": _verify_text, "shelve": _shelve_text, "pause": _pause_text,
             "section": self._note_section, "keep": keep,
@@ -146,7 +146,7 @@ class Plant:
             self._known.require(asked, self._records, self._ids)
             detail = self._handlers[name](asked)
             text = canonical_json(asked.model_dump(mode="json")).decode()
-            waits = name in AT_ITS_PLACE
+            waits = name in AT_ITS_PLACE and not self._is_said_again(asked)
             command = self._commands.accept(Command(now, name, text), digest, origin, pending=waits,
                                             request_id=asked.request_id)  # fmt: skip
             if isinstance(asked, PauseCommand) and asked.off:
@@ -157,13 +157,11 @@ class Plant:
             _log.info("command", command=name, detail=detail)
         return detail
 
-    def _change_coil(self, asked: CoilCommand) -> str:
-        if asked.coil_id != self._coils.current()[0]:
-            now = self._clock.now()
-            self._coils.change(asked.coil_id, to_timestamp_ms(now))  # first: the next start makes up for a death here
-            facts = CoilFacts(asked.product, asked.grade, asked.width_mm, asked.thickness_mm, asked.length_m)
-            self._inbox.put(CoilChange(now, asked.coil_id, facts=facts))
-            _log.info("coil", coil_id=asked.coil_id)
+    def _coil_text(self, asked: CoilCommand) -> str:
+        running = self._coils.named()[0]
+        if asked.ends is not None and asked.ends != running:
+            now = f"{running} does" if running else "none does"
+            raise CommandError(f"ends: coil {asked.ends} does not run, {now}; nothing has changed", "no_coil")
         return f"coil {asked.coil_id or 'ended'}"
 
     def _note_section(self, asked: SectionCommand) -> str:
@@ -174,6 +172,18 @@ class Plant:
             raise CommandError(f"no coil runs, so nothing has a place from its head: {asked.code}", "no_coil")
         self._sections.add(coil_id, began_ms, to_timestamp_ms(self._clock.now()), asked.code, asked.at_m)
         return f"code {asked.code} at {asked.at_m:g} m of coil {coil_id}"
+
+    def _is_said_again(self, asked: Asked) -> bool:
+        """Say whether a plant only repeats which coil runs, as some do every second."""
+        if not isinstance(asked, CoilCommand):
+            return False
+        said = asked.model_dump(exclude={"request_id", "person", "reason"})
+        again = said == self._said_coil or (
+            asked.coil_id == self._coils.named()[0]
+            and not any(value for key, value in said.items() if key != "coil_id")
+        )
+        self._said_coil = said
+        return again
 
     def _send_again(self, asked: ResendCommand) -> str:
         _log.info("resend", from_seq=asked.from_seq)

@@ -28,16 +28,18 @@ def substitutes(item: Frame | Gap, fault: Exception, now: datetime) -> tuple[Gap
     """
     why = reason_of(fault)
     if isinstance(item, Gap):
-        frames, since, until, identity = item.frames, item.since, item.until, item.identity
+        frames, since, until, identity, seen = item.frames, item.since, item.until, item.identity, item.seen
     else:
         frames, since, until = 1, item.captured_at, item.captured_at
-        identity = item.identity if item.independent else None
+        identity, seen = item.identity if item.independent else None, item.seen
     named = Gap(
         Cause.UNREADABLE, since, until, item.epoch, frames, item.frame_id, identity, item.source_key, item.file_stamp,
         f"{item.source_key or f'frame {item.frame_id}'}: could not be inspected or stored: {why}",
-        item.file_digest,
+        item.file_digest, seen,
     )  # fmt: skip
-    return named, Gap(Cause.UNREADABLE, now, now, 0, frames, detail=f"an item could not be inspected or stored: {why}")
+    return named, Gap(
+        Cause.UNREADABLE, now, now, 0, frames, detail=f"an item could not be inspected or stored: {why}", seen=seen
+    )
 
 
 def put_away_as(result: Result) -> Frame | Gap:

@@ -8,7 +8,7 @@ import structlog
 
 from inspector.clock import Clock, from_timestamp_ms
 from inspector.drafts import Draft
-from inspector.frame import Gap
+from inspector.frame import Cause, Gap
 from inspector.items import CoilChange, Command, Tick
 from inspector.station.dispatcher import Result
 from inspector.station.inbox import Inbox
@@ -76,8 +76,13 @@ class Tracker:
             rules: Those that count from this item on; None: as before.
         """
         self._rules = rules or self._rules
-        before = self._state.operators
+        before, coil_id, events = self._state.operators, self._state.coil_id, _events_of(self._state)
         self._state, drafts = track(self._state, item, self._rules)
+        if self._state.coil_id != coil_id:
+            _log.info("coil", coil_id=self._state.coil_id)
+        elif (after := _events_of(self._state)) != events:
+            at_m, kind, text = after[-1]
+            _log.warning("coil_event", coil_id=coil_id, at_m=at_m, kind=kind, text=text)
         if isinstance(item, Command) and item.name == "pause" and self._state.operators.pause is None:
             self._mark.ended()
         elif self._state.operators is not before:
@@ -122,21 +127,28 @@ def restore_state(store: Store, inbox: Inbox) -> TrackState:
         except ValueError as exc:
             _log.warning("state_not_restored", reason=str(exc))
     state = replace(state, area=replace(state.area, linked=False))  # until the broker answers this process
-    coil_id, since_ms = store.coils.current()
+    way = state.way
+    blind = way.blind or (Cause.PROCESS_DOWN.value if way.at is not None else None)
+    state = replace(state, way=replace(way, mono_s=None, blind=blind))
+    running, named, waiting = store.coils.current(), store.coils.named(), store.commands.waiting()
     if state.coil_id is not None and state.coil is None:  # a previous program kept no record
-        state = replace(state, coil=CoilRecord(state.coil_id, from_timestamp_ms(since_ms)))
-    if coil_id != state.coil_id:
-        inbox.put(CoilChange(from_timestamp_ms(since_ms), coil_id))
-    inbox.put(*store.commands.waiting())
+        state = replace(state, coil=CoilRecord(state.coil_id, from_timestamp_ms(running[1])))
+    if state.named is None and named[0] != state.coil_id and all(one.name != "coil" for one in waiting):
+        inbox.put(CoilChange(from_timestamp_ms(named[1]), named[0]))  # a previous program did not commit it
+    inbox.put(*waiting)
     return state
+
+
+def _events_of(state: TrackState) -> tuple[tuple[float | None, str, str], ...]:
+    return () if state.coil is None else state.coil.events
 
 
 def what_matters(state: TrackState) -> tuple[object, ...]:
     """Return the part of a state that must be up to date after a crash."""
     limits = {label: (limit.since, limit.sent, limit.suppressed) for label, limit in state.limits.items()}
-    place = state.place
-    where = place and (place.epoch, place.head_line)
+    way = state.way
+    where = way.epoch, way.head_m, way.legs
     area = state.area
     alarms = area.sent, area.standing, area.summary and (area.summary.revision, area.summary.total)
     run = state.coil and (state.coil.began_at, state.coil.facts, state.coil.events)
-    return state.open, state.gaps, limits, alarms, state.coil_id, run, state.ended, where, state.operators
+    return state.open, state.gaps, limits, alarms, state.coil_id, state.coming, run, state.ended, where, state.operators

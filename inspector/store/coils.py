@@ -14,8 +14,8 @@ from inspector.clock import from_timestamp_ms, to_timestamp_ms
 from inspector.store.database import Database, put_meta
 from inspector.strip.record import CoilRecord, from_json, to_json
 
-_CURRENT = "coil"
-"""Name in `meta` for the running coil and its start, as the first program wrote it."""
+_NAMED = "coil"
+"""Name in `meta` for the coil that the plant named last, and when, as the first program wrote it."""
 
 
 _log = structlog.get_logger("store")
@@ -60,20 +60,28 @@ class Coils:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def current(self) -> tuple[str | None, int]:
-        """Return the running coil, or None, and its start (ms since 1970; 0: none was ever named)."""
-        coil_id, since_ms = json.loads(self._database.meta(_CURRENT) or "[null, 0]")
+    def named(self) -> tuple[str | None, int]:
+        """Return the coil that the plant named last, or None, and when (ms since 1970; 0: none was ever named)."""
+        coil_id, since_ms = json.loads(self._database.meta(_NAMED) or "[null, 0]")
         return coil_id, int(since_ms)
 
+    def current(self) -> tuple[str | None, int]:
+        """Return the coil that passes the camera, or None, and its start (ms since 1970; 0: none ever passed)."""
+        row = self._database.one("SELECT coil_id, began_ms FROM coils WHERE ended_ms IS NULL ORDER BY id DESC LIMIT 1")
+        if row is not None:
+            return str(row[0]), int(row[1])
+        ended = self._database.one("SELECT max(ended_ms) FROM coils")
+        return (None, int(ended[0])) if ended is not None and ended[0] is not None else self.named()
+
     def change(self, coil_id: str | None, at_ms: int, facts: Mapping[str, Any] | None = None) -> None:
-        """Begin a coil, or none, and end the running one.
+        """Begin a coil, or none, and end the running one, as a program without records does; `put` goes on with it.
 
         Raises:
             StoreBusyError: The disk is full or broken; nothing has changed.
         """
         with self._database.transaction() as db:
             self._end(db, at_ms)
-            put_meta(db, _CURRENT, json.dumps([coil_id, at_ms]))
+            put_meta(db, _NAMED, json.dumps([coil_id, at_ms]))
             if coil_id is not None:
                 row = (coil_id, at_ms, json.dumps(facts or {}, sort_keys=True))
                 db.execute("INSERT INTO coils (coil_id, began_ms, facts) VALUES (?, ?, ?)", row)
@@ -89,7 +97,8 @@ class Coils:
             "SELECT id FROM coils WHERE coil_id = ? AND began_ms = ? ORDER BY id DESC LIMIT 1",
             (record.coil_id, began_ms),
         ).fetchone()
-        if row is None:
+        if row is None:  # what a previous program did not end, ends here
+            db.execute("UPDATE coils SET ended_ms = max(began_ms, ?) WHERE ended_ms IS NULL", (began_ms,))
             db.execute(
                 "INSERT INTO coils (coil_id, began_ms, ended_ms, record) VALUES (?, ?, ?, ?)",
                 (record.coil_id, began_ms, ended_ms, to_json(record)),
@@ -114,7 +123,7 @@ class Coils:
 
     def _end(self, db: sqlite3.Connection, at_ms: int) -> None:
         """End the running coil, even if a previous program began it, which kept no list of coils."""
-        coil_id, since_ms = current = self.current()
+        coil_id, since_ms = current = self.named()
         listed = db.execute("SELECT coil_id, began_ms FROM coils WHERE ended_ms IS NULL").fetchone()
         if listed not in (current, None):
             db.execute("UPDATE coils SET ended_ms = ? WHERE ended_ms IS NULL", (since_ms,))
@@ -149,3 +158,8 @@ def read_run(row: Sequence[Any]) -> CoilRun:
     known = json.loads(facts)
     shown, found = known.get("probes_shown"), known.get("probes_found")
     return CoilRun(number, record if shown is None else replace(record, probes_shown=shown, probes_found=found))
+
+
+def note_named(db: sqlite3.Connection, coil_id: str | None, at_ms: int) -> None:
+    """Note which coil the plant named, inside the transaction that keeps the command."""
+    put_meta(db, _NAMED, json.dumps([coil_id, at_ms]))

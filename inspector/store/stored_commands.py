@@ -16,6 +16,7 @@ from typing import Any
 from inspector.clock import from_timestamp_ms, to_timestamp_ms
 from inspector.command_table import COMMANDS, Origin
 from inspector.items import Command
+from inspector.store.coils import note_named
 from inspector.store.database import Database, put_meta
 from inspector.store.notes import obeyed_value
 from inspector.store.reviews import Review, insert_review
@@ -105,6 +106,8 @@ class StoredCommands:
                 row,
             ).lastrowid
             put_meta(db, *obeyed_value(self._database, command.name, digest))
+            if command.name == "coil":
+                note_named(db, asked["coil_id"], at_ms)
             kept = self._named(command.at, command.name, command.payload, number or 0)
             if not pending:
                 self._end(db, kept, asked)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from inspector.items import CoilFacts
+from inspector.items import CoilFacts, Winding
 
 MAX_GAPS = 2000
 """Gaps that are listed one by one."""
@@ -25,7 +25,6 @@ TOUCH_M = 1e-6
 
 Side = Literal["top", "bottom"]
 PositionSource = Literal["lines", "speed", "rate", "encoder"]
-Winding = Literal["head_first", "tail_first"]
 
 
 @dataclass(frozen=True, slots=True)

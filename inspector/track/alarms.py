@@ -22,12 +22,12 @@ from inspector.track.area import hold_back, may_alarm, note_sent, note_wanted
 from inspector.track.bodies import (
     alarm_text,
     common_fields,
-    place_fields,
     shelf_of,
     threshold_key,
     why_figures,
     word_fields,
 )
+from inspector.track.places import place_fields
 from inspector.track.rolls import is_covered, note_alarmed, periodic_text
 from inspector.track.rules import TrackRules
 from inspector.track.severity import grade
@@ -95,7 +95,7 @@ def judge_alarm(
         periodic_id=periodic_id,
         area=rules.area,
         url=None if rules.public_url is None else f"{rules.public_url}/defects/{defect_id}",
-        **place_fields(defect.box, frame, state, rules),
+        **place_fields(defect.box, frame.first_line or 0, state, rules),
         text=alarm_text(defect, severity, frame, state, rules, periodic_text(state, periodic_id, rules)),
     )  # fmt: skip
     state, drafts = flush_limits(state, now, rules)

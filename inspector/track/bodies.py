@@ -26,7 +26,9 @@ from inspector.messages import (
     Why,
     moment_fields,
 )
+from inspector.strip.position import legs_until
 from inspector.track.operators import shelved_by
+from inspector.track.places import across_mm, place_fields, scale_fields
 from inspector.track.rules import TrackRules
 from inspector.track.severity import grade
 from inspector.track.state import TrackState
@@ -79,6 +81,7 @@ def common_fields(
         "config": rules.config,
         "simulated": simulated,
         "reference": rules.reference,
+        "side": rules.strip.side,
     }
 
 
@@ -114,34 +117,9 @@ class Sighting:
     periodic_id: str | None = None
 
 
-def across_mm(box: Box, rules: TrackRules) -> tuple[float, float] | None:
-    """Return the left and right edge of a box, in mm from the frame's left; None while the scale is unknown."""
-    scale = rules.mm_per_px
-    return None if scale is None else (box.x * scale, (box.x + box.width) * scale)
-
-
 def shelf_of(state: TrackState, defect: Defect, now: datetime, rules: TrackRules) -> str | None:
     """Return the id of the command that shelves a finding, or None."""
     return shelved_by(state.operators, defect.label, across_mm(defect.box, rules), now)
-
-
-def scale_fields(extent: Box, head_line: int | None, rules: TrackRules) -> dict[str, Any]:
-    """Return where a box lies on the strip and how large it is, in m and mm; None while the scale is unknown.
-
-    Args:
-        extent: In absolute lines and pixels across.
-        head_line: Line of the coil's head, from which positions count; None: there are no lines.
-        rules: With the scale.
-    """
-    scale = rules.mm_per_px
-    if scale is None:
-        return {"position_m": None, "across_mm": None, "width_mm": None, "length_mm": None}
-    return {
-        "position_m": round((extent.y - head_line) * scale / 1000, 4) if head_line is not None else None,
-        "across_mm": round(extent.x * scale, 2),
-        "width_mm": round(extent.width * scale, 2),
-        "length_mm": round(extent.height * scale, 2),
-    }
 
 
 def word_fields(label: str | None, rules: TrackRules) -> dict[str, Any]:
@@ -152,14 +130,6 @@ def word_fields(label: str | None, rules: TrackRules) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def place_fields(box: Box, frame: Frame, state: TrackState, rules: TrackRules) -> dict[str, Any]:
-    """Return where a finding lies on the strip, in m along and mm across; None: unknown."""
-    lines, place = frame.first_line is not None, state.place
-    extent = box.moved(dy=frame.first_line or 0)
-    found = scale_fields(extent, place.head_line if lines and place is not None else None, rules)
-    return {key: found[key] for key in ("position_m", "across_mm")}
-
-
 def alarm_text(
     defect: Defect, severity: Severity, frame: Frame, state: TrackState, rules: TrackRules, periodic: str = ""
 ) -> str:
@@ -167,7 +137,7 @@ def alarm_text(
 
     `periodic` says more of what it is the mark of.
     """
-    place = place_fields(defect.box, frame, state, rules)
+    place = place_fields(defect.box, frame.first_line or 0, state, rules)
     where = [] if place["position_m"] is None else [f"{place['position_m']:.2f} m"]
     if place["across_mm"] is None:
         where.append(f"x {defect.box.x} y {defect.box.y} px")
@@ -181,7 +151,6 @@ def alarm_text(
 def defect_body(sighting: Sighting, state: TrackState, rules: TrackRules) -> DefectMessage:
     """Return the message of one phase of a defect."""
     frame, defect, extent = sighting.frame, sighting.defect, sighting.extent
-    head_line = state.place.head_line if extent is not None and state.place is not None else None
     message_id = rules.ids.of(sighting.defect_id, sighting.phase, sighting.revision)
     return DefectMessage(
         **common_fields(message_id, frame.captured_at, frame.simulated, state, rules),
@@ -191,8 +160,8 @@ def defect_body(sighting: Sighting, state: TrackState, rules: TrackRules) -> Def
         box_px=BoxPx.of(sighting.box),
         line=None if extent is None else extent.y,
         lines=None if extent is None else extent.height,
-        **scale_fields(sighting.box if extent is None else extent, head_line, rules),
-        position_source=None if rules.mm_per_px is None or head_line is None else "lines",
+        **scale_fields(sighting.box if extent is None else extent, state.along, rules, state.edges),
+        position_source=None if state.along is None else rules.strip.position,
         scale_source=rules.scale_source if rules.mm_per_px is not None else None,
         label=defect.label,
         **word_fields(defect.label, rules),
@@ -260,11 +229,23 @@ def missed_body(state: TrackState, gap: Gap, frame: Frame | None, rules: TrackRu
     )
 
 
+def metres_of(gap: Gap, state: TrackState, rules: TrackRules) -> tuple[float | None, float | None]:
+    """Return where a gap lies on the coil; of one that lasts, as far as the plant's speed says how much ran."""
+    way = state.way
+    if gap.from_m is not None or way.blind != gap.cause.value or not way.sure or way.at is None:
+        return gap.from_m, gap.to_m
+    from_m, legs = way.furthest_m - way.head_m, legs_until(way, gap.until)
+    if not rules.strip.runs_on or any(leg.speed_m_s is None for leg in legs if leg.seconds > 0):
+        return round(from_m, 4), None
+    return round(from_m, 4), round(from_m + sum(leg.metres for leg in legs), 4)
+
+
 def coverage_body(gap: Gap, state: TrackState, rules: TrackRules) -> CoverageMessage:
     """Return the message of a gap."""
     since, until, pause = to_rfc3339(gap.since), to_rfc3339(gap.until), state.operators.pause
     names = (gap.cause.value, gap.epoch, gap.frame_id, gap.source_key, since, until, None)
     fields: dict[str, Any] = {"from": since}  # `from` cannot be an argument's name
+    from_m, to_m = metres_of(gap, state, rules)
     return CoverageMessage(
         **common_fields(rules.ids.of("coverage", *names), gap.until, False, state, rules),
         **fields,
@@ -273,6 +254,8 @@ def coverage_body(gap: Gap, state: TrackState, rules: TrackRules) -> CoverageMes
         frames=frames_of(gap),
         epoch=gap.epoch,
         source_key=gap.source_key,
+        from_m=from_m,
+        to_m=to_m,
         detail=gap.detail or None,
         person=pause.person if pause is not None and gap.cause is Cause.PAUSED else None,
         first_seq=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -35,9 +36,15 @@ def take_gap(
     for number, other in enumerate(state.gaps):
         if (other.cause, other.epoch) == (gap.cause, gap.epoch):
             joined = replace(other, since=min(other.since, gap.since), until=max(other.until, gap.until),
-                             frames=frames_of(other) + frames_of(gap), detail=gap.detail or other.detail)  # fmt: skip
+                             frames=frames_of(other) + frames_of(gap), detail=gap.detail or other.detail,
+                             seen=None, from_m=_of(min, other.from_m, gap.from_m),
+                             to_m=_of(max, other.to_m, gap.to_m))  # fmt: skip
             return replace(state, gaps=(*state.gaps[:number], joined, *state.gaps[number + 1 :])), drafts
-    return replace(state, gaps=(*state.gaps, gap)), drafts
+    return replace(state, gaps=(*state.gaps, replace(gap, seen=None))), drafts
+
+
+def _of(choose: Callable[[float, float], float], one: float | None, other: float | None) -> float | None:
+    return other if one is None else one if other is None else choose(one, other)
 
 
 def flush_gaps(

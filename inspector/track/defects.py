@@ -15,12 +15,13 @@ from inspector.inspection.one_frame import Inspection
 from inspector.labels import UNCLASSIFIED
 from inspector.messages import RunnerUp
 from inspector.track.alarms import judge_alarm, may_publish
-from inspector.track.bodies import Sighting, defect_body, frame_body, scale_fields, why_of
+from inspector.track.bodies import Sighting, defect_body, frame_body, why_of
 from inspector.track.keep_open import kept_open
+from inspector.track.places import scale_fields
 from inspector.track.rolls import mark_of, note_grown, note_mark
 from inspector.track.rules import TrackRules
 from inspector.track.severity import counted, grade
-from inspector.track.state import OpenDefect, Place, TrackState
+from inspector.track.state import OpenDefect, TrackState
 
 STREAM_MISSES = 2
 """Frames of a plain camera in which an open defect may be missed before it is closed; 0 on a line stream."""
@@ -50,8 +51,6 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
     """Return the messages of a frame of a stream: what continues an open defect, what is new, what has ended."""
     frame, drafts, defect_ids = inspection.frame, list[Draft](), list[str]()
     shift = frame.first_line or 0
-    state = replace(state, place=place_after(state.place, frame))
-    head_line = state.place.head_line if state.place is not None else 0
     waiting, seen = [known for known in state.open if known.last.frame.epoch == frame.epoch], list[OpenDefect]()
     drafts += closed_drafts([known for known in state.open if known not in waiting], rules)  # lines restart at 0
     for ordinal, defect in enumerate(inspection.published):
@@ -60,7 +59,7 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
         if known is None:
             defect_id = rules.ids.of("defect", frame.identity, ordinal)
             state, published = may_publish(state, defect, frame.captured_at, rules)
-            spot = scale_fields(shown, None if frame.first_line is None else head_line, rules)
+            spot = scale_fields(shown, state.along, rules)
             periodic_id, told = None, list[Draft]()
             if published:
                 state = counted(state, defect.label, spot["position_m"], rules)
@@ -76,8 +75,8 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
                                 periodic_id)  # fmt: skip
             body = defect_body(sighting, state, rules)
             drafts += [Draft(body, _picture(inspection, defect, rules)), *told, *more] if published else []
-            seen.append(OpenDefect(defect_id, extent, shown, defect, body, defect.tiles, 1, head_line=head_line,
-                                   silent=not published, votes=_votes_of(defect), rivals=(defect,),
+            seen.append(OpenDefect(defect_id, extent, shown, defect, body, defect.tiles, 1, along=state.along,
+                                   edges=state.edges, silent=not published, votes=_votes_of(defect), rivals=(defect,),
                                    periodic_id=periodic_id))  # fmt: skip
         else:
             again = known in seen
@@ -97,22 +96,6 @@ def track_stream(state: TrackState, inspection: Inspection, rules: TrackRules) -
     if rules.frame_messages:
         drafts.append(Draft(frame_body(state, inspection, defect_ids, rules)))
     return replace(state, open=tuple(seen)), drafts
-
-
-def place_after(place: Place | None, frame: Frame) -> Place | None:
-    """Return where the stream is on its coil after this frame; None where it counts no lines.
-
-    If a source counts its lines from 0 again, the position continues where the coil was, without what ran in between.
-    """
-    if frame.first_line is None:
-        return place
-    if place is None:
-        head_line = frame.first_line
-    elif place.epoch == frame.epoch:
-        head_line = place.head_line
-    else:
-        head_line = frame.first_line - (place.next_line - place.head_line)
-    return Place(frame.epoch, head_line, frame.first_line + frame.height_px)
 
 
 def _picture(inspection: Inspection, defect: Defect, rules: TrackRules) -> EvidencePicture:
@@ -196,7 +179,7 @@ def _continue(
     if known.silent:
         return state, grown, []
     if frame.first_line is not None and grown.shown != known.shown:
-        spot = scale_fields(grown.shown, known.head_line, rules)
+        spot = scale_fields(grown.shown, known.along, rules)
         state = note_grown(state, mark_of(grown.best.label, known.defect_id, spot))
     last, drafts, alarm, why = known.last, list[Draft](), known.last.alarm, known.last.why
     renamed = grown.best.label != last.label
@@ -250,6 +233,6 @@ def _closed_draft(known: OpenDefect, rules: TrackRules) -> Draft:
             "box_px": last.box_px.model_copy(update={"x": known.shown.x, "width": known.shown.width}),
             "line": known.shown.y,
             "lines": known.shown.height,
-            **scale_fields(known.shown, known.head_line, rules),
+            **scale_fields(known.shown, known.along, rules, known.edges),
         }
     return Draft(last.model_copy(update=update))

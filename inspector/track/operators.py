@@ -180,7 +180,7 @@ def paused_gap(pause: Pause, frame: Frame) -> Gap:
     """Return what stands for a frame that passes during a pause."""
     return Gap(Cause.PAUSED, frame.captured_at, frame.captured_at, frame.epoch, 1, frame.frame_id,
                frame.identity if frame.independent else None, frame.source_key, frame.file_stamp, pause.reason or "",
-               frame.file_digest)  # fmt: skip
+               frame.file_digest, frame.seen)  # fmt: skip
 
 
 def _is_over(until: datetime, now: datetime) -> bool:

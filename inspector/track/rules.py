@@ -9,6 +9,7 @@ from typing import Literal
 from inspector.ids import Ids
 from inspector.labels import UNCLASSIFIED, UNCLASSIFIED_SEVERITY, Severity
 from inspector.strip.periodic import PeriodicRules, Roll
+from inspector.strip.rules import StripRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class TrackRules:
         alarm_min_severity: Defects below raise none.
         alarm_limit, alarm_limit_s: Alarms per label in that many seconds.
         frame_messages: Per frame; None: for stills only.
-        mm_per_px: Scale, or None while it is unknown.
+        mm_per_px: Scale across, or None while it is unknown.
         scale_source: Where the scale is from.
         reference: `SiteReference.short` of the site's reference, or None where there is none.
         unclassified_threshold: Distance from it beyond which something is unclassified.
@@ -80,6 +81,7 @@ class TrackRules:
         periodic: How marks that return are found; None: they are not looked for.
         rolls: Of the configuration; the plant may name others.
         public_url: Where the station's pages are for those who read its messages, without a slash at the end.
+        strip: How metres are counted, and what a coil is.
     """
 
     ids: Ids
@@ -110,6 +112,12 @@ class TrackRules:
     public_url: str | None = None
     periodic: PeriodicRules | None = field(default_factory=PeriodicRules)
     rolls: tuple[Roll, ...] = ()
+    strip: StripRules = field(default_factory=StripRules)
+
+    @property
+    def mm_per_line(self) -> float | None:
+        """Scale along, or None while it is unknown."""
+        return self.strip.mm_per_line or self.mm_per_px
 
     def severity_of(self, label: str) -> Severity:
         """Return how bad a defect of this label is."""

@@ -33,18 +33,19 @@ def grade(state: TrackState, defect: Defect, shown: Box, rules: TrackRules) -> G
         rules: With the scale and the rules of severity.
     """
     for number, rule in enumerate(rules.severity_rules):
-        if _fits(rule, state, defect, shown, rules.mm_per_px):
+        if _fits(rule, state, defect, shown, rules):
             return Grade(rule.severity, f"alarm.severity.{number}")
     return Grade(rules.severity_of(defect.label))
 
 
-def _fits(rule: SeverityRule, state: TrackState, defect: Defect, shown: Box, scale: float | None) -> bool:
+def _fits(rule: SeverityRule, state: TrackState, defect: Defect, shown: Box, rules: TrackRules) -> bool:
+    scale, along = rules.mm_per_px, rules.mm_per_line or 0.0
     size_px = max(shown.width, shown.height)
     if rule.label not in (None, defect.label) or (rule.score is not None and defect.score < rule.score):
         return False
     if rule.size_px is not None and size_px < rule.size_px:
         return False
-    if rule.size_mm is not None and (scale is None or size_px * scale < rule.size_mm):
+    if rule.size_mm is not None and (scale is None or max(shown.width * scale, shown.height * along) < rule.size_mm):
         return False
     if rule.from_mm is not None and (scale is None or shown.right * scale <= rule.from_mm):
         return False

@@ -9,9 +9,11 @@ from datetime import datetime
 from inspector.box import Box
 from inspector.frame import Gap
 from inspector.inspection.merge import Defect
+from inspector.items import CoilChange
 from inspector.labels import Severity
 from inspector.messages import AlarmMessage, DefectMessage
 from inspector.strip.periodic import PeriodicState
+from inspector.strip.position import Along, Way
 from inspector.strip.record import CoilRecord
 from inspector.track.area import AreaState
 from inspector.track.operators import OperatorState
@@ -30,7 +32,8 @@ class OpenDefect:
         tiles, frames: Findings so far.
         misses: Frames since it was last seen.
         revision: Messages so far.
-        head_line: Where the coil's head lies in the lines of its epoch; positions count from it.
+        along: Which place of the coil each of its rows is; None: not known.
+        edges: Columns of the strip's edges where it was seen last.
         silent: Unclassified, and beyond the limit: it is followed, so that it counts once, and never published.
         votes: Of its findings so far, summed by label: the label with the most has it.
         rivals: Of each label it was given, the finding with the highest score.
@@ -46,7 +49,8 @@ class OpenDefect:
     frames: int
     misses: int = 0
     revision: int = 0
-    head_line: int = 0
+    along: Along | None = None
+    edges: tuple[int, int] | None = None
     silent: bool = False
     votes: tuple[tuple[str, float], ...] = ()
     rivals: tuple[Defect, ...] = ()
@@ -119,18 +123,18 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a line stream is on its coil.
+class Coming:
+    """A coil that the plant has named, on its way to the camera.
 
     Attributes:
-        epoch: Whose lines are counted.
-        head_line: Absolute line of the coil's head in them; below 0 when it passed in an earlier epoch.
-        next_line: First line that was not seen yet.
+        change: What was named.
+        leg: Which of `Passage.bounds` of the next frame it was named at; None: that frame has passed.
+        at_m: Where its head lies, in run metres; None: not known before that frame.
     """
 
-    epoch: int
-    head_line: int
-    next_line: int
+    change: CoilChange
+    leg: int | None = None
+    at_m: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,10 @@ class TrackState:
         coil: Its record so far.
         ended: Records of coils that have ended, and are not stored yet.
         named: What the plant said last, and when in ms since 1970: this state has it.
-        place: Where the stream is on it; None until its first frame.
+        way: How far the strip has run.
+        along: Which place of the coil each row of the last frame is; None: not known.
+        edges: Columns of the strip's edges in the last frame.
+        coming: Coils that were named and have not reached the camera, in order.
         unclassified: Of the current hour; None until the first.
         area: Alarms here and at the other stations of the operator's area.
         counted: Where defects of a label lay, in m, for rules of severity that count.
@@ -160,7 +167,6 @@ class TrackState:
     limits: Mapping[str, LimitState] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     coil_id: str | None = None
-    place: Place | None = None
     unclassified: UnclassifiedState | None = None
     area: AreaState = field(default_factory=AreaState)
     counted: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -170,6 +176,10 @@ class TrackState:
     named: tuple[str | None, int] | None = None
     periodic: PeriodicState = field(default_factory=PeriodicState)
     told: Mapping[str, Told] = field(default_factory=dict)
+    way: Way = field(default_factory=Way)
+    along: Along | None = None
+    edges: tuple[int, int] | None = None
+    coming: tuple[Coming, ...] = ()
 
     @property
     def held_back(self) -> int:

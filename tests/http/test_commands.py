@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,7 +18,7 @@ from inspector.commands.do import ask_station, read_pairs
 from inspector.errors import EXIT_FAILURE, SourceError
 from inspector.http.app import make_app
 from inspector.http.server import HttpServer
-from inspector.items import CoilChange
+from inspector.items import Command
 from inspector.station.inbox import Inbox
 from inspector.station.plant import Plant
 
@@ -113,7 +114,9 @@ def test_a_running_station_is_asked_from_the_command_line(bench: Bench, inbox: I
         bad = ask_station(config, "coil", {"coil_id": 7})
 
     assert (good["ok"], good["detail"], bad["ok"], bad["error"]) == (True, "coil C-7", False, "invalid")
-    assert [word.coil_id for word in inbox.take(math.inf) if isinstance(word, CoilChange)] == ["C-7"]
+    assert [json.loads(word.payload)["coil_id"] for word in inbox.take(math.inf) if isinstance(word, Command)] == [
+        "C-7"
+    ]
 
 
 def test_a_station_that_is_away_or_has_no_token_is_named(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_a_reverse_jog_shows_the_surface_again(tmp_path: Path) -> None:
     assert [(row["line"], row["payload"]) for row in rows_of(beside(tmp_path / "truth.jsonl", "line.jsonl"))] == [
         (0, {"running": True, "speed_m_s": 1.0}),
         (3000, {"running": False, "speed_m_s": 0.0}),
-        (3000, {"running": True, "speed_m_s": 1.0}),
+        (3000, {"running": True, "speed_m_s": -1.0}),
         (5000, {"running": True, "speed_m_s": 2.0}),
     ]
 

@@ -15,7 +15,7 @@ import pytest
 from fakes import NOON, FakeClock, entry, track_rules
 
 from inspector.command_table import COMMANDS, DEFAULT_COMMANDS, Origin
-from inspector.items import CoilChange, Command
+from inspector.items import Command
 from inspector.messages import DefectMessage, ReplyMessage, encode
 from inspector.station.inbox import Inbox
 from inspector.station.known import MAX_SHELVES, Known
@@ -43,7 +43,11 @@ class Bench:
         return defect.defect_id
 
     def coils(self) -> list[str | None]:
-        return [word.coil_id for word in self.inbox.take(math.inf) if isinstance(word, CoilChange)]
+        return [
+            json.loads(word.payload)["coil_id"]
+            for word in self.inbox.take(math.inf)
+            if isinstance(word, Command) and word.name == "coil"
+        ]
 
     def ask(self, name: str, payload: str, retained: bool = False) -> ReplyMessage:
         reply = self.plant.execute(name, payload.encode(), Origin(retained=retained))
@@ -81,19 +85,20 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
         "keep": '{"coil_id": "C-7"}',
         "resend": '{"from_seq": 12, "request_id": "r1"}',
     }
+    bench.store.coils.change("C-6", 1000)  # runs
     replies = [bench.ask(name, examples[name]) for name in COMMANDS]
     placed = [word for word in bench.inbox.take(math.inf) if isinstance(word, Command)]
 
     assert [(reply.command, reply.ok, reply.accepted, reply.error) for reply in replies] == [
         (name, True, True, None) for name in COMMANDS
     ]
-    assert [word.name for word in placed] == ["line", "rolls", "ack", "verify", "shelve", "pause"]
+    assert [word.name for word in placed] == ["coil", "line", "rolls", "ack", "verify", "shelve", "pause"]
     assert bench.store.commands.waiting() == placed
-    assert json.loads(placed[4].payload) == {
+    assert json.loads(placed[5].payload) == {
         "label": "crack", "from_mm": 1.0, "to_mm": 20.0, "person": "ann", "reason": "roll mark", "hours": 1.0,
         "off": False, "request_id": None,
     }  # fmt: skip
-    assert (bench.resent, bench.store.coils.current()[0]) == ([12], "C-7")
+    assert (bench.resent, bench.store.coils.named()[0]) == ([12], "C-7")
     assert DEFAULT_COMMANDS == ("coil", "line", "rolls", "ack", "verify", "section")
 
 
@@ -123,7 +128,7 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
         ("line", "{}", "invalid", "running: Field required"),
         ("line", '{"running": "yes"}', "invalid", "running: Input should be a valid boolean"),
         ("line", '{"running": 1}', "invalid", "running: Input should be a valid boolean"),
-        ("line", '{"running": true, "speed_m_s": -1}', "invalid", "speed_m_s"),
+        ("line", '{"running": true, "speed_m_s": -201}', "invalid", "speed_m_s"),
         ("line", '{"running": true, "speed_m_s": NaN}', "invalid", "speed_m_s"),
         ("line", '{"running": true, "hours": 1}', "invalid", "hours: Extra inputs"),
         ("ack", "{}", "invalid", "defect_id: Field required"),
@@ -205,6 +210,20 @@ def test_a_coil_that_runs_is_not_changed_again(bench: Bench) -> None:
     bench.ask("coil", '{"coil_id": null}')
 
     assert bench.coils() == ["A", None]
+
+
+def test_an_end_for_another_coil_is_refused(bench: Bench) -> None:
+    """An end that names a coil which does not run changes nothing, and the reply says which one does."""
+    bench.ask("coil", '{"coil_id": "A"}')
+    wrong, mixed = (
+        bench.ask("coil", '{"coil_id": null, "ends": "B"}'),
+        bench.ask("coil", '{"coil_id": "B", "ends": "A"}'),
+    )
+    right = bench.ask("coil", '{"coil_id": null, "ends": "A"}')
+
+    assert (wrong.ok, wrong.error) == (False, "no_coil")
+    assert wrong.detail == "ends: coil B does not run, A does; nothing has changed"
+    assert (mixed.ok, mixed.error, right.ok, bench.coils()) == (False, "invalid", True, ["A", None])
 
 
 def test_what_the_broker_kept_counts_once(bench: Bench) -> None:

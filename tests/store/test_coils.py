@@ -69,7 +69,7 @@ def test_a_record_grows_in_one_row_for_each_run(store: Store) -> None:
     assert [run.record for run in store.reader.coil_runs("A")] == [again, ended]
     assert [run.record.coil_id for run in store.reader.coil_runs()] == ["A", "A"]
     assert store.reader.coil_runs("B") == []
-    assert store.coils.current() == ("A", to_timestamp_ms(NOON))
+    assert store.coils.current() == ("A", to_timestamp_ms(again.began_at))
 
 
 def test_a_run_without_a_record_has_its_times(store: Store) -> None:

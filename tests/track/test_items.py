@@ -47,7 +47,7 @@ def positions(items: list[Item]) -> list[float | None]:
         pytest.param([with_defect(lines(0))], [0.01], id="no coil: from the first line"),
         pytest.param([with_defect(lines(0)), with_defect(lines(3))], [0.01, 0.094], id="further along"),
         pytest.param(
-            [inspected(lines(0)), inspected(lines(1)), change(1, "B"), with_defect(lines(2))],
+            [inspected(lines(0)), inspected(lines(1)), change(0.1, "B"), with_defect(lines(2))],
             [0.006],
             id="a head is the first line that no frame showed",
         ),
@@ -74,8 +74,9 @@ def test_positions_count_from_the_coils_head(items: list[Item], expected: list[f
 
 def test_a_coil_changes_at_its_place() -> None:
     """What came before the change is of the previous coil, to its last word; what comes after is of the next."""
-    dropped = make_gap(Cause.DROPPED, 0.2, 0.3, frames=2)
-    items: list[Item] = [change(0, "A"), with_defect(lines(0), 60), dropped, change(0.5, "B"), with_defect(lines(1), 2)]
+    dropped = make_gap(Cause.DROPPED, 0.02, 0.03, frames=2)
+    items: list[Item] = [change(0, "A"), with_defect(lines(0), 60), dropped]
+    items += [change(0.04, "B"), with_defect(lines(1), 2)]
     _, bodies = track_all([*items, Tick(NOON, final=True)], SCALED)
     said = [(type(body).__name__, getattr(body, "phase", None), body.coil_id) for body in bodies]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -42,6 +43,7 @@ def only(kind: type, bodies: list[Any]) -> list[Any]:
 def test_one_event_says_that_a_mark_returns() -> None:
     """It is opened once, told again at twice the marks, and closed with the coil; the roll of its pitch is named."""
     items: list[Item] = [CoilChange(NOON, "C1"), *strip(20), CoilChange(NOON, "C2")]
+    items.append(Tick(NOON + timedelta(hours=1)))  # nothing passes any more: the head is here
     _, bodies = track_all(items, RULES)
     told = only(PeriodicMessage, bodies)
 
