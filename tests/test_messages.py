@@ -296,9 +296,22 @@ def test_a_defects_box_is_in_the_message() -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"\xff", b"{", b"[" * 100_000, rb'{"a": "\ud800"}', rb'{"\udfff": 1}', b"9" * 5000],
-    ids=["nothing", "no text", "cut", "deep", "half a character", "half a character as a key", "5,000 digits"],
-)  # fmt: skip
+    "payload",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\xff", id="no text"),
+        pytest.param(b"{", id="cut"),
+        pytest.param(b"[" * 100_000, id="deep"),
+        pytest.param(rb'{"a": "\ud800"}', id="half a character"),
+        pytest.param(rb'{"\udfff": 1}', id="half a character as a key"),
+        pytest.param(b"9" * 5000, id="5,000 digits"),
+        pytest.param(b"9007199254740993", id="large"),
+        pytest.param(b"-1e16", id="large and negative"),
+        pytest.param(b"1e999", id="too large for a float"),
+        pytest.param(b"NaN", id="no number"),
+        pytest.param(b"[-Infinity]", id="no end"),
+    ],
+)
 def test_json_that_cannot_be_used_is_one_error(payload: bytes) -> None:
     """Whatever is wrong with the JSON of somebody else is a ValueError."""
     with pytest.raises(ValueError, match=r".+"):

@@ -7,7 +7,6 @@ twice.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +34,8 @@ from inspector.joiner.coils import (
 )
 from inspector.joiner.defects import Group, Message, Seen, seen_of, taken_due, with_seen
 from inspector.joiner.settings import JoinerSettings
-from inspector.messages import DefectMessage
+from inspector.json_text import parse_json
+from inspector.messages import CoilMessage, CoverageMessage, DefectMessage
 from inspector.strip.record import CoilRecord, Stretch
 
 LOST = "messages_lost"
@@ -109,9 +109,10 @@ class Fold:
         if number is None or topic not in takers:
             return Step(state)
         try:
-            message = json.loads(payload)
+            message = parse_json(payload.encode())
+            _demand(topic, message)  # what is kept is never looked at again: it must not fail at its time, each time
             return takers[topic](state, number, message, now_ms)
-        except (ValueError, TypeError, KeyError, AttributeError):  # pydantic's error is a ValueError, too
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):  # pydantic's is a ValueError, too
             return Step(state.model_copy(update={"strange": state.strange + 1}))
 
     def tick(self, state: JoinerState, now_ms: int) -> Step:
@@ -281,6 +282,25 @@ class Fold:
             cause = f"{gap.cause} ({root or 'nobody'}, {side}, {low:g} to {high:g} mm)"
             record = record.with_gap(Stretch(gap.from_m, gap.to_m, cause, gap.frames))
         return record
+
+
+_TAKEN: dict[str, type[BaseModel]] = {"defect": DefectMessage, "coverage": CoverageMessage, "coil": CoilMessage}
+_LAST_MS = 253_402_300_799_999
+"""End of the year 9999, the last that a moment can have, in ms since 1970."""
+
+
+def _demand(topic: str, message: Any) -> None:
+    """Demand that a message is one of its topic; more keys are none of ours, and its version is not looked at.
+
+    Raises:
+        ValueError: It is not.
+    """
+    kind = _TAKEN[topic]
+    names = [field.alias or name for name, field in kind.model_fields.items()]
+    said = {name: message[name] for name in names if name in message}
+    kind.model_validate(said | {"schema": kind.model_fields["schema_"].default}, strict=True)
+    if message.get("timestamp_ms", 0) > _LAST_MS:
+        raise ValueError(f"beyond the year 9999: {message['timestamp_ms']}")
 
 
 _DEFECT_KEYS = tuple(field.alias or name for name, field in DefectMessage.model_fields.items())

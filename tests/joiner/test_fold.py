@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
@@ -236,7 +238,10 @@ def test_coils_follow_each_other(line: Line) -> None:
     assert [one.coil_id for one in line.state.coils] == ["7731", "7732", "7731"]
 
 
-@pytest.mark.parametrize("payload", ["", "[]", "{}", '{"coil_id": 7}', "\x00", '{"since": "x", "coil_id": "a"}'])
+@pytest.mark.parametrize(
+    "payload",
+    ["", "[]", "{}", "null", '{"coil_id": 7}', "\x00", '{"since": "x", "coil_id": "a"}', "[" * 100_000],
+)
 @pytest.mark.parametrize("topic", ["defect", "coverage", "coil"])
 def test_what_is_no_message_is_counted(line: Line, topic: str, payload: str) -> None:
     """And changes nothing else; a root that is not configured is none of this strip's."""
@@ -245,6 +250,41 @@ def test_what_is_no_message_is_counted(line: Line, topic: str, payload: str) -> 
     line.wait(100)
 
     assert (line.state.strange, line.bodies, line.records) == (1, [], [])
+
+
+@pytest.mark.parametrize(
+    ("topic", "change"),
+    [
+        ("defect", {"score": None}),
+        ("defect", {"score": "high"}),
+        ("defect", {"severity": "dire"}),
+        ("defect", {"tiles": "2"}),
+        ("defect", {"bundle": 7}),
+        ("defect", {"position_m": math.nan}),
+        ("defect", {"position_m": 1e300}),
+        ("defect", {"timestamp_ms": 1 << 53}),
+        ("defect", {"timestamp_ms": math.inf}),
+        ("defect", {"coil_id": ["a"]}),
+        ("coverage", {"from_m": -math.inf}),
+        ("coverage", {"frames": -1}),
+        ("coverage", {"timestamp_ms": 1 << 52}),
+        ("coil", {"product": ["door"]}),
+        ("coil", {"width_mm": "wide"}),
+        ("coil", {"since": "9999-99-99T00:00:00.000Z"}),
+        ("coil", {"length_m": math.inf}),
+        ("coil", {"assessed": "perhaps"}),
+    ],
+)
+def test_one_strange_value_stops_nothing(line: Line, topic: str, change: dict[str, Any]) -> None:
+    """It is counted at its arrival, before anything is kept of it: at no later time, and at no start, it fails."""
+    line.begin()
+    said = {"defect": defect(LEFT, 1, 41.2, 585), "coverage": gap(LEFT, 1, 2), "coil": coil(LEFT, "7732", 9)}[topic]
+    line.take(LEFT, topic, json.dumps(json.loads(said) | change))
+    line.take(LEFT, "defect", defect(LEFT, 2, 50.0, 100))
+    line.wait(100)
+
+    assert line.state.strange == 1
+    assert [body.position_m for body in line.bodies] == [50.0]
 
 
 def test_a_station_with_another_scale_is_named(line: Line) -> None:
