@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspector.clock import SystemClock
+from inspector.clock import SystemClock, to_timestamp_ms
 from inspector.errors import ConfigError, StoreError
 from inspector.reports.report import CoilReport
 from inspector.settings.hints import nearest
@@ -20,6 +20,8 @@ from inspector.station.coil_report import make_report, name_of, open_kept
 from inspector.store.database import DATABASE
 from inspector.store.kept_reports import KeptReport
 from inspector.store.read_only import StoreReader
+from inspector.store.restored import restore_coil
+from inspector.years.export import archive_folder, open_archive
 
 KNOWN = 200
 """So many of the newest coils are compared with a name that is not known."""
@@ -64,10 +66,26 @@ def find_report(config: Path, coil_id: str, run: int | None = None, anew: bool =
         if not runs:
             if not anew and (old := kept.newest(coil_id, run)) is not None:
                 return FoundReport(settings, folder, old.report, old)
+            if (archived := _from_archive(settings, config, folder, coil_id, run)) is not None:
+                return FoundReport(settings, folder, archived, None)
             raise ConfigError(_unknown(reader, coil_id, run))
         if not anew and (written := kept.read(name_of(runs[0]))) is not None:
             return FoundReport(settings, folder, written.report, written)
         return FoundReport(settings, folder, make_report(settings, folder, reader, runs[0], SystemClock()), None)
+
+
+def _from_archive(settings: Settings, config: Path, folder: Path, coil_id: str, run: int | None) -> CoilReport | None:
+    """Return the report of a coil that has moved to the archive, made of its records there; None: it has not."""
+    archive = open_archive(archive_folder(settings, config))
+    runs = [] if archive is None else archive.coil_runs(coil_id, settings.station.text)
+    for row in (one for one in runs if run in (None, one["run"])):
+        assert archive is not None  # noqa: S101 - it has runs
+        times = {name: to_timestamp_ms(row[name[:-2] + "at"]) for name in ("began_ms", "ended_ms")}
+        with tempfile.TemporaryDirectory() as place:
+            file = restore_coil(Path(place), {**row, **times}, archive.coil_messages(row))
+            with closing(StoreReader(file, "records")) as reader:
+                return make_report(settings, folder, reader, reader.coil_runs(coil_id)[0], SystemClock())
+    return None
 
 
 def _unknown(reader: StoreReader, coil_id: str, run: int | None) -> str:

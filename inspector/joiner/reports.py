@@ -59,7 +59,8 @@ def coil_report(reader: PeriodReader, run: CoilRun, settings: JoinerSettings) ->
         ],
         "width_mm": settings.edges[1] - settings.edges[0],
         "map": [
-            {name: message[name] for name in ("side", "label", "severity", "position_m", "from_operator_mm")}
+            {name: message[name] for name in ("side", "label", "severity", "position_m", "from_operator_mm", "width_mm",
+                                              "length_mm")}
             for message in list(defects.values())[:MAX_DRAWN]
             if message["position_m"] is not None and message["from_operator_mm"] is not None
         ],

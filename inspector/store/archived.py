@@ -39,7 +39,7 @@ class MovedCoil:
     Attributes:
         run: Its number in the store.
         coil_id: Its name.
-        began_ms, ended_ms: UTC, ms since 1970.
+        began_ms, ended_ms: Between which its records were captured, UTC, ms since 1970; the end is not in it.
         records: How many records were written.
     """
 

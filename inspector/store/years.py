@@ -24,6 +24,7 @@ SLICE_ROWS = 5000
 LONGEST_DEFECT_MS = 3_600_000
 """How long before a period a defect of it may have opened, at most."""
 _WAIT_S = 5.0
+_LATEST_MS = 1 << 53
 _RECORD = "id, seq, kind, captured_ms, defect_id, label, score, phase, payload, payload_crc32, coil_id, line"
 
 
@@ -115,13 +116,18 @@ class PeriodReader:
             yield from self._slices("kind = ? AND captured_ms < ?", (kind, to_ms), from_ms)
 
     def coil_records(self, run: CoilRun) -> Iterator[StoredRecord]:
-        """Yield the records of one run of a coil, in the order of their time."""
-        kinds = [row[0] for row in self._all(
-            f"SELECT DISTINCT kind FROM {self._records} WHERE coil_id = ?", (run.coil_id,))]  # fmt: skip  # noqa: S608
-        for kind in sorted(kinds):
-            yield from self._slices(
-                "coil_id = ? AND kind = ? AND captured_ms < ?", (run.coil_id, kind, _end(run)), run.began_ms
-            )
+        """Yield the records of one run of a coil, kind by kind, in the order of their time.
+
+        A record belongs to the run of its coil that had begun last when it was captured, as in a report.
+        """
+        begins = "SELECT {}(began_ms) FROM coils WHERE coil_id = ? AND id {} ?"
+        before, after = (
+            self._all(begins.format(*words), (run.coil_id, run.run))[0][0] for words in (("max", "<"), ("min", ">"))
+        )
+        from_ms, to_ms = (-_LATEST_MS if before is None else run.began_ms), (_LATEST_MS if after is None else after)
+        kinds = self._all(f"SELECT DISTINCT kind FROM {self._records} WHERE coil_id = ?", (run.coil_id,))  # noqa: S608
+        for (kind,) in sorted(kinds):
+            yield from self._slices("coil_id = ? AND kind = ? AND captured_ms < ?", (run.coil_id, kind, to_ms), from_ms)
 
     def opened_before(self, from_ms: int) -> set[str]:
         """Return the defects that may reach into a period from the time before it."""
@@ -218,10 +224,6 @@ def _translated() -> Iterator[None]:
     except sqlite3.Error as exc:
         ours = as_ours(exc)
         raise ours if isinstance(ours, StoreBusyError) else StoreBusyError(str(exc)) from exc
-
-
-def _end(run: CoilRun) -> int:
-    return run.ended_ms if run.ended_ms is not None else 1 << 53
 
 
 def _name(key: bytes) -> str:

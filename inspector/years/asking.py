@@ -7,7 +7,6 @@ of them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,19 +72,26 @@ class Archive:
         """Return the defects of a run of `coil_runs`, from head to tail."""
         return self._of_run(run, "defects", "position_m, captured_at, seq")
 
-    def coil_messages(self, run: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return every stored message of a run as it was published, in its order."""
-        return [json.loads(row["message"]) for row in self._of_run(run, "messages", "seq") if row["message"]]
+    def coil_messages(self, run: dict[str, Any]) -> list[tuple[str, str]]:
+        """Return every stored message of a run in its order: its kind and its JSON, as it was published."""
+        return [(row["kind"], row["message"]) for row in self._of_run(run, "messages", "seq") if row["message"]]
 
     def _of_run(self, run: dict[str, Any], table: str, order: str) -> list[dict[str, Any]]:
         files = self._files(table, run["station"], run["date"])
         if not files:
             return []
         return self._rows(
-            f"SELECT * FROM {files} WHERE coil_id = ? AND captured_at >= ? AND coalesce(captured_at < ?, true)"  # noqa: S608
+            f"SELECT * FROM {files} WHERE coil_id = ? AND captured_at >= ? AND captured_at < ?"  # noqa: S608
             f" ORDER BY {order}",
-            [run["coil_id"], run["began_at"], run["ended_at"]],
+            [run["coil_id"], *self._bounds(run)],
         )
+
+    def _bounds(self, run: dict[str, Any]) -> tuple[datetime, datetime]:
+        """Return from when until when records are this run's: as in the store, until the coil comes again."""
+        others = [one["began_at"] for one in self.coil_runs(run["coil_id"], run["station"])]
+        earlier = any(began < run["began_at"] for began in others)
+        later = min((began for began in others if began > run["began_at"]), default=_moment(1 << 53))
+        return (run["began_at"] if earlier else _moment(0)), later
 
     def rows(self, table: str, period: Period, station: str) -> list[dict[str, Any]]:
         """Return the rows of a table in a period, moments in ms since 1970."""

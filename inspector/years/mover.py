@@ -140,9 +140,10 @@ class _Mover:
                 tables["messages"].append({**base, "kind": one.kind, "message": one.text})
         defects = self._gatherer.last_phases((one for one in records if one.kind == "defect"), (), 1 << 53)
         tables["defects"] += defects
-        tables["coils"].append(self._gatherer.coil(run, len(defects)))
-        assert run.ended_ms is not None  # noqa: S101 - by `_days`
-        return MovedCoil(run.run, run.coil_id, run.began_ms, run.ended_ms, len(records))
+        row = self._gatherer.coil(run, len(defects))
+        tables["coils"].append({**row, "record": json.dumps(run.record) if run.record else None})
+        times = [run.began_ms, run.ended_ms or run.began_ms, *(one.captured_ms for one in records)]
+        return MovedCoil(run.run, run.coil_id, min(times), max(times) + 1, len(records))
 
     def _tidy(self, day: date) -> None:
         """Delete what a process has left that died before its receipt; refuse a folder of another version."""

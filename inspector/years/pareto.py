@@ -99,7 +99,7 @@ def as_table(bars: Sequence[Bar], by: str) -> list[str]:
 def as_svg(bars: Sequence[Bar], by: str, title: str) -> str:
     """Return a picture: a bar each, severities apart by shade and order, and the sum as a line."""
     shown = bars[:MOST_BARS]
-    step, top, height, left = 44, 50, 260, 60
+    step, top, height, left = 44, 66, 260, 60
     width = left + step * max(4, len(shown)) + 60
     most = max([1, *(bar.defects for bar in shown)])
     parts = [

@@ -19,6 +19,7 @@ from fakes import NOON, FakeClock, inspected, make_defect, make_frame, track_rul
 
 from inspector.box import Box
 from inspector.clock import to_timestamp_ms
+from inspector.commands.coil_reports import find_report
 from inspector.errors import ConfigError, StoreBusyError
 from inspector.settings.loading import load_settings
 from inspector.settings.sections import Settings
@@ -211,13 +212,27 @@ def test_a_moved_coil_is_asked_for_as_before(
     store.close()
     assert {by: bars(config, by) for by in before} == before
     assert before["product"] == [("P0", 48), ("P1", 24)]
-    assert [one["id"] for one in archive.coil_messages(run) if one["schema"].startswith("inspector/defect/")] == [
+    assert [json.loads(text)["id"] for kind, text in archive.coil_messages(run) if kind == "defect"] == [
         key for key, row in sorted(stored.items(), key=lambda one: int(one[1]["seq"])) if row["coil_id"] == "C2"
     ]
     assert len(archive.coil_defects(run)) == 24
     old, new = tables_of(tmp_path / "before"), tables_of(tmp_path / "after")
     assert sorted(map(str, new["defects"])) == sorted(map(str, old["defects"]))
     assert sorted(map(str, new["frames"])) == sorted(map(str, old["frames"]))
+
+
+def test_a_moved_coil_is_reported_as_before(store: Store, settings: Settings, config: Path, later: FakeClock) -> None:
+    """`inspector report` makes the same report of the archive; of a coil that is nowhere it says so."""
+    store.coils.change(None, NOON_MS + 15 * 3_600_000)
+    before = find_report(config, "C2").report.as_json()
+    store.close()
+    move_coils(settings, config, later)
+    after = find_report(config, "C2").report.as_json()
+
+    assert [one["count"] for one in after["defects"]] == [12, 12]
+    assert after | {"made_at": before["made_at"]} == before
+    with pytest.raises(ConfigError, match="C9"):
+        find_report(config, "C9")
 
 
 def test_a_running_station_deletes_by_receipt(store: Store, settings: Settings, config: Path, later: FakeClock) -> None:
