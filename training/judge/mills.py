@@ -155,10 +155,10 @@ def measure_mill(
     rng = np.random.default_rng((seed, 1))
     found = _Judged()
     for held in (1, 0):
-        taught = _some(np.flatnonzero((halves != held) & clean), MOST_TAUGHT, rng)
+        taught = some(np.flatnonzero((halves != held) & clean), MOST_TAUGHT, rng)
         judged = np.concatenate(
             [
-                _some(np.flatnonzero((halves == held) & kind), most, rng)
+                some(np.flatnonzero((halves == held) & kind), most, rng)
                 for kind, most in ((clean, MOST_CLEAN), (~clean, MOST_MARKED))
             ]
         )
@@ -184,14 +184,15 @@ def halve(mill: Mill, clean: npt.NDArray[np.bool_], seed: int) -> _Ints:
     return half_of[places.ravel()]
 
 
-def _some(rows: _Ints, most: int, rng: np.random.Generator) -> _Ints:
+def some(rows: _Ints, most: int, rng: np.random.Generator) -> _Ints:
+    """Return at most so many of the rows, drawn at random, in order."""
     return np.sort(rng.permutation(rows)[:most])
 
 
 def _judge_half(
     mill: Mill, taught: _Ints, judged: _Ints, classify: Classify, rules: DecisionRules, input_px: int, found: _Judged
 ) -> None:
-    lesson = _lesson(mill, taught, classify, rules, input_px)
+    lesson = lesson_of(mill, taught, classify, rules, input_px)
     fitted = fit_reference(lesson, AIM)
     counted = _Counted(classify)
     for verdicts, under, name in (
@@ -217,7 +218,12 @@ def _judge_half(
     )
 
 
-def _lesson(mill: Mill, rows: _Ints, classify: Classify, rules: DecisionRules, input_px: int) -> Lesson:
+def lesson_of(mill: Mill, rows: _Ints, classify: Classify, rules: DecisionRules, input_px: int) -> Lesson:
+    """Return what some tiles of a surface teach.
+
+    Raises:
+        ValueError: The bundle gives no places.
+    """
     parts: list[Predictions] = []
     defects: list[bool] = []
     for start in range(0, len(rows), AT_ONCE):

@@ -1,4 +1,4 @@
-"""`python -m training clean-strip`, `detection` and `periods`: the figures that need a strip."""
+"""`python -m training clean-strip`, `detection`, `periods`, `peer`: figures that need a strip, or another library."""
 
 from __future__ import annotations
 
@@ -68,3 +68,24 @@ def periods(
 
     output.parent.mkdir(parents=True, exist_ok=True)
     measure_periods(seed, km, trials, output, lambda text: _console.print(f"  {text}"))
+
+
+@strip_commands.command("peer")
+def peer(
+    data: _Sets,
+    bundle_name: _Bundle = "neu-fast",
+    surface: Annotated[list[str] | None, typer.Option(help="Only this surface; may be repeated.")] = None,
+    output: Annotated[Path | None, typer.Option(help="JSON to write; default runs/peer-NAME.json.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the halves.")] = 1,
+) -> None:
+    """Judge the taught reference and PatchCore on the same tiles: AUROC, recall, tiles a second, MB, time to teach."""
+    from inspector.model.bundle import find_bundle, load_bundle
+    from training.judge.peer import measure_peer
+    from training.tiles.mills import SURFACES
+
+    if strange := sorted(set(surface or ()) - set(SURFACES)):
+        raise DataError(f"peer: --surface: one of {', '.join(SURFACES)} is expected: {strange[0]!r}")
+    loaded = load_bundle(find_bundle(bundle_name))
+    place = output or Path("runs") / f"peer-{loaded.card.name}.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    measure_peer(loaded, data, surface or SURFACES, place, seed, lambda text: _console.print(f"  {text}"))
