@@ -20,6 +20,8 @@
 
 from __future__ import annotations
 
+MAX_SAID = 600
+"""Longest text of a `SourceError`."""
 EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -106,7 +108,17 @@ class PictureError(InspectorError):
 
 
 class SourceError(InspectorError):
-    """A source is not there, or stopped delivering. Waiting may fix it."""
+    """A source is not there, or stopped delivering. Waiting may fix it.
+
+    Its text is one line of at most `MAX_SAID` printable characters, cut in its middle: what a camera says of itself is
+    part of it, and goes onto terminals and into health, whose message a broker may not take if it is long.
+    """
+
+    def __init__(self, text: str) -> None:
+        line = " ".join(text.split())
+        if len(line) > MAX_SAID:
+            line = f"{line[: MAX_SAID - 200]}…{line[-199:]}"
+        super().__init__("".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in line))
 
 
 class BrokerError(InspectorError):

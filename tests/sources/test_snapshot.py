@@ -159,3 +159,15 @@ def test_a_redirect_to_another_host_is_not_followed(opened: Open) -> None:
         source = opened(make_camera(camera.url))
         with pytest.raises(SourceError, match=r"to http://localhost\.example/cam\.jpg"):
             read_items(source, 1)
+
+
+@pytest.mark.parametrize("status", ["HTTP/1.1 503 \x1b[31mBusy\x07", f"HTTP/1.1 503 {'x' * 20_000}", "hello\r\n\r\n"])
+def test_what_a_camera_says_is_shown_as_one_short_line(opened: Open, status: str) -> None:
+    """Its words go into health and onto terminals: no control character gets there, and no 20,000 letters."""
+    with HttpCamera(send(f"{status}\r\nContent-Length: 0\r\n\r\n".encode())) as camera:
+        source = opened(make_camera(camera.url))
+        with pytest.raises(SourceError, match=r"^camera cannot be opened: ") as caught:
+            read_items(source, 1)
+
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) <= 600
