@@ -21,6 +21,7 @@ from inspector.store.database import DATABASE
 from inspector.store.kept_reports import KeptReport
 from inspector.store.read_only import StoreReader
 from inspector.store.restored import restore_coil
+from inspector.store.schema import RECORDS, VIEW
 from inspector.years.export import archive_folder, open_archive
 
 KNOWN = 200
@@ -50,7 +51,7 @@ def find_report(config: Path, coil_id: str, run: int | None = None, anew: bool =
 
     Raises:
         ConfigError: No such coil, or no such run of it; says which coil was probably meant.
-        StoreError: The station has stored nothing yet.
+        StoreError: The station has stored nothing yet, or an older program has stored it.
         StoreBusyError: The store cannot be read now.
     """
     settings = load_settings(config).settings
@@ -61,7 +62,7 @@ def find_report(config: Path, coil_id: str, run: int | None = None, anew: bool =
         if not anew and (old := kept.newest(coil_id, run)) is not None:
             return FoundReport(settings, folder, old.report, old)
         raise StoreError(f"there is no store yet, or this user may not see it: {file}")
-    with closing(StoreReader(file, "records")) as reader:
+    with closing(open_reader(file)) as reader:
         runs = [one for one in reader.coil_runs(coil_id) if run in (None, one.id)]
         if not runs:
             if not anew and (old := kept.newest(coil_id, run)) is not None:
@@ -86,6 +87,21 @@ def _from_archive(settings: Settings, config: Path, folder: Path, coil_id: str, 
             with closing(StoreReader(file, "records")) as reader:
                 return make_report(settings, folder, reader, reader.coil_runs(coil_id)[0], SystemClock())
     return None
+
+
+def open_reader(file: Path) -> StoreReader:
+    """Return a reader of a store, whether or not a station has moved the records of a previous program yet.
+
+    Raises:
+        StoreError: No station of this program has opened the store: it lacks what is asked for.
+        StoreBusyError: The store cannot be read now.
+    """
+    with closing(StoreReader(file, RECORDS)) as first:
+        names = {name for (name,) in first.select("SELECT name FROM sqlite_master")}
+        columns = {name for (name,) in first.select("SELECT name FROM pragma_table_info('coils')")}
+    if not {"sections", "reviews", "commands"} <= names or "record" not in columns:
+        raise StoreError(f"an older inspector wrote this store: start its station once with this one: {file}")
+    return StoreReader(file, VIEW if VIEW in names else RECORDS)
 
 
 def _unknown(reader: StoreReader, coil_id: str, run: int | None) -> str:

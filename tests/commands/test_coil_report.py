@@ -122,6 +122,15 @@ def test_a_store_without_coils_says_so(config: Path, tmp_path: Path, clock: Fake
         find_report(config, "7731")
 
 
+def test_a_store_of_an_older_program_says_so(config: Path, store: Store, tmp_path: Path) -> None:
+    """It lacks what a report is made of until a station of this program has opened it."""
+    with store.database.transaction() as db:
+        db.execute("DROP TABLE sections")
+
+    with pytest.raises(StoreError, match="start its station once"):
+        find_report(config, "7731")
+
+
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """The one that is there stays as it was."""
     with pytest.raises(FileNotFoundError) as failed:
