@@ -34,13 +34,13 @@ from inspector.labels import CLEAN
 from inspector.messages import MESSAGE_TYPES, Body, Evidence, Moment, Uuid, encode, schema_file
 from inspector.model.bundle import DEFAULT_BUNDLE, find_bundle, load_bundle
 from inspector.settings.described import (
-    ANY,
     FORMS,
     REQUIRED,
     accepted,
     first_line,
     key_rows,
     section_models,
+    table_name,
     toml_value,
 )
 from inspector.settings.source import SourceOptions
@@ -59,7 +59,7 @@ def annotated_toml() -> str:
     lines = ["```toml"]
     for section, (model, *others) in section_models():
         says = first_line(SourceOptions if others else model)
-        table = f"# [{section}]" if section.endswith(ANY) else f"[{section}]"
+        table = table_name(section, "# ")
         lines += ["", f"{table}  # {says}"] if len(lines) > 1 else [table]
         lines += key_lines(section, model)
         for other in others:

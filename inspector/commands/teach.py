@@ -38,6 +38,9 @@ def teach(
     struck: Annotated[
         str | None, typer.Option("--strike", help="Numbers on the sheet that are defects: fit without them.")
     ] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="NAME", help="One that recipes name; unset: the station's.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:  # fmt: skip
     """Teach the good surface of the site; exit 1: refused, with the reason."""
@@ -48,10 +51,12 @@ def teach(
     ways = [minutes is not None, frames is not None, undone, refitted, bool(asked.struck)]
     if sum(ways) > 1 or not (any(ways) or accepted) or (accepted and (undone or refitted)):
         raise typer.BadParameter("give one of --minutes, --frames, --strike, --accept, --undo and --refit")
+    if minutes is not None and reference is not None:
+        raise typer.BadParameter("a running station collects for its own reference: give --frames with --reference")
     if minutes is not None:
         outcome = ask_to_teach(config, minutes, asked)
     else:
-        teacher = Teacher(config)
+        teacher = Teacher(config, reference)
         outcome = teacher.undo() if undone else teacher.refit() if refitted else teacher.teach(asked)
     for line in [json.dumps(outcome.values, sort_keys=True)] if as_json else outcome.lines:
         typer.echo(line)

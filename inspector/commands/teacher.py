@@ -21,7 +21,7 @@ from inspector.clock import SystemClock, to_rfc3339
 from inspector.commands.do import ask_station
 from inspector.commands.taught import stored_proof
 from inspector.commands.teach_in import follow_teach_in
-from inspector.errors import LessonError
+from inspector.errors import ConfigError, LessonError
 from inspector.model.bundle import Bundle, find_bundle, load_bundle
 from inspector.model.golden import kernels_of
 from inspector.model.interpreter import load_runtime
@@ -29,7 +29,7 @@ from inspector.model.pool import open_model
 from inspector.settings.loading import load_settings
 from inspector.settings.places import state_folder
 from inspector.settings.sections import Settings
-from inspector.station.wiring import inspect_rules, worker_count
+from inspector.station.wiring import inspect_rules, reference_named, worker_count
 from inspector.teach.accepted import read_accepted
 from inspector.teach.aim import aim_for
 from inspector.teach.card import Signature
@@ -77,15 +77,22 @@ class Teacher:
 
     Args:
         config: Its file.
+        reference: Name of a reference that recipes name; None: the station's.
 
     Raises:
-        ConfigError: It is refused.
+        ConfigError: It is refused, or no recipe names this reference.
         BundleError: Its bundle is.
     """
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, reference: str | None = None) -> None:
         self.settings: Settings = load_settings(config).settings
         self.folder = state_folder(self.settings, unit_file=config) / FOLDER
+        named = {recipe.reference for recipe in self.settings.recipe if recipe.reference}
+        if reference is not None and reference not in named:
+            known = ", ".join(sorted(named)) or "none does"
+            raise ConfigError(f"--reference: no recipe names it ({known}): {reference!r}")
+        if reference is not None:
+            self.folder = reference_named(self.settings, reference, config)
         self.bundle: Bundle = load_bundle(find_bundle(self.settings.model.path))
         names = label_names(self.folder.parent / LABELS)
         self.rules = inspect_rules(self.settings.tiling, self.settings.decision, self.bundle, own_names=names)

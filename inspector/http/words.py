@@ -30,6 +30,7 @@ REASON_TEXT = {
     "broker": N_("broker"),
     "jsonl": N_("message files"),
     "untaught": N_("untaught"),
+    "no_recipe": N_("no recipe fits the coil"),
     "insensitive": N_("does not find the known defects it is shown"),
     "off_domain": N_("off domain"),
     "falling_behind": N_("falling behind"),
@@ -75,6 +76,7 @@ SUPPRESSED_TEXT = {
     "mode": N_("no alarm: observing only"),
     "severity": N_("no alarm: below severity"),
     "n_of_m": N_("no alarm: too few frames"),
+    "periodic": N_("no alarm: a mark that returns"),
     "shelved": N_("no alarm: shelved"),
     "limit": N_("no alarm: limiter"),
 }
@@ -82,6 +84,7 @@ NO_ALARM_TEXT = {
     "mode": N_("No alarm: this station only observes."),
     "severity": N_("No alarm: %(severity)s is below the least severity that alarms."),
     "n_of_m": N_("No alarm: seen in %(hits)s of the last %(window)s frames, more are needed."),
+    "periodic": N_("No alarm: it returns at a fixed distance, and that was alarmed."),
     "shelved": N_("No alarm: somebody has shelved it for a while."),
     "limit": N_("No alarm: there were already as many alarms for %(label)s as may leave at once."),
 }

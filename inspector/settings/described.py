@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from inspector.settings.alarm import Labels, LabelWords
+from inspector.settings.recipe import Recipe
 from inspector.settings.sections import Settings
 from inspector.settings.source import SOURCE_KINDS, SourceOptions
 
@@ -74,6 +75,9 @@ def section_models() -> Iterator[tuple[str, list[type[BaseModel]]]]:
         if section == "source":
             yield section, list(SOURCE_KINDS.values())
             continue
+        if section == "recipe":
+            yield section, [Recipe]
+            continue
         assert isinstance(field.annotation, type)  # noqa: S101 - Settings is ours
         assert issubclass(field.annotation, BaseModel)  # noqa: S101
         yield (f"{section}.{ANY}", [LabelWords]) if field.annotation is Labels else (section, [field.annotation])
@@ -104,6 +108,13 @@ def _sentence(section: str, key: str, users: list[type[BaseModel]]) -> str:
         return said[0]
     kinds = [kind for kind, model in SOURCE_KINDS.items() if model in users]
     return " ".join(f"{kind}: {text}" for kind, text in zip(kinds, said, strict=True))
+
+
+def table_name(section: str, comment: str = "#") -> str:
+    """Return the heading of a section; commented out where there may be several."""
+    if section == "recipe":
+        return f"{comment}[[recipe]]"
+    return f"{comment if section.endswith(ANY) else ''}[{section}]"
 
 
 def first_line(kind: type) -> str:
@@ -170,7 +181,7 @@ def example_toml() -> str:
     rows, blocks = list(key_rows()), [_HEAD]
     for section, models in section_models():
         says = first_line(SourceOptions if section == "source" else models[0])
-        lines = [f"# {says}", f"#[{section}]" if section.endswith(ANY) else f"[{section}]"]
+        lines = [f"# {says}", table_name(section)]
         for row in sorted((row for row in rows if row.section == section), key=lambda row: row.name not in REQUIRED):
             lines += ["", *_example_lines(row)]
         blocks.append("\n".join(lines) + "\n")

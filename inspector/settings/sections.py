@@ -23,6 +23,7 @@ from inspector.labels import Severity
 from inspector.model.bundle import DEFAULT_BUNDLE
 from inspector.settings.alarm import Alarm, Labels
 from inspector.settings.plant import Plant
+from inspector.settings.recipe import MAX_RECIPES, Recipe, check_recipes
 from inspector.settings.report import Report
 from inspector.settings.section import Fraction, Section, TopicLevel
 from inspector.settings.source import AnySource, find_unused
@@ -320,6 +321,13 @@ class Settings(BaseSettings):
     http: Http = Http()
     report: Report = Report()
     privacy: Privacy = Privacy()
+    recipe: tuple[Recipe, ...] = Field(default=(), max_length=MAX_RECIPES)
+
+    @field_validator("recipe")
+    @classmethod
+    def _check_recipes(cls, value: tuple[Recipe, ...]) -> tuple[Recipe, ...]:
+        check_recipes(value)
+        return value
 
     @model_validator(mode="before")
     @classmethod

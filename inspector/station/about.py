@@ -135,6 +135,7 @@ class About:
             station=self._settings.station.text,
             coil_id=coil_id,
             since=to_rfc3339(since),
+            recipe=health.recipe(),
             probes_shown=shown,
             probes_found=found,
             **_report_fields(last, runs=coil_id is not None),

@@ -32,7 +32,7 @@ from inspector.station.paused import PauseMark
 from inspector.station.pictures_kept import PicturesKept
 from inspector.station.substitutes import put_away_as, reason_of, substitutes
 from inspector.station.tally import CommitTally
-from inspector.station.tracker import Tracker
+from inspector.station.tracker import CoilSeen, Tracker
 from inspector.store.entries import Candidate, DoneMark, Entry
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.store import Store
@@ -67,12 +67,14 @@ class CommitterOptions:
         seen: Given what was committed: the messages, the ids of those that show a defect for the first time, and the
             results, each with its coil.
         mark: Told from when on a pause spares the inspection.
+        coil_seen: Told which coil runs, and when on the monotonic clock, whenever that changes.
     """
 
     mm_per_px: float | None
     bundle: str
     seen: Observer = lambda bodies, firsts, results: None
     mark: PauseMark | None = None
+    coil_seen: CoilSeen | None = None
 
 
 class Results(Protocol):
@@ -139,7 +141,7 @@ class Committer:
         self._committed = committed
         self._retry_s = retry_s
         self._inbox = inbox
-        self._tracker = Tracker(rules, store, inbox, clock, options.mark)
+        self._tracker = Tracker(rules, store, inbox, clock, options.mark, options.coil_seen)
         self._pictures = PicturesKept(evidence, metrics)
         self.tally = CommitTally(metrics, clock, options.mm_per_px, self._tracker.state.held_back)
         self.disk = DiskWatch(clock)

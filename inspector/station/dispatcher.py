@@ -148,7 +148,8 @@ class Dispatcher:
                         break
                     continue
                 self.progress_mono_s = self._clock.monotonic()
-                rules = self._rules.now
+                placed_s = item.placed_mono_s if isinstance(item, Frame) else self._clock.monotonic()
+                rules = self._rules.at(placed_s)
                 outcome = self._outcome(item, rules.inspect)
                 with self._changed:
                     self._results.append(Result(item, outcome, rules.track))

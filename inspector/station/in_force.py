@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from inspector.inspection.one_frame import InspectRules
 from inspector.teach.accepted import UNTAUGHT, Accepted
@@ -24,12 +25,26 @@ class Rules:
     taught: Accepted = UNTAUGHT
 
 
+class Chooses(Protocol):
+    """Knows the recipe of each place among the frames."""
+
+    def rules(self, base: Rules, placed_mono_s: float) -> Rules:
+        """Return the rules for this place."""
+        ...
+
+
 class RulesInForce:
     """Read by any thread; one writes.
 
     Attributes:
-        now: A frame is judged by what stood here when it was taken from the queue, to its end.
+        now: A frame is judged by what stood here when it was taken from the queue, to its end; where there are recipes,
+            with the changes of its own.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, recipes: Chooses | None = None) -> None:
         self.now = rules
+        self._recipes = recipes
+
+    def at(self, placed_mono_s: float) -> Rules:
+        """Return the rules for what has this place among the frames: those of the recipe of its coil."""
+        return self.now if self._recipes is None else self._recipes.rules(self.now, placed_mono_s)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from inspector.clock import Clock
 from inspector.frame import Gap
@@ -21,10 +22,12 @@ class Inbox:
 
     Args:
         clock: Time.
+        heard: Told of each item and its place, before any frame behind it is taken.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, heard: Callable[[Word, float], None] = lambda word, place_s: None) -> None:
         self._clock = clock
+        self._heard = heard
         self._guard = threading.Lock()
         self._waiting: deque[tuple[float, Word]] = deque()
 
@@ -33,6 +36,8 @@ class Inbox:
         with self._guard:
             now_mono_s = self._clock.monotonic()
             self._waiting.extend((now_mono_s, word) for word in words)
+            for word in words:
+                self._heard(word, now_mono_s)
 
     def take(self, until_mono_s: float) -> list[Word]:
         """Return and remove the items that were put in up to that monotonic time, in order."""

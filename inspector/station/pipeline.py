@@ -22,6 +22,7 @@ from inspector.station.dispatcher import Dispatcher
 from inspector.station.in_force import Rules, RulesInForce
 from inspector.station.inbox import Inbox
 from inspector.station.paused import PauseMark
+from inspector.station.recipes import Recipes
 from inspector.station.wiring import OpenModel
 from inspector.store.evidence import EvidenceFolder
 from inspector.store.store import Store
@@ -46,8 +47,10 @@ class Pipeline:
         committed: Given every committed message, on the committer's thread.
         inspected: Given every inspection, on the thread that made it; returns at once.
         seen: As of `CommitterOptions`.
+        recipes: Of the configuration, or None.
 
     Attributes:
+        recipes: Which recipe holds for which frame; None: there are none.
         rules: What decides now; another reference is put in force here.
         mark: Says which frames lie in a pause.
         inbox: Takes what is ordered and does not come from the source.
@@ -68,6 +71,7 @@ class Pipeline:
         committed: Callable[[Sequence[Body]], None],
         inspected: Callable[[Inspection], None] = lambda _: None,
         seen: Observer = lambda bodies, firsts, results: None,
+        recipes: Recipes | None = None,
     ) -> None:
         self._store = store
         self.source_report: str | None = None
@@ -79,10 +83,11 @@ class Pipeline:
         items: ItemQueue = Mailbox() if self.live else FrameQueue(2 * depth)
         self.reader = Reader(self.source, items, clock, metrics)
         self.mark = PauseMark()
-        self.rules = RulesInForce(Rules(model.rules, rules, model.taught))
+        self.recipes = recipes
+        self.rules = RulesInForce(Rules(model.rules, rules, model.taught), recipes)
         self.dispatcher = Dispatcher(items, model.pool, self.rules, depth=depth, clock=clock, metrics=metrics,
                                      inspected=inspected, mark=self.mark)  # fmt: skip
-        self.inbox = Inbox(clock)
+        self.inbox = Inbox(clock) if recipes is None else Inbox(clock, recipes.follow)
         self.committer = Committer(
             self.dispatcher,
             self.source,
@@ -90,11 +95,21 @@ class Pipeline:
             inbox=self.inbox,
             evidence=evidence,
             rules=rules,
-            options=CommitterOptions(rules.mm_per_px, model.bundle.short, seen, self.mark),
+            options=CommitterOptions(
+                rules.mm_per_px, model.bundle.short, seen, self.mark, None if recipes is None else recipes.seen
+            ),
             clock=clock,
             metrics=metrics,
             committed=committed,
         )
+        if recipes is not None:
+            tracked = self.committer.tracked
+            recipes.begin(tracked.coil, tracked.coming[-1].change if tracked.coming else None)
+
+    @property
+    def recipe(self) -> str | None:
+        """Name of the recipe that holds from now on, or None."""
+        return None if self.recipes is None else self.recipes.present
 
     def _note_source(self, report: str | None) -> None:
         self.source_report = report

@@ -58,6 +58,7 @@ from inspector.station.wiring import (
     http_options,
     mqtt_options,
     open_evidence,
+    open_recipes,
     track_rules,
 )
 from inspector.store.store import Store
@@ -145,16 +146,16 @@ class Station:
             committed=self._on_committed,
             inspected=lambda inspection: self.prober.offer(inspection),
             seen=lambda bodies, firsts, results: self.teaching.see(bodies, firsts, results),
+            recipes=open_recipes(settings, model),
         )
-        self.prober = open_prober(
-            settings.teach, model.pool, self.pipeline.rules, self.store, self._clock, self.metrics
-        )
+        self.prober = open_prober(settings.teach, model.pool, self.pipeline.rules, self.store, self._clock,
+                                  self.metrics)  # fmt: skip
 
     def _build_outside(self) -> None:
         """Build what the outside sees of the station: sinks, commands, pages."""
         settings, clock, in_force = self.settings, self._clock, self.pipeline.rules
         self.health = HealthBoard(settings.station.text, clock, lambda: in_force.now.taught.short,
-                                  lambda: self.pipeline.committer.operators)  # fmt: skip
+                                  lambda: self.pipeline.committer.operators, lambda: self.pipeline.recipe)  # fmt: skip
         self._pulse, self.alarms = Pulse(self.health, clock), AlarmArea(settings, self.pipeline, clock, self.metrics)
         self.teaching = open_teaching(
             settings, self.model, in_force, self.store, clock, self.metrics, self.health, lambda: self.delivery.wake(),

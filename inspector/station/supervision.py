@@ -156,6 +156,7 @@ def health_facts(
         recent_tiles=len(recent),
         dropped_share=housekeeping.drops.share,
         untaught=untaught,
+        no_recipe=None if pipeline.recipes is None else pipeline.recipes.lacking,
         live=pipeline.live,
         insensitive=insensitive,
         clock_reason=read_kernel_clock().reason,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -27,6 +28,9 @@ STATE_S = 1.0
 _log = structlog.get_logger("commit")
 
 
+CoilSeen = Callable[[CoilRecord | None, float], None]
+
+
 class Tracker:
     """Calls `track` for one item after the other, and knows which state is stored.
 
@@ -36,14 +40,22 @@ class Tracker:
         inbox: Takes a coil that was named after that.
         clock: Time.
         mark: Told from when on a pause spares the inspection.
+        coil_seen: Told which coil runs, whenever that changes.
     """
 
     def __init__(
-        self, rules: TrackRules, store: Store, inbox: Inbox, clock: Clock, mark: PauseMark | None = None
+        self,
+        rules: TrackRules,
+        store: Store,
+        inbox: Inbox,
+        clock: Clock,
+        mark: PauseMark | None = None,
+        coil_seen: CoilSeen | None = None,
     ) -> None:
         self._rules = rules
         self._clock = clock
         self._mark = mark or PauseMark()
+        self._coil_seen = coil_seen
         self._state = self._stored = restore_state(store, inbox)
         self._stored_mono_s = clock.monotonic()
         self._mark.follow(self._state.operators.pause, self._stored_mono_s)
@@ -77,6 +89,7 @@ class Tracker:
         """
         self._rules = rules or self._rules
         before, coil_id, events = self._state.operators, self._state.coil_id, _events_of(self._state)
+        coil = self._state.coil
         self._state, drafts = track(self._state, item, self._rules)
         if self._state.coil_id != coil_id:
             _log.info("coil", coil_id=self._state.coil_id)
@@ -87,6 +100,8 @@ class Tracker:
             self._mark.ended()
         elif self._state.operators is not before:
             self._mark.follow(self._state.operators.pause, self._clock.monotonic())
+        if self._coil_seen is not None and _name(coil) != _name(self._state.coil):
+            self._coil_seen(self._state.coil, self._clock.monotonic())
         return drafts
 
     def to_store(self, writes: bool) -> str | None:
@@ -112,6 +127,10 @@ class Tracker:
         if self._state.ended:
             self._state = replace(self._state, ended=())
         self._stored, self._stored_mono_s = self._state, self._clock.monotonic()
+
+
+def _name(coil: CoilRecord | None) -> tuple[object, ...]:
+    return () if coil is None else (coil.coil_id, coil.began_at, coil.facts)
 
 
 def restore_state(store: Store, inbox: Inbox) -> TrackState:

@@ -6,8 +6,8 @@ Starts no thread but the model's workers and knows no running part, so that comm
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,11 +31,13 @@ from inspector.model.rules import decision_rules
 from inspector.settings.alarm import LabelWords
 from inspector.settings.hints import nearest
 from inspector.settings.places import state_folder
+from inspector.settings.recipe import name_of
 from inspector.settings.sections import Decision, Settings, Tiling
 from inspector.settings.store import StoreOptions
 from inspector.sinks.jsonl import JsonlOptions
 from inspector.sinks.mqtt.options import MqttOptions
 from inspector.station.in_force import Rules
+from inspector.station.recipes import Recipes
 from inspector.store.evidence import EvidenceFolder
 from inspector.strip.periodic import PeriodicRules, Roll, pitch_of
 from inspector.teach.accepted import UNTAUGHT, Accepted, read_accepted
@@ -52,7 +54,7 @@ _log = structlog.get_logger("daemon")
 class OpenModel:
     """A proven bundle with its workers and rules, and the site's reference, which the rules hold.
 
-    `label_state` is that of the site's own labels before they were read.
+    `label_state` is that of the site's own labels before they were read; `named` are the references that recipes name.
     """
 
     bundle: Bundle
@@ -62,6 +64,7 @@ class OpenModel:
     runtime: str
     taught: Accepted = UNTAUGHT
     label_state: tuple[object, ...] = ()
+    named: Mapping[str, Accepted] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -116,6 +119,63 @@ def untaught_reason(mode: Literal["auto", "alarm", "observe"], taught: Accepted)
 def with_reference(rules: InspectRules, taught: Accepted) -> InspectRules:
     """Return rules that decide under the site's reference, if there is one."""
     return replace(rules, decision=replace(rules.decision, reference=taught.reference))
+
+
+def reference_named(settings: Settings, name: str, unit_file: Path | None = None) -> Path:
+    """Return where the references lie that a recipe names; arguments as of `state_folder`."""
+    return state_folder(settings, unit_file=unit_file) / f"{FOLDER}-{name}"
+
+
+def read_named(settings: Settings, bundle: Bundle, unit_file: Path | None = None) -> Mapping[str, Accepted]:
+    """Return the references that recipes name, by name; one that cannot be used now says why.
+
+    Raises:
+        ConfigError: Of this name none was ever accepted.
+    """
+    found: dict[str, Accepted] = {}
+    for number, recipe in enumerate(settings.recipe):
+        if recipe.reference is None or recipe.reference in found:
+            continue
+        folder = reference_named(settings, recipe.reference, unit_file)
+        accepted = found[recipe.reference] = read_accepted(folder, bundle)
+        if accepted.reference is None and accepted.trouble is None:
+            raise ConfigError(
+                f"recipe.{number}.reference: none of this name was accepted ({folder}): {recipe.reference!r}; teach it:"
+                f" inspector teach --config FILE --reference {recipe.reference} --frames DIR, then with --accept"
+            )
+    return found
+
+
+def recipe_rules(settings: Settings, model: OpenModel, base: Rules, number: int | None) -> Rules:
+    """Return the rules of a recipe, or with None those of a coil that no recipe fits: they observe."""
+    if number is None:
+        return replace(base, track=replace(base.track, mode="observe", no_recipe=True))
+    recipe = settings.recipe[number]
+    taught = base.taught if recipe.reference is None else model.named[recipe.reference]
+    rules = with_reference(base.inspect, taught)
+    decision = rules.decision
+    rules = replace(rules, decision=replace(
+        decision,
+        thresholds={**decision.thresholds, **(recipe.thresholds or {})},
+        severity={**decision.severity, **(recipe.severity or {})},
+    ))  # fmt: skip
+    own = settings.model_copy(update={"events": settings.events.model_copy(update=recipe.events())})
+    track = replace(
+        track_rules(own, model.bundle, rules), config=base.track.config, recipe=name_of(settings.recipe, number),
+        recipe_hash=recipe.content_hash,
+    )  # fmt: skip
+    return Rules(rules, track, taught)
+
+
+def open_recipes(settings: Settings, model: OpenModel) -> Recipes | None:
+    """Return which recipe holds for which frame; None where the configuration has none."""
+    if not settings.recipe:
+        return None
+    return Recipes(
+        settings.recipe,
+        lambda base, number: recipe_rules(settings, model, base, number),
+        at_once=not track_rules(settings, model.bundle, model.rules).strip.offset_m,
+    )
 
 
 def rules_in_force(settings: Settings, model: OpenModel, taught: Accepted) -> Rules:
@@ -191,6 +251,9 @@ def require_labels(settings: Settings, known: Collection[str], bundle: str) -> N
         )
     named = [(f"labels.{label}", label) for label in settings.labels.words]
     named += [(f"alarm.severity.{n}.label", row.label) for n, row in enumerate(settings.alarm.severity) if row.label]
+    for n, recipe in enumerate(settings.recipe):
+        given = {"thresholds": recipe.thresholds, "severity": recipe.severity}
+        named += [(f"recipe.{n}.{key}", label) for key, table in given.items() for label in table or ()]
     for key, label in named:
         if label not in labels:
             meant = nearest(label, labels)
@@ -291,9 +354,10 @@ def open_bundle(settings: Settings, loaded: Bundle | None = None, unit_file: Pat
         for trouble in troubles:
             _log.warning("label_refused", reason=trouble)
         taught = read_accepted(reference_folder(settings, unit_file), bundle)
+        named = read_named(settings, bundle, unit_file)
     except InspectorError:
         raise
     except Exception as exc:  # whatever a foreign bundle sets off in the libraries: it is refused, nothing else ends
         raise BundleError(f"{root}: cannot be used: {exc!r}") from exc
     runtime = load_runtime(settings.model.runtime)[0]
-    return OpenModel(bundle, pool, golden, with_reference(rules, taught), runtime, taught, state)
+    return OpenModel(bundle, pool, golden, with_reference(rules, taught), runtime, taught, state, named)

@@ -64,6 +64,7 @@ class Facts:
         unknown_share: Unknown among the recent tiles.
         recent_tiles: How many those are.
         dropped_share: Frames of a live source dropped for lack of time, among the recent ones.
+        no_recipe: Why no recipe holds although there are some, or None.
         untaught: Why no reference of the site is in force although one is expected, or None.
         live: Whether the source is live.
         insensitive: Why the station cannot be trusted to see, as the reason of health, or None.
@@ -86,6 +87,7 @@ class Facts:
     recent_tiles: int = 0
     dropped_share: float = 0.0
     untaught: str | None = None
+    no_recipe: str | None = None
     live: bool = False
     insensitive: str | None = None
     clock_reason: str | None = None
@@ -125,6 +127,8 @@ def judge_health(facts: Facts, limits: HealthLimits) -> tuple[State, str | None]
         return "degraded", facts.clock_reason
     if facts.dropped_share > limits.dropped_share:
         return "degraded", f"falling_behind: {facts.dropped_share:.0%} of the frames dropped"
+    if facts.no_recipe:
+        return "degraded", f"no_recipe: {facts.no_recipe}"
     if facts.untaught:  # before off_domain: that an untaught surface is foreign is no news, and teaching cures both
         return "degraded", f"untaught: {facts.untaught}"
     if facts.recent_tiles >= limits.min_tiles and facts.unknown_share > limits.off_domain_share:
@@ -155,6 +159,10 @@ class HealthBoard:
         clock: Time.
         reference: Returns the hash of the site's reference in force, or None.
         operators: Returns what people have asked for.
+        recipe: As the attribute.
+
+    Attributes:
+        recipe: Returns the name of the recipe in force, or None.
     """
 
     def __init__(
@@ -163,7 +171,10 @@ class HealthBoard:
         clock: Clock,
         reference: Callable[[], str | None] = lambda: None,
         operators: Callable[[], OperatorState] = OperatorState,
+        recipe: Callable[[], str | None] = lambda: None,
     ) -> None:
+        self.recipe = recipe
+        self._chosen: str | None = None
         self._station = station
         self._reference = reference
         self._operators = operators
@@ -178,11 +189,11 @@ class HealthBoard:
 
     def update(self, state: State, reason: str | None) -> bool:
         """Set the state; returns whether state, the reason's first word, the reference or what people asked changed."""
-        named, said = self._reference(), self._operators()
+        named, said, chosen = self._reference(), self._operators(), self.recipe()
         with self._guard:
-            before = (self._state, _word(self._reason), self._named, self._said)
-            changed = before != (state, _word(reason), named, said)
-            self._named, self._said = named, said
+            before = (self._state, _word(self._reason), self._named, self._said, self._chosen)
+            changed = before != (state, _word(reason), named, said, chosen)
+            self._named, self._said, self._chosen = named, said, chosen
             self._judged = self._clock.now(), self._clock.monotonic()
             if state != self._state:
                 self._since = self._clock.now()
@@ -211,6 +222,7 @@ class HealthBoard:
                 since=to_rfc3339(since),
                 valid_until=to_rfc3339(judged_at + VALID_FOR),
                 reference=self._named,
+                recipe=self._chosen,
                 running=None if line is None else line.running,
                 speed_m_s=None if line is None else line.speed_m_s,
                 person=None if pause is None else pause.person,

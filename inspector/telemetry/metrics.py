@@ -21,7 +21,7 @@ HEALTH_REASONS = tuple(
     dict.fromkeys(
         ("store", "source_down", "no_frames", "unjudged", *(cause.value for cause in Cause), "outbox_filling", "broker",
          "store_set_aside", "store_log_grows", "disk_full",
-         "jsonl", "insensitive", "untaught", "off_domain", "falling_behind", "line_stands",
+         "jsonl", "insensitive", "no_recipe", "untaught", "off_domain", "falling_behind", "line_stands",
          "ended", "other")
     )
 )  # fmt: skip

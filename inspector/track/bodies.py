@@ -82,6 +82,8 @@ def common_fields(
         "simulated": simulated,
         "reference": rules.reference,
         "side": rules.strip.side,
+        "recipe": rules.recipe,
+        "recipe_hash": rules.recipe_hash,
     }
 
 

@@ -80,6 +80,8 @@ class TrackRules:
         words: What the plant calls labels.
         periodic: How marks that return are found; None: they are not looked for.
         rolls: Of the configuration; the plant may name others.
+        recipe, recipe_hash: In force: its name, and the hash of its content; None: there are none.
+        no_recipe: There are recipes, and none fits the coil: it is not assessed.
         public_url: Where the station's pages are for those who read its messages, without a slash at the end.
         strip: How metres are counted, and what a coil is.
     """
@@ -112,6 +114,9 @@ class TrackRules:
     public_url: str | None = None
     periodic: PeriodicRules | None = field(default_factory=PeriodicRules)
     rolls: tuple[Roll, ...] = ()
+    recipe: str | None = None
+    recipe_hash: str | None = None
+    no_recipe: bool = False
     strip: StripRules = field(default_factory=StripRules)
 
     @property

@@ -26,6 +26,7 @@ from inspector.track.coverage import flush_gaps
 from inspector.track.defects import closed_drafts, track_still, track_stream
 from inspector.track.operators import OperatorState, obey, paused_gap, without_past
 from inspector.track.passing import pass_by, passed_by, take_coil, take_missed, take_outage, waited_long_enough
+from inspector.track.recipes import with_recipe
 from inspector.track.rolls import close_periodic
 from inspector.track.rules import TrackRules
 from inspector.track.state import Sight, TrackState
@@ -66,7 +67,7 @@ def _take_inspection(state: TrackState, item: Inspection, rules: TrackRules) -> 
                   frame.identity if frame.independent else None, frame.source_key, detail=item.detail)  # fmt: skip
         return take_missed(state, gap, frame.seen, frame, rules)
     state, drafts, later = pass_by(state, frame.seen, frame, item, None, rules)
-    state = replace(state, edges=rules.strip.edges or (0, frame.width_px))
+    state = replace(with_recipe(state, rules), edges=rules.strip.edges or (0, frame.width_px))
     state, gaps = flush_gaps(state, frame.captured_at, rules)
     state = replace(state, sights=_remember(state.sights, item, rules.alarm_window))
     state, more = track_still(state, item, rules) if frame.independent else track_stream(state, item, rules)
