@@ -10,7 +10,7 @@ from inspector.ids import Ids
 from inspector.joiner.coils import AWAY, JoinedCoil, StationGap
 from inspector.joiner.defects import Group
 from inspector.joiner.settings import JoinerSettings, StationPlace
-from inspector.messages import CoverageMessage, DefectMessage
+from inspector.messages import CoverageMessage, DefectMessage, PeriodicMessage
 
 _SEVERITIES = ("minor", "major", "critical")
 
@@ -87,6 +87,24 @@ def gap_body(message: dict[str, Any], place: StationPlace, settings: JoinerSetti
         known | UNSTORED | shifted
         | {"schema": CoverageMessage.model_fields["schema_"].default, "id": ids.of("coverage", message["id"]),
            "station": settings.strip.text, "side": place.side, "detail": f"{where}: {detail}" if detail else where}
+    )  # fmt: skip
+
+
+def periodic_body(message: dict[str, Any], place: StationPlace, settings: JoinerSettings, ids: Ids) -> PeriodicMessage:
+    """Return a station's periodic finding as the strip's: at its place from the strip's operator side.
+
+    Its defects keep its `periodic_id`; the strip's defects have it from theirs.
+
+    Raises:
+        ValueError: It is no message that this program understands.
+    """
+    known = {name: message[name] for name in _aliases(PeriodicMessage) if name in message}
+    metres = {name: message[name] - place.along_m for name in ("first_m", "last_m")}
+    return PeriodicMessage.model_validate(
+        known | UNSTORED | metres
+        | {"schema": PeriodicMessage.model_fields["schema_"].default, "id": ids.of("periodic", message["id"]),
+           "station": settings.strip.text, "side": place.side,
+           "across_mm": round(place.across(message["across_mm"], 0.0)[0], 2)}
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from inspector.clock import from_timestamp_ms
 from inspector.drafts import Draft
 from inspector.ids import Ids
 from inspector.items import CoilFacts
-from inspector.joiner.bodies import away_body, defect_body, defect_name, gap_body
+from inspector.joiner.bodies import away_body, defect_body, defect_name, gap_body, periodic_body
 from inspector.joiner.coils import (
     AWAY,
     KEPT_COILS,
@@ -35,7 +35,7 @@ from inspector.joiner.coils import (
 from inspector.joiner.defects import Group, Message, Seen, seen_of, taken_due, with_seen
 from inspector.joiner.settings import JoinerSettings
 from inspector.json_text import parse_json
-from inspector.messages import CoilMessage, CoverageMessage, DefectMessage
+from inspector.messages import CoilMessage, CoverageMessage, DefectMessage, PeriodicMessage
 from inspector.strip.record import CoilRecord, Stretch
 
 LOST = "messages_lost"
@@ -105,6 +105,7 @@ class Fold:
         number = self._numbers.get(root)
         takers: dict[str, Callable[[JoinerState, int, Message, int], Step]] = {
             "defect": self._defect, "coverage": self._coverage, "coil": self._coil,
+            "periodic": self._periodic,
         }  # fmt: skip
         if number is None or topic not in takers:
             return Step(state)
@@ -176,6 +177,11 @@ class Fold:
         gap = StationGap(from_m=body.from_m, to_m=body.to_m, cause=body.cause, frames=body.frames)
         state = self._spoke(state, number, message, body.to_m)
         return Step(self._with_gap(state, number, coil_id, gap, now_ms), (Draft(body),))
+
+    def _periodic(self, state: JoinerState, number: int, message: Message, now_ms: int) -> Step:
+        """Pass a periodic finding on: a roll marks one place, so the station that found it is enough."""
+        body = periodic_body(message, self._settings.station[number], self._settings, self._ids)
+        return Step(self._spoke(state, number, message, body.last_m), (Draft(body),))
 
     def _coil(self, state: JoinerState, number: int, message: Message, now_ms: int) -> Step:
         """Take what a station says of the coil that runs there, and of the one that ended."""
@@ -284,7 +290,12 @@ class Fold:
         return record
 
 
-_TAKEN: dict[str, type[BaseModel]] = {"defect": DefectMessage, "coverage": CoverageMessage, "coil": CoilMessage}
+_TAKEN: dict[str, type[BaseModel]] = {
+    "defect": DefectMessage,
+    "coverage": CoverageMessage,
+    "coil": CoilMessage,
+    "periodic": PeriodicMessage,
+}
 _LAST_MS = 253_402_300_799_999
 """End of the year 9999, the last that a moment can have, in ms since 1970."""
 

@@ -33,6 +33,10 @@ def coil_report(reader: PeriodReader, run: CoilRun, settings: JoinerSettings) ->
     for one in reader.coil_records(run):
         if one.kind == "defect" and one.text is not None and one.defect_id is not None:
             defects[one.defect_id] = one.message
+    periodic = {}
+    for one in reader.coil_records(run):
+        if one.kind == "periodic" and one.text is not None:
+            periodic[one.message["periodic_id"]] = one.message
     counts: dict[tuple[str, str, str], int] = defaultdict(int)
     for message in defects.values():
         counts[message["label"], message["severity"], message["side"]] += 1
@@ -52,6 +56,10 @@ def coil_report(reader: PeriodReader, run: CoilRun, settings: JoinerSettings) ->
             {"label": label, "severity": severity, "side": side, "count": count,
              "per_100_m": round(100 * count / length_m, 3) if length_m else None}
             for (label, severity, side), count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+        ],
+        "periodic": [
+            {name: message[name] for name in ("label", "pitch_mm", "across_mm", "count", "roll", "side")}
+            for message in periodic.values()
         ],
         "stations": [
             {"root": one.root, "side": one.side, "from_mm": one.edges[0], "to_mm": one.edges[1]}

@@ -13,9 +13,11 @@ import pytest
 from joined_line import BELOW, LEFT, NOON_MS, RIGHT, WIDE, coil, defect, ended, gap
 
 from inspector.errors import ConfigError
+from inspector.ids import Ids
 from inspector.joiner.coils import AWAY, NO_CAMERA
 from inspector.joiner.fold import Fold, JoinerState
 from inspector.joiner.settings import JoinerSettings, load_joiner
+from inspector.json_text import canonical_json
 from inspector.strip.record import CoilRecord
 
 
@@ -297,6 +299,28 @@ def test_a_station_with_another_scale_is_named(line: Line) -> None:
         "other_scale: mill/l1/left sees a defect at 920 mm of a picture that is 600 mm wide",
         "no_scale: mill/l1/right gives no place across, so nothing of it is joined",
     ]
+
+
+def test_a_roll_mark_is_passed_on(line: Line) -> None:
+    """At its place on the strip, whichever way its camera looks; its defects name it still."""
+    key = Ids(BELOW).of("period")
+    message = json.loads(gap(BELOW, None, None)) | {
+        "schema": "inspector/periodic/1", "periodic_id": key, "phase": "opened", "label": "crack", "severity": "major",
+        "pitch_mm": 1570.0, "across_mm": 100.0, "phase_mm": 12.0, "count": 4, "first_m": 3.0, "last_m": 7.71,
+        "roll": "S3 top R17", "defect_ids": "",
+    }  # fmt: skip
+    line.take(BELOW, "periodic", canonical_json(message).decode())
+    line.take(BELOW, "defect", defect(BELOW, 1, 3.0, 90, periodic_id=key))
+    line.wait(11)
+    period, found = line.bodies
+
+    assert (period.across_mm, period.side, period.station, period.roll) == (
+        1000.0,
+        "bottom",
+        "mill/l1/strip",
+        "S3 top R17",
+    )
+    assert (found.periodic_id, period.periodic_id) == (key, key)
 
 
 SMALL = '[strip]\nsite = "mill"\nline = "l1"\n'
