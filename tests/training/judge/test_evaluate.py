@@ -14,13 +14,18 @@ from inspector.model.bundle import load_bundle
 from training.data.learned import picture_id, read_learned
 from training.data.manifest import Manifest
 from training.errors import DataError
+from training.judge import evaluate as measured
 from training.judge.evaluate import evaluate
 from training.judge.gallery import Gallery, Room
 from training.judge.report import write_report
 
 
-def test_every_figure_is_measured_and_reported(trained: Trained, tmp_path: Path) -> None:
+def test_every_figure_is_measured_and_reported(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The results hold the keys that others read, and a page to look at is written."""
+    monkeypatch.setattr(measured, "CLEAN_STRIPS", 20)  # two are quilted and inspected, beside those with defects
+    monkeypatch.setattr(measured, "CLEAN_TILES", 200)
     gallery = Gallery()
     found = evaluate(load_bundle(trained.bundle), trained.manifest, trained.data_set, None, gallery=gallery, quick=True)
     page = write_report(tmp_path / "report", "small", found, gallery)
