@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="TOML file of the station.", show_default=False)]
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Start, ISO 8601, UTC; unset: the first.")]
-To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="End, not included; unset: now.")]
+To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="End, not included; unset: the end of today.")]
 CoilOption = Annotated[str | None, typer.Option(metavar="ID", help="Only of this coil.")]
 By = Literal["class", "shift", "crew", "roll", "product", "station", "side", "severity"]
 
@@ -23,10 +23,11 @@ def period_of(since: str | None, until: str | None, coil: str | None) -> Period:
     from inspector.clock import SystemClock, to_timestamp_ms
     from inspector.commands.forget import parse_time
     from inspector.errors import ConfigError
-    from inspector.years.gather import Period
+    from inspector.years.gather import DAY_MS, Period
 
     from_ms = 0 if since is None else to_timestamp_ms(parse_time("--from", since))
-    to_ms = to_timestamp_ms(SystemClock().now() if until is None else parse_time("--to", until))
+    today = to_timestamp_ms(SystemClock().now()) // DAY_MS
+    to_ms = (today + 1) * DAY_MS if until is None else to_timestamp_ms(parse_time("--to", until))
     if to_ms <= from_ms:
         raise ConfigError(f"--to must lie after --from: {until or 'now'} <= {since}")
     return Period(from_ms, to_ms, coil)
