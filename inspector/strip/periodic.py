@@ -28,7 +28,7 @@ LIVE_TURNS = 12
 MIN_OFF_MM = 5.0
 """Marks are not placed more exactly than this, whatever a row says."""
 PIECE_MM = 100.0
-"""What lies this close to a mark of a finding, and is of its class, is a piece of it, not another finding."""
+"""What lies this close to the last mark of a finding, and is of its class, is a piece of it: it is not counted."""
 ROLL_SHARE = 0.015
 """A roll's mark may be off its pitch by this share: diameters are ground down, and the strip slips."""
 HARMONICS = ((1, 1), (1, 2), (2, 1), (1, 3), (3, 1), (1, 4), (4, 1))
@@ -217,10 +217,10 @@ def _grown(one: Finding, mark: Mark, rules: PeriodicRules) -> Finding | None:
         return None
     turns = round((mark.along_mm - one.last_mm) / one.pitch_mm)
     off_mm = abs(mark.along_mm - one.last_mm - turns * one.pitch_mm)
-    if not 0 <= turns <= LIVE_TURNS or off_mm > min(PIECE_MM, one.pitch_mm / 8):
+    if turns == 0:
+        return one if off_mm <= min(PIECE_MM, one.pitch_mm / 8) else None
+    if not 0 < turns <= LIVE_TURNS or off_mm > rules.tolerance_mm or off_across_mm > rules.across_mm:
         return None
-    if turns < 1 or off_mm > rules.tolerance_mm or off_across_mm > rules.across_mm:
-        return one
     turns += one.turns
     return replace(
         one,

@@ -30,6 +30,7 @@ from inspector.track.coils import (
 )
 from inspector.track.coverage import flush_gaps, take_gap
 from inspector.track.defects import closed_drafts
+from inspector.track.recipes import rules_before
 from inspector.track.rolls import at_head, close_periodic
 from inspector.track.rules import TrackRules
 from inspector.track.state import Coming, TrackState
@@ -78,9 +79,10 @@ def begin_coil(
         at: UTC, when it passed the camera.
         rules: Of the station.
     """
-    state, drafts = flush_gaps(state, at, rules, final=True)
-    drafts = closed_drafts(state.open, rules) + drafts
-    state, more = close_periodic(state, at, rules)
+    ending = rules_before(state, rules)
+    state, drafts = flush_gaps(state, at, ending, final=True)
+    drafts = closed_drafts(state.open, ending) + drafts
+    state, more = close_periodic(state, at, ending)
     counts, before_m = state.along is not None, state.way.head_m
     state = changed(state, change, head_m, at, rules)
     state = at_head(state, state.way.head_m - before_m if counts else None)

@@ -22,3 +22,15 @@ def with_recipe(state: TrackState, rules: TrackRules) -> TrackState:
         said = "it runs"
     now = replace(coil, recipe=rules.recipe, recipe_hash=rules.recipe_hash, not_assessed=said)
     return state if now == coil else replace(state, coil=now)
+
+
+def rules_before(state: TrackState, rules: TrackRules) -> TrackRules:
+    """Return the rules with the recipe of the coil that ends: what closes with it names that one."""
+    coil = state.coil
+    if (
+        coil is None
+        or rules.recipe_hash == coil.recipe_hash
+        or (coil.recipe is None and coil.not_assessed != NO_RECIPE)
+    ):
+        return rules
+    return replace(rules, recipe=coil.recipe, recipe_hash=coil.recipe_hash)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from fakes import NOON, FakeClock, decision_rules, inspected, make_defect, make_
 from inspector.errors import ConfigError
 from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.tiling import TilingRules
-from inspector.items import CoilChange, CoilFacts, Command
-from inspector.messages import AlarmMessage, DefectMessage
+from inspector.items import CoilChange, CoilFacts, Command, Tick
+from inspector.messages import AlarmMessage, DefectMessage, PeriodicMessage
 from inspector.settings.loading import load_settings
 from inspector.settings.recipe import Match, Recipe, check_recipes
 from inspector.station.in_force import Rules, RulesInForce
@@ -162,3 +163,15 @@ def test_the_record_and_each_event_name_the_recipe() -> None:
     assert after.coil is not None
     assert [(one.assessed, one.not_assessed) for one in after.ended] == [(False, NO_RECIPE)]
     assert (after.coil.recipe, after.coil.recipe_hash) == ("soft", "ab12")
+
+
+def test_what_closes_with_a_coil_names_its_recipe() -> None:
+    """Also where the coil's end is seen under the next one's recipe."""
+    rules = track_rules(mm_per_px=1.0, recipe="soft", recipe_hash="ab12")
+    marks: list[Any] = [CoilChange(NOON, "A")]
+    marks += [inspected(make_frame(n, first_line=n * 1500), make_defect("rust")) for n in range(8)]
+    state, _ = track_all(marks, rules)
+    _, bodies = track_all([CoilChange(NOON, None), Tick(NOON + timedelta(hours=1))], track_rules(mm_per_px=1.0), state)
+
+    [closed] = [body for body in bodies if isinstance(body, PeriodicMessage)]
+    assert (closed.phase, closed.coil_id, closed.recipe, closed.recipe_hash) == ("closed", "A", "soft", "ab12")

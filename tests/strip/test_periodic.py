@@ -105,6 +105,15 @@ def test_a_missed_mark_and_a_pause_make_no_second_finding() -> None:
     assert finding.pitch_mm == pytest.approx(1500, rel=0.005)
 
 
+def test_strip_that_slips_makes_no_second_finding() -> None:
+    """Marks that come 67 mm early from some place on are found again, and counted under the same name."""
+    state, found = take_all([*row(1500.0, 10), *row(1500.0, 10, 40_000 + 15_000 - 67.0)])
+
+    [finding] = state.findings
+    assert finding.count >= 18
+    assert len({one.finding_id for _, one in found}) == 1
+
+
 @pytest.mark.parametrize(
     ("pitch_mm", "suspect"),
     [
