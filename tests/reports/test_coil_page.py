@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from coil_reports import found_at, report_of
 
+from inspector.command_table import VerifyCommand
+from inspector.frame import Cause
 from inspector.pages.language import CODES
-from inspector.reports.page import pictures_in, render_coil
+from inspector.reports.page import CAUSE_TEXT, VERDICT_TEXT, pictures_in, render_coil
 from inspector.reports.places import MAX_MARKS
 from inspector.strip.record import Stretch
 
@@ -95,6 +97,12 @@ def test_without_metres_the_map_is_by_time() -> None:
 
     assert (report.defect_map.along_unit, [mark.along for mark in report.defect_map.marks]) == ("min", [1.0])
     assert "minutes from the start" in render_coil(report, {})
+
+
+def test_the_page_has_words_for_every_cause_and_verdict() -> None:
+    """No gap and no judgement is shown by its code name."""
+    assert set(CAUSE_TEXT) == {cause.value for cause in Cause}
+    assert set(VERDICT_TEXT) == set(get_args(VerifyCommand.model_fields["verdict"].annotation))
 
 
 def test_names_are_text() -> None:
