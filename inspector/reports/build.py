@@ -78,8 +78,8 @@ def build_report(material: Material, rules: ReportRules) -> CoilReport:
         tail_m=record.tail_m,
         length_m=_rounded(record.length_m, 3),
         inspected_m=_rounded(record.inspected_m, 3),
-        gaps=tuple(GapPart(from_m=gap.from_m, to_m=gap.to_m, cause=gap.cause, frames=gap.frames)
-                   for gap in record.gaps),
+        gaps=tuple(GapPart(from_m=_rounded(gap.from_m, 3), to_m=_rounded(gap.to_m, 3), cause=gap.cause,
+                           frames=gap.frames) for gap in record.gaps),
         gaps_rest=tuple(RestPart(cause=one.cause, gaps=one.gaps, metres=one.metres, frames=one.frames)
                         for one in record.rest),
         coverage=_rounded(record.coverage, 6),

@@ -18,7 +18,7 @@ from inspector.reports.rules import SEVERITIES
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MAX_LANES = 12
 """Classes with a lane of their own; the others share the last."""
-MAX_LETTERED = 150
+MAX_LETTERED = 80
 """Marks that have the letter of their class beside them."""
 _WIDTH, _LEFT, _RIGHT, _TOP, _HEIGHT = 1000.0, 58.0, 16.0, 10.0, 250.0
 _LANE, _BINS = 22.0, 100

@@ -27,7 +27,7 @@ from inspector.station.coil_report import name_of, open_kept
 from inspector.store.coils import CoilRun
 from inspector.store.store import Store
 
-LOOK_S = 2.0
+LOOK_S = 1.0
 """How often the store is asked which coils have ended."""
 RETRY_S = 30.0
 TIDY_S = 600.0

@@ -129,6 +129,13 @@ def test_without_rules_there_is_no_class() -> None:
     assert (report.surface_class, report.disposition) == (None, None)
 
 
+def test_places_are_to_the_millimetre() -> None:
+    """What the arithmetic leaves behind the third digit is no strip."""
+    [gap] = report_of(gaps=(Stretch(23.92470807996716, 35.32470807996706, "paused"),)).gaps
+
+    assert (gap.from_m, gap.to_m) == (23.925, 35.325)
+
+
 def test_gaps_beyond_the_list_are_in_the_sums() -> None:
     """Of the rest the causes, metres and frames are kept."""
     report = report_of(gaps=(Stretch(None, None, "process_down", 7),), rest=(Rest("dropped", 12, 3.5, 40),))
