@@ -22,6 +22,7 @@ from inspector.errors import ConfigError
 from inspector.frame import Cause, Frame, Pixels
 from inspector.inspection.centred import centred_windows
 from inspector.inspection.decision import DecisionRules, Verdict, compare, find_near, hear_bundle, heat_of
+from inspector.inspection.edges import EdgeRules, on_strip
 from inspector.inspection.merge import Defect, merge_pieces
 from inspector.inspection.naming import name_own
 from inspector.inspection.pieces import Piece, View, find_pieces, where_shown
@@ -33,6 +34,8 @@ from inspector.inspection.second_look import find_doubtful, look_again
 from inspector.inspection.tiling import TilingRules, cut_tiles, plan_tiles
 from inspector.labels import CLEAN, UNCLASSIFIED, UNKNOWN
 
+NO_STRIP = "no strip in the picture: it wandered off, or strip.edges does not fit"
+
 
 @dataclass(frozen=True, slots=True)
 class InspectRules:
@@ -43,6 +46,7 @@ class InspectRules:
     quality: QualityRules = field(default_factory=QualityRules)
     input_px: int | None = None
     """Side of the network's input: with it a frame is resized at once where that changes no byte."""
+    edges: EdgeRules = field(default_factory=EdgeRules)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +109,10 @@ def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Insp
         boxes = plan_tiles(frame.height_px, frame.width_px, rules.tiling, frame.independent)
     except ConfigError as exc:  # of this frame's size: the next one may fit
         return Inspection(frame, Cause.UNSUPPORTED, detail=str(exc))
+    edges = rules.edges.of(grey)
+    boxes, planned = () if edges is None else on_strip(boxes, edges), len(boxes)
+    if edges is None or not boxes:
+        return Inspection(frame, Cause.UNSUPPORTED, detail=NO_STRIP, off_strip=planned)
     tiles = list(cut_tiles(grey, boxes)) if rules.input_px is None else cut_inputs(grey, boxes, rules.input_px)
     predictions, verdicts, heat = _judge(tiles, classify, rules.decision)
     if all(verdict.label != UNCLASSIFIED for verdict in verdicts):
@@ -112,8 +120,9 @@ def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Insp
     pieces = find_pieces(boxes, verdicts, rules.decision, predictions.cam, heat)
     defects = merge_pieces(_look_centred(grey, pieces, classify, rules.decision), rules.decision)
     return Inspection(
-        frame, None, boxes, tuple(verdicts), defects, logits=predictions.logits, maps=predictions.maps, heat=heat
-    )
+        frame, None, boxes, tuple(verdicts), defects, logits=predictions.logits, maps=predictions.maps, heat=heat,
+        edges=edges, off_strip=planned - len(boxes),
+    )  # fmt: skip
 
 
 def _look_centred(grey: Pixels, pieces: list[Piece], classify: Classify, rules: DecisionRules) -> list[Piece]:

@@ -329,6 +329,20 @@ class Settings(BaseSettings):
         check_recipes(value)
         return value
 
+    @model_validator(mode="after")
+    def _check_scale(self) -> Self:
+        strip, source = self.strip.mm_per_px, self.source.mm_per_px
+        if strip is not None and source is not None and strip != source:
+            raise ValueError(
+                f"strip.mm_per_px and source.mm_per_px are the same scale, and differ: {strip:g}, {source:g}"
+            )
+        return self
+
+    @property
+    def mm_per_px(self) -> float | None:
+        """Scale across, as configured."""
+        return self.strip.mm_per_px or self.source.mm_per_px
+
     @model_validator(mode="before")
     @classmethod
     def _drop_unused(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -34,9 +34,7 @@ class SourceOptions(Section):
     full_scale: int | None = Field(
         default=None, ge=256, le=65535, description="Value that is white in 16-bit pictures; unset: the upper 8 bits."
     )
-    mm_per_px: float | None = Field(
-        default=None, gt=0, le=100, description="Scale; unset: the card's, if it knows one."
-    )
+    mm_per_px: float | None = Field(default=None, gt=0, le=100, description="Another name of strip.mm_per_px.")
 
     @property
     def patience_s(self) -> float:

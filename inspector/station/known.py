@@ -78,7 +78,7 @@ class Known:
         if asked.from_mm is not None:
             width_mm = self.strip_mm()
             if not self.has_scale:
-                raise CommandError("from_mm: a place needs a scale: set source.mm_per_px", "no_scale")
+                raise CommandError("from_mm: a place needs a scale: set strip.mm_per_px", "no_scale")
             if width_mm is not None and asked.from_mm >= width_mm:
                 raise CommandError(
                     f"from_mm lies outside the strip, which shows {width_mm:g} mm: {asked.from_mm:g}", "outside"

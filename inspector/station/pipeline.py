@@ -96,7 +96,7 @@ class Pipeline:
             evidence=evidence,
             rules=rules,
             options=CommitterOptions(
-                rules.mm_per_px, model.bundle.short, seen, self.mark, None if recipes is None else recipes.seen
+                rules.mm_per_line, model.bundle.short, seen, self.mark, None if recipes is None else recipes.seen
             ),
             clock=clock,
             metrics=metrics,

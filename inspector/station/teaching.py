@@ -268,7 +268,7 @@ def open_teaching(
             store.notes,
             clock,
             metrics,
-            settings.source.mm_per_px or card.mm_per_px,
+            settings.strip.mm_per_line or settings.mm_per_px or card.mm_per_px,
             VerifiedCalls(store.reviews, store.records, Ids(settings.root)),
         ),
         OverruledSample(store.folder / FOLDER, clock),

@@ -17,6 +17,7 @@ from inspector.clock import Clock
 from inspector.errors import BundleError, ConfigError, InspectorError
 from inspector.http.options import HttpOptions, read_token
 from inspector.ids import Ids
+from inspector.inspection.edges import EdgeRules
 from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.own_labels import OwnLabel
 from inspector.inspection.quality import QualityRules
@@ -34,12 +35,14 @@ from inspector.settings.places import state_folder
 from inspector.settings.recipe import name_of
 from inspector.settings.sections import Decision, Settings, Tiling
 from inspector.settings.store import StoreOptions
+from inspector.settings.strip import Strip
 from inspector.sinks.jsonl import JsonlOptions
 from inspector.sinks.mqtt.options import MqttOptions
 from inspector.station.in_force import Rules
 from inspector.station.recipes import Recipes
 from inspector.store.evidence import EvidenceFolder
 from inspector.strip.periodic import PeriodicRules, Roll, pitch_of
+from inspector.strip.rules import StripRules
 from inspector.teach.accepted import UNTAUGHT, Accepted, read_accepted
 from inspector.teach.files import FOLDER
 from inspector.teach.own_labels import FOLDER as LABELS
@@ -83,6 +86,7 @@ def inspect_rules(
     bundle: Bundle,
     reference: SiteReference | None = None,
     own_names: Collection[str] = (),
+    edges: EdgeRules | None = None,
 ) -> InspectRules:
     """Return the rules of the first pure function; with a reference, those of a station that was taught.
 
@@ -97,7 +101,13 @@ def inspect_rules(
         ),
         QualityRules(decision.blank_std, decision.overexposed_share, decision.underexposed_share),
         bundle.card.input_px,
+        edges or EdgeRules(),
     )  # fmt: skip
+
+
+def edge_rules(strip: Strip) -> EdgeRules:
+    """Return how the strip's edges are known."""
+    return EdgeRules(strip.edges == "find", strip.edges if isinstance(strip.edges, tuple) else None, strip.background)
 
 
 def alarm_mode(mode: Literal["auto", "alarm", "observe"], *, taught: bool) -> Literal["alarm", "observe"]:
@@ -194,10 +204,21 @@ def reference_folder(settings: Settings, unit_file: Path | None = None) -> Path:
     return state_folder(settings, unit_file=unit_file) / FOLDER
 
 
+def strip_rules(settings: Settings) -> StripRules:
+    """Return how metres are counted, and what a coil is."""
+    strip = settings.strip
+    own = {name: getattr(strip, name) for name in StripRules.__slots__ if name in type(strip).model_fields}
+    return StripRules(**own | {
+        "edges": strip.edges if isinstance(strip.edges, tuple) else None,
+        "coil_pattern": strip.coil_expression,
+        "runs_on": settings.source.kind in ("camera", "lines"),
+    })  # fmt: skip
+
+
 def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> TrackRules:
     """Return the rules of the second pure function, for frames that are inspected by `rules`."""
     events, reference = settings.events, rules.decision.reference
-    scale = settings.source.mm_per_px or bundle.card.mm_per_px
+    scale = settings.mm_per_px or bundle.card.mm_per_px
     return TrackRules(
         ids=Ids(settings.root),
         station=settings.station.text,
@@ -213,7 +234,7 @@ def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> Trac
         alarm_limit_s=events.alarm_limit_s,
         frame_messages=events.frame_messages,
         mm_per_px=scale,
-        scale_source=None if scale is None else "configuration" if settings.source.mm_per_px else "card",
+        scale_source=None if scale is None else "configuration" if settings.mm_per_px else "card",
         reference=reference.short if reference else None,
         unclassified_threshold=reference.unclassified_threshold if reference else 0.0,
         alarm_unclassified=events.alarm_unclassified,
@@ -229,6 +250,7 @@ def track_rules(settings: Settings, bundle: Bundle, rules: InspectRules) -> Trac
         },
         public_url=settings.http.public_url if settings.http.enabled else None,
         periodic=PeriodicRules(*settings.strip.pitch_mm) if settings.strip.periodic else None,
+        strip=strip_rules(settings),
         rolls=tuple(
             Roll(row.stand, row.position, row.roll_id, pitch_of(row.diameter_mm, row.elongation))
             for row in settings.strip.rolls
@@ -348,7 +370,9 @@ def open_bundle(settings: Settings, loaded: Bundle | None = None, unit_file: Pat
         own, troubles = read_labels(labels, bundle.card.labels)
         names = label_names(labels)
         require_labels(settings, (*bundle.card.defect_labels, *names), bundle.card.name)
-        rules = inspect_rules(settings.tiling, worded(settings), bundle, own_names=names)
+        rules = inspect_rules(
+            settings.tiling, worded(settings), bundle, own_names=names, edges=edge_rules(settings.strip)
+        )
         pool, golden = open_model(bundle, worker_count(settings.model.workers), settings.model.runtime, places=True)
         rules = with_own_labels(rules, [fit_label(pixels, pool).label for pixels in own], settings.decision)
         for trouble in troubles:

@@ -29,7 +29,6 @@ class StripRules:
         longest_m: A coil that does not end by then is ended.
         coil_length_m: A coil begins after so many metres by itself; None: it does not.
         coil_pattern: A coil's name in that of its file, as a regular expression with a group `coil`; None: it is not.
-        weld_window_m: On each side of a weld: what is found there is no alarm.
     """
 
     position: PositionSource = "lines"
@@ -46,4 +45,3 @@ class StripRules:
     longest_m: float = LONGEST_M
     coil_length_m: float | None = None
     coil_pattern: str | None = None
-    weld_window_m: float = 2.0

@@ -81,7 +81,7 @@ class Aim:
         """The aim for people, with what was assumed."""
         if self.per != "km":
             return f"{self.false_calls:g} false calls per 1,000 pictures"
-        assumed = ", assumed: set source.mm_per_px" if self.assumed_scale else ""
+        assumed = ", assumed: set strip.mm_per_px" if self.assumed_scale else ""
         scale = f"{self.tiles:.0f} tiles, {self.mm_per_px:g} mm/px{assumed}"
         return f"{self.false_calls:g} false calls per km and side ({scale})"
 
@@ -107,7 +107,7 @@ def aim_for(
     if settings.source.kind == "folder":
         calls = PER_1000 if value is None else value
         return Aim(calls, "1000 pictures", 1000 * tiles_per_frame, tiles_per_frame)
-    scale = settings.source.mm_per_px or card_mm_per_px
+    scale = settings.mm_per_px or card_mm_per_px
     overlap_px = TilingRules(tile_px, settings.tiling.overlap_px).overlap_of(still=False)
     step_mm = (tile_px - overlap_px) * (scale or ASSUMED_MM_PER_PX)
     return Aim(

@@ -67,7 +67,7 @@ def _take_inspection(state: TrackState, item: Inspection, rules: TrackRules) -> 
                   frame.identity if frame.independent else None, frame.source_key, detail=item.detail)  # fmt: skip
         return take_missed(state, gap, frame.seen, frame, rules)
     state, drafts, later = pass_by(state, frame.seen, frame, item, None, rules)
-    state = replace(with_recipe(state, rules), edges=rules.strip.edges or (0, frame.width_px))
+    state = replace(with_recipe(state, rules), edges=item.edges or rules.strip.edges or (0, frame.width_px))
     state, gaps = flush_gaps(state, frame.captured_at, rules)
     state = replace(state, sights=_remember(state.sights, item, rules.alarm_window))
     state, more = track_still(state, item, rules) if frame.independent else track_stream(state, item, rules)
