@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from inspector.joiner.settings import Join, StationPlace
 
-KEPT_GROUPS = 2000
+KEPT_GROUPS = 5000
 """Published defects that a late finding can still join."""
 Message = dict[str, Any]
 

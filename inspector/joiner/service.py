@@ -7,8 +7,9 @@ is stored with what it publishes, in one transaction of a store of its own; a si
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -18,6 +19,7 @@ from inspector.clock import Clock, from_timestamp_ms, to_rfc3339, to_timestamp_m
 from inspector.consume.consumer import Consumer
 from inspector.consume.kept import KeptQueue
 from inspector.errors import InspectorError, StoreBusyError, WorkerError
+from inspector.joiner.defects import Group
 from inspector.joiner.fold import Fold, JoinerState, Step
 from inspector.joiner.reports import FOLDER, coil_report, name_of, write_report
 from inspector.joiner.settings import JoinerSettings, joiner_folder
@@ -28,6 +30,7 @@ from inspector.sinks.mqtt.publisher import MqttPublisher
 from inspector.store.broker_notes import BrokerNotes
 from inspector.store.database import DATABASE
 from inspector.store.entries import Entry
+from inspector.store.joined import JoinedDefects
 from inspector.store.set_aside import SetAside
 from inspector.store.store import Store
 from inspector.store.years import CoilRun, PeriodReader
@@ -69,7 +72,10 @@ class StripService:
         self._store = Store(self._folder, clock)
         self._queue = KeptQueue(self._folder / QUEUE)
         text = self._store.notes.track_state()
-        self._state = JoinerState() if text is None else JoinerState.model_validate_json(text)
+        self._joined = JoinedDefects(self._store.database)
+        state = JoinerState() if text is None else JoinerState.model_validate_json(text)
+        published = tuple(Group.model_validate_json(one) for one in self._joined.all())
+        self._state = state.model_copy(update={"groups": (*published, *state.groups)})
         if self._state.place > self._queue.last_place():  # the queue is another one: what is in it is new
             self._state = self._state.model_copy(update={"place": 0})
         self._started_at = clock.now()
@@ -144,7 +150,8 @@ class StripService:
         if not rows and not drafts and not records:
             return False
         try:
-            bodies = self._store.commit([Entry(drafts, {}, coils=records)], state.model_dump_json())
+            text, also = self._stored(state)
+            bodies = self._store.commit([Entry(drafts, {}, coils=records, also=also)], text)
         except StoreBusyError as exc:
             _log.warning("commit_failed", reason=str(exc))
             return True
@@ -158,6 +165,15 @@ class StripService:
         if records:
             self._report({record.coil_id for record in records})
         return len(rows) == STEP_ROWS
+
+    def _stored(self, state: JoinerState) -> tuple[str, Callable[[Any], None]]:
+        """Return the text of a state, and what writes the published defects that changed since the last one."""
+        was = {str(group.defect_id): group for group in self._state.groups if group.due_ms is None}
+        now = {str(group.defect_id): group for group in state.groups if group.due_ms is None}
+        changed = {key: group.model_dump_json() for key, group in now.items() if was.get(key) is not group}
+        gone = was.keys() - now.keys()
+        waiting = state.model_copy(update={"groups": tuple(one for one in state.groups if one.due_ms is not None)})
+        return waiting.model_dump_json(), lambda db: self._joined.change(db, changed, gone)
 
     # --- The stations ---------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inspector.drafts import Draft
@@ -60,6 +61,7 @@ class Entry:
         candidates: Findings under their thresholds.
         commands: Accepted commands that took effect here.
         coils: Records of coils that began, grew or ended.
+        also: Writes more, inside the same transaction.
     """
 
     drafts: Sequence[Draft]
@@ -68,6 +70,7 @@ class Entry:
     candidates: Sequence[Candidate] = ()
     commands: Sequence[Command] = ()
     coils: Sequence[CoilRecord] = ()
+    also: Callable[[sqlite3.Connection], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)

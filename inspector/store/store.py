@@ -149,6 +149,7 @@ class Store:
                     self.commands.take(db, command)
                 for record in entry.coils:
                     self.coils.put(db, record)
+                entry.also(db)
             if seq != first:
                 put_meta(db, "seq", seq)
             if state is not None:

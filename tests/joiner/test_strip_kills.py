@@ -129,6 +129,28 @@ def test_random_kills_lose_and_double_nothing(machine: Machine, monkeypatch: pyt
     assert report["coverage"] == pytest.approx(1 - 20 * 500 / (100 * 2200))
 
 
+def test_a_commit_writes_what_changed(machine: Machine) -> None:
+    """Published defects are rows of their own: after a start they are known, and a late finding still joins one."""
+    for number in range(50):
+        machine.arrive(LEFT, "defect", defect(LEFT, number, 1.0 + number, 585))
+    machine.service.step()
+    machine.clock.advance(20)
+    machine.service.step()
+    size = len(machine.service._store.notes.track_state() or "")
+    machine.kill()
+    machine.arrive(RIGHT, "defect", defect(RIGHT, 7, 8.0, 95))
+    machine.service.step()
+    machine.kill()
+    machine.clock.advance(20)
+    machine.service.step()
+    machine.kill()
+    bodies = published(machine)
+
+    assert size < 2000
+    assert (len(bodies), len({body["defect_id"] for body in bodies}), bodies[-1]["tiles"]) == (51, 50, 2)
+    assert len(machine.service._state.groups) == 50
+
+
 def test_another_queue_is_read_from_its_start(machine: Machine) -> None:
     """A queue that was lost with its disk: the store's place in it is not the place in the new one."""
     for row in said()[:20]:
