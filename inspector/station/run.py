@@ -17,6 +17,7 @@ from inspector.errors import EXIT_FAILURE, EXIT_OK, StoreDamagedError, WorkerErr
 from inspector.settings.loading import Loaded, load_settings
 from inspector.settings.places import state_folder
 from inspector.settings.sections import Settings
+from inspector.station.arenas import keep_few_arenas
 from inspector.station.refitting import open_taught
 from inspector.station.reload import check_reload, naming
 from inspector.station.signals import PendingSignals
@@ -40,6 +41,7 @@ def run_daemon(config: Path) -> int:
         RefusedError: The configuration or bundle does not let it start.
     """
     faulthandler.enable()  # a watchdog's SIGABRT leaves all stacks in the journal
+    keep_few_arenas()
     notifier, clock, signals = Notifier(), SystemClock(), PendingSignals()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signals.note)
