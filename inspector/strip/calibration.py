@@ -8,7 +8,7 @@ right angles gives both scales, also where lines lie further apart than pixels, 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from inspector.errors import RefusedError
 
 MAX_PX = 1024
-"""Only the middle of a larger picture is measured: it holds enough squares for 0.1 %."""
+"""Of a larger picture the middle is measured, as it holds enough squares for 0.1 %; else all of it, made smaller."""
 MIN_SQUARES = 6.0
 """Fewer each way are not measured to half a percent."""
 PEAKS = 12
@@ -72,7 +72,27 @@ def calibrate(pixels: npt.NDArray[np.uint8], grid_mm: float) -> Calibration:
     Raises:
         CalibrationError: No target is seen, too little of it, or it is not flat and square in the picture.
     """
-    grey = pixels.astype(np.float64) if pixels.ndim == 2 else pixels.mean(axis=2)
+    return _calibrated(pixels.astype(np.float64) if pixels.ndim == 2 else pixels.mean(axis=2), grid_mm)
+
+
+def _calibrated(grey: Floats, grid_mm: float) -> Calibration:
+    """Return the scale as `calibrate` does, of a grey picture."""
+    try:
+        return _measure(grey, grid_mm)
+    except CalibrationError:
+        if max(grey.shape) <= MAX_PX:
+            raise
+    smaller = np.asarray(cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.float64)
+    found = _calibrated(smaller, grid_mm)
+    by = np.divide(grey.shape, smaller.shape)[::-1]
+    return replace(
+        found, mm_per_px=found.mm_per_px / float(by[0]), mm_per_line=found.mm_per_line / float(by[1]),
+        sides=found.sides * by, crossing=(found.crossing + 0.5) * by - 0.5,
+    )  # fmt: skip
+
+
+def _measure(grey: Floats, grid_mm: float) -> Calibration:
+    """Return the scale in the middle of a picture; errors as of `calibrate`."""
     top, left = (max(0, (side - MAX_PX) // 2) for side in grey.shape)
     grey = grey[top : top + MAX_PX, left : left + MAX_PX]
     target = _find_target(_Spectrum(grey))

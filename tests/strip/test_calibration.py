@@ -55,6 +55,18 @@ def test_both_scales_are_right_to_half_a_percent(kind: str, scale: tuple[float, 
     assert found.angle_deg == pytest.approx(turned_deg, abs=0.3)
 
 
+def test_large_squares_are_measured_in_a_large_picture() -> None:
+    """Where the middle holds too few squares, all of the picture counts; the crossing stays a corner of squares."""
+    grey = cv2.resize(target("chessboard", (480, 400), (0.5, 0.4)), (1920, 1600), interpolation=cv2.INTER_LINEAR)
+    found = calibrate(np.asarray(grey, np.uint8), GRID_MM)
+
+    assert found.mm_per_px == pytest.approx(0.125, rel=0.005)
+    assert found.mm_per_line == pytest.approx(0.1, rel=0.005)
+    x, y = np.rint(found.crossing).astype(int)
+    one, other = (float(grey[y + dy, x + dx]) for dx, dy in ((16, 20), (16, -20)))
+    assert abs(one - other) > 60
+
+
 @pytest.mark.parametrize(
     ("picture", "reason"),
     [
