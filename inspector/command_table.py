@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from inspector.messages import Uuid
 
@@ -97,7 +97,14 @@ class VerifyCommand(_Strict):
         return self
 
 
-class LineCommand(_Strict):
+class Said(_Strict):
+    """What the plant says, which may come late: a broker keeps it while the station restarts."""
+
+    at: AwareDatetime | None = None
+    """When it was said, RFC 3339, at most a day ago; null: now."""
+
+
+class LineCommand(Said):
     """Whether the line runs: a line that stands is idle, not blind."""
 
     running: bool
@@ -120,7 +127,7 @@ class RollsCommand(_Strict):
     """How many times longer the strip is at the camera than where it leaves the roll."""
 
 
-class CoilCommand(_Strict):
+class CoilCommand(Said):
     """The coil that begins, or null at its end; said again of the running coil, what is new about it."""
 
     coil_id: Name | None

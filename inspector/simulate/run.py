@@ -21,6 +21,8 @@ from inspector.simulate.speed import Speed, Stretch
 from inspector.simulate.strip import Piece, SimulatedStrip
 
 SCHEMA = "inspector/strip/1"
+BURST_S = 0.02
+"""Lines of so long a time are written at once, where somebody reads along."""
 Wait = Callable[[float], object]
 """Waits for so many seconds, or until it is to end."""
 
@@ -81,10 +83,18 @@ def simulate(job: Job, clock: Clock, wait: Wait, say: Callable[[Passed, int], No
 
 
 def _write(piece: Piece, output: Output, pace: _Pace | None, book: _Book) -> None:
-    if pace is not None:
+    if pace is None:
+        book.note_stretch(piece.stretch, piece.first_line)
+        output.write(piece.pixels)
+    else:
         pace.hold(piece.at_s)
-    book.note_stretch(piece.stretch, piece.first_line)
-    output.write(piece.pixels)
+        book.note_stretch(piece.stretch, piece.first_line)
+        lines_per_s = piece.stretch.lines_per_s
+        step = max(1, round(lines_per_s * BURST_S))
+        for first in range(0, len(piece.pixels), step):
+            lines = piece.pixels[first : first + step]
+            pace.hold(piece.at_s + (first + len(lines)) / lines_per_s)  # a line is there when it has passed
+            output.write(lines)
     book.note(piece)
 
 

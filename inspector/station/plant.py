@@ -10,6 +10,7 @@ import codecs
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -28,6 +29,7 @@ from inspector.command_table import (
     PauseCommand,
     ResendCommand,
     RollsCommand,
+    Said,
     SectionCommand,
     ShelveCommand,
     TeachCommand,
@@ -50,6 +52,8 @@ _log = structlog.get_logger("daemon")
 
 Handler = Callable[[Any], str]
 """Carries a command out, or says what it will do at its place; returns a sentence for the reply."""
+OLDEST = timedelta(days=1)
+"""A broker keeps what is for a station no longer."""
 AT_ITS_PLACE = ("coil", "line", "rolls", "ack", "verify", "shelve", "pause")
 """Commands that take effect among the frames, in the transaction of what is remembered then."""
 
@@ -147,7 +151,7 @@ class Plant:
             detail = self._handlers[name](asked)
             text = canonical_json(asked.model_dump(mode="json")).decode()
             waits = name in AT_ITS_PLACE and not self._is_said_again(asked)
-            command = self._commands.accept(Command(now, name, text), digest, origin, pending=waits,
+            command = self._commands.accept(Command(_said_at(asked, now), name, text), digest, origin, pending=waits,
                                             request_id=asked.request_id)  # fmt: skip
             if isinstance(asked, PauseCommand) and asked.off:
                 self._mark.end_soon()
@@ -177,7 +181,7 @@ class Plant:
         """Say whether a plant only repeats which coil runs, as some do every second."""
         if not isinstance(asked, CoilCommand):
             return False
-        said = asked.model_dump(exclude={"request_id", "person", "reason"})
+        said = asked.model_dump(exclude={"request_id", "person", "reason", "at"})
         again = said == self._said_coil or (
             asked.coil_id == self._coils.named()[0]
             and not any(value for key, value in said.items() if key != "coil_id")
@@ -188,6 +192,12 @@ class Plant:
     def _send_again(self, asked: ResendCommand) -> str:
         _log.info("resend", from_seq=asked.from_seq)
         return self._resend(asked.from_seq)
+
+
+def _said_at(asked: Asked, now: datetime) -> datetime:
+    """Return when a command was said: as its sender says, within the last day."""
+    at = asked.at if isinstance(asked, Said) else None
+    return now if at is None else min(now, max(at.astimezone(UTC), now - OLDEST))
 
 
 def _line_text(asked: LineCommand) -> str:

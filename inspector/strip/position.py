@@ -231,7 +231,8 @@ def _by_lines(
     own_m = seen.rows * step_mm / 1000  # nothing before it showed any of its rows
     known = way.at is None or not rules.runs_on or _are_known(legs)
     ran_m = sum(leg.metres for leg in legs) if known and rules.runs_on and way.at is not None else 0.0
-    end_m = way.run_m + (max(ran_m, own_m) if sign > 0 else min(ran_m, -own_m))
+    enough = sum(abs(leg.metres) for leg in legs) >= own_m  # else it began to run later, or faster, than was said
+    end_m = way.run_m + (ran_m if ran_m and enough else sign * own_m)
     steps = [leg.metres for leg in legs[:-1]] if ran_m else [0.0] * (len(legs) - 1)
     bounds = (*_walk(way.run_m, steps), end_m)
     return Passage(min(end_m, end_m - sign * own_m), max(end_m, end_m - sign * own_m), bounds, known), sign * step_mm

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -210,6 +211,16 @@ def test_a_coil_that_runs_is_not_changed_again(bench: Bench) -> None:
     bench.ask("coil", '{"coil_id": null}')
 
     assert bench.coils() == ["A", None]
+
+
+def test_what_the_plant_said_while_the_station_restarted_has_its_time(bench: Bench, clock: FakeClock) -> None:
+    """A command that comes late says when it was said; not in the future, and not before yesterday."""
+    now = clock.now()
+    for at in (now - timedelta(minutes=3), now + timedelta(hours=1), now - timedelta(days=9)):
+        bench.ask("line", json.dumps({"running": True, "speed_m_s": 1.0, "at": at.isoformat()}))
+    said = [word.at - now for word in bench.inbox.take(math.inf) if isinstance(word, Command)]
+
+    assert said == [timedelta(minutes=-3), timedelta(0), timedelta(days=-1)]
 
 
 def test_an_end_for_another_coil_is_refused(bench: Bench) -> None:

@@ -56,6 +56,9 @@ def walked(steps: list[Seen | tuple[float, float | None]], rules: StripRules, wa
         pytest.param(
             [(0.0, 2.0), lines(0, 0.1), lines(0, -60, epoch=2, mono=False)], 0.2, id="a clock set back meanwhile"
         ),
+        pytest.param(
+            [(0.0, 2.0), lines(0, 0.1), (2.1, -1.0), lines(0, 3.1, epoch=2)], 3.1, id="a reconnect while it goes back"
+        ),
         pytest.param([lines(0, 0.1), lines(3, 0.4)], 0.4, id="lines that are missing"),
     ],
 )
