@@ -1,8 +1,8 @@
 """Three coils past a killed station: positions and lengths against the truth; the figures of docs/coils.md.
 
 Run it as a script. It takes a minute, and needs mosquitto. `inspector simulate` brings lines at the pace of its
-profile; a relay sends them on over TCP and loses what nobody reads, as a camera does; a plant says speeds and coils, and
-when it said them.
+profile; a relay sends them on over TCP and loses what nobody reads, as a camera does; a plant says speeds and coils,
+and when it said them.
 """
 
 from __future__ import annotations
@@ -123,7 +123,8 @@ def play(folder: Path) -> dict[str, float]:
         wait_for(folder / "first.log", '"broker_connected"')
         strip = subprocess.Popen(
             [sys.executable, "-m", "inspector", "simulate", "--seed", "4", "--metres", "70",
-             "--width-px", str(WIDTH_PX), "--mm-per-px", "1", "--defects-per-m", "0.5", "--size-px", "40,80", "--edges", "--format", "raw",
+             "--width-px", str(WIDTH_PX), "--mm-per-px", "1", "--defects-per-m", "0.5", "--size-px", "40,80",
+             "--edges", "--format", "raw",
              "--speed-profile", str(folder / "speed.txt"), "--output", "-", "--truth", str(folder / "truth.jsonl")],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
