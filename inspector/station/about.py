@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -136,6 +137,7 @@ class About:
             coil_id=coil_id,
             since=to_rfc3339(since),
             recipe=health.recipe(),
+            **({} if coil_id is None else asdict(coils.facts())),
             probes_shown=shown,
             probes_found=found,
             **_report_fields(last, runs=coil_id is not None),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from inspector.clock import from_timestamp_ms, to_timestamp_ms
+from inspector.items import CoilFacts
 from inspector.store.database import Database, put_meta
 from inspector.strip.record import CoilRecord, from_json, to_json
 
@@ -72,6 +73,14 @@ class Coils:
             return str(row[0]), int(row[1])
         ended = self._database.one("SELECT max(ended_ms) FROM coils")
         return (None, int(ended[0])) if ended is not None and ended[0] is not None else self.named()
+
+    def facts(self) -> CoilFacts:
+        """Return what the plant said about the coil that passes the camera."""
+        row = self._database.one(
+            "SELECT record ->> 'facts' FROM coils WHERE ended_ms IS NULL AND json_valid(record)"
+            " ORDER BY id DESC LIMIT 1"
+        )
+        return CoilFacts(**json.loads(row[0])) if row is not None and row[0] else CoilFacts()
 
     def change(self, coil_id: str | None, at_ms: int, facts: Mapping[str, Any] | None = None) -> None:
         """Begin a coil, or none, and end the running one, as a program without records does; `put` goes on with it.

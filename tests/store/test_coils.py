@@ -10,6 +10,7 @@ from fakes import NOON
 from stores import reopened
 
 from inspector.clock import to_timestamp_ms
+from inspector.items import CoilFacts
 from inspector.store.coils import Coil
 from inspector.store.entries import Entry
 from inspector.store.store import Store
@@ -60,7 +61,7 @@ def test_a_coil_that_a_previous_program_ended_is_ended(store: Store) -> None:
 def test_a_record_grows_in_one_row_for_each_run(store: Store) -> None:
     """However often it is put, a run has one record; a coil that comes twice has two, the newest first."""
     first = CoilRecord("A", NOON)
-    again = CoilRecord("A", NOON + timedelta(hours=1))
+    again = CoilRecord("A", NOON + timedelta(hours=1), facts=CoilFacts(grade="DC04"))
     ended = replace(first, ended_at=NOON + timedelta(minutes=5), length_m=9.0).with_gap(Stretch(1.0, 2.0, "blank", 1))
     store.coils.change("A", to_timestamp_ms(NOON))
     for records in ([first], [replace(first, length_m=4.0)], [ended, again]):
@@ -70,6 +71,7 @@ def test_a_record_grows_in_one_row_for_each_run(store: Store) -> None:
     assert [run.record.coil_id for run in store.reader.coil_runs()] == ["A", "A"]
     assert store.reader.coil_runs("B") == []
     assert store.coils.current() == ("A", to_timestamp_ms(again.began_at))
+    assert store.coils.facts() == CoilFacts(grade="DC04")
 
 
 def test_a_run_without_a_record_has_its_times(store: Store) -> None:
