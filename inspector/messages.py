@@ -62,12 +62,14 @@ class RunnerUp(_Flat):
     score: Score = Field(description="Its score.")
 
 
+Rule = Literal["threshold", "head", "tail", "mode", "severity", "n_of_m", "periodic", "shelved", "limit"]
+"""Rules that decide on an alarm."""
+
+
 class Why(_Flat):
     """The reason, and what would change it."""
 
-    rule: Literal["threshold", "severity", "mode", "n_of_m", "periodic", "shelved", "limit"] = Field(
-        description="Rule that decided last."
-    )
+    rule: Rule = Field(description="Rule that decided last.")
     key: str = Field(description="Configuration key that would change the outcome.")
     severity_key: str | None = Field(default=None, description="Key of the rule of severity; null: by the label.")
     measure: Literal["score", "distance"] = Field(default="score", description="What threshold and score measure.")

@@ -73,6 +73,8 @@ VERDICT_TEXT = {
     "unknown": N_("tiles unknown"),
 }
 SUPPRESSED_TEXT = {
+    "head": N_("no alarm: head of a coil"),
+    "tail": N_("no alarm: tail of a coil"),
     "mode": N_("no alarm: observing only"),
     "severity": N_("no alarm: below severity"),
     "n_of_m": N_("no alarm: too few frames"),
@@ -81,6 +83,8 @@ SUPPRESSED_TEXT = {
     "limit": N_("no alarm: limiter"),
 }
 NO_ALARM_TEXT = {
+    "head": N_("No alarm: it lies in the head of its coil, which is not graded."),
+    "tail": N_("No alarm: it lies in the tail of its coil, which is not graded."),
     "mode": N_("No alarm: this station only observes."),
     "severity": N_("No alarm: %(severity)s is below the least severity that alarms."),
     "n_of_m": N_("No alarm: seen in %(hits)s of the last %(window)s frames, more are needed."),

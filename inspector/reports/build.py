@@ -139,7 +139,8 @@ def _count(defects: Sequence[Found], record: CoilRecord, tail_m: float) -> tuple
         if one.verdict == FALSE_CALL:
             tally[2] += 1
         elif one.position_m is None or (
-            one.position_m >= record.head_m and (last_m is None or not tail_m or one.position_m <= last_m)
+            (not record.head_m or (one.end_m or 0.0) > record.head_m)
+            and (last_m is None or not tail_m or one.position_m <= last_m)
         ):
             tally[1] += 1
         if one.code is not None or one.name is not None:

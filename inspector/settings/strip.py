@@ -43,8 +43,12 @@ class Strip(Section):
         le=10_000,
         description="From the point where cmd/coil names a coil to the camera, along the strip.",
     )
-    head_m: float = Field(default=0, ge=0, le=10_000, description="Length at a coil's head that is not graded.")
-    tail_m: float = Field(default=0, ge=0, le=10_000, description="Length at its tail that is not graded.")
+    head_m: float = Field(
+        default=0, ge=0, le=10_000, description="Length at a coil's head that is neither graded nor alarmed."
+    )
+    tail_m: float = Field(
+        default=0, ge=0, le=10_000, description="Length at its tail, likewise; alarms need its length_m."
+    )
     min_coverage: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.9, description="A coil of which a smaller share was inspected is not assessed."
     )

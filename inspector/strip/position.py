@@ -120,10 +120,15 @@ class Along:
 
         In the frame in which a head lies, rows before it have the head's place.
         """
+        low, high = self.span_m(first, count)
+        near, far = max(0.0, low), None if self.length_m is None else self.length_m - high
+        return (far, near) if self.tail_first else (near, far)
+
+    def span_m(self, first: int, count: int) -> tuple[float, float]:
+        """Return where rows begin and end, from the end of the coil that passes first."""
         begin = self.at_m + (first - self.line) * self.mm_per_line / 1000
         end = begin + count * self.mm_per_line / 1000
-        near, far = max(0.0, min(begin, end)), None if self.length_m is None else self.length_m - max(begin, end)
-        return (far, near) if self.tail_first else (near, far)
+        return min(begin, end), max(begin, end)
 
 
 def with_speed(way: Way, at: datetime, speed_m_s: float | None) -> Way:

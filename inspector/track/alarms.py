@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from inspector.box import Box
 from inspector.drafts import Draft
 from inspector.frame import Frame
 from inspector.inspection.merge import Defect
 from inspector.labels import SEVERITIES
-from inspector.messages import AlarmMessage, Why
+from inspector.messages import AlarmMessage, Rule, Why
 from inspector.track.area import hold_back, may_alarm, note_sent, note_wanted
 from inspector.track.bodies import (
     alarm_text,
@@ -32,6 +31,7 @@ from inspector.track.rolls import is_covered, note_alarmed, periodic_text
 from inspector.track.rules import TrackRules
 from inspector.track.severity import grade
 from inspector.track.state import LimitState, Sight, TrackState, UnclassifiedState
+from inspector.track.ungraded import KEYS, ungraded
 
 UNCLASSIFIED_WINDOW = timedelta(hours=1)
 """In which `events.unclassified_limit` unclassified defects may be published."""
@@ -67,12 +67,14 @@ def judge_alarm(
     earlier = state.sights[:-1]  # this frame shows it
     hits = 1 + sum(any(_same_place(one, label, place, rules) for one in seen) for seen in earlier)
 
-    def why(rule: Literal["threshold", "severity", "mode", "n_of_m", "periodic", "shelved", "limit"], key: str) -> Why:
+    def why(rule: Rule, key: str) -> Why:
         return Why(
             rule=rule, key=key, severity_key=graded.key, **why_figures(defect, rules), hits=hits,
             window=rules.alarm_window,
         )  # fmt: skip
 
+    if (where := ungraded(defect.box, frame.first_line or 0, state)) is not None:
+        return state, False, why(where, KEYS[where]), []
     if rules.mode == "observe":
         return state, False, why("mode", "decision.mode"), []
     if not defect.is_named and not rules.alarm_unclassified:

@@ -25,6 +25,8 @@ from inspector.track.state import OpenDefect, TrackState
 
 STREAM_MISSES = 2
 """Frames of a plain camera in which an open defect may be missed before it is closed; 0 on a line stream."""
+JUDGED_AGAIN = ("n_of_m", "severity", "shelved", "head", "tail")
+"""Rules by which a defect raised no alarm, and may yet as it grows."""
 OVERLAP_CONTINUES_SHARE = 0.5
 """Two boxes that share this much of the smaller one are one defect, whatever their labels."""
 
@@ -186,7 +188,7 @@ def _continue(
     severity = grade(state, grown.best, grown.shown, rules).severity
     critical = severity == "critical" != last.severity
     named = renamed and last.label == UNCLASSIFIED
-    if named or (not alarm and (renamed or critical or why.rule in ("n_of_m", "severity", "shelved"))):
+    if named or (not alarm and (renamed or critical or why.rule in JUDGED_AGAIN)):
         again = why.rule == "shelved" and not critical
         state, alarm, why, drafts = judge_alarm(
             state, grown.best, known.defect_id, frame, rules, grown.shown, again=again, periodic_id=known.periodic_id

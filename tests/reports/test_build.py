@@ -61,6 +61,7 @@ def test_what_is_counted_is_by_inspected_metres() -> None:
     [
         pytest.param({}, 3, id="all"),
         pytest.param({"head_m": 10.0}, 2, id="the head is not"),
+        pytest.param({"head_m": 5.01}, 3, id="what reaches out of the head is"),
         pytest.param({"tail_m": 10.0}, 2, id="nor the tail"),
         pytest.param({"tail_m": 10.0, "ended_at": None}, 3, id="a coil that runs has no tail yet"),
         pytest.param({"length_m": None, "inspected_m": None, "tail_m": 10.0}, 3, id="nor one without a length"),
