@@ -96,7 +96,7 @@ def test_a_rule_of_two_spaces_is_taken(tmp_path: Path) -> None:
     [
         pytest.param(
             shutil.rmtree,
-            r"model\.path: no bundle \(neu-224, neu-fast, or a folder\), cannot read .*card\.json",
+            r"model\.path: no bundle \(neu-224, neu-fast, open-fast, or a folder\), cannot read .*card\.json",
             id="no folder",
         ),
         pytest.param(lambda root: (root / "card.json").unlink(), r"cannot read .*card\.json", id="no card"),

@@ -138,15 +138,22 @@ def test_a_changed_network_with_right_hashes_is_refused(tmp_path: Path) -> None:
         flip_bit(model, bit)
 
 
+NOT_DRAWN = {"open-fast": ("iron sheet ash", "oxide scale of plate system")}
+"""Labels for which no generated tile was found; a station says so at each start."""
+
+
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in SHIPPED.glob("*/card.json")))
 def test_shipped_bundles_prove_every_label(name: str) -> None:
-    """At least three golden tiles are decided each label, `clean` and `unknown`, and nothing is left unproven."""
+    """At least three golden tiles are decided each label, `clean` and `unknown`, but for what the card names."""
     bundle = load_bundle(SHIPPED / name)
     counts = Counter(decision.label for decision in bundle.golden.decisions)
+    unreached = bundle.card.golden_unreached
 
-    assert bundle.warnings == ()
+    assert unreached == NOT_DRAWN.get(name, ())
+    assert len(bundle.warnings) == bool(unreached)
     assert bundle.card.format == 2
-    assert {label: max(3, MIN_TILES) for label in (*bundle.card.labels, UNKNOWN)} == counts
+    proven = {*bundle.card.labels, UNKNOWN} - {*unreached}
+    assert {label: max(3, MIN_TILES) for label in proven} == {label: counts[label] for label in proven}
 
 
 def fewer(root: Path) -> None:

@@ -24,6 +24,7 @@ BUNDLES = sorted(path.parent.name for path in SHIPPED.glob("*/card.json"))
 SHAPES = {
     "neu-fast": {"map": (8, 8, 32), "map_deep": (4, 4, 56)},
     "neu-224": {"map": (14, 14, 96), "map_deep": (7, 7, 160)},
+    "open-fast": {"map": (8, 8, 32), "map_deep": (4, 4, 56)},
 }
 
 
