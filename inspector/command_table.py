@@ -155,6 +155,13 @@ class CoilCommand(Said):
         return self
 
 
+class WeldCommand(Said):
+    """Where a weld lies: what is found near it (`strip.weld_window_m`) raises no alarm."""
+
+    at_m: float | None = Field(default=None, ge=0, le=1_000_000, allow_inf_nan=False)
+    """From the head of the coil that runs; null: where coils are named, `strip.offset_m` before the camera."""
+
+
 class ResendCommand(Asked):
     """Send kept messages again, from a number on."""
 
@@ -234,6 +241,7 @@ COMMANDS: Mapping[str, CommandKind] = {
     "coil": CommandKind(CoilCommand, True, True, "names the coil that begins, or ends it", "plant"),
     "line": CommandKind(LineCommand, True, True, "says whether the line runs, and how fast", "plant"),
     "rolls": CommandKind(RollsCommand, True, True, "names the roll that runs at a place of the mill", "plant"),
+    "weld": CommandKind(WeldCommand, True, True, "says where a weld lies: near it nothing alarms", "plant", True),
     "ack": CommandKind(AckCommand, True, True, "notes that an alarm was seen, or all", instant=True),
     "verify": CommandKind(
         VerifyCommand, True, True, "notes what a person found where a defect was reported", instant=True

@@ -62,7 +62,7 @@ class RunnerUp(_Flat):
     score: Score = Field(description="Its score.")
 
 
-Rule = Literal["threshold", "head", "tail", "mode", "severity", "n_of_m", "periodic", "shelved", "limit"]
+Rule = Literal["threshold", "weld", "head", "tail", "mode", "severity", "n_of_m", "periodic", "shelved", "limit"]
 """Rules that decide on an alarm."""
 
 

@@ -73,6 +73,7 @@ VERDICT_TEXT = {
     "unknown": N_("tiles unknown"),
 }
 SUPPRESSED_TEXT = {
+    "weld": N_("no alarm: a weld"),
     "head": N_("no alarm: head of a coil"),
     "tail": N_("no alarm: tail of a coil"),
     "mode": N_("no alarm: observing only"),
@@ -83,6 +84,7 @@ SUPPRESSED_TEXT = {
     "limit": N_("no alarm: limiter"),
 }
 NO_ALARM_TEXT = {
+    "weld": N_("No alarm: it lies at a weld."),
     "head": N_("No alarm: it lies in the head of its coil, which is not graded."),
     "tail": N_("No alarm: it lies in the tail of its coil, which is not graded."),
     "mode": N_("No alarm: this station only observes."),

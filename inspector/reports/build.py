@@ -138,10 +138,7 @@ def _count(defects: Sequence[Found], record: CoilRecord, tail_m: float) -> tuple
         tally[0] += 1
         if one.verdict == FALSE_CALL:
             tally[2] += 1
-        elif one.position_m is None or (
-            (not record.head_m or (one.end_m or 0.0) > record.head_m)
-            and (last_m is None or not tail_m or one.position_m <= last_m)
-        ):
+        elif not one.at_weld and _is_graded(one, record.head_m, last_m if tail_m else None):
             tally[1] += 1
         if one.code is not None or one.name is not None:
             words[one.label] = one.code, one.name
@@ -155,6 +152,13 @@ def _count(defects: Sequence[Found], record: CoilRecord, tail_m: float) -> tuple
         )
         for (label, severity), (count, graded, false_calls) in ordered
     )  # fmt: skip
+
+
+def _is_graded(one: Found, first_m: float, last_m: float | None) -> bool:
+    """Say whether a defect lies, or reaches, between head and tail; what has no place does."""
+    if one.position_m is None:
+        return True
+    return (not first_m or (one.end_m or 0.0) > first_m) and (last_m is None or one.position_m <= last_m)
 
 
 def worst_with_picture(defects: Sequence[Found], most: int) -> list[Found]:

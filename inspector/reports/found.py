@@ -26,6 +26,7 @@ class Found(NamedTuple):
         box_px: x, y, width, height in the frame.
         has_picture: Whether a picture of it was kept.
         verdict: What a person said last; None: nothing.
+        at_weld: It lies within the window of a weld: it is no defect of the coil.
         code, name: What the plant calls the label.
     """
 
@@ -44,6 +45,7 @@ class Found(NamedTuple):
     verdict: str | None = None
     code: str | None = None
     name: str | None = None
+    at_weld: bool = False
 
     @property
     def end_m(self) -> float | None:

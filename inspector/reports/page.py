@@ -50,6 +50,7 @@ COMMAND_TEXT = {
     "line": N_("started or stopped the line"),
     "coil": N_("named the coil"),
     "rolls": N_("named a roll"),
+    "weld": N_("named a weld"),
 }
 VERDICT_TEXT = {
     "confirmed": N_("confirmed"),

@@ -40,7 +40,7 @@ class RestPart(_Part):
 class ClassCount(_Part):
     """The defects of one label and severity.
 
-    `graded` leaves out what lies in the head and the tail, and what a person called a false call: grading counts these.
+    `graded` leaves out what lies in the head, in the tail or at a weld, and what a person called a false call.
     """
 
     label: str

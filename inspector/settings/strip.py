@@ -49,6 +49,12 @@ class Strip(Section):
     tail_m: float = Field(
         default=0, ge=0, le=10_000, description="Length at its tail, likewise; alarms need its length_m."
     )
+    weld_window_m: float = Field(
+        default=1,
+        ge=0,
+        le=100,
+        description="What lies so near a weld (cmd/weld) raises no alarm; 0: off.",
+    )
     min_coverage: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.9, description="A coil of which a smaller share was inspected is not assessed."
     )

@@ -34,6 +34,7 @@ from inspector.command_table import (
     ShelveCommand,
     TeachCommand,
     VerifyCommand,
+    WeldCommand,
 )
 from inspector.errors import CommandError, LessonError, SiteReferenceError, StoreBusyError
 from inspector.ids import Ids
@@ -54,7 +55,7 @@ Handler = Callable[[Any], str]
 """Carries a command out, or says what it will do at its place; returns a sentence for the reply."""
 OLDEST = timedelta(days=1)
 """A broker keeps what is for a station no longer."""
-AT_ITS_PLACE = ("coil", "line", "rolls", "ack", "verify", "shelve", "pause")
+AT_ITS_PLACE = ("coil", "line", "rolls", "weld", "ack", "verify", "shelve", "pause")
 """Commands that take effect among the frames, in the transaction of what is remembered then."""
 
 
@@ -99,7 +100,7 @@ class Plant:
         self._budgets = Budgets(clock)
         self._handlers: Mapping[str, Handler] = {
             "coil": self._coil_text, "teach": teach, "resend": self._send_again, "line": _line_text,
-            "rolls": _rolls_text,
+            "rolls": _rolls_text, "weld": self._weld_text,
             "ack": _ack_text, "verify": _verify_text, "shelve": _shelve_text, "pause": _pause_text,
             "section": self._note_section, "keep": keep,
         }  # fmt: skip
@@ -167,6 +168,14 @@ class Plant:
             now = f"{running} does" if running else "none does"
             raise CommandError(f"ends: coil {asked.ends} does not run, {now}; nothing has changed", "no_coil")
         return f"coil {asked.coil_id or 'ended'}"
+
+    def _weld_text(self, asked: WeldCommand) -> str:
+        if asked.at_m is None:
+            return "a weld passes the point where coils are named"
+        coil_id = self._coils.current()[0]
+        if coil_id is None:
+            raise CommandError(f"at_m: no coil runs, so nothing has a place from its head: {asked.at_m:g}", "no_coil")
+        return f"a weld at {asked.at_m:g} m of coil {coil_id}"
 
     def _note_section(self, asked: SectionCommand) -> str:
         coil_id, began_ms = self._coils.current()

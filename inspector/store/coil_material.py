@@ -137,6 +137,7 @@ def found_of(message: Mapping[str, Any], verdicts: Mapping[str, str], pictures: 
         message["from_operator_mm"] if from_operator else message["across_mm"], from_operator,
         (box["x"], box["y"], box["width"], box["height"]), defect_id in pictures, verdicts.get(defect_id),
         message.get("class_code"), message.get("class_name"),
+        message["why"]["rule"] == "weld",
     )  # fmt: skip
 
 

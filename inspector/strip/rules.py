@@ -25,6 +25,7 @@ class StripRules:
         edges: Columns of the strip's edges in the picture, px; None: the picture's own, or those that were found.
         offset_m: From the point at which the plant announces a coil to the camera's line, along the strip.
         head_m, tail_m: Lengths at both ends of a coil that are not graded.
+        weld_window_m: What lies so near a weld, to both sides, raises no alarm; 0: there is no window.
         min_coverage: A coil of which a smaller share was inspected is not assessed.
         longest_m: A coil that does not end by then is ended.
         coil_length_m: A coil begins after so many metres by itself; None: it does not.
@@ -41,6 +42,7 @@ class StripRules:
     offset_m: float = 0.0
     head_m: float = 0.0
     tail_m: float = 0.0
+    weld_window_m: float = 1.0
     min_coverage: float = MIN_COVERAGE
     longest_m: float = LONGEST_M
     coil_length_m: float | None = None

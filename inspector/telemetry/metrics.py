@@ -27,7 +27,7 @@ HEALTH_REASONS = tuple(
 )  # fmt: skip
 """First words of the reasons of health; one that is not among them counts as `other`."""
 STAGES = ("classify", "inspect", "track", "evidence", "commit")
-SUPPRESSED = ("head", "tail", "mode", "severity", "n_of_m", "periodic", "shelved", "limit")
+SUPPRESSED = ("weld", "head", "tail", "mode", "severity", "n_of_m", "periodic", "shelved", "limit")
 SINKS = ("mqtt", "jsonl")
 NUMBERED = ("frame", "defect", "alarm", "periodic", "coverage")
 STORE_PARTS = ("file", "log")

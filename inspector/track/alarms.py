@@ -73,7 +73,7 @@ def judge_alarm(
             window=rules.alarm_window,
         )  # fmt: skip
 
-    if (where := ungraded(defect.box, frame.first_line or 0, state)) is not None:
+    if (where := ungraded(defect.box, frame.first_line or 0, state, rules)) is not None:
         return state, False, why(where, KEYS[where]), []
     if rules.mode == "observe":
         return state, False, why("mode", "decision.mode"), []

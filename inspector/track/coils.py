@@ -18,6 +18,7 @@ from inspector.strip.position import Along, Passage, Way, legs_until, pass_frame
 from inspector.strip.record import TOUCH_M, CoilRecord, Fingerprints, Stretch
 from inspector.track.rules import TrackRules
 from inspector.track.state import Coming, TrackState
+from inspector.track.welds import located, passed
 
 BETWEEN = "between_frames"
 """The cause of metres that passed between two pictures of a plain camera: it takes too few of them."""
@@ -48,7 +49,7 @@ def advanced(state: TrackState, seen: Seen, rules: TrackRules) -> tuple[TrackSta
                                             + rules.strip.offset_m)
         for one in state.coming
     )  # fmt: skip
-    return replace(state, way=way, along=along, coil=coil, coming=coming), passage
+    return located(replace(state, way=way, along=along, coil=coil, coming=coming), passage, rules), passage
 
 
 def counted_to(state: TrackState, passage: Passage, end_m: float, cause: str | None, rules: TrackRules) -> TrackState:
@@ -198,6 +199,7 @@ def changed(state: TrackState, change: CoilChange, head_m: float | None, at: dat
     elif state.coil is not None and way.blind is not None and way.blind_frames:
         coil = state.coil.with_gap(Stretch(None, None, way.blind, way.blind_frames))
         state = replace(state, coil=coil, way=replace(way, blind_frames=0))
+    state = passed(state, rules, head_m)
     begins: CoilRecord | None = None
     if change.coil_id is not None:
         begins = CoilRecord(
@@ -229,7 +231,11 @@ def _complete(coil: CoilRecord, at: datetime, rules: TrackRules) -> CoilRecord:
     elif coverage is not None and coverage < rules.strip.min_coverage:
         reason = f"{coverage:.1%} of it was inspected, less than strip.min_coverage ({rules.strip.min_coverage:.0%})"
     if coil.winding == "tail_first" and coil.length_m is not None:
-        coil = replace(coil, gaps=tuple(_turned(gap, coil.length_m) for gap in reversed(coil.gaps)))
+        length_m = coil.length_m
+        events = tuple(
+            (None if at_m is None else round(length_m - at_m, 4), kind, text) for at_m, kind, text in coil.events
+        )
+        coil = replace(coil, gaps=tuple(_turned(gap, length_m) for gap in reversed(coil.gaps)), events=events)
     return replace(coil, ended_at=max(at, coil.began_at), assessed=reason is None, not_assessed=reason)
 
 

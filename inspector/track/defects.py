@@ -25,7 +25,7 @@ from inspector.track.state import OpenDefect, TrackState
 
 STREAM_MISSES = 2
 """Frames of a plain camera in which an open defect may be missed before it is closed; 0 on a line stream."""
-JUDGED_AGAIN = ("n_of_m", "severity", "shelved", "head", "tail")
+JUDGED_AGAIN = ("n_of_m", "severity", "shelved", "weld", "head", "tail")
 """Rules by which a defect raised no alarm, and may yet as it grows."""
 OVERLAP_CONTINUES_SHARE = 0.5
 """Two boxes that share this much of the smaller one are one defect, whatever their labels."""

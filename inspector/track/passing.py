@@ -34,6 +34,7 @@ from inspector.track.recipes import rules_before
 from inspector.track.rolls import at_head, close_periodic
 from inspector.track.rules import TrackRules
 from inspector.track.state import Coming, TrackState
+from inspector.track.welds import passed
 
 MOST_OWN = 100
 """Coils that may begin by themselves within one frame."""
@@ -157,7 +158,7 @@ def pass_by(
     end_m = later[0].at_m if later else None
     state = counted_to(state, passage, math.inf if end_m is None else end_m, cause, rules)
     known = state.way.sure and passage.known and passage.high_m > furthest_m
-    return with_frame(state, inspection, cause, known), drafts, Later(passage, seen.at, later, cause)
+    return passed(with_frame(state, inspection, cause, known), rules), drafts, Later(passage, seen.at, later, cause)
 
 
 def passed_by(state: TrackState, later: Later, rules: TrackRules) -> tuple[TrackState, list[Draft]]:

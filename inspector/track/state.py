@@ -138,6 +138,21 @@ class Coming:
 
 
 @dataclass(frozen=True, slots=True)
+class Weld:
+    """A weld that the plant has named.
+
+    Attributes:
+        at_m: Where it lies, in run metres; None: not known before the next frame.
+        leg: Which of `Passage.bounds` of that frame it was named at; None: it has passed.
+        told: It is among the events of its coil.
+    """
+
+    at_m: float | None
+    leg: int | None = None
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TrackState:
     """All memory between items; it is stored with the messages, so that a crash forgets nothing.
 
@@ -154,6 +169,7 @@ class TrackState:
         along: Which place of the coil each row of the last frame is; None: not known.
         edges: Columns of the strip's edges in the last frame.
         coming: Coils that were named and have not reached the camera, in order.
+        welds: Welds that were named.
         unclassified: Of the current hour; None until the first.
         area: Alarms here and at the other stations of the operator's area.
         counted: Where defects of a label lay, in m, for rules of severity that count.
@@ -180,6 +196,7 @@ class TrackState:
     along: Along | None = None
     edges: tuple[int, int] | None = None
     coming: tuple[Coming, ...] = ()
+    welds: tuple[Weld, ...] = ()
 
     @property
     def held_back(self) -> int:

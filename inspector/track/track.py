@@ -30,6 +30,7 @@ from inspector.track.recipes import with_recipe
 from inspector.track.rolls import close_periodic
 from inspector.track.rules import TrackRules
 from inspector.track.state import Sight, TrackState
+from inspector.track.welds import named as weld_named
 
 MAX_SIGHTS = 100
 """Defects of a frame that count for N of M: a frame with more is lost anyway."""
@@ -97,6 +98,8 @@ def _obey(state: TrackState, command: Command, rules: TrackRules) -> tuple[Track
         return take_coil(replace(state, named=named), coil_change(command.at, asked), rules)
     if command.name == "ack":
         state = replace(state, area=acknowledged(state.area, asked["defect_id"]))
+    elif command.name == "weld":
+        state = weld_named(state, command.at, asked["at_m"], rules)
     elif command.name == "line":
         speed_m_s = asked["speed_m_s"] if asked["running"] else 0.0
         state = replace(state, way=with_speed(state.way, command.at, speed_m_s))

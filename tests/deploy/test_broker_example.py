@@ -204,7 +204,7 @@ def test_the_plant_reads_everything(connect: Callable[..., Client]) -> None:
 
 @pytest.mark.parametrize(
     ("user", "commands"),
-    [(PLANT, {"coil", "line", "rolls", "section"}), (OPERATOR, {"ack", "verify", "shelve", "pause", "keep"}),
+    [(PLANT, {"coil", "line", "rolls", "section", "weld"}), (OPERATOR, {"ack", "verify", "shelve", "pause", "keep"}),
      ("archive", {"resend"}), ("nodered", set()), ("telegraf", set())],
 )  # fmt: skip
 def test_each_gives_its_own_commands_alone(connect: Callable[..., Client], user: str, commands: set[str]) -> None:

@@ -56,6 +56,13 @@ def test_what_is_counted_is_by_inspected_metres() -> None:
     ]
 
 
+def test_what_lies_at_a_weld_is_counted_and_not_graded() -> None:
+    """A weld is an event, and no defect of the coil."""
+    [row] = report_of(found_at(5), found_at(6, at_weld=True)).defects
+
+    assert (row.count, row.graded) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("changes", "graded"),
     [

@@ -77,6 +77,7 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
         "coil": '{"coil_id": "C-7"}',
         "line": '{"running": true, "speed_m_s": 2}',
         "rolls": '{"stand": "F4", "position": "top", "roll_id": "W12", "diameter_mm": 500, "elongation": 1.2}',
+        "weld": '{"at_m": 12.5}',
         "ack": '{"defect_id": null}',
         "verify": f'{{"defect_id": "{bench.defect_id()}", "verdict": "false_call"}}',
         "shelve": '{"label": "crack", "from_mm": 1, "to_mm": 20, "person": "ann", "reason": "roll mark"}',
@@ -93,14 +94,14 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
     assert [(reply.command, reply.ok, reply.accepted, reply.error) for reply in replies] == [
         (name, True, True, None) for name in COMMANDS
     ]
-    assert [word.name for word in placed] == ["coil", "line", "rolls", "ack", "verify", "shelve", "pause"]
+    assert [word.name for word in placed] == ["coil", "line", "rolls", "weld", "ack", "verify", "shelve", "pause"]
     assert bench.store.commands.waiting() == placed
-    assert json.loads(placed[5].payload) == {
+    assert json.loads(placed[6].payload) == {
         "label": "crack", "from_mm": 1.0, "to_mm": 20.0, "person": "ann", "reason": "roll mark", "hours": 1.0,
         "off": False, "request_id": None,
     }  # fmt: skip
     assert (bench.resent, bench.store.coils.named()[0]) == ([12], "C-7")
-    assert DEFAULT_COMMANDS == ("coil", "line", "rolls", "ack", "verify", "section")
+    assert DEFAULT_COMMANDS == ("coil", "line", "rolls", "weld", "ack", "verify", "section")
 
 
 @pytest.mark.parametrize(
@@ -122,8 +123,7 @@ def test_each_row_of_the_table_is_carried_out(bench: Bench) -> None:
             "halt",
             "{}",
             "unknown",
-            "no command of this name (coil, line, rolls, ack, verify, shelve, pause, section, keep, resend, teach): "
-            "'halt'",
+            f"no command of this name ({', '.join(COMMANDS)}): 'halt'",
         ),
         ("shelf", "{}", "unknown", "did you mean shelve?"),
         ("line", "{}", "invalid", "running: Field required"),
