@@ -21,6 +21,12 @@ def strip(left: int, right: int, dark: int = 20, bright: int = 120, width: int =
     return np.clip(grey, 0, 255).astype(np.uint8)
 
 
+def unevenly_lit(left: int, right: int) -> Pixels:
+    """A strip under a light that falls off by nearly half towards its right side."""
+    grey = strip(left, right, width=1000).astype(np.float32)
+    return (grey * np.linspace(1.0, 0.4, 1000)).astype(np.uint8)
+
+
 def streaked(column: int) -> Pixels:
     grey = strip(40, 330)
     grey[:, column] = 0
@@ -35,6 +41,8 @@ def streaked(column: int) -> Pixels:
         pytest.param(strip(0, 400), "dark", (0, 400), id="as wide as the picture"),
         pytest.param(strip(40, 330, dark=220, bright=120), "bright", (40, 330), id="before a light"),
         pytest.param(strip(0, 15), "dark", None, id="gone"),
+        pytest.param(unevenly_lit(0, 1000), "dark", (0, 1000), id="as wide as the picture, unevenly lit"),
+        pytest.param(unevenly_lit(0, 930), "dark", (0, 930), id="unevenly lit"),
         pytest.param(streaked(180), "dark", (40, 330), id="a streak"),
     ],
 )
