@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from statistics import fmean
 from typing import Any
 
 from inspector.clock import from_timestamp_ms, to_rfc3339, to_timestamp_ms
@@ -90,7 +91,7 @@ def build_report(material: Material, rules: ReportRules) -> CoilReport:
         disposition=judged.disposition,
         class_reason=judged.reason,
         defects=counts,
-        periodic=tuple(_periodic(one) for one in material.periodic[:MAX_PERIODIC]),
+        periodic=_periodic_parts(material.periodic[:MAX_PERIODIC], defects),
         sensitivity=Sensitivity(shown=record.probes_shown, found=record.probes_found, share=_rounded(share)),
         operator=tuple(_action(one) for one in material.actions[-MAX_ACTIONS:]),
         fingerprints={
@@ -188,11 +189,28 @@ def _picture(one: Found) -> PicturePart:
     )  # fmt: skip
 
 
-def _periodic(payload: Mapping[str, Any]) -> PeriodicPart:
-    return PeriodicPart(
-        label=payload["label"], pitch_mm=payload["pitch_mm"], across_mm=payload.get("across_mm"),
-        count=payload["count"], roll=payload.get("roll"), first_m=payload.get("first_m"), last_m=payload.get("last_m"),
-    )  # fmt: skip
+def _periodic_parts(messages: Sequence[Mapping[str, Any]], defects: Sequence[Found]) -> tuple[PeriodicPart, ...]:
+    """Return the periodic findings, across from the operator side as their defects where the strip's edges are known.
+
+    A message counts from the frame's left; the marks by which it was found say where that is on the strip.
+    """
+    marks = [str(one.get("defect_ids", "")).split() for one in messages]
+    wanted = {key for keys in marks for key in keys}
+    middles = {
+        one.defect_id: one.across_mm + (one.width_mm or 0.0) / 2
+        for one in defects
+        if one.defect_id in wanted and one.from_operator and one.across_mm is not None
+    }
+    parts = []
+    for payload, keys in zip(messages, marks, strict=True):
+        known = [middles[key] for key in keys if key in middles]
+        part = PeriodicPart(
+            label=payload["label"], pitch_mm=payload["pitch_mm"],
+            across_mm=round(fmean(known), 2) if known else payload.get("across_mm"), count=payload["count"],
+            roll=payload.get("roll"), first_m=payload.get("first_m"), last_m=payload.get("last_m"),
+        )  # fmt: skip
+        parts.append(part)
+    return tuple(parts)
 
 
 def _action(one: Mapping[str, Any]) -> ActionPart:

@@ -46,6 +46,17 @@ def test_the_json_has_the_keys_that_others_rely_on() -> None:
     assert CoilReport.model_validate(said) == report
 
 
+def test_a_periodic_defect_lies_where_its_marks_do() -> None:
+    """From the operator side as every defect of the report, though its message counts from the frame's left."""
+    marks = [found_at(number, across_mm=40.0 + number, from_operator=True) for number in (1, 2, 3)]
+    message = {"label": "crack", "pitch_mm": 1000.0, "across_mm": 300.0, "count": 3}
+    names = " ".join(one.defect_id for one in marks)
+
+    report = report_of(*marks, periodic=[{**message, "defect_ids": names}, {**message, "defect_ids": "gone"}])
+
+    assert [one.across_mm for one in report.periodic] == [47.0, 300.0]
+
+
 def test_what_is_counted_is_by_inspected_metres() -> None:
     """The rate is over what was inspected, 950 m, not over what passed; the worst class comes first."""
     report = report_of(*(found_at(number, "rust") for number in range(19)), found_at(500))
