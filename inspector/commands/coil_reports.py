@@ -107,7 +107,7 @@ def open_reader(file: Path) -> StoreReader:
 def _unknown(reader: StoreReader, coil_id: str, run: int | None) -> str:
     numbers = [str(one.id) for one in reader.coil_runs(coil_id)]
     if numbers:
-        return f"--run: this coil has the runs {', '.join(reversed(numbers))}: {run}"
+        return f"--run: this coil has no run {run}, only {', '.join(reversed(numbers))}"
     known = list(dict.fromkeys(one.record.coil_id for one in reader.coil_runs(limit=KNOWN)))
     if not known:
         return f"no coil was ever named to this station, by cmd/coil or otherwise: {coil_id!r}"

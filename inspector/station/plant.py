@@ -210,8 +210,9 @@ def _said_at(asked: Asked, now: datetime) -> datetime:
 
 
 def _line_text(asked: LineCommand) -> str:
-    speed = "" if asked.speed_m_s is None else f" at {asked.speed_m_s:g} m/s"
-    return f"the line {'runs' if asked.running else 'stands'}{speed}"
+    if not asked.running:
+        return "the line stands"
+    return "the line runs" + ("" if asked.speed_m_s is None else f" at {asked.speed_m_s:g} m/s")
 
 
 def _rolls_text(asked: RollsCommand) -> str:

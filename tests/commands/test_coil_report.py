@@ -104,7 +104,7 @@ def test_the_report_that_was_kept_is_shown(config: Path, store: Store, clock: Fa
     [
         pytest.param("7713", None, "no such coil is kept; did you mean 773", id="a slip"),
         pytest.param("coil", None, "no such coil is kept; the last ones were 7732, 7731", id="nothing like it"),
-        pytest.param("7731", 9, "--run: this coil has the runs 1: 9", id="no such run"),
+        pytest.param("7731", 9, "--run: this coil has no run 9, only 1", id="no such run"),
     ],
 )
 def test_a_coil_that_is_not_known_is_named(config: Path, store: Store, coil: str, run: int | None, says: str) -> None:
