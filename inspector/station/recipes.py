@@ -102,8 +102,9 @@ class Recipes:
 
     def _number(self, coil_id: str | None, facts: CoilFacts) -> int | None:
         fits = [] if coil_id is None else fitting(self._recipes, facts)
-        if len(fits) > 1:
-            names = [name_of(self._recipes, number) for number in fits]
+        rivals = [number for number in fits if self._recipes[number].match is not None]  # one without: for the rest
+        if len(rivals) > 1:
+            names = [name_of(self._recipes, number) for number in rivals]
             _log.warning("recipe_ambiguous", coil_id=coil_id, recipe=names[0], also=", ".join(names[1:]))
         return fits[0] if fits else None
 

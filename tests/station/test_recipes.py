@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fakes import NOON, FakeClock, decision_rules, inspected, make_defect, make_frame, track_all, track_rules
+from structlog.testing import capture_logs
 
 from inspector.errors import ConfigError
 from inspector.inspection.one_frame import InspectRules
@@ -119,6 +120,17 @@ def test_the_first_that_fits_counts(facts: CoilFacts, name: str | None) -> None:
     recipes.begin(CoilRecord("A", NOON, facts=facts))
 
     assert recipes.present == name
+
+
+def test_rivals_are_named_and_a_recipe_for_the_rest_is_none() -> None:
+    """A coil that two `match` fit is a warning; one that a recipe without `match` would take as well is none."""
+    with capture_logs() as logs:
+        for number, facts in enumerate((THIN, HARD, CoilFacts())):
+            Recipes((*RECIPES, Recipe(name="rest")), make).begin(CoilRecord(str(number), NOON, facts=facts))
+
+    assert [one for one in logs if one["event"] == "recipe_ambiguous"] == [
+        {"event": "recipe_ambiguous", "log_level": "warning", "coil_id": "0", "recipe": "tin", "also": "thin"}
+    ]
 
 
 @pytest.mark.parametrize(
