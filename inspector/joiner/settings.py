@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from inspector.errors import ConfigError
 from inspector.settings.bounds import MAX_FILE_BYTES
+from inspector.settings.explain import explain_error
 from inspector.settings.section import Section, TopicLevel
 from inspector.settings.sections import Mqtt
 from inspector.settings.toml_file import parse_toml
@@ -169,7 +170,12 @@ def load_joiner(path: Path, environ: Mapping[str, str] = os.environ) -> JoinerSe
     try:
         return JoinerSettings.model_validate(values)
     except ValidationError as exc:
-        told = (f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in exc.errors(include_url=False))
+        keys = {
+            section: tuple(field.annotation.model_fields)
+            for section, field in JoinerSettings.model_fields.items()
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        }
+        told = (explain_error(error, {}, path, keys) for error in exc.errors(include_url=False))
         raise ConfigError("\n".join(told)) from exc
 
 

@@ -42,7 +42,8 @@ def explain_error(error: Any, origins: Mapping[str, str], path: Path | None, key
     elif kind == "literal_error":
         hint = hint_of_word(value, str(error["ctx"]["expected"]))
     shown = "" if kind in _HIDDEN else f": {value!r}"
-    return f"{origin}: {'.'.join(parts)}: {message}{shown}{hint}"
+    key = f"{'.'.join(parts)}: " if parts else ""
+    return f"{origin}: {key}{message}{shown}{hint}"
 
 
 def _plain_parts(loc: Sequence[str | int]) -> list[str]:

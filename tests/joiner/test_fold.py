@@ -330,13 +330,13 @@ STATION = '[[station]]\nroot = "a"\nwidth_mm = 600\n'
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        pytest.param(SMALL, "station: Field required", id="no station"),
+        pytest.param(SMALL, "station: missing", id="no station"),
         pytest.param(SMALL + STATION + STATION, "two stations have one root: a", id="one root twice"),
         pytest.param(SMALL + STATION + STATION.replace('"a"', '"b"'), "two stations at one place: a and b", id="place"),
         pytest.param(
             SMALL + "width_mm = 500\n" + STATION + "offset_mm = 500\n", "a sees nothing of the strip", id="off"
         ),
-        pytest.param(SMALL + STATION + "offset = 5\n", "station.0.offset: Extra inputs", id="unknown key"),
+        pytest.param(SMALL + STATION + "offset = 5\n", "station.0.offset: unknown key", id="unknown key"),
         pytest.param("[strip\n", "not TOML", id="no TOML"),
     ],
 )
