@@ -42,10 +42,13 @@ def export(
     kind: Annotated[Literal["parquet", "csv"], typer.Option("--format", help="Of the files.")] = "parquet",
 ) -> None:
     """Write frames, defects and coils as DIR/TABLE/station=…/date=…/*.parquet, or CSV; the station may run."""
+    from inspector.errors import ConfigError
     from inspector.settings.loading import load_settings
     from inspector.years.export import export as write
 
     done = write(load_settings(config).settings, config, period_of(since, until, coil), kind, output)
+    if coil is not None and not any(done.rows.values()):
+        raise ConfigError(f"--coil: nothing is kept of this coil in the period: {coil!r}")
     typer.echo(json.dumps(done.as_dict(), sort_keys=True))
 
 

@@ -87,8 +87,9 @@ def coil_row(run: Mapping[str, Any]) -> dict[str, Any]:
     row |= {name: known.get(name) for name in ("product", "grade", "width_mm", "thickness_mm")}
     row["nominal_length_m"] = known.get("length_m")
     for name in _RECORDED:
-        row[name] = record.get(name)
+        value = record.get(name)
+        row[name] = round(value, 3) if isinstance(value, float) else value  # metres, as its report says them
     if row["length_m"] and row["inspected_m"] is not None:
-        row["coverage"] = row["inspected_m"] / row["length_m"]
+        row["coverage"] = round(record["inspected_m"] / record["length_m"], 6)
     row["gaps"] = [{name: gap.get(name) for name in GAP_FIELDS} for gap in record.get("gaps") or ()]
     return row

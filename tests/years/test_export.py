@@ -20,6 +20,7 @@ from fakes import NOON, FakeClock, inspected, make_defect, make_frame, track_rul
 from inspector.box import Box
 from inspector.clock import to_timestamp_ms
 from inspector.commands.coil_reports import find_report
+from inspector.commands.years import export as export_door
 from inspector.errors import ConfigError, StoreBusyError
 from inspector.settings.loading import load_settings
 from inspector.settings.sections import Settings
@@ -130,6 +131,12 @@ def test_csv_needs_no_extra(store: Store, config: Path, tmp_path: Path) -> None:
     assert (done.returncode, json.loads(done.stdout)["defects"], len(rows)) == (0, 24, 24)
     assert (rows[0]["coil_id"], rows[0]["captured_at"]) == ("C2", "2026-03-01T19:01:40.000Z")
     assert (refused.returncode, "pip install 'inspector[archive]'" in refused.stderr) == (78, True)
+
+
+def test_a_coil_that_nobody_kept_is_named(store: Store, config: Path, tmp_path: Path) -> None:
+    """A slip in the name is no export without rows, which looks like a coil without defects."""
+    with pytest.raises(ConfigError, match="nothing is kept of this coil in the period: 'C9'"):
+        export_door(config, tmp_path / "out", coil="C9", kind="csv")
 
 
 def test_a_defect_belongs_to_where_it_opened(store: Store, settings: Settings, config: Path, tmp_path: Path) -> None:
