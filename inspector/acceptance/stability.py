@@ -155,10 +155,12 @@ def compare_frames(accepted: Accepted, seen: Seen) -> list[Figure]:
         half = max(_NARROWEST[name], _SPREADS * before.sigma)
         low, high = before.median - half, before.median + half
         value = now[name].median if name in now else None
-        found.append(_figure(name, before.median, value, low, high, says[name]))
+        what = says[name] if value is not None else f"fewer than {MIN_FRAMES} frames: not judged"
+        found.append(_figure(name, before.median, value, low, high, what))
     judged = min(len(seen.strengths), accepted.tiles) >= MIN_TILES
     index = stability_index(accepted.shares, shares_of(seen.strengths, accepted.edges)) if judged else None
-    found.append(_figure("tile_scores", 0.0, index, None, 0.25, f"stability index of the tiles' {accepted.measure}"))
+    what = f"stability index of the tiles' {accepted.measure}" if judged else f"under {MIN_TILES} tiles: not judged"
+    found.append(_figure("tile_scores", 0.0, index, None, 0.25, what))
     return found
 
 
@@ -182,7 +184,7 @@ def compare_findings(accepted: Accepted, sizes: Sequence[float], defects: int, e
         return found
     before, now = accepted.defects / accepted.exposure, defects / exposure
     chance = same_rate(defects, exposure, accepted.defects, accepted.exposure)
-    figure = _figure("defect_rate", before, now, None, None, f"defects per {accepted.unit}; equal by {chance:.1e}")
+    figure = _figure("defect_rate", before, now, None, None, f"defects per {accepted.unit}; chance of it: {chance:.2g}")
     found.append(figure.model_copy(update={"good": chance >= RATE_CHANCE}))
     return found
 

@@ -299,7 +299,10 @@ def _read_answers(path: Path, items: dict[str, Item]) -> Iterator[Answer]:
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path}: cannot be read: {exc}") from exc
     separator = ";" if text.partition("\n")[0].count(";") else ","
-    for number, row in enumerate(csv.DictReader(text.splitlines(), delimiter=separator), 2):
+    reader = csv.DictReader(text.splitlines(), delimiter=separator)
+    if not {"code", "label"} <= set(reader.fieldnames or ()):
+        raise ConfigError(f"{path}: line 1: not the columns of answers.csv, code and label: {text[:40]!r}")
+    for number, row in enumerate(reader, 2):
         code, label = (str(row.get(name) or "").strip() for name in ("code", "label"))
         if code.zfill(3) not in items:
             raise ConfigError(f"{path}: line {number}: no such code in the sample: {code!r}")

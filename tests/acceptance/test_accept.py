@@ -179,6 +179,9 @@ def test_two_inspectors(store: Store, config: Path, tmp_path: Path) -> None:
     (tmp_path / "anna.csv").write_text("code,label\n999,crack\n")
     with pytest.raises(ConfigError, match="no such code in the sample: '999'"):
         judge_events(config, ALL, tmp_path / "sample/key.json", people)
+    (tmp_path / "anna.csv").write_text("001,crack\n")
+    with pytest.raises(ConfigError, match="line 1: not the columns"):
+        judge_events(config, ALL, tmp_path / "sample/key.json", people)
 
 
 def test_what_was_verified_counts_and_is_not_blind(store: Store, config: Path, tmp_path: Path) -> None:
