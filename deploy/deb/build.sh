@@ -41,7 +41,7 @@ for file in "$source"/systemd/drop-ins/*.conf; do put "$file" "usr/share/inspect
 put "$source/deploy/install/demo.toml" etc/inspector/demo.toml
 doc=usr/share/doc/inspector
 for file in "$source"/deploy/install/examples/*.toml; do put "$file" "$doc/examples/$(basename "$file")"; done
-for file in install operations operators security supply-chain monitoring runbook years both-sides acceptance; do
+for file in install operations operators security supply-chain monitoring runbook coils years both-sides acceptance; do
   [ ! -f "$source/docs/$file.md" ] || put "$source/docs/$file.md" "$doc/$file.md"
 done
 for file in "$source"/docs/reference/*.md; do put "$file" "$doc/reference/$(basename "$file")"; done
