@@ -41,6 +41,7 @@ CAUSE_TEXT = {
     "deadly": N_("set aside: reading it ends the program"),
     "paused": N_("paused"),
     "process_down": N_("inspector was not running"),
+    "between_frames": N_("passed between two pictures"),
 }
 COMMAND_TEXT = {
     "pause": N_("paused the inspection"),

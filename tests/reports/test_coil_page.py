@@ -14,6 +14,7 @@ from inspector.pages.language import CODES
 from inspector.reports.page import CAUSE_TEXT, VERDICT_TEXT, pictures_in, render_coil
 from inspector.reports.places import MAX_MARKS
 from inspector.strip.record import Stretch
+from inspector.track.coils import BETWEEN
 
 NEVER = ("no reportable defect", "kein meldepflichtiger Fehler", "without defects")
 
@@ -101,7 +102,7 @@ def test_without_metres_the_map_is_by_time() -> None:
 
 def test_the_page_has_words_for_every_cause_and_verdict() -> None:
     """No gap and no judgement is shown by its code name."""
-    assert set(CAUSE_TEXT) == {cause.value for cause in Cause}
+    assert set(CAUSE_TEXT) == {*(cause.value for cause in Cause), BETWEEN}
     assert set(VERDICT_TEXT) == set(get_args(VerifyCommand.model_fields["verdict"].annotation))
 
 
