@@ -223,7 +223,8 @@ def test_a_full_disk_is_no_stuck_part(
         return len(committed) == 8
 
     station.run(until)
-    assert len(set(missed)) == len(missed) >= 20
+    after_the_first = missed[1:]  # which may come before the loop has begun to feed
+    assert len(set(after_the_first)) == len(after_the_first) >= 19
 
 
 def break_store(folder: Path) -> None:
