@@ -341,16 +341,28 @@ def bench(
     model: ModelOption = DEFAULT_BUNDLE,
     workers: Annotated[int, typer.Option(min=0, max=64, help="0: one per core, at most 4.")] = 0,
     seconds: Annotated[float, typer.Option(min=1, max=600, help="How long to measure.")] = 10.0,
+    stages: Annotated[bool, typer.Option("--stages", help="Microseconds of each stage of a tile's way.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how fast this machine inspects, beside the bare interpreter in the same run."""
     from inspector.commands.bench import run_bench
+    from inspector.commands.bench_stages import time_stages
     from inspector.model.bundle import find_bundle, load_bundle
     from inspector.settings.sections import Decision, Tiling
     from inspector.station.wiring import inspect_rules, worker_count
 
     bundle = load_bundle(find_bundle(model))
-    result = run_bench(bundle, inspect_rules(Tiling(), Decision(), bundle), worker_count(workers), seconds)
+    rules = inspect_rules(Tiling(), Decision(), bundle)
+    if stages:
+        rows = time_stages(bundle, rules, seconds)
+        if as_json:
+            _say(json.dumps({"bundle": bundle.short, "stages": [row.as_dict() for row in rows]}, sort_keys=True))
+        else:
+            _say(f"{'stage':20}{'us a tile':>12}{'of bare':>10}")
+            for row in rows:
+                _say(f"{row.stage:20}{row.us_per_tile:12.2f}{row.of_bare:10.3f}")
+        return
+    result = run_bench(bundle, rules, worker_count(workers), seconds)
     if as_json:
         _say(json.dumps(result.as_dict(), sort_keys=True))
     else:

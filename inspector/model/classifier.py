@@ -44,6 +44,16 @@ class Classifier:
         read = ("logits", "features", *(("cam",) if maps else ()), *(PLACES if places else ()))
         self._decisive = tuple(role for role in read if role in self._names)
 
+    @property
+    def network(self) -> Int8Network:
+        """Its interpreter, for what is measured."""
+        return self._network
+
+    @property
+    def decisive(self) -> dict[str, str]:
+        """Names in the file of the outputs that a tile's verdict and box are read from, by role."""
+        return {role: self._names[role] for role in self._decisive}
+
     def raw_outputs(self, tiles: Sequence[Pixels], roles: Sequence[str] = ()) -> dict[str, npt.NDArray[np.int8]]:
         """Return the int8 outputs by role, one row per tile.
 

@@ -41,6 +41,11 @@ def open_model(
     return WorkerPool(classifiers), result
 
 
+def frames_in_flight(workers: int) -> int:
+    """Return how many frames are inspected at a time: one more than workers, so that none waits while one is cut."""
+    return workers + 1
+
+
 class WorkerPool:
     """Shares the tiles of a frame among worker threads and puts the rows back in order.
 

@@ -12,6 +12,7 @@ from inspector.clock import Clock
 from inspector.errors import SourceError, StoreBusyError
 from inspector.inspection.one_frame import Inspection
 from inspector.messages import Body
+from inspector.model.pool import frames_in_flight
 from inspector.settings.source import AnySource
 from inspector.sources.base import FrameSource, Policy, SourceContext
 from inspector.sources.opening import open_source
@@ -75,7 +76,7 @@ class Pipeline:
     ) -> None:
         self._store = store
         self.source_report: str | None = None
-        depth = model.pool.workers
+        depth = frames_in_flight(model.pool.workers)
         self.source: FrameSource = open_source(
             source, SourceContext(clock, self._next_epoch, store.store_id, self._note_source), store.ledger
         )
