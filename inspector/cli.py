@@ -342,6 +342,13 @@ def bench(
     workers: Annotated[int, typer.Option(min=0, max=64, help="0: one per core, at most 4.")] = 0,
     seconds: Annotated[float, typer.Option(min=1, max=600, help="How long to measure.")] = 10.0,
     stages: Annotated[bool, typer.Option("--stages", help="Microseconds of each stage of a tile's way.")] = False,
+    chain: Annotated[bool, typer.Option("--chain", help="A whole station with store and broker, by load.")] = False,
+    source: Annotated[str, typer.Option(help="What feeds the chain: memory, folder, lines or rtsp.")] = "memory",
+    load: Annotated[str, typer.Option(help="Loads of the chain, percent of its capacity.")] = "20,50,80,95,120",
+    output: Annotated[Path | None, typer.Option("--output", help="JSON to write.", show_default=False)] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Picture to write, .svg or .png: latency by load.", show_default=False)
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how fast this machine inspects, beside the bare interpreter in the same run."""
@@ -353,6 +360,11 @@ def bench(
 
     bundle = load_bundle(find_bundle(model))
     rules = inspect_rules(Tiling(), Decision(), bundle)
+    if chain:
+        from inspector.commands.bench_report import bench_chain
+
+        _say(bench_chain(bundle, worker_count(workers), source, load, seconds, output, plot, as_json=as_json))
+        return
     if stages:
         rows = time_stages(bundle, rules, seconds)
         if as_json:

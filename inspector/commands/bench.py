@@ -127,6 +127,18 @@ def run_bench(bundle: Bundle, rules: InspectRules, workers: int, seconds: float)
     )  # fmt: skip
 
 
+def bare_rate(bundle: Bundle, workers: int, seconds: float) -> float:
+    """Return tiles a second of the interpreters alone, all workers, inputs prepared beforehand."""
+    classifiers = [Classifier(bundle) for _ in range(workers)]
+    frame, _ = bench_frames(bundle, classifiers[0])
+    prepared = [np.ascontiguousarray(frame.pixels[: bundle.card.input_px, : bundle.card.input_px])] * GRID[1]
+    pool = WorkerPool([_Bare(classifier) for classifier in classifiers])
+    try:
+        return _rate(lambda: pool(prepared * workers), len(prepared) * workers, seconds)
+    finally:
+        pool.close()
+
+
 def bench_frames(bundle: Bundle, classifier: Classifier) -> tuple[Frame, Frame]:
     """Return two stills of `GRID` golden tiles: none may show a defect, and each may."""
     golden = bundle.golden.tiles
