@@ -14,8 +14,9 @@ import re
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
@@ -101,17 +102,26 @@ class DataSet:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._zip: zipfile.ZipFile | None = None
-        if root.is_dir():
-            names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-        elif zipfile.is_zipfile(root):
+        if zipfile.is_zipfile(root):
             try:
                 self._zip = zipfile.ZipFile(root)
             except (OSError, zipfile.BadZipFile, NotImplementedError) as exc:
                 raise DataError(f"{root}: a zip file that cannot be opened: {exc}") from exc
+        elif not root.is_dir():
+            raise DataError(f"data: neither a folder nor a zip file: {root}")
+
+    def __reduce__(self) -> tuple[type[DataSet], tuple[Path]]:
+        """Travel to another process as a path, which is opened there."""
+        return DataSet, (self.root,)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every file, listed when it is first asked for: who reads named files of a million lists none."""
+        if self._zip:
             names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
         else:
-            raise DataError(f"data: neither a folder nor a zip file: {root}")
-        self.names = tuple(sorted({name for name in names if not _is_junk(name)}))
+            names = [path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file()]
+        return tuple(sorted({name for name in names if not _is_junk(name)}))
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -313,10 +323,17 @@ def load_pixels(data_set: DataSet, pictures: Iterable[Picture]) -> list[Pixels]:
     Raises:
         DataError: A file's bytes differ from the manifest's hash.
     """
-    loaded = []
+    return list(read_pixels(data_set, pictures))
+
+
+def read_pixels(data_set: DataSet, pictures: Iterable[Picture]) -> Iterator[Pixels]:
+    """Yield the grey pixels of `pictures`, one at a time, as `load_pixels`.
+
+    Raises:
+        DataError: As `load_pixels`.
+    """
     for picture in pictures:
         raw = data_set.read(picture.path)
         if hashlib.sha256(raw).hexdigest() != picture.sha256:
             raise DataError(f"{picture.path}: its bytes differ from the manifest: run prepare again")
-        loaded.append(decode(raw, picture.path))
-    return loaded
+        yield decode(raw, picture.path)

@@ -1,39 +1,35 @@
-"""Which pictures show the same piece of surface: exact copies, near copies, and overlapping views.
+"""Whether two pictures show the same piece of surface: exact copies, near copies, and overlapping views.
 
 Overlapping views are found by phase correlation of high-passed pictures (Kuglin and Hines, 1975): the peak proposes a
 shift, and the shift counts when the two pictures correlate well over the area they would share. Pictures of one series
-are compared with those at most `reach` places away in natural order, folder by folder, because cameras number what they
-see; `train` and `validation` are one series, so a view is found on either side.
+are compared with those at most `Reach.near` places away in natural order, folder by folder, because cameras number what
+they see; `train` and `validation` are one series, so a view is found on either side.
 
 A surface may be photographed again much later. Those distant views are looked for in pictures of half the size, among
-`FAR_REACH` places, and count when the peak stands out as well: chance has many more pairs to choose from.
+`Reach.far` places, and count when the peak stands out as well: chance has many more pairs to choose from.
 
-What is not found: views under two labels or of two sizes, which are compared only byte by byte.
+Which pictures are a series, and how a long one is cut, is in `blocks`.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import fft  # type: ignore[import-untyped]
-from scipy.sparse import coo_array  # type: ignore[import-untyped]
-from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
 from inspector.frame import Pixels
-from training.data.dataset import Picture, natural_key
 
-REACH = 10
 MIN_OVERLAP_PX = 40
 MIN_CORRELATION = 0.8
-NEAR_COPY_BITS = 4
-FAR_REACH = 1000
 FAR_PEAK = 9.0
 """Least height of a distant pair's peak, in standard deviations of the surface that it stands on."""
-
+AT_ONCE_PX = 160_000
+"""Surfaces computed at once: they stay in the processor's cache, which halves the time."""
 
 _Floats = npt.NDArray[np.float32]
 
@@ -78,139 +74,138 @@ def overlap(first: _Floats, second: _Floats, spectra: tuple[npt.NDArray[np.compl
     return best
 
 
-def overlapping_pairs(
-    pictures: Sequence[Picture],
-    pixels: Sequence[Pixels],
-    *,
-    reach: int = REACH,
-    on_step: Callable[[int], None] = lambda done: None,
-) -> list[tuple[int, int]]:
-    """Return index pairs of pictures that show a common piece of surface; copies are among them.
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far apart in a series two pictures may be.
+
+    Attributes:
+        near: Places within which views are looked for in full size.
+        far: Places within which they are looked for in half size.
+        block: Pictures that are one task.
+    """
+
+    near: int = 10
+    far: int = 1000
+    block: int = 1000
+
+
+REACH = Reach()
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What one stretch of a series shows.
+
+    Attributes:
+        near: Pairs of places that show a common piece of surface, at most `Reach.near` apart.
+        far: Pairs of places farther apart that do.
+        hashes: The perceptual hash of each picture behind the halo.
+    """
+
+    near: tuple[tuple[int, int], ...]
+    far: tuple[tuple[int, int], ...]
+    hashes: tuple[int, ...]
+
+
+def look(pixels: Iterable[Pixels], halo: int = 0, reach: Reach = REACH) -> Looked:
+    """Compare each picture with those before it in its series, up to `reach.far` places.
+
+    Held are the pixels of so many pictures and the half-size spectra of twice as many, however long the series is.
 
     Args:
-        pictures: Whose labels and names say what is compared with what.
-        pixels: Theirs, grey.
-        reach: How many places apart in one label's natural order two pictures may be.
-        on_step: Called with the count of pictures done.
+        pixels: Grey, of one label and size, in natural order.
+        halo: How many of the first are only compared with; their own pairs were found with the stretch before.
+        reach: How many places apart views are looked for.
     """
-    pairs: set[tuple[int, int]] = set()
-    by_hash: dict[str, int] = {}
-    for index, picture in enumerate(pictures):
-        first = by_hash.setdefault(picture.sha256, index)
-        if first != index:
-            pairs.add((first, index))
-    done = 0
-    for members in _series(pictures, pixels).values():
-        hashes = [perceptual_hash(pixels[index]) for index in members]
-        window: list[tuple[int, _Floats, npt.NDArray[np.complex64]]] = []
-        for place, index in enumerate(members):
-            for earlier in range(max(0, place - 200), place):
-                if (hashes[earlier] ^ hashes[place]).bit_count() <= NEAR_COPY_BITS and _same(
-                    pixels[members[earlier]], pixels[index]
-                ):
-                    pairs.add((members[earlier], index))
-            passed = high_pass(pixels[index])
-            if min(passed.shape) >= MIN_OVERLAP_PX:
+    near: list[tuple[int, int]] = []
+    far: list[tuple[int, int]] = []
+    hashes: list[int] = []
+    window: list[tuple[int, _Floats, npt.NDArray[np.complex64]]] = []
+    earlier: deque[Pixels] = deque(maxlen=reach.far)
+    ring = _Spectra(reach.far)
+    for place, picture in enumerate(pixels):
+        passed = high_pass(picture)
+        if min(passed.shape) >= MIN_OVERLAP_PX:
+            if place >= halo - reach.near:
                 spectrum = np.asarray(fft.rfft2(passed), np.complex64)
-                for other, its_pixels, its_spectrum in window:
+                for other, its_pixels, its_spectrum in window if place >= halo else ():
                     if overlap(passed, its_pixels, (spectrum, its_spectrum)) > MIN_CORRELATION:
-                        pairs.add((other, index))
-                window = [*window, (index, passed, spectrum)][-reach:]
-            done += 1
-            on_step(done)
-    return sorted(pairs)
+                        near.append((other, place))
+                window = [*window, (place, passed, spectrum)][-reach.near :]
+            half = ring.add(passed)
+            if place >= halo:
+                first = max(0, place - reach.far)
+                others = range(first, max(first, place - reach.near))
+                kept = place - len(earlier)
+                far += [
+                    (other, place)
+                    for other, shift in _peaks(half, ring.of(others, place), others, ring.shape)
+                    if _agrees(passed, high_pass(earlier[other - kept]), shift, ring.shape)
+                ]
+        if place >= halo:
+            hashes.append(perceptual_hash(picture))
+        earlier.append(picture)
+    return Looked(tuple(near), tuple(far), tuple(hashes))
 
 
-def distant_pairs(
-    pictures: Sequence[Picture],
-    pixels: Sequence[Pixels],
-    *,
-    reach: int = REACH,
-    on_step: Callable[[int], None] = lambda done: None,
-) -> list[tuple[int, int]]:
-    """Return index pairs of one label and size, more than `reach` places apart, that show a common piece of surface.
+class _Spectra:
+    """Normalised spectra, at half size, of the newest pictures of a series: twice `far` places in one array."""
 
-    Args:
-        pictures: Whose labels and names say what is compared with what.
-        pixels: Theirs, grey.
-        reach: Up to where `overlapping_pairs` has looked.
-        on_step: Called with the count of pictures done.
-    """
-    pairs: list[tuple[int, int]] = []
-    done = 0
-    for members in _series(pictures, pixels).values():
-        height, width = (side // 2 for side in pixels[members[0]].shape)
-        passed = [high_pass(pixels[index]) for index in members]
-        spectra = np.empty((len(members), height, width // 2 + 1), np.complex64)
-        for place, picture in enumerate(passed):
-            if 2 * min(height, width) >= MIN_OVERLAP_PX:
-                half = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-                spectrum = np.asarray(fft.rfft2(half), np.complex64)
-                spectra[place] = spectrum / (np.abs(spectrum) + 1e-9)
-                first = max(0, place - FAR_REACH)
-                found = _far(passed, spectra, place, range(first, place - reach), (height, width))
-                pairs += [(members[other], members[place]) for other in found]
-            done += 1
-            on_step(done)
-    return sorted(pairs)
+    def __init__(self, far: int) -> None:
+        self._far = far
+        self.shape = (0, 0)
+        self._rows = np.empty((0, 0, 0), np.complex64)
+        self._used = 0
+
+    def add(self, passed: _Floats) -> npt.NDArray[np.complex64]:
+        """Return the spectrum of the next picture, and keep it."""
+        if not self._rows.size:
+            height, width = self.shape = passed.shape[0] // 2, passed.shape[1] // 2
+            self._rows = np.empty((2 * self._far, height, width // 2 + 1), np.complex64)
+        if self._used == len(self._rows):
+            self._rows[: self._far] = self._rows[-self._far :]
+            self._used = self._far
+        half = cv2.resize(passed, self.shape[::-1], interpolation=cv2.INTER_AREA)
+        spectrum = np.asarray(fft.rfft2(half), np.complex64)
+        normalised: npt.NDArray[np.complex64] = spectrum / (np.abs(spectrum) + 1e-9)
+        self._rows[self._used] = normalised
+        self._used += 1
+        return normalised
+
+    def of(self, places: range, newest: int) -> npt.NDArray[np.complex64]:
+        """Return those of some places, where the newest kept is that of place `newest`."""
+        start = self._used - 1 - newest
+        return self._rows[places.start + start : places.stop + start]
 
 
-def _far(
-    passed: Sequence[_Floats],
+def _peaks(
+    spectrum: npt.NDArray[np.complex64],
     spectra: npt.NDArray[np.complex64],
-    place: int,
     others: range,
     shape: tuple[int, int],
-) -> list[int]:
-    if not others:
-        return []
-    surfaces = fft.irfft2(spectra[place] * np.conj(spectra[others.start : others.stop]), s=shape, axes=(1, 2))
-    flat = surfaces.reshape(len(others), -1)
-    peaks = flat.argmax(axis=1)
-    heights = flat[np.arange(len(others)), peaks] / flat.std(axis=1)
-    found = []
-    for number in np.flatnonzero(heights > FAR_PEAK):
-        y, x = (2 * int(value) for value in divmod(int(peaks[number]), shape[1]))
-        shifts = [
-            (y + dy - top, x + dx - left)
-            for dy in (-1, 0, 1, 2) for dx in (-1, 0, 1, 2)  # the peak is known to two pixels
-            for top in (0, 2 * shape[0]) for left in (0, 2 * shape[1])
-        ]  # fmt: skip
-        other = others[int(number)]
-        if max(correlation_at(passed[place], passed[other], *shift) for shift in shifts) > MIN_CORRELATION:
-            found.append(other)
-    return found
+) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Yield the pictures whose surface has a peak that stands out, and the shift in full pixels that it proposes."""
+    at_once = max(1, AT_ONCE_PX // (shape[0] * shape[1]))
+    for start in range(0, len(others), at_once):
+        some = spectra[start : start + at_once]
+        surfaces = fft.irfft2(spectrum * np.conj(some), s=shape, axes=(1, 2))
+        flat = surfaces.reshape(len(some), -1)
+        peaks = flat.argmax(axis=1)
+        heights = flat[np.arange(len(some)), peaks] / flat.std(axis=1)
+        for number in np.flatnonzero(heights > FAR_PEAK):
+            y, x = divmod(int(peaks[number]), shape[1])
+            yield others[start + int(number)], (2 * y, 2 * x)
 
 
-def _series(pictures: Sequence[Picture], pixels: Sequence[Pixels]) -> dict[tuple[str, tuple[int, ...]], list[int]]:
-    """Return the pictures of each label and size in natural order."""
-    series: dict[tuple[str, tuple[int, ...]], list[int]] = defaultdict(list)
-    for index in sorted(range(len(pictures)), key=lambda index: _place(pictures[index])):
-        series[pictures[index].label, pixels[index].shape].append(index)
-    return series
+def _agrees(passed: _Floats, other: _Floats, shift: tuple[int, int], shape: tuple[int, int]) -> bool:
+    shifts = [
+        (shift[0] + dy - top, shift[1] + dx - left)
+        for dy in (-1, 0, 1, 2) for dx in (-1, 0, 1, 2)  # the peak is known to two pixels
+        for top in (0, 2 * shape[0]) for left in (0, 2 * shape[1])
+    ]  # fmt: skip
+    return max(correlation_at(passed, other, *each) for each in shifts) > MIN_CORRELATION
 
 
-def _place(picture: Picture) -> tuple[list[tuple[int, str]], ...]:
-    return natural_key(picture.folder), natural_key(picture.name), natural_key(picture.path)
-
-
-def _same(first: Pixels, second: Pixels) -> bool:
-    # Plain surfaces have near-equal hashes and brightness without being copies: their grain must agree as well.
+def same(first: Pixels, second: Pixels) -> bool:
+    """Return whether two pictures with near-equal hashes are copies: plain surfaces differ in their grain alone."""
     return correlation_at(high_pass(first), high_pass(second), 0, 0) > MIN_CORRELATION
-
-
-def group_names(pictures: Sequence[Picture], pairs: Sequence[tuple[int, int]]) -> list[str]:
-    """Return one group name a picture: the connected sets of overlapping views, named after their first picture.
-
-    Where two pictures have one name, in two folders, a group is named after the first one's path.
-    """
-    count = len(pictures)
-    rows, columns = ([], []) if not pairs else zip(*pairs, strict=True)
-    graph = coo_array((np.ones(len(pairs)), (rows, columns)), shape=(count, count))
-    _, component = connected_components(graph, directed=False)
-    uses = Counter(picture.name for picture in pictures)
-    first: dict[int, str] = {}
-    for index, number in enumerate(component):
-        picture = pictures[index]
-        first.setdefault(int(number), picture.name if uses[picture.name] == 1 else picture.path)
-    return [first[int(number)] for number in component]

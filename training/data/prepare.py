@@ -15,28 +15,34 @@ from pathlib import Path, PurePosixPath
 
 from inspector.inspection.tiling import SINGLE_TILE_RATIO
 from inspector.labels import CLEAN, RESERVED
-from training.data.dataset import DataSet, Picture, find_pictures, load_pixels
+from training.data.blocks import Mapped, find_pairs, group_names, one_by_one
+from training.data.dataset import DataSet, Picture, find_pictures, read_pixels
 from training.data.manifest import Manifest
-from training.data.overlap import distant_pairs, group_names, overlapping_pairs
 from training.errors import DataError
 
 NAMED = 5
 """Pictures of one fault that a line names; the rest are counted."""
 
 
-def build_manifest(data_set: DataSet, on_step: Callable[[int, int], None] = lambda done, total: None) -> Manifest:
+def build_manifest(
+    data_set: DataSet,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+    mapped: Mapped = one_by_one,
+) -> Manifest:
     """Check every file of `data_set` and group overlapping views.
+
+    Args:
+        data_set: Its files; never more of them in memory than a block compares.
+        on_step: Called with how many pictures are compared, and how many there are.
+        mapped: Runs the blocks of the comparison, here or elsewhere.
 
     Raises:
         DataError: As `find_pictures`, or a label with one picture, or one that a split lacks.
     """
     pictures = find_pictures(data_set)
     check_labels(pictures)
-    pixels = load_pixels(data_set, pictures)
-    total = 2 * len(pictures)
-    pairs = overlapping_pairs(pictures, pixels, on_step=lambda done: on_step(done, total))
-    groups = group_names(pictures, pairs)
-    far = distant_pairs(pictures, pixels, on_step=lambda done: on_step(len(pictures) + done, total))
+    pairs = find_pairs(pictures, partial(read_pixels, data_set), mapped, lambda done: on_step(done, len(pictures)))
+    groups = group_names(pictures, pairs.near)
     grouped = tuple(replace(picture, group=group) for picture, group in zip(pictures, groups, strict=True))
     first: dict[str, str] = {}
     copies = []
@@ -44,7 +50,7 @@ def build_manifest(data_set: DataSet, on_step: Callable[[int, int], None] = lamb
         original = first.setdefault(picture.sha256, picture.path)
         if original != picture.path:
             copies.append((original, picture.path))
-    return Manifest(grouped, tuple(copies), tuple(group_names(pictures, [*pairs, *far])))
+    return Manifest(grouped, tuple(copies), tuple(group_names(pictures, [*pairs.near, *pairs.far])))
 
 
 def check_labels(pictures: Sequence[Picture]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,10 +12,10 @@ import pytest
 from drawn_pictures import surface
 
 from training.__main__ import open_data
-from training.data.dataset import DataSet, Picture, load_pixels
+from training.data.blocks import Read, find_pairs
+from training.data.dataset import DataSet, Picture, read_pixels
 from training.data.folds import seen_in, shared_with_training
 from training.data.manifest import Manifest, read_manifest
-from training.data.overlap import distant_pairs, overlapping_pairs
 from training.data.prepare import build_manifest, compare_groups
 
 
@@ -50,12 +51,18 @@ def views(names: Sequence[str], surfaces: int) -> tuple[list[Picture], list[np.n
     return pictures, [each[i % surfaces][i // surfaces :, :48][:48] for i in range(len(names))]
 
 
+def shown(pictures: Sequence[Picture], pixels: Sequence[np.ndarray]) -> Read:
+    """A reader of pictures that no file holds."""
+    at = {picture.path: its_pixels for picture, its_pixels in zip(pictures, pixels, strict=True)}
+    return lambda some: (at[picture.path] for picture in some)
+
+
 @pytest.mark.parametrize("pattern", ["dent/coil{coil}_{number}.png", "coil{coil}/dent/{number}.png"])
 def test_neighbours_of_one_coil_are_compared(pattern: str) -> None:
     """Twelve coils of three pictures: views of one surface stand side by side, whatever number they bear."""
     names = [pattern.format(coil=coil, number=number) for number in (1, 2, 3) for coil in "ABCDEFGHIJKL"]
     pictures, pixels = views(names, surfaces=12)
-    pairs = {(names[a], names[b]) for a, b in overlapping_pairs(pictures, pixels)}
+    pairs = {(names[a], names[b]) for a, b in find_pairs(pictures, shown(pictures, pixels)).near}
 
     for coil in "ABCDEFGHIJKL":
         first, second, third = (pattern.format(coil=coil, number=number) for number in (1, 2, 3))
@@ -68,7 +75,7 @@ def test_views_on_both_sides_of_a_split_are_compared() -> None:
     pictures, pixels = views(names, surfaces=len(names))
     pixels[13] = np.roll(pixels[14], 3, axis=0)
 
-    assert overlapping_pairs(pictures, pixels) == [(13, 14)]
+    assert find_pairs(pictures, shown(pictures, pixels)).near == [(13, 14)]
 
 
 def test_validation_pictures_that_training_pictures_show_are_told(
@@ -104,8 +111,8 @@ def test_a_surface_that_was_photographed_again_much_later_is_told(tmp_path: Path
     places = {picture.path: index for index, picture in enumerate(manifest.pictures)}
     first, again, other = (places[name] for name in ("train/a/3.png", "test/a/19.png", "test/a/20.png"))
 
-    pairs = distant_pairs(manifest.pictures, load_pixels(data_set, manifest.pictures))
-    assert [set(pair) for pair in pairs] == [{first, again}]
+    pairs = find_pairs(manifest.pictures, partial(read_pixels, data_set))
+    assert [set(pair) for pair in pairs.far] == [{first, again}]
     assert len({picture.group for picture in manifest.pictures}) == 40
     assert read_manifest(tmp_path / "run" / "manifest.json") == manifest
     assert shared_with_training(manifest) == {"test/a/19.png"}
