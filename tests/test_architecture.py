@@ -24,7 +24,7 @@ WAYS = {
     "training": dict(re.findall(r"^\| `training/(\w+)/` \| (.+) \|$", MAP, re.MULTILINE)),
 }
 """The folders of each package in the order of the data's way, each with its sentence: the code map."""
-DOORS = {"inspector": {"cli", "__main__"}, "training": {"own", "own_model", "renewal", "__main__"}}
+DOORS = {"inspector": {"cli", "__main__"}, "training": {"opened", "own", "own_model", "renewal", "judging", "__main__"}}
 """What a person or systemd starts; it may name every folder, and no folder names it."""
 
 IMPURE = {"threading", "socket", "sqlite3", "structlog", "queue", "subprocess", "ai_edge_litert", "tflite_runtime"}

@@ -10,8 +10,6 @@ from typing import Annotated
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from inspector.errors import InspectorError
@@ -19,71 +17,34 @@ from training.errors import DataError, say_missing
 
 try:
     from training.data.dataset import DataSet
-    from training.data.folds import held_out, shared_with_training
-    from training.data.manifest import Manifest, check_files, count_pictures, read_manifest, write_manifest
-    from training.data.prepare import build_manifest, label_contradictions, small_pictures, training_refusals
+    from training.data.manifest import count_pictures
+    from training.data.prepare import label_contradictions, small_pictures, training_refusals
     from training.data.sheets import write_sheets
     from training.judge.strip_commands import strip_commands
-    from training.recipe import Recipe, load_recipe, recipe_names
+    from training.judging import judging
+    from training.opened import (
+        MANIFEST,
+        Address,
+        AuxiliaryData,
+        Data,
+        ManifestFile,
+        OnRay,
+        RecipeName,
+        Weights,
+        console,
+        make_manifest,
+        on_ray,
+        open_data,
+        warn,
+    )  # fmt: skip
+    from training.recipe import Recipe, load_recipe
     from training.renewal import renewal
 except ModuleNotFoundError as exc:
     sys.exit(f"error: {say_missing(exc)}")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-app.registered_commands += renewal.registered_commands + strip_commands.registered_commands
-console = Console(stderr=True)
-
-RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help=f"{', '.join(recipe_names())}, or a Python file of your own.")
-]
-Data = Annotated[Path, typer.Option(help="Data set: a folder or a zip file.", envvar="INSPECTOR_TRAINING_DATA")]
-ManifestFile = Annotated[Path, typer.Option("--manifest", help="What prepare wrote; made when it is not there.")]
-Weights = Annotated[Path | None, typer.Option(help="MobileNetV2 weights without head (.weights.h5); none: download.")]
-AuxiliaryData = Annotated[
-    Path | None, typer.Option("--auxiliary", help="Pictures from elsewhere, for recipes that learn from them.")
-]
-MANIFEST = Path("runs/data/manifest.json")
-
-
-def open_data(data: Path, manifest_path: Path) -> tuple[DataSet, Manifest]:
-    """Return the files of a data set and its manifest, prepared now when it is not there.
-
-    Raises:
-        DataError: As `build_manifest`, or the manifest is that of other pictures.
-    """
-    data_set = DataSet(data)
-    if manifest_path.is_file():
-        manifest = read_manifest(manifest_path)
-        check_files(manifest_path, manifest, data_set)
-        return data_set, manifest
-    return data_set, make_manifest(data_set, manifest_path)
-
-
-def make_manifest(data_set: DataSet, path: Path, hold_out: int = 0) -> Manifest:
-    """Return the manifest of a data set, written to `path` if everything is in order; it replaces an existing one.
-
-    Raises:
-        DataError: As `build_manifest` and `held_out`.
-    """
-    with Progress(console=console) as progress:
-        task = progress.add_task("checking and grouping", total=None)
-        manifest = build_manifest(data_set, lambda done, total: progress.update(task, completed=done, total=total))
-    if hold_out:
-        manifest = held_out(manifest, hold_out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_manifest(path, manifest)
-    if shared := shared_with_training(manifest):
-        console.print(
-            f"{len(shared)} of {len(manifest.split('validation'))} validation pictures show what a training picture"
-            f" shows, which flatters; evaluate gives the figure without them too. One of them: {min(shared)}"
-        )
-    return manifest
-
-
-def warn(texts: list[str]) -> None:
-    """Print a line for each, the first word of it WARNING."""
-    for text in texts:
-        console.print(f"WARNING: {text}", style="bold yellow", highlight=False, markup=False, soft_wrap=True)
+for more in (judging, renewal, strip_commands):
+    app.registered_commands += more.registered_commands
 
 
 @app.command()
@@ -94,10 +55,13 @@ def prepare(
         int, typer.Option(min=0, help="Hold out every n-th group of a label as the test split; 0: none.")
     ] = 0,
     agrees_with: Annotated[Path | None, typer.Option(help="CSV of image, split, group to compare with.")] = None,
+    ray: OnRay = False,
+    address: Address = None,
 ) -> None:
     """Check a data set, group overlapping views, and draw contact sheets."""
     data_set = DataSet(data)
-    manifest = make_manifest(data_set, output / "manifest.json", hold_out)
+    with on_ray(ray, address) as cluster:
+        manifest = make_manifest(data_set, output / "manifest.json", hold_out, cluster.mapped if cluster else None)
     table = Table("label", "counts", title=f"{len(manifest.pictures)} pictures, manifest {manifest.sha256[:12]}")
     for label, counts in count_pictures(manifest).items():
         table.add_row(label, ", ".join(f"{value} {name}" for name, value in counts.items()))
@@ -248,54 +212,6 @@ def bundle(
 
 
 @app.command()
-def evaluate(
-    bundle_name: Annotated[str, typer.Argument(metavar="BUNDLE", help="A shipped bundle's name, a folder, or a run.")],
-    data: Data,
-    foreign: Annotated[Path | None, typer.Option(help="Folder with x-sdd, severstal-sample, magnetic-tile.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Report folder; default runs/evaluate-NAME.")] = None,
-    results: Annotated[Path | None, typer.Option(help="Also write the JSON here.")] = None,
-    manifest_path: ManifestFile = MANIFEST,
-    quick: Annotated[bool, typer.Option(help="A tenth of the line benchmark.")] = False,
-) -> None:
-    """Measure a bundle: official test, corruptions, clean steel, the line, other mills, localisation.
-
-    Of a run, its float network on the official test alone.
-    """
-    from inspector.model.bundle import SHIPPED, find_bundle, load_bundle
-    from inspector.pages.language import code_of_environment
-    from training.bundle.bundle import folder_of
-    from training.files import write_json
-    from training.judge.evaluate import evaluate as measure
-    from training.judge.evaluate import evaluate_float
-    from training.judge.gallery import Gallery
-    from training.judge.report import write_report
-
-    data_set, manifest = open_data(data, manifest_path)
-    on = folder_of(manifest.pictures_sha256)
-    if (Path(bundle_name) / "run.json").is_file():
-        row = evaluate_float(Path(bundle_name), manifest, data_set)
-        row["command"] = f"python -m training evaluate RUN_OF_{row['run']} --data {on}"
-        if results is not None:
-            write_json(results, row)
-        console.print(row["official"])
-        return
-    loaded = load_bundle(find_bundle(bundle_name))
-    gallery = Gallery()
-    found = measure(
-        loaded, manifest, data_set, foreign, gallery=gallery, quick=quick, say=lambda text: console.print(f"  {text}")
-    )
-    shipped = SHIPPED / loaded.card.name
-    named = loaded.card.name if loaded.root == shipped else f"FOLDER_OF_{loaded.card.name}"
-    found["command"] = f"python -m training evaluate {named} --data {on}"
-    found["command"] += (" --foreign DATA" if foreign else "") + (" --quick" if quick else "")
-    folder = output or Path("runs") / f"evaluate-{loaded.card.name}"
-    page = write_report(folder, loaded.short, found, gallery, code_of_environment(os.environ))
-    if results is not None:
-        write_json(results, {key: value for key, value in found.items() if key != "offenders"})
-    console.print(f"look at {page}")
-
-
-@app.command()
 def events(
     data: Data,
     bundle_name: Annotated[str, typer.Option("--bundle", help="A shipped bundle's name, or a folder.")] = "neu-fast",
@@ -336,35 +252,6 @@ def mills(
         shown = (clean["alarm"], clean["unclassified"], marked["alarm"], marked["called"])
         table.add_row(name, *(f"{100 * each['share']:.2f} %" for each in shown))
     console.print(table)
-
-
-@app.command()
-def crossval(
-    recipe_name: RecipeName,
-    data: Data,
-    weights: Weights = None,
-    folds: Annotated[int, typer.Option(min=2)] = 5,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 1 on.")] = 1,
-    fold: Annotated[list[int] | None, typer.Option(help="Run this fold only, from 0 on; may be given again.")] = None,
-    output: Annotated[Path, typer.Option(help="Folder for crossval.json and crossval/, the folds.")] = Path("runs"),
-    manifest_path: ManifestFile = MANIFEST,
-    auxiliary_root: AuxiliaryData = None,
-) -> None:
-    """Train and measure on group-aware folds over all pictures; a fold of the same configuration is skipped."""
-    from training.errors import RecipeError
-
-    recipe = load_recipe(recipe_name)
-    if recipe.refines:
-        raise RecipeError(f"recipe {recipe.name}: refines a model that is there, and each fold begins without one")
-    from training.judge.crossval import cross_validate
-    from training.tiles.auxiliary import load_auxiliary
-
-    data_set, manifest = open_data(data, manifest_path)
-    row = cross_validate(
-        recipe, data_set, manifest, weights, folds=folds, seeds=seeds, output=output,
-        auxiliary=load_auxiliary(recipe, auxiliary_root, manifest.labels), only=tuple(fold or ()),
-    )  # fmt: skip
-    console.print(row)
 
 
 @app.command()

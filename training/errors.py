@@ -7,7 +7,8 @@
     ├── RecipeError      exit 78: a configuration file, or a run of another configuration
     ├── WeightsError     exit 78: a weights file that does not fit the network
     ├── GateError        exit 1: the int8 network is not the float network; nothing is shipped
-    └── FoldError        exit 1: the process of a fold did not come to its end
+    ├── FoldError        exit 1: the process of a fold did not come to its end
+    └── ClusterError     exit 1: no cluster, another version of this code on it, or a machine that dies again and again
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ class GateError(InspectorError):
 
 class FoldError(InspectorError):
     """The process of a cross-validation's fold was killed: for memory, as a rule."""
+
+
+class ClusterError(InspectorError):
+    """A cluster is not there, not of this version, or loses what it is given."""
 
 
 def say_missing(missing: ModuleNotFoundError) -> str:

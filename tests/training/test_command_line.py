@@ -15,12 +15,13 @@ from typer.testing import CliRunner
 
 from inspector.drawn.tiles import draw_tile
 from training import __main__ as commands
-from training import own
+from training import judging, own
 from training.data.dataset import Picture
 from training.data.manifest import Manifest, read_manifest
 from training.data.prepare import check_sizes, check_surfaces, small_pictures, training_refusals
-from training.errors import DataError, RecipeError
+from training.errors import ClusterError, DataError, RecipeError
 from training.judge import crossval
+from training.opened import on_ray
 from training.recipe import CONFIGS, load_recipe
 
 NOWHERE = Path("nowhere")
@@ -44,7 +45,7 @@ def test_a_recipe_that_refines_wants_a_start() -> None:
     with pytest.raises(RecipeError, match=r"neu-fast-refine: refines a model .*: --init BUNDLE or RUN is wanted"):
         train("neu-fast-refine")
     with pytest.raises(RecipeError, match="neu-fast-refine: refines a model that is there, and each fold begins"):
-        commands.crossval("neu-fast-refine", NOWHERE)
+        judging.crossval("neu-fast-refine", NOWHERE)
 
 
 @pytest.mark.parametrize("option", ["weights", "auxiliary_root"])
@@ -176,8 +177,8 @@ def test_a_run_that_is_not_there_is_none_to_every_command(tmp_path: Path) -> Non
 def test_folds_of_your_own_leave_the_committed_ones_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing else is said, crossval writes below runs/, as every other command does."""
     seen: dict[str, Any] = {}
-    monkeypatch.setattr(crossval, "cross_validate", lambda *args, **options: seen.update(options))
-    commands.crossval("six-way", own_pictures(tmp_path / "own"), manifest_path=tmp_path / "manifest.json")
+    monkeypatch.setattr(crossval, "sweep", lambda *args, **options: seen.update(options) or {})
+    judging.crossval("six-way", own_pictures(tmp_path / "own"), manifest_path=tmp_path / "manifest.json")
 
     assert seen["output"] == Path("runs")
 
@@ -195,3 +196,12 @@ def test_without_its_requirements_training_says_what_to_install(missing: str) ->
     assert ended.stderr.startswith("error: training needs more packages: pip install '.[training]' in the repository;")
     assert ended.stderr.splitlines()[0].partition("not there: ")[2].startswith(missing)
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for by a cluster's address alone, too."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ClusterError, match=r"--ray needs Ray: pip install 'inspector\[ray\]'"), on_ray(False, "auto"):
+        pass
+    with on_ray(False, None) as cluster:
+        assert cluster is None

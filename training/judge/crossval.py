@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
@@ -43,6 +44,42 @@ from training.tiles.auxiliary import NOTHING, Auxiliary
 FOLD_SCHEMA = "inspector/fold/2"
 
 
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One fold of a recipe.
+
+    Attributes:
+        recipe: With the fold's seed.
+        auxiliary: Pictures from elsewhere that it learns from.
+        number: From 0 on.
+        digest: Names everything that the fold depends on.
+        kept: Places of the pictures to learn from.
+        held: Places of the pictures to score.
+    """
+
+    recipe: Recipe
+    auxiliary: Auxiliary
+    number: int
+    digest: str
+    kept: list[int]
+    held: list[int]
+
+    @property
+    def run(self) -> Path:
+        """The folder of its run, below the working directory."""
+        name = f"{self.recipe.name}-{self.recipe.seed}-{self.number}-{self.digest[:8]}"
+        return (Path("runs") / "crossval" / name).absolute()
+
+
+Finished = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]]], Iterator[tuple[int, Any]]]
+"""Calls a function with each tuple of arguments and yields which one has finished, and what it returned."""
+
+
+def one_after_another(_: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+    """Run folds on this machine, one at a time, each in a process of its own."""
+    return ((number, _in_its_own_process(*task)) for number, task in enumerate(tasks))
+
+
 def cross_validate(
     recipe: Recipe,
     data_set: DataSet,
@@ -54,46 +91,102 @@ def cross_validate(
     output: Path,
     auxiliary: Auxiliary = NOTHING,
     only: Sequence[int] = (),
+    finished: Finished = one_after_another,
 ) -> dict[str, Any]:
-    """Run what is missing and return the summary of all folds.
+    """Run what is missing and return the summary of all folds; see `sweep`."""
+    recipes = [(recipe, auxiliary)]
+    found = sweep(
+        recipes, data_set, manifest, weights, folds=folds, seeds=seeds, output=output, only=only, finished=finished
+    )
+    return found.get(recipe.name, {})
+
+
+def sweep(
+    recipes: Sequence[tuple[Recipe, Auxiliary]],
+    data_set: DataSet,
+    manifest: Manifest,
+    weights: Path | None,
+    *,
+    folds: int,
+    seeds: int,
+    output: Path,
+    only: Sequence[int] = (),
+    finished: Finished = one_after_another,
+) -> dict[str, dict[str, Any]]:
+    """Run what is missing of several recipes' folds and return the summary of each, by name.
 
     Folds not in `only` are read if their file exists, and otherwise left out; empty: all are run. So several processes,
     or machines that share `output`, take a part of the folds each.
 
-    Without `weights`, the first fold that has to be run downloads them.
+    Without `weights`, they are downloaded for the first fold that has to be run.
 
     After each fold the summary of the existing ones is written to `crossval.json`, beside those of other recipes;
     `folds_done` is how many they are, and a summary of more folds is not replaced.
     """
-    rows, summary = [], {}
-    for seed in range(1, seeds + 1):
-        seeded = recipe.changed(seed=seed)
-        splits = list(group_folds(manifest.pictures, seed, folds))
-        for number, (kept, held) in enumerate(splits):
-            path = output / "crossval" / recipe.name / f"seed-{seed}-fold-{number}.json"
-            digest = fold_digest(seeded, manifest, auxiliary, folds, seed, number)
-            row = read_fold(path, digest)
-            if row is None and only and number not in only:
-                continue
-            if row is None:
-                run = Path("runs") / "crossval" / f"{recipe.name}-{seed}-{number}-{digest[:8]}"
-                start = weights or imagenet_weights(recipe.width, Path("cache"))
-                row = _in_its_own_process(seeded, data_set.root, manifest, auxiliary, start, kept, held, run)
-                row |= {"schema": FOLD_SCHEMA, "digest": digest, "seed": seed, "fold": number, "folds": folds}
-                row |= {"provenance": {**provenance(manifest), "weights_sha256": sha256_file(start)}}
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_json(path, row)
-            told = f"seed {seed} fold {number}: int8 {row['int8_correct']} of {row['n']}"
-            print(f"{told}, float {row['float_correct']}", flush=True)
-            rows.append({**row, "seen": seen_in(manifest, kept, held)})
-            summary = summarize(rows, folds, seeds)
-            command = f"python -m training crossval {recipe.name} --data DATA/neu-det --seeds {seeds}"
-            summary |= {"command": command + (" --auxiliary FOLDER" if recipe.auxiliary else "")}
-            summary |= {"recipe": recipe.digest, **provenance(manifest)}
-            known = read_summaries(output)
-            before = known.get(recipe.name, {})
-            if before.get("recipe") != recipe.digest or before["folds_done"] <= len(rows):
-                write_json(output / "crossval.json", {**known, recipe.name: summary})
+    rows: dict[str, dict[tuple[int, int], dict[str, Any]]] = {recipe.name: {} for recipe, _ in recipes}
+    summaries: dict[str, dict[str, Any]] = {}
+    named = {recipe.name: recipe for recipe, _ in recipes}
+
+    def note(fold: Fold, row: dict[str, Any]) -> None:
+        name, seed = fold.recipe.name, fold.recipe.seed
+        told = f"{name} seed {seed} fold {fold.number}: int8 {row['int8_correct']} of {row['n']}"
+        print(f"{told}, float {row['float_correct']}", flush=True)
+        rows[name][seed, fold.number] = {**row, "seen": seen_in(manifest, fold.kept, fold.held)}
+        mine = [rows[name][place] for place in sorted(rows[name])]
+        summaries[name] = _keep_summary(named[name], mine, manifest, folds, seeds, output)
+
+    missing: list[tuple[Fold, tuple[Any, ...]]] = []
+    for fold in _plan(recipes, manifest, folds, seeds):
+        if row := read_fold(_file_of(fold, output), fold.digest):
+            note(fold, row)
+        elif not only or fold.number in only:
+            start = weights or imagenet_weights(fold.recipe.width, Path("cache"))
+            task = (
+                fold.recipe,
+                data_set.root.absolute(),
+                manifest,
+                fold.auxiliary,
+                start.absolute(),
+                fold.kept,
+                fold.held,
+            )
+            missing.append((fold, (*task, fold.run)))
+    for number, found in finished(run_fold, [task for _, task in missing]):
+        fold, (_, _, _, _, start, *_) = missing[number]
+        row = found | {"schema": FOLD_SCHEMA, "digest": fold.digest, "seed": fold.recipe.seed, "fold": fold.number}
+        row |= {"folds": folds, "provenance": {**provenance(manifest), "weights_sha256": sha256_file(start)}}
+        path = _file_of(fold, output)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, row)
+        note(fold, row)
+    return summaries
+
+
+def _plan(recipes: Sequence[tuple[Recipe, Auxiliary]], manifest: Manifest, folds: int, seeds: int) -> Iterator[Fold]:
+    for recipe, auxiliary in recipes:
+        for seed in range(1, seeds + 1):
+            seeded = recipe.changed(seed=seed)
+            for number, (kept, held) in enumerate(group_folds(manifest.pictures, seed, folds)):
+                digest = fold_digest(seeded, manifest, auxiliary, folds, seed, number)
+                yield Fold(seeded, auxiliary, number, digest, [int(i) for i in kept], [int(i) for i in held])
+
+
+def _file_of(fold: Fold, output: Path) -> Path:
+    return output / "crossval" / fold.recipe.name / f"seed-{fold.recipe.seed}-fold-{fold.number}.json"
+
+
+def _keep_summary(
+    recipe: Recipe, rows: Sequence[dict[str, Any]], manifest: Manifest, folds: int, seeds: int, output: Path
+) -> dict[str, Any]:
+    """Return the summary of the folds so far, written beside those of other recipes unless one of more is there."""
+    summary = summarize(rows, folds, seeds)
+    command = f"python -m training crossval {recipe.name} --data DATA/neu-det --seeds {seeds}"
+    summary |= {"command": command + (" --auxiliary FOLDER" if recipe.auxiliary else "")}
+    summary |= {"recipe": recipe.digest, **provenance(manifest)}
+    known = read_summaries(output)
+    before = known.get(recipe.name, {})
+    if before.get("recipe") != recipe.digest or before["folds_done"] <= len(rows):
+        write_json(output / "crossval.json", {**known, recipe.name: summary})
     return summary
 
 

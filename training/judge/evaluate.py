@@ -6,7 +6,8 @@ whose group has no training picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from typing import Any
 from inspector.frame import Pixels
 from inspector.inspection.one_frame import InspectRules
 from inspector.inspection.tiling import TilingRules
-from inspector.model.bundle import Bundle
+from inspector.model.bundle import Bundle, load_bundle
 from inspector.model.classifier import Classifier
 from inspector.model.golden import check_golden
 from inspector.model.pool import WorkerPool
 from inspector.model.rules import decision_rules
 from inspector.pages.language import N_
 from training.bundle.provenance import X_SDD_PICTURES, learned_from
+from training.data.blocks import Mapped
 from training.data.dataset import DataSet, Picture, load_pixels
 from training.data.folds import shared_with_training
 from training.data.learned import picture_id, read_learned
@@ -49,7 +51,7 @@ from training.judge.strips import compose_benchmark, count_grounds
 from training.network.predict import predict_tiles
 from training.network.train import load_run, refuse_other_data
 from training.tiles.composed import composed_tiles, find_grounds
-from training.tiles.foreign import ForeignSet, foreign_sets
+from training.tiles.foreign import foreign_sets
 from training.tiles.generated import EVALUATION_SEED, generated_clean_tiles, generated_tiles
 
 UNKNOWN_RATES = (0.003, 0.01, 0.05)
@@ -81,6 +83,69 @@ def test_side(manifest: Manifest, data_set: DataSet) -> TestSide:
     return TestSide(pictures, load_pixels(data_set, pictures), apart)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Desk:
+    """What every part of the evaluation needs: the bundle at work, and the test pictures.
+
+    Attributes:
+        model: The bundle's classifier and rules.
+        pool: Its workers.
+        side: The test pictures.
+        apart: Those that share no surface with any training picture.
+        apart_pixels: Theirs.
+        gallery: Gets the pictures that the figures are about.
+        scale: 10 for a tenth of the clean strips and tiles.
+    """
+
+    bundle: Bundle
+    model: MeasuredModel
+    pool: WorkerPool
+    manifest: Manifest
+    foreign_root: Path | None
+    side: TestSide
+    apart: list[Picture]
+    apart_pixels: list[Pixels]
+    gallery: Gallery
+    scale: int
+
+    @property
+    def marked(self) -> tuple[Collection[str], Collection[str]]:
+        """Groups and pictures of the test side that were called marked twice."""
+        pictures = read_marked_pictures() & {picture_id(picture) for picture in self.apart}
+        return find_marked_groups(self.apart), pictures
+
+
+@contextmanager
+def open_desk(
+    bundle: Bundle,
+    manifest: Manifest,
+    data_set: DataSet,
+    foreign_root: Path | None,
+    quick: bool,
+    gallery: Gallery | None = None,
+) -> Iterator[tuple[Desk, str]]:
+    """Yield the desk and how this machine scores the golden tiles.
+
+    Raises:
+        DataError: No test side, a label that the bundle does not know, or pictures that it has learned from.
+    """
+    classifiers = [Classifier(bundle) for _ in range(2)]
+    golden, pool = check_golden(classifiers[0]), WorkerPool(classifiers)
+    try:
+        model = MeasuredModel(pool, decision_rules(bundle, {}, {}, RECORD_FLOOR))
+        side = test_side(manifest, data_set)
+        if strange := sorted({picture.label for picture in side.pictures} - set(bundle.card.labels)):
+            known = list(bundle.card.labels)
+            raise DataError(f"evaluate: {bundle.short} does not know the label {strange[0]!r}: {known}")
+        refuse_learned(side.pictures, manifest, read_learned(bundle.root), bundle.short)
+        apart, apart_pixels = [side.pictures[i] for i in side.apart], [side.pixels[i] for i in side.apart]
+        hung, scale = gallery or Gallery(), 10 if quick else 1
+        desk = Desk(bundle, model, pool, manifest, foreign_root, side, apart, apart_pixels, hung, scale)
+        yield desk, golden.agreement
+    finally:
+        pool.close()
+
+
 def evaluate(
     bundle: Bundle,
     manifest: Manifest,
@@ -90,6 +155,7 @@ def evaluate(
     gallery: Gallery | None = None,
     quick: bool = False,
     say: Callable[[str], None] = lambda text: None,
+    mapped: Mapped | None = None,
 ) -> dict[str, Any]:
     """Return every figure of a bundle.
 
@@ -101,72 +167,107 @@ def evaluate(
         gallery: Gets the pictures that the figures are about.
         quick: A tenth of the clean strips and tiles, for a first look.
         say: Called with what is measured now.
+        mapped: Runs the parts elsewhere; None: here, one after the other.
     """
-    classifiers = [Classifier(bundle) for _ in range(2)]
-    golden, pool = check_golden(classifiers[0]), WorkerPool(classifiers)
-    rules = decision_rules(bundle, {}, {}, RECORD_FLOOR)
-    model = MeasuredModel(pool, rules)
-    tile_px = bundle.card.tile_px
-    side = test_side(manifest, data_set)
-    if strange := sorted({picture.label for picture in side.pictures} - set(bundle.card.labels)):
-        raise DataError(f"evaluate: {bundle.short} does not know the label {strange[0]!r}: {list(bundle.card.labels)}")
-    refuse_learned(side.pictures, manifest, read_learned(bundle.root), bundle.short)
-    scale, gallery = 10 if quick else 1, gallery or Gallery()
-    apart, apart_pixels = [side.pictures[i] for i in side.apart], [side.pixels[i] for i in side.apart]
-    results: dict[str, Any] = {
-        "bundle": bundle.short,
-        "golden": golden.agreement,
-        "model_sha256": measured_sha256(bundle.model_path().read_bytes()),
-    }
-    try:
-        say("official test pictures")
-        results["official"] = dict(official(model, side.pictures, side.pixels))
-        if apart:  # a split may show one surface on both sides, as the official one does
-            results["official"]["apart"] = dict(official(model, apart, apart_pixels))["correct"]
-        say("corruption suite")
-        results["corruption"] = dict(corruption(model, side.pictures, side.pixels))
-        say("localisation")
-        results["cam"] = dict(localisation(model, side.pictures, side.pixels))
-        if find_grounds(apart, apart_pixels):
-            say("line benchmark")
-            strips = compose_benchmark(apart, apart_pixels, clean_strips=CLEAN_STRIPS // scale)
-            marked = find_marked_groups(apart), read_marked_pictures() & {picture_id(picture) for picture in apart}
-            results["line"] = run_benchmark(strips, pool, InspectRules(TilingRules(tile_px), rules), gallery, *marked)
-            results["ece"] = results["line"]["ece"]
-            say("clean tiles")
-            results["clean"] = _clean(model, apart, apart_pixels, tile_px, CLEAN_TILES // scale, gallery, *marked)
-            results["clean"]["false_alarms_per_10000"] = results["line"]["false_alarms_per_10000"]
-            results["clean"]["grounds"] = results["line"]["grounds"] = count_grounds(apart, apart_pixels)
-            clean, cut = 300 // scale, 600 // scale
-            windows = composed_tiles(apart, apart_pixels, clean=clean, cut=cut, tile_px=tile_px, seed=11)
-            truth = windows.labels + [picture.label for picture in side.pictures]
-            results["costs"] = dict(costs(model, windows.pixels + side.pixels, truth))
+    gallery = gallery or Gallery()
+    with open_desk(bundle, manifest, data_set, foreign_root, quick, gallery) as (desk, agreement):
+        results: dict[str, Any] = {
+            "bundle": bundle.short,
+            "golden": agreement,
+            "model_sha256": measured_sha256(bundle.model_path().read_bytes()),
+        }
+        parts = list(_parts(desk, say))
+        if mapped is None:
+            for text, part in parts:
+                say(text)
+                results |= part(desk)
         else:
-            say("line benchmark left out: no test picture shows enough clean surface outside its boxes")
-        if foreign_root is not None:
-            say("other mills and materials")
-            of_neu = manifest.pictures_sha256 != X_SDD_PICTURES
-            sets = list(foreign_sets(foreign_root, tile_px, learned_from(bundle.card.training), of_neu=of_neu))
-            results["foreign"] = _foreign(model, sets, side.pixels, gallery)
-        results["offenders"] = _offenders(model, side.pictures, side.pixels, gallery)
-    finally:
-        pool.close()
+            given = (bundle.root.absolute(), manifest, data_set, foreign_root and foreign_root.absolute(), quick)
+            done = mapped(measure_part, ((part, *given) for _, part in parts))
+            for (text, _), (rows, hung) in zip(parts, done, strict=True):
+                say(text)
+                results |= rows
+                for room, exhibits in hung.rooms.items():
+                    for exhibit in exhibits:
+                        gallery.show(room, exhibit)
+    if "line" in results:
+        line, grounds = results["line"], count_grounds(desk.apart, desk.apart_pixels)
+        results["clean"]["false_alarms_per_10000"] = line["false_alarms_per_10000"]
+        results["clean"]["grounds"] = line["grounds"] = grounds
     results["provenance"] = provenance(manifest)
     return results
 
 
-def _offenders(
-    model: MeasuredModel, pictures: Sequence[Picture], pixels: Sequence[Pixels], gallery: Gallery
-) -> list[dict[str, Any]]:
+Part = Callable[[Desk], dict[str, Any]]
+
+
+def measure_part(
+    part: Part, bundle: Path, manifest: Manifest, data_set: DataSet, foreign_root: Path | None, quick: bool
+) -> tuple[dict[str, Any], Gallery]:
+    """Return one part's figures and pictures, from paths alone: on any machine that has them."""
+    with open_desk(load_bundle(bundle), manifest, data_set, foreign_root, quick) as (desk, _):
+        return part(desk), desk.gallery
+
+
+def _parts(desk: Desk, say: Callable[[str], None]) -> Iterator[tuple[str, Part]]:
+    """Yield the parts in the order of the results, each with what is said of it."""
+    yield "official test pictures", _official
+    yield "corruption suite", _corruption
+    yield "localisation", _localisation
+    if find_grounds(desk.apart, desk.apart_pixels):
+        yield "line benchmark", _line
+        yield "clean tiles", _clean
+        yield "costs", _costs
+    else:
+        say("line benchmark left out: no test picture shows enough clean surface outside its boxes")
+    if desk.foreign_root is not None:
+        yield "other mills and materials", _foreign
+    yield "test pictures that hurt most", _offenders
+
+
+def _official(desk: Desk) -> dict[str, Any]:
+    found = dict(official(desk.model, desk.side.pictures, desk.side.pixels))
+    if desk.apart:  # a split may show one surface on both sides, as the official one does
+        found["apart"] = dict(official(desk.model, desk.apart, desk.apart_pixels))["correct"]
+    return {"official": found}
+
+
+def _corruption(desk: Desk) -> dict[str, Any]:
+    return {"corruption": dict(corruption(desk.model, desk.side.pictures, desk.side.pixels))}
+
+
+def _localisation(desk: Desk) -> dict[str, Any]:
+    return {"cam": dict(localisation(desk.model, desk.side.pictures, desk.side.pixels))}
+
+
+def _line(desk: Desk) -> dict[str, Any]:
+    strips = compose_benchmark(desk.apart, desk.apart_pixels, clean_strips=CLEAN_STRIPS // desk.scale)
+    rules = InspectRules(TilingRules(desk.bundle.card.tile_px), desk.model.rules)
+    line = run_benchmark(strips, desk.pool, rules, desk.gallery, *desk.marked)
+    return {"line": line, "ece": line["ece"]}
+
+
+def _costs(desk: Desk) -> dict[str, Any]:
+    clean, cut, side = 300 // desk.scale, 600 // desk.scale, desk.side
+    windows = composed_tiles(
+        desk.apart, desk.apart_pixels, clean=clean, cut=cut, tile_px=desk.bundle.card.tile_px, seed=11
+    )
+    truth = windows.labels + [picture.label for picture in side.pictures]
+    return {"costs": dict(costs(desk.model, windows.pixels + side.pixels, truth))}
+
+
+def _offenders(desk: Desk) -> dict[str, Any]:
     """Return the pictures that hurt most, and show them."""
     rows = []
-    for i, top, score in offenders(model, pictures, pixels):
+    pictures, pixels = desk.side.pictures, desk.side.pixels
+    for i, top, score in offenders(desk.model, pictures, pixels):
         picture = pictures[i]
         rows.append({"picture": picture.path, "label": picture.label, "top": top, "own_score": score})
         caption = N_("%(name)s, taken for %(label)s, own score %(score)s")
         values: dict[str, str | float] = {"name": picture.name, "label": top, "score": score}
-        gallery.show(Room(N_("Test pictures that hurt most")), Exhibit(pixels[i], caption, -score, values=values))
-    return rows
+        room = Room(N_("Test pictures that hurt most"))
+        desk.gallery.show(room, Exhibit(pixels[i], caption, -score, values=values))
+    return {"offenders": rows}
 
 
 def refuse_learned(pictures: Sequence[Picture], manifest: Manifest, learned: frozenset[str], name: str) -> None:
@@ -202,16 +303,10 @@ def evaluate_float(run: Path, manifest: Manifest, data_set: DataSet) -> dict[str
     return {"run": recipe.name, "recipe": recipe.digest, "official": official, "provenance": provenance(manifest)}
 
 
-def _clean(
-    model: MeasuredModel,
-    pictures: Sequence[Picture],
-    pixels: Sequence[Pixels],
-    tile_px: int,
-    count: int,
-    gallery: Gallery,
-    marked_groups: Collection[str],
-    marked_pictures: Collection[str],
-) -> dict[str, Any]:
+def _clean(desk: Desk) -> dict[str, Any]:
+    pictures, pixels, tile_px = desk.apart, desk.apart_pixels, desk.bundle.card.tile_px
+    model, gallery, count = desk.model, desk.gallery, CLEAN_TILES // desk.scale
+    marked_groups, marked_pictures = desk.marked
     held, *held_of = clean_windows(pictures, pixels, tile_px, count)
     rows: dict[str, Any] = {"neu_held_out": surface(model, held, *held_of)}
     if marked_groups:
@@ -228,7 +323,7 @@ def _clean(
     _, verdicts = model.verdicts(drawn.pixels)
     right = sum(v.label == label for v, label in zip(verdicts, drawn.labels, strict=True))
     rows["generated_defects_right"] = share(right, len(drawn))
-    return rows
+    return {"clean": rows}
 
 
 def clean_windows(
@@ -245,9 +340,12 @@ def clean_windows(
     return tiles.pixels, [group_of[each] for each in tiles.groups], tiles.groups
 
 
-def _foreign(
-    model: MeasuredModel, sets: Sequence[ForeignSet], known: Sequence[Pixels], gallery: Gallery
-) -> dict[str, Any]:
+def _foreign(desk: Desk) -> dict[str, Any]:
+    assert desk.foreign_root is not None  # noqa: S101 - else it is no part
+    model, gallery, known = desk.model, desk.gallery, desk.side.pixels
+    of_neu = desk.manifest.pictures_sha256 != X_SDD_PICTURES
+    learned = learned_from(desk.bundle.card.training)
+    sets = list(foreign_sets(desk.foreign_root, desk.bundle.card.tile_px, learned, of_neu=of_neu))
     rows: dict[str, Any] = {}
     for each in sets:
         if each.kind == "counterpart":
@@ -265,4 +363,4 @@ def _foreign(
     rows["unknown_curve"] = dict(
         unknown_curve(model, known, {each.name: each.tiles for each in (*strange, *free)}, UNKNOWN_RATES)
     )
-    return rows
+    return {"foreign": rows}

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from drawn_pictures import picture
 
-from training.__main__ import open_data
 from training.data.dataset import DataSet, load_pixels
 from training.data.manifest import count_pictures, read_manifest, write_manifest
 from training.data.prepare import build_manifest
 from training.errors import DataError
+from training.opened import open_data
 
 
 def test_a_manifest_of_other_pictures_is_refused(small_data: Path, tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from drawn_pictures import surface
 
-from training.__main__ import open_data
 from training.data.blocks import Read, find_pairs
 from training.data.dataset import DataSet, Picture, read_pixels
 from training.data.folds import seen_in, shared_with_training
 from training.data.manifest import Manifest, read_manifest
 from training.data.prepare import build_manifest, compare_groups
+from training.opened import open_data
 
 
 def test_overlapping_views_and_copies_share_a_group(tmp_path: Path) -> None:
