@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 import sys
+import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -103,6 +106,27 @@ def cache_folder() -> Path:
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "inspector-tests"
     base.mkdir(parents=True, exist_ok=True)
     return base
+
+
+@pytest.fixture
+def ask_kubernetes(cache_folder: Path) -> Callable[..., str]:
+    """Return what the published schemas of two releases have against objects, each key being known; empty: nothing."""
+    folder = cache_folder / "kubernetes-validate"
+    if not (folder / "bin/kubernetes-validate").is_file():
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([folder / "bin/pip", "install", "-q", "kubernetes-validate>=1.37,<2"], check=True)
+    code = (
+        "import json, sys, kubernetes_validate as known\n"
+        "[known.validate(each, release, strict=True) for each in json.load(sys.stdin) for release in ('1.29', '1.37')]"
+    )
+
+    def ask(*objects: dict[str, object]) -> str:
+        asked = subprocess.run(
+            [folder / "bin/python", "-c", code], input=json.dumps(objects), text=True, check=False, capture_output=True
+        )
+        return asked.stderr if asked.returncode else ""
+
+    return ask
 
 
 @pytest.fixture
