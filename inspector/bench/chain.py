@@ -20,10 +20,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from inspector.bench.feeds import KINDS, Feed
+from inspector.bench.inspecting import bare_rate
+from inspector.bench.peers import Heard, Listener, MeasuredStation, Usage, broker
 from inspector.clock import to_rfc3339
-from inspector.commands.bench import bare_rate
-from inspector.commands.bench_feeds import KINDS, Feed
-from inspector.commands.bench_peers import Heard, Listener, MeasuredStation, Usage, broker
 from inspector.errors import WorkerError
 from inspector.model.bundle import Bundle
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import typer
 
-from inspector.commands.bench_chain import SLOWEST_MS, run_chain
-from inspector.commands.bench_feeds import KINDS
+from inspector.bench.chain import SLOWEST_MS, run_chain
+from inspector.bench.feeds import KINDS
 from inspector.model.bundle import Bundle
 from inspector.score.plot import BOTTOM, COLOURS, GREY, HEIGHT, INK, LEFT, RIGHT, WIDTH, Drawing, save
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from inspector.commands.bench import bench_frames
+from inspector.bench.inspecting import bench_frames
 from inspector.inspection.decision import hear_bundle
 from inspector.inspection.merge import merge_pieces
 from inspector.inspection.one_frame import InspectRules, inspect_frame

@@ -7,8 +7,8 @@ import inspect
 
 import pytest
 
-from inspector.commands import bench
-from inspector.commands.bench_stages import time_stages
+from inspector.bench import inspecting
+from inspector.bench.stages import time_stages
 from inspector.inspection.one_frame import inspect_frame
 from inspector.model.bundle import find_bundle, load_bundle
 from inspector.model.classifier import Classifier
@@ -21,7 +21,7 @@ YARDSTICK = "dc4c3d765986ef8b839530b2eb63d660a4e4bb2c7833e113db4a56630e668ddb"
 
 def test_the_bare_interpreter_is_the_one_that_every_ratio_was_taken_against() -> None:
     """Set the input, invoke, read the logits: a change of this makes all published ratios worthless."""
-    parts = (bench._Bare.__call__, Classifier.invoke_only, Int8Network.invoke, Int8Network.read)
+    parts = (inspecting._Bare.__call__, Classifier.invoke_only, Int8Network.invoke, Int8Network.read)
     source = "".join(inspect.getsource(part) for part in parts)
 
     assert hashlib.sha256(source.encode()).hexdigest() == YARDSTICK
@@ -32,7 +32,7 @@ def test_the_bench_measures_what_it_says(name: str) -> None:
     """Tiles of the clean frame are scored once, nearly all of the other again; no stage exceeds what it is part of."""
     bundle = load_bundle(find_bundle(name))
     rules = inspect_rules(Tiling(), Decision(), bundle)
-    clean, worst = bench.bench_frames(bundle, Classifier(bundle))
+    clean, worst = inspecting.bench_frames(bundle, Classifier(bundle))
     scored: list[int] = []
     classifier = Classifier(bundle)
 
@@ -45,7 +45,7 @@ def test_the_bench_measures_what_it_says(name: str) -> None:
     inspect_frame(worst, classify, rules)
     stages = {row.stage: row.us_per_tile for row in time_stages(bundle, rules, 0.1)}
 
-    tiles = bench.GRID[0] * bench.GRID[1]
+    tiles = inspecting.GRID[0] * inspecting.GRID[1]
     assert once == [tiles]
     assert scored[0] == tiles
     assert scored[1] > 2.5 * tiles  # its mirror images, but for tiles that are like nothing known

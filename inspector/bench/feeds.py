@@ -16,8 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inspector.bench.peers import Seen
 from inspector.box import Box
-from inspector.commands.bench_peers import Seen
 from inspector.drawn.spec import StripSpec
 from inspector.drawn.strip import Strip
 from inspector.errors import ConfigError, WorkerError
@@ -104,7 +104,7 @@ class MemoryFeed(Feed):
 
     def command(self, config: Path, rate: float) -> Sequence[str | Path]:
         """Return what runs the station with its source replaced."""
-        return ("-m", "inspector.commands.bench_memory", config, self._frames, str(rate))
+        return ("-m", "inspector.bench.memory", config, self._frames, str(rate))
 
 
 class LinesFeed(Feed):

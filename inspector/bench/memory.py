@@ -1,4 +1,4 @@
-"""A station whose frames come from memory: `python -m inspector.commands.bench_memory CONFIG FRAMES RATE`.
+"""A station whose frames come from memory: `python -m inspector.bench.memory CONFIG FRAMES RATE`.
 
 All but its source is what `inspector run` runs. FRAMES is a .npy file of (N, H, W) uint8 that are given in turn. RATE
 is frames a second, given as a live camera gives them: what is not taken in time is dropped. 0: as fast as they are

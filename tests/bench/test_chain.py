@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from inspector.bench import chain, feeds, report
+from inspector.bench.peers import Heard, Seen, Usage
 from inspector.cli import app
-from inspector.commands import bench_chain, bench_feeds, bench_report
-from inspector.commands.bench_peers import Heard, Seen, Usage
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 
 
-def measured(latencies_s: list[float], due: float, dropped: int = 0) -> bench_chain._Measured:
+def measured(latencies_s: list[float], due: float, dropped: int = 0) -> chain._Measured:
     """Two seconds of feed, whose messages came so late."""
     frames = [Seen(number, None, 100.0, 10.5, 100.0 + late_s, 40) for number, late_s in enumerate(latencies_s)]
-    feed = bench_feeds.Feed(Path())
+    feed = feeds.Feed(Path())
     begun, ended = Usage(1.0, 1 << 20, 10.0), Usage(2.0, 1 << 20, 12.0)
-    return bench_chain._Measured(Heard(frames, dropped), feed, True, due, 2.0, begun, ended, 1 << 20, 1.0)
+    return chain._Measured(Heard(frames, dropped), feed, True, due, 2.0, begun, ended, 1 << 20, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ def measured(latencies_s: list[float], due: float, dropped: int = 0) -> bench_ch
 )
 def test_a_load_is_stable_degrading_or_failing(latencies_s: list[float], due: float, dropped: int, tier: str) -> None:
     """By what came in time, what was dropped, and the slowest of a hundred."""
-    assert bench_chain._row(80.0, measured(latencies_s, due, dropped)).tier == tier
+    assert chain._row(80.0, measured(latencies_s, due, dropped)).tier == tier
 
 
 def test_latency_runs_from_when_a_line_was_due(tmp_path: Path) -> None:
     """A frame whose lines had to wait is as late as its wait, whenever it was captured."""
-    feed = bench_feeds.LinesFeed(tmp_path)
+    feed = feeds.LinesFeed(tmp_path)
     feed._due_s[3] = 5.0
 
     assert feed.latency_s(Seen(3, None, 0.0, 5.25, 0.0, 40)) == 0.25
@@ -55,7 +55,7 @@ def test_latency_runs_from_when_a_line_was_due(tmp_path: Path) -> None:
 @pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto: sudo apt-get install mosquitto")
 def test_the_chain_is_measured_on_a_real_station(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every frame that was fed at a low load came, and JSON and plot are written."""
-    monkeypatch.setattr(bench_chain, "IDLE_S", 0.2)
+    monkeypatch.setattr(chain, "IDLE_S", 0.2)
     output, plot = tmp_path / "chain.json", tmp_path / "chain.svg"
     command = ["bench", "--chain", "--source", "lines", "--load", "20", "--seconds", "2", "--json"]
     done = CliRunner().invoke(app, [*command, "--output", str(output), "--plot", str(plot)])
@@ -91,12 +91,12 @@ def test_what_cannot_be_measured_is_wrong_use(options: list[str], said: str) -> 
 
 def test_a_plot_shows_each_load_with_its_tier() -> None:
     """The figures of a row are in it."""
-    row: dict[str, Any] = asdict(bench_chain._row(95.0, measured([0.02] * 30 + [0.09] * 10, 40)))
+    row: dict[str, Any] = asdict(chain._row(95.0, measured([0.02] * 30 + [0.09] * 10, 40)))
     result = {
         "source": "memory", "cpu": "a processor", "workers": 2, "loads": [row],
         "capacity": {"frames_per_s": 10.0, "ratio": 0.97},
     }  # fmt: skip
-    picture = bench_report.draw_loads(result).as_svg()
+    picture = report.draw_loads(result).as_svg()
 
     for word in ("95 %", "degrading", "p99", "0.97 of the bare interpreter", "a processor"):
         assert word in picture
