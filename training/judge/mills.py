@@ -36,6 +36,7 @@ from training.int8.places import measured_sha256
 from training.judge.intervals import Bounds, cluster_bootstrap, share
 from training.judge.origin import code_and_date
 from training.tiles.mills import Mill, load_mill
+from training.tiles.published import origin_of
 
 AIM = Aim(PER_1000, "1000 pictures", tiles=1000.0, tiles_per_frame=1.0)
 """What a station of stills asks for by itself, each tile a picture: 0.3 % of good tiles."""
@@ -126,7 +127,12 @@ def measure_mills(
                 raise DataError(f"mills: {name}: {exc.filename}: {exc.strerror}") from exc
             say(f"{name}: {len(mill.tiles)} tiles of {len(set(mill.groups))} groups, {mill.geometry}")
             row = measure_mill(mill, pool, rules, bundle.card.input_px, seed, say)
-            results["mills"][name] = row | {"seconds": round(time.monotonic() - started), "provenance": code_and_date()}
+            row |= {
+                "seconds": round(time.monotonic() - started),
+                "provenance": code_and_date(),
+                **origin_of(name, data),
+            }
+            results["mills"][name] = row
             write_json(output, results)
     finally:
         pool.close()

@@ -15,7 +15,8 @@ from training.data.dataset import DataSet, find_pictures, load_pixels
 from training.errors import DataError
 from training.tiles.composed import find_grounds
 from training.tiles.foreign import BLACK_LEVEL
-from training.tiles.mills import MILLS, MarkedFrame
+from training.tiles.marked import MarkedFrame
+from training.tiles.mills import MILLS
 from training.tiles.quilt import quilt
 
 GROUNDS = ("cr7", "gc10", "neu")

@@ -4,17 +4,17 @@ A set is cut as the daemon cuts its frames. A tile is *marked* where at least a 
 sixteenth of the tile, lies in it, *clean* where no mark is near and nothing is black beyond the strip's edge, and left
 out otherwise. Groups are those that each set's README names: what shares a surface stays on one side.
 
+Where a set lies there as its authors publish it (`published`), it is read instead of the part of it that we have.
+
 X-SDD is not here: each of its pictures shows a defect, none says where, so nothing in it is known to be good surface.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,9 +24,11 @@ from inspector.box import Box
 from inspector.frame import Pixels
 from inspector.inspection.tiling import TilingRules, plan_tiles
 from inspector.labels import CLEAN
-from training.data.dataset import DataSet, decode, find_pictures, load_pixels, read_boxes
+from training.data.dataset import DataSet, find_pictures, load_pixels, read_boxes
+from training.tiles import published
 from training.tiles.composed import composed_tiles, find_grounds
 from training.tiles.foreign import BLACK_LEVEL
+from training.tiles.marked import Boxed, MarkedFrame, boxed, masked, read_grey, read_rows, read_yolo
 from training.tiles.quilt import quilt
 
 MARGIN_PX = 4
@@ -35,27 +37,8 @@ SHOWN_SHARE, TILE_SHARE = 1 / 4, 1 / 16
 """A tile is marked where it holds this share of a mark, or a mark fills this share of it."""
 MAX_BLACK = 0.05
 """Share of a clean tile that may be black."""
-CR7_ROWS = slice(136, 264)
-"""Of a picture: the rest mirrors these rows (the set's README)."""
 NEU_CUT, NEU_FIELDS, NEU_SEED = 600, 3, 24
 """Tiles with a defect, and quilted fields of nine tiles of each ground."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MarkedFrame:
-    """A picture and what is marked on it.
-
-    Attributes:
-        pixels: (H, W) uint8.
-        group: What it shares its surface with.
-        marks: (H, W) int32, 0 where nothing is marked, else the number of a mark, from 1 on.
-        labels: Of the marks, from number 1 on.
-    """
-
-    pixels: Pixels
-    group: str
-    marks: npt.NDArray[np.int32]
-    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,98 +116,56 @@ def label_of_tile(frame: MarkedFrame, box: Box, totals: npt.NDArray[np.intp]) ->
     return None if black > MAX_BLACK else CLEAN
 
 
-Boxed = tuple[str, float, float, float, float]
-"""A label and left, top, right, bottom in pixels."""
-
-
-def _read(path: Path) -> Pixels:
-    return decode(path.read_bytes(), path.name)
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _boxed(pixels: Pixels, group: str, boxes: Sequence[Boxed]) -> MarkedFrame:
-    """Return a frame whose marks are boxes: label, left, top, right, bottom in pixels."""
-    marks = np.zeros(pixels.shape, np.int32)
-    for number, (_, *corners) in enumerate(boxes, 1):
-        left, top, right, bottom = (max(0, round(corner)) for corner in corners)
-        marks[top:bottom, left:right] = number
-    return MarkedFrame(pixels, group, marks, tuple(label for label, *_ in boxes))
-
-
-def _masked(pixels: Pixels, group: str, mask: npt.NDArray[Any], label: str) -> MarkedFrame:
-    """Return a frame whose marks are the pieces of a mask."""
-    count, marks = cv2.connectedComponents((mask > 0).astype(np.uint8))
-    return MarkedFrame(pixels, group, np.asarray(marks, np.int32), (label,) * (count - 1))
-
-
-def _yolo(path: Path, side: int, names: Mapping[str, str]) -> list[Boxed]:
-    found: list[Boxed] = []
-    for line in path.read_text().splitlines():
-        kind, *shares = line.split()
-        x, y, width, height = (float(share) * side for share in shares)
-        found.append((names.get(kind, kind), x - width / 2, y - height / 2, x + width / 2, y + height / 2))
-    return found
-
-
-CR7_LABELS = {
-    "0": "inclusions", "1": "dents", "2": "oil spots", "3": "pits", "4": "punching", "5": "linear", "6": "macular",
-}  # fmt: skip
-
-
 def _cr7(data: Path) -> Iterator[MarkedFrame]:
     root = data / "cr7-det"
-    for row in _rows(root / "groups.csv"):
+    for row in read_rows(root / "groups.csv"):
         if row["mirrored"] != "yes":
             continue
-        boxes = _yolo(root / "labels" / f"{Path(row['image']).stem}.txt", 400, CR7_LABELS)
-        frame = _boxed(_read(root / "images" / row["image"]), row["group"], boxes)
-        marks = frame.marks[CR7_ROWS].copy()
-        yield MarkedFrame(np.ascontiguousarray(frame.pixels[CR7_ROWS]), frame.group, marks, frame.labels)
+        boxes = read_yolo(root / "labels" / f"{Path(row['image']).stem}.txt", 400, published.CR7_LABELS)
+        frame = boxed(read_grey(root / "images" / row["image"]), row["group"], boxes)
+        marks = frame.marks[published.CR7_ROWS].copy()
+        yield MarkedFrame(np.ascontiguousarray(frame.pixels[published.CR7_ROWS]), frame.group, marks, frame.labels)
 
 
 def _gc10(data: Path) -> Iterator[MarkedFrame]:
     root = data / "gc10-sample"
-    for row in _rows(root / "groups.csv"):
+    for row in read_rows(root / "groups.csv"):
         name = f"{Path(row['image']).stem}.xml"
         boxes: list[Boxed] = [
             (each.label, each.x, each.y, each.right, each.bottom)
             for each in read_boxes((root / "labels" / name).read_bytes(), name)[1]
         ]
-        yield _boxed(_read(root / "images" / row["image"]), row["coil"], boxes)
+        yield boxed(read_grey(root / "images" / row["image"]), row["coil"], boxes)
     root = data / "gc10-crops"
-    for row in _rows(root / "groups.csv"):
-        boxes = _yolo(root / "labels" / f"{Path(row['image']).stem}.txt", 400, CR7_LABELS)
+    for row in read_rows(root / "groups.csv"):
+        boxes = read_yolo(root / "labels" / f"{Path(row['image']).stem}.txt", 400, published.CR7_LABELS)
         group = row["gc10_frame"].split("_")[2] if row["gc10_frame"] else row["group"]
-        yield _boxed(_read(root / "images" / row["image"]), group, boxes)
+        yield boxed(read_grey(root / "images" / row["image"]), group, boxes)
 
 
 def _severstal(data: Path) -> Iterator[MarkedFrame]:
     for root in (data / "severstal-sample", data / "severstal-more"):
         pictures = {path.stem: path for path in (root / "images").iterdir()}
-        for row in _rows(root / "labels.csv"):
+        for row in read_rows(root / "labels.csv"):
             stem = Path(row["image"]).stem
             boxes = [("defect", *corners) for corners in json.loads(row["boxes_x0_y0_x1_y1"])]
-            yield _boxed(_read(pictures[stem]), stem, boxes)
+            yield boxed(read_grey(pictures[stem]), stem, boxes)
 
 
 def _magnetic_tile(data: Path) -> Iterator[MarkedFrame]:
     root = data / "magnetic-tile"
-    for row in _rows(root / "pieces.csv"):
+    for row in read_rows(root / "pieces.csv"):
         path = root / row["label"] / "Imgs" / row["file"]
-        mask = _read(path.with_suffix(".png"))
-        yield _masked(_read(path), row["piece"], mask > 127, row["label"].removeprefix("MT_").lower())
+        mask = read_grey(path.with_suffix(".png"))
+        yield masked(read_grey(path), row["piece"], mask > 127, row["label"].removeprefix("MT_").lower())
 
 
 def _ball_screws(data: Path) -> Iterator[MarkedFrame]:
     root = data / "bsdata-sample"
-    for row in _rows(root / "labels.csv"):
+    for row in read_rows(root / "labels.csv"):
         if row["label"] == "unlabelled":
             continue
-        pixels = _read(root / "images" / row["image"])
+        pixels = read_grey(root / "images" / row["image"])
         marks = np.zeros(pixels.shape, np.int32)
         polygons = json.loads(row["polygons_x_y"])
         for number, polygon in enumerate(polygons, 1):
@@ -234,15 +175,25 @@ def _ball_screws(data: Path) -> Iterator[MarkedFrame]:
 
 def _commutators(data: Path) -> Iterator[MarkedFrame]:
     root = data / "kolektor-sdd"
-    for row in _rows(root / "labels.csv"):
+    for row in read_rows(root / "labels.csv"):
         path = root / row["image"]
-        pixels, mask = _read(path), path.with_name(f"{path.stem}_label.bmp")
-        yield _masked(pixels, row["item"], _read(mask) if mask.is_file() else np.zeros(pixels.shape), "crack")
+        pixels, mask = read_grey(path), path.with_name(f"{path.stem}_label.bmp")
+        yield masked(pixels, row["item"], read_grey(mask) if mask.is_file() else np.zeros(pixels.shape), "crack")
+
+
+def _either(surface: str) -> Callable[[Path], Iterator[MarkedFrame]]:
+    """Return the reader of a surface: of the whole set as it is published where that lies there, else of ours."""
+
+    def read(data: Path) -> Iterator[MarkedFrame]:
+        source = published.SOURCES[surface]
+        return source.read(data / source.folder) if source.lies_in(data) else _OWN[surface](data)
+
+    return read
 
 
 def _neu(root: Path, tile_px: int) -> Mill:
     """Return tiles of strips composed of the official test split: its own grounds quilted, its defects on them."""
-    groups = {row["image"]: row["group"] for row in _rows(root / "overlap_groups.csv")}
+    groups = {row["image"]: row["group"] for row in read_rows(root / "overlap_groups.csv")}
     data_set = DataSet(root)
     pictures = [
         replace(picture, group=groups[picture.name])
@@ -265,9 +216,16 @@ def _neu(root: Path, tile_px: int) -> Mill:
     return mill
 
 
-MILLS: Mapping[str, Callable[[Path], Iterator[MarkedFrame]]] = {
-    "cr7": _cr7, "gc10": _gc10, "severstal": _severstal, "magnetic-tile": _magnetic_tile, "ball-screws": _ball_screws,
-    "commutators": _commutators,
+_OWN: Mapping[str, Callable[[Path], Iterator[MarkedFrame]]] = {
+    "cr7": _cr7, "gc10": _gc10, "severstal": _severstal, "magnetic-tile": _magnetic_tile, "commutators": _commutators,
 }  # fmt: skip
+MILLS: Mapping[str, Callable[[Path], Iterator[MarkedFrame]]] = {
+    "cr7": _either("cr7"),
+    "gc10": _either("gc10"),
+    "severstal": _either("severstal"),
+    "magnetic-tile": _either("magnetic-tile"),
+    "ball-screws": _ball_screws,
+    "commutators": _either("commutators"),
+}
 """Surfaces that are cut; `neu` is composed."""
 SURFACES = ("neu", *MILLS)

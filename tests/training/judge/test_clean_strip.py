@@ -16,7 +16,7 @@ from training.int8.places import measured_sha256
 from training.judge import clean_strip, detection
 from training.judge.clean_strip import poisson
 from training.tiles.clean_ground import CleanPicture, _cut, halves
-from training.tiles.mills import MarkedFrame
+from training.tiles.marked import MarkedFrame
 
 RESULTS = Path(training.__file__).parent / "results"
 

@@ -10,7 +10,8 @@ import pytest
 
 from inspector.box import Box
 from inspector.labels import CLEAN
-from training.tiles.mills import MILLS, MarkedFrame, cut_mill, label_of_tile, load_mill
+from training.tiles.marked import MarkedFrame
+from training.tiles.mills import MILLS, cut_mill, label_of_tile, load_mill
 
 
 def frame(mark: tuple[int, int, int, int] | None, black: int = 0) -> MarkedFrame:
