@@ -137,4 +137,4 @@ def _next(running: dict[Any, int]) -> tuple[int, Any]:
     except ray.exceptions.RayTaskError as exc:
         raise (exc.cause or exc) from exc
     except ray.exceptions.RayError as exc:
-        raise ClusterError(f"--ray: a task was lost: {exc}") from exc
+        raise ClusterError(f"--ray: a task was lost: {str(exc).strip().splitlines()[-1]}") from exc

@@ -112,7 +112,7 @@ class DataSet:
 
     def __reduce__(self) -> tuple[type[DataSet], tuple[Path]]:
         """Travel to another process as a path, which is opened there."""
-        return DataSet, (self.root,)
+        return DataSet, (self.root.absolute(),)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

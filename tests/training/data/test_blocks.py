@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 from drawn_pictures import surface
 
 from training.data.blocks import COMPARED, NEAR_COPY_BITS, find_pairs, near_copies
-from training.data.dataset import Picture
+from training.data.dataset import DataSet, Picture
 from training.data.overlap import Reach
 
 SIDE = 48
@@ -73,10 +76,10 @@ def test_bands_find_every_pair_of_close_hashes(seed: int) -> None:
     """As comparing all pairs does: up to four bits, in whichever bands they lie; five bits are too many."""
     rng = np.random.default_rng(seed)
     hashes = rng.integers(0, 2**63, 700, dtype=np.uint64)
-    for copy in range(0, 700, 9):
-        hashes[copy] = hashes[copy // 2]
+    for place in range(0, 700, 9):
+        hashes[place] = hashes[place // 2]
         for bit in rng.choice(64, int(rng.integers(0, NEAR_COPY_BITS + 2)), replace=False):
-            hashes[copy] ^= np.uint64(1) << np.uint64(bit)
+            hashes[place] ^= np.uint64(1) << np.uint64(bit)
     all_pairs = {
         (a, b) for a, b in combinations(range(700), 2) if int(hashes[a] ^ hashes[b]).bit_count() <= NEAR_COPY_BITS
     }
@@ -96,3 +99,15 @@ def test_a_folder_of_one_plain_picture_costs_no_more_than_its_length() -> None:
 def test_nothing_is_no_pair() -> None:
     assert near_copies(np.empty(0, np.uint64)).tolist() == []
     assert near_copies(np.zeros(1, np.uint64)).tolist() == []
+
+
+def test_a_data_set_travels_as_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what pickling does: another process has another working folder, and opens a zip anew."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    with zipfile.ZipFile("own.zip", "w") as packed:
+        packed.writestr("dent/1.png", b"pixels")
+    there = [copy(DataSet(Path(name))) for name in ("own", "own.zip")]
+
+    assert [each.root for each in there] == [tmp_path / "own", tmp_path / "own.zip"]
+    assert there[1].read("dent/1.png") == b"pixels"
