@@ -22,6 +22,7 @@ import structlog
 import typer
 
 import inspector
+from inspector.archive.command import archive
 from inspector.bench.command import bench
 from inspector.command_table import COMMANDS
 from inspector.commands.calibrate import calibrate
@@ -337,6 +338,7 @@ def restore(
     _say(json.dumps(restore_archive(archive, config_dir, force).as_dict(), sort_keys=True))
 
 
+app.add_typer(archive, name="archive")
 for _command in (calibrate, teach, simulate, score, consume, report, bench):
     app.command()(_command)
 

@@ -6,10 +6,10 @@ import typer
 
 from inspector.commands.accept import accept
 from inspector.commands.strip import strip
-from inspector.commands.years import archive, export, pareto, shift
+from inspector.commands.years import export, pareto, shift
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (export, archive, pareto, shift, strip, accept):
+    for command in (export, pareto, shift, strip, accept):
         app.command()(command)

@@ -7,7 +7,7 @@ under a store id of the station's root, so two replays can be compared line by l
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +18,9 @@ import structlog
 from inspector.drafts import Draft, numbered
 from inspector.errors import SourceError
 from inspector.frame import Frame, Gap
-from inspector.inspection.one_frame import InspectRules, inspect_frame
+from inspector.inspection.one_frame import Inspection, InspectRules, inspect_frame
 from inspector.items import Tick
-from inspector.messages import encode
+from inspector.messages import Body, encode
 from inspector.model.pool import WorkerPool
 from inspector.settings.loading import load_settings
 from inspector.settings.sections import Settings
@@ -78,7 +78,7 @@ def replay_path(path: Path, config: Path, output: Path) -> int:
     seq = 0
     try:
         with _writing(partial, output) as file:
-            for draft in _drafts(_some(_items(path, settings), path), model.pool, model.rules, rules):
+            for draft in _drafts(_some(items_of(path, settings), path), model.pool, model.rules, rules):
                 seq += 1
                 file.write(encode(numbered(draft, store_id, seq)) + b"\n")
     finally:
@@ -103,7 +103,8 @@ def _writing(partial: Path, output: Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def _items(path: Path, settings: Settings) -> Iterator[Frame | Gap]:
+def items_of(path: Path, settings: Settings) -> Iterator[Frame | Gap]:
+    """Yield the frames and gaps of a folder of stills, a video or a file of lines, as a station would read them."""
     moment = datetime.fromtimestamp(int(path.stat().st_mtime), tz=UTC)
     context, ledger = SourceContext(StillClock(moment), lambda: 1, "replay"), NoLedger()
     if path.is_dir():
@@ -140,10 +141,25 @@ def _until_end(source: FrameSource, is_over: Callable[[], bool]) -> Iterator[Fra
 def _drafts(
     items: Iterator[Frame | Gap], pool: WorkerPool, inspect: InspectRules, rules: TrackRules
 ) -> Iterator[Draft]:
+    for _, drafts in _tracked(items, pool, inspect, rules):
+        yield from drafts
+
+
+def track_items(
+    items: Iterator[Frame | Gap], pool: WorkerPool, inspect: InspectRules, rules: TrackRules
+) -> Iterator[tuple[Inspection | None, list[Body]]]:
+    """Yield what each item gave, in order: its inspection, or None of a gap and at the end; and the messages."""
+    for outcome, drafts in _tracked(items, pool, inspect, rules):
+        yield outcome if isinstance(outcome, Inspection) else None, [draft.body for draft in drafts]
+
+
+def _tracked(
+    items: Iterator[Frame | Gap], pool: WorkerPool, inspect: InspectRules, rules: TrackRules
+) -> Iterator[tuple[Inspection | Gap | None, Sequence[Draft]]]:
     state, last = TrackState(), datetime.fromtimestamp(0, tz=UTC)
     for item in items:
         last = item.captured_at if isinstance(item, Frame) else item.until
         outcome = inspect_frame(item, pool, inspect) if isinstance(item, Frame) else item
         state, drafts = track(state, outcome, rules)
-        yield from drafts
-    yield from track(state, Tick(last, final=True), rules)[1]
+        yield outcome, drafts
+    yield None, track(state, Tick(last, final=True), rules)[1]

@@ -263,4 +263,16 @@ class FolderSource:
 
 
 def _identity(file: FoundFile) -> str:
-    return f"{file.key}:{file.stamp.size_bytes}:{file.stamp.mtime_ns}:{file.digest or '-'}"
+    return identity_of_still(file.key, file.stamp.size_bytes, file.stamp.mtime_ns, file.digest)
+
+
+def identity_of_still(key: str, size_bytes: int, mtime_ns: int, digest: str | None) -> str:
+    """Return what a still *is*; see `Frame.identity`.
+
+    Args:
+        key: Below the folder.
+        size_bytes: Of the file.
+        mtime_ns: When it was written.
+        digest: SHA-256 of its content in hexadecimal; None: it was not read.
+    """
+    return f"{key}:{size_bytes}:{mtime_ns}:{digest or '-'}"

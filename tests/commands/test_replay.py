@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inspector.commands.replay import _items, replay_path
+from inspector.commands.replay import items_of, replay_path
 from inspector.drawn.spec import StripSpec
 from inspector.drawn.strip import Strip
 from inspector.settings.sections import Settings, StationNames
@@ -27,7 +27,7 @@ def test_a_video_file_named_like_a_camera_is_read(tmp_path: Path, monkeypatch: p
     (tmp_path / "a.avi").rename(tmp_path / "0")
     monkeypatch.chdir(tmp_path)
 
-    assert len(list(_items(Path("0"), settings(kind="camera")))) == 1
+    assert len(list(items_of(Path("0"), settings(kind="camera")))) == 1
 
 
 def test_a_file_of_lines_named_like_standard_input_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +36,7 @@ def test_a_file_of_lines_named_like_standard_input_is_read(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     lines = settings(kind="lines", width_px=16, frame_lines=16, overlap_lines=0)
 
-    assert len(list(_items(Path("-"), lines))) == 2
+    assert len(list(items_of(Path("-"), lines))) == 2
 
 
 def test_a_clean_strip_gives_an_empty_file(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Archives of pictures, inspected again on one machine or many, and what another bundle makes of them."""
