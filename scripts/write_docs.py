@@ -24,6 +24,7 @@ from typer.main import get_command
 from inspector.box import Box
 from inspector.cli import app
 from inspector.command_table import COMMANDS
+from inspector.commands.doors import every_command
 from inspector.drafts import numbered
 from inspector.frame import FileStamp, Frame
 from inspector.http.app import described_app
@@ -172,9 +173,8 @@ def example_defect() -> str:
 
 def command_help() -> str:
     """Return the `--help` of each command, as plain text."""
-    group: Any = get_command(app)
     parts = []
-    for name, command in group.commands.items():
+    for name, command in every_command(get_command(app)):
         command.rich_markup_mode = None  # else a box as wide as the terminal
         context = command.context_class(command, info_name=f"inspector {name}", terminal_width=HELP_COLUMNS)
         parts.append(f"### inspector {name}\n\n```text\n{command.get_help(context)}\n```\n")

@@ -19,6 +19,7 @@ from typer.completion import get_completion_script
 from typer.main import get_command
 
 from inspector.cli import app
+from inspector.commands.doors import every_command
 from inspector.settings.described import EXAMPLE, REQUIRED, example_toml, first_line, key_rows, section_models
 from inspector.settings.source import SourceOptions
 
@@ -65,7 +66,7 @@ def command_page() -> str:
     lines = [title("inspector", 1), ".SH NAME", f"inspector \\- {roff(str(group.help).partition(':')[0].lower())}"]
     lines += [".SH SYNOPSIS", ".B inspector", ".I COMMAND", "[options]", ".SH DESCRIPTION", roff(str(group.help))]
     lines += [".SH COMMANDS"]
-    for name, command in group.commands.items():
+    for name, command in every_command(group):
         if not command.hidden:
             lines += command_lines(name, command)
     lines += [".SH EXIT STATUS", *terms(EXIT_CODES), ".SH FILES", *terms(FILES)]

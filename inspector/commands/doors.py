@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import typer
 
 from inspector.commands.accept import accept
@@ -13,3 +16,11 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (export, pareto, shift, strip, accept):
         app.command()(command)
+
+
+def every_command(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each command with its name, those of a group behind it."""
+    for name, command in group.commands.items():
+        yield f"{above}{name}", command
+        if hasattr(command, "commands"):
+            yield from every_command(command, f"{above}{name} ")
