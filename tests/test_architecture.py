@@ -53,6 +53,7 @@ METRICS = [
     "reference_calls",
     "reference_calls_bound",
     "frames_captured_total",
+    "looks_left_out_total",
     "frames_total",
     "strip_meters_total",
     "tiles_total",

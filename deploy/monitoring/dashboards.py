@@ -188,8 +188,10 @@ STATION = Board(
                   (Query(_sum(_rate(select(M.frames_captured, station=HERE))), "captured"),), "ops", size=(6, 7)),
             Panel("Frames by outcome", "What became of them, per second.", "stacked",
                   (Query(_sum(_rate(select(M.frames, station=HERE)), "outcome"), "{{outcome}}"),), "ops", size=(6, 7)),
-            Panel("Tiles by verdict", "Per second.", "stacked",
-                  (Query(_sum(_rate(select(M.tiles, station=HERE)), "verdict"), "{{verdict}}"),), "ops", size=(6, 7)),
+            Panel("Tiles by verdict", "Per second; beside them those that were not scored again, for lack of time.",
+                  "stacked",
+                  (Query(_sum(_rate(select(M.tiles, station=HERE)), "verdict"), "{{verdict}}"),
+                   Query(_sum(_rate(select(M.looks_left_out, station=HERE))), "not scored again")), "ops", size=(6, 7)),
             Panel("Load", "Share of the workers' time spent scoring, and of the source's time spent waiting for the"
                   " inspection: at 1 there is no reserve.", "lines",
                   (Query(_here("station:inspector_workers:busy_ratio5m"), "busy"),

@@ -132,6 +132,12 @@ def hear_bundle(predictions: Predictions, rules: DecisionRules) -> list[Verdict]
     ]
 
 
+def margin_of(verdict: Verdict, rules: DecisionRules) -> float:
+    """Return by how much of a score this verdict is what it is: over the next label, and from its own threshold."""
+    ahead = verdict.score - verdict.runner_up_score
+    return ahead if verdict.top == CLEAN else min(ahead, abs(verdict.score - rules.thresholds[verdict.top]))
+
+
 def distances_of(predictions: Predictions, rules: DecisionRules) -> list[float] | None:
     """Return how far each tile is from the site's reference, or None where there is none.
 

@@ -21,7 +21,7 @@ from inspector.box import Box
 from inspector.errors import ConfigError
 from inspector.frame import Cause, Frame, Pixels
 from inspector.inspection.centred import centred_windows
-from inspector.inspection.decision import DecisionRules, Verdict, compare, find_near, hear_bundle, heat_of
+from inspector.inspection.decision import DecisionRules, Verdict, compare, find_near, hear_bundle, heat_of, margin_of
 from inspector.inspection.edges import EdgeRules, on_strip
 from inspector.inspection.merge import Defect, merge_pieces
 from inspector.inspection.naming import name_own
@@ -34,6 +34,8 @@ from inspector.inspection.second_look import find_doubtful, look_again
 from inspector.inspection.tiling import TilingRules, cut_tiles, plan_tiles
 from inspector.labels import CLEAN, UNCLASSIFIED, UNKNOWN
 
+HURRIED_PART = 5
+"""Where there is no time this part of the tiles is looked at again, and as many windows are scored: 3/5 + 1/5 more."""
 NO_STRIP = "no strip in the picture: it wandered off, or strip.edges does not fit"
 
 
@@ -47,6 +49,10 @@ class InspectRules:
     input_px: int | None = None
     """Side of the network's input: with it a frame is resized at once where that changes no byte."""
     edges: EdgeRules = field(default_factory=EdgeRules)
+    hurried: bool = False
+    """There is no time for all looks, frames are being dropped: a fifth of the tiles is looked at again at most, those
+    whose verdict is closest, and as many centred windows are scored, once. So a frame that is all defects takes no more
+    than twice the time of a clean one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +70,7 @@ class Inspection:
         maps: (N, h, w, D) int8 by role that the network gave for the tiles; empty where nobody asked for them.
         edges: Columns of the strip's edges in the frame, where they were looked for and found, or None.
         off_strip: Tiles that were not inspected because no strip is in them.
+        looks_left_out: Tiles that would have been scored again if there had been time.
         heat: (N, h, w) distances of the tiles' places from the site's reference where a tile is unclassified, or None.
     """
 
@@ -78,6 +85,7 @@ class Inspection:
     heat: npt.NDArray[np.float64] | None = None
     edges: tuple[int, int] | None = None
     off_strip: int = 0
+    looks_left_out: int = 0
 
     def verdict_counts(self) -> Mapping[str, int]:
         """Return how many tiles had each verdict."""
@@ -114,20 +122,25 @@ def inspect_frame(frame: Frame, classify: Classify, rules: InspectRules) -> Insp
     if edges is None or not boxes:
         return Inspection(frame, Cause.UNSUPPORTED, detail=NO_STRIP, off_strip=planned)
     tiles = list(cut_tiles(grey, boxes)) if rules.input_px is None else cut_inputs(grey, boxes, rules.input_px)
-    predictions, verdicts, heat = _judge(tiles, classify, rules.decision)
+    most = len(tiles) // HURRIED_PART if rules.hurried else None
+    predictions, verdicts, heat, left_out = _judge(tiles, classify, rules.decision, most)
     if all(verdict.label != UNCLASSIFIED for verdict in verdicts):
         heat = None
     pieces = find_pieces(boxes, verdicts, rules.decision, predictions.cam, heat)
-    defects = merge_pieces(_look_centred(grey, pieces, classify, rules.decision), rules.decision)
+    defects = merge_pieces(_look_centred(grey, pieces, classify, rules.decision, most), rules.decision)
     return Inspection(
         frame, None, boxes, tuple(verdicts), defects, logits=predictions.logits, maps=predictions.maps, heat=heat,
-        edges=edges, off_strip=planned - len(boxes),
+        edges=edges, off_strip=planned - len(boxes), looks_left_out=left_out,
     )  # fmt: skip
 
 
-def _look_centred(grey: Pixels, pieces: list[Piece], classify: Classify, rules: DecisionRules) -> list[Piece]:
-    """Return the pieces, each with what a window around it shows, where second looks are taken."""
+def _look_centred(
+    grey: Pixels, pieces: list[Piece], classify: Classify, rules: DecisionRules, most: int | None
+) -> list[Piece]:
+    """Return the pieces, each with what a window around it shows, where second looks are taken; at most so many."""
     windows = centred_windows(pieces, Box(0, 0, grey.shape[1], grey.shape[0])) if rules.looks > 1 else {}
+    if most is not None:
+        windows, rules = dict(list(windows.items())[:most]), replace(rules, looks=1)
     if not windows:
         return pieces
     places = list(windows.values())
@@ -149,14 +162,15 @@ def judge_tiles(tiles: Sequence[Pixels], classify: Classify, rules: DecisionRule
         WorkerError: From `classify`.
         ValueError: It gives no map that the reference needs.
     """
-    predictions, verdicts, _ = _judge(tiles, classify, rules)
+    predictions, verdicts, _, _ = _judge(tiles, classify, rules, None)
     return predictions, verdicts
 
 
 def _judge(
-    tiles: Sequence[Pixels], classify: Classify, rules: DecisionRules
-) -> tuple[Predictions, list[Verdict], npt.NDArray[np.float64] | None]:
-    """Return what `judge_tiles` does and, where there is a reference, the (N, h, w) distances that it rests on."""
+    tiles: Sequence[Pixels], classify: Classify, rules: DecisionRules, most: int | None
+) -> tuple[Predictions, list[Verdict], npt.NDArray[np.float64] | None, int]:
+    """Return what `judge_tiles` does, the (N, h, w) distances behind it, if any, and how many looks `most` cost."""
+    left_out = 0
     predictions = classify(tiles)
     first, heat = hear_bundle(predictions, rules), heat_of(predictions, rules)
     distances = None if heat is None else tile_distances(heat)
@@ -165,6 +179,9 @@ def _judge(
     if rules.looks > 1:
         suspects = find_doubtful(predictions.logits, rules.labels, rules.temperature)
         doubtful = [n for n in suspects if not near[n] and not rules.is_far(first[n].distance)]
+        if most is not None and len(doubtful) > most:
+            left_out = len(doubtful) - most
+            doubtful = sorted(sorted(doubtful, key=lambda n: (margin_of(first[n], rules), n))[:most])
         if doubtful:
             predictions = look_again(tiles, predictions, doubtful, classify)
             features = None if predictions.features is None else predictions.features[doubtful]
@@ -172,4 +189,4 @@ def _judge(
             for number, verdict in zip(doubtful, again, strict=True):
                 said[number] = verdict
     verdicts = said if distances is None else compare(first, said, distances, rules)
-    return predictions, name_own(verdicts, predictions, rules), heat
+    return predictions, name_own(verdicts, predictions, rules), heat, left_out

@@ -11,13 +11,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from inspector.clock import Clock
 from inspector.faults import crash_point
-from inspector.frame import Frame, Gap, Pixels
+from inspector.frame import Cause, Frame, Gap, Pixels
 from inspector.inspection.one_frame import Inspection, InspectRules, inspect_frame
 from inspector.inspection.predictions import Classify, Predictions
 from inspector.sources.queues import ItemQueue
@@ -28,6 +28,9 @@ from inspector.track.operators import paused_gap
 from inspector.track.rules import TrackRules
 
 _log = structlog.get_logger("inspect")
+
+HURRY_S = 5.0
+"""How long frames are inspected in a hurry after one was dropped."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +100,7 @@ class Dispatcher:
         self._draining = threading.Event()
         self._frames = ThreadPoolExecutor(max_workers=depth, thread_name_prefix="frame")
         self._thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
+        self._hurry_until_s = -1.0
         self.finished = False
         self.progress_mono_s = clock.monotonic()
         self.failure: BaseException | None = None
@@ -150,7 +154,7 @@ class Dispatcher:
                 self.progress_mono_s = self._clock.monotonic()
                 placed_s = item.placed_mono_s if isinstance(item, Frame) else self._clock.monotonic()
                 rules = self._rules.at(placed_s)
-                outcome = self._outcome(item, rules.inspect)
+                outcome = self._outcome(item, self._in_time(item, rules.inspect))
                 with self._changed:
                     self._results.append(Result(item, outcome, rules.track))
                     self._changed.notify_all()
@@ -172,6 +176,13 @@ class Dispatcher:
         pause = self._mark.of(item.placed_mono_s, self._clock.now())
         return self._frames.submit(self._inspect, item, rules) if pause is None else paused_gap(pause, item)
 
+    def _in_time(self, item: Frame | Gap, rules: InspectRules) -> InspectRules:
+        """Return the rules; with a bound on looks while a live source loses frames for lack of time."""
+        now_s = self._clock.monotonic()
+        if isinstance(item, Gap) and item.cause is Cause.DROPPED:
+            self._hurry_until_s = now_s + HURRY_S
+        return replace(rules, hurried=True) if now_s < self._hurry_until_s else rules
+
     def _inspect(self, frame: Frame, rules: InspectRules) -> Inspection:
         scoring_s = 0.0
 
@@ -188,6 +199,8 @@ class Dispatcher:
             inspection = inspect_frame(frame, classify, rules)
         if inspection.cause is None:  # one observation a frame, however often its tiles were scored
             self._metrics.stage_seconds.labels("classify").observe(scoring_s)
+        if inspection.looks_left_out:
+            self._metrics.looks_left_out.inc(inspection.looks_left_out)
         self._inspected(inspection)
         crash_point("frame.inspected")
         return inspection

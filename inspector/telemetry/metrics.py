@@ -134,6 +134,10 @@ class Metrics:
 
     def _add_proof(self, labels: Sequence[str]) -> None:
         kind, registry = ("class", "size"), self.registry
+        self.looks_left_out = Counter(
+            "inspector_looks_left_out_total", "Tiles that were not scored again for lack of time: frames were dropped.",
+            registry=registry,
+        )  # fmt: skip
         self.sensitivity_ratio = Gauge(
             "inspector_sensitivity_ratio", "Share of the recent known defects that were found; NaN: none was laid.",
             kind, registry=registry,

@@ -23,13 +23,13 @@ from fakes import (
 )
 from prometheus_client import CollectorRegistry
 
-from inspector.frame import Gap, Pixels
+from inspector.frame import Cause, Frame, Gap, Pixels
 from inspector.inspection.one_frame import Inspection, InspectRules
 from inspector.inspection.predictions import Predictions
 from inspector.inspection.tiling import TilingRules
 from inspector.sources.queues import FrameQueue
 from inspector.station.committer import Committer, CommitterOptions
-from inspector.station.dispatcher import Dispatcher, Result
+from inspector.station.dispatcher import HURRY_S, Dispatcher, Result
 from inspector.station.in_force import Rules, RulesInForce
 from inspector.station.inbox import Inbox
 from inspector.store.store import Store
@@ -70,6 +70,41 @@ def test_a_frame_that_is_looked_at_twice_is_measured_once(clock: FakeClock) -> N
     assert looks == [1, 3, 1, 3]
     assert (sample("count"), sample("sum")) == (2, 1.0)
     assert dispatcher.progress_mono_s >= 1001.0
+
+
+def test_a_live_source_that_loses_frames_is_inspected_in_a_hurry(clock: FakeClock) -> None:
+    """For five seconds after a dropped frame, looks are bounded, and counted; then all are taken again."""
+
+    def classify(tiles: Sequence[Pixels]) -> Predictions:
+        logits = np.zeros((len(tiles), len(LABELS)))
+        logits[:, LABELS.index("crack")] = 6.0
+        return Predictions(logits)
+
+    registry, items = CollectorRegistry(), FrameQueue(10)
+    rules = InspectRules(TilingRules(64), decision_rules(looks=4))
+    metrics = Metrics(registry, LABELS[:3], SEVERITY)
+    dispatcher = Dispatcher(items, classify, RulesInForce(Rules(rules, track_rules())), 1, clock, metrics)
+    left_out: list[int] = []
+
+    def inspect(*given: Frame | Gap) -> None:
+        for item in given:
+            items.put(item)
+        results: list[Result] = []
+        while len(results) < len(given):
+            results += dispatcher.take(10, 30)
+        for result in results:
+            if not isinstance(result.outcome, Gap):
+                left_out.append(result.outcome.result().looks_left_out)
+
+    dispatcher.start()
+    inspect(make_frame(0))
+    inspect(Gap(Cause.DROPPED, clock.now(), clock.now(), 1, frames=1), make_frame(2))
+    clock.advance(HURRY_S + 0.1)
+    inspect(make_frame(3))
+    dispatcher.drain()
+
+    assert left_out == [0, 1, 0]
+    assert registry.get_sample_value("inspector_looks_left_out_total") == 1
 
 
 def test_every_look_at_a_frame_is_progress(clock: FakeClock) -> None:
