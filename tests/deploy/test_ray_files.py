@@ -33,6 +33,7 @@ def test_every_machine_gets_the_locked_version_and_asks_for_the_token() -> None:
     assert len(started) == 2
     assert all("RAY_AUTH_MODE=token" in each for each in started)
     assert any("requirements/ray.txt" in each for each in CLUSTER["setup_commands"])
+    assert "RAY_enable_autoscaler_v2=0" in started[0], "the newer one starts one machine too few"
     assert "--address=$RAY_HEAD_IP:" in started[1]
     assert CLUSTER["min_workers"] == CLUSTER["max_workers"] == len(CLUSTER["provider"]["worker_ips"])
     for source in CLUSTER["file_mounts"].values():
