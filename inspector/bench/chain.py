@@ -115,7 +115,9 @@ class _Chain:
         bare = (before + after) / 2
         frames_per_s, tiles = _steady_rate(whole.heard)
         if not frames_per_s:
-            raise WorkerError(f"the measured station has inspected nothing; health: {whole.heard.reasons}")
+            raise WorkerError(
+                f"the measured station has inspected nothing; health: {[reason for _, reason in whole.heard.reasons]}"
+            )
         left = 1 / (tiles / bare + self.feed.decode_s / _cores(self._workers))
         rows = []
         for load in loads:
@@ -127,7 +129,7 @@ class _Chain:
             "at": to_rfc3339(datetime.now(UTC)),
             "source": self._source,
             "bundle": self._bundle.short,
-            "cpu": _cpu_name(),
+            "cpu": cpu_name(),
             "cores": len(os.sched_getaffinity(0)),
             "workers": self._workers,
             "seconds": seconds,
@@ -246,16 +248,23 @@ def _row(load: float, measured: _Measured) -> LoadRow:
         tier = "degrading"
     return LoadRow(
         load, tier, round(measured.due / measured.seconds, 2), round(len(within) / measured.seconds, 2), p50, p90, p99,
-        round(float(times.max()), 1) if len(times) else None, heard.missed, list(heard.reasons), measured.cores,
+        round(float(times.max()), 1) if len(times) else None, heard.missed, _told(measured), measured.cores,
         measured.rss_mib, round(measured.start_s, 2),
     )  # fmt: skip
+
+
+def _told(measured: _Measured) -> list[str]:
+    """Return what health said while it was fed, but that nobody has taught it, which is so."""
+    begun_s, ended_s = measured.begun.at_mono_s, measured.ended.at_mono_s
+    said = (reason for at_s, reason in measured.heard.reasons if begun_s < at_s < ended_s)
+    return list(dict.fromkeys(reason for reason in said if not reason.startswith("untaught")))
 
 
 def _cores(workers: int) -> int:
     return min(workers, len(os.sched_getaffinity(0)))
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     """Return what the processor calls itself."""
     try:
         for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():

@@ -88,11 +88,11 @@ class Seen:
 
 @dataclass(slots=True)
 class Heard:
-    """What a station has said so far."""
+    """What a station has said so far; of health the reasons, each with the moment on the monotonic clock."""
 
     frames: list[Seen] = field(default_factory=list)
     missed: int = 0
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[tuple[float, str]] = field(default_factory=list)
     healthy: threading.Event = field(default_factory=threading.Event)
     first: threading.Event = field(default_factory=threading.Event)
 
@@ -123,8 +123,8 @@ class Listener:
         elif kind == "coverage" and said.get("cause") == "dropped":
             heard.missed += int(said.get("frames") or 0)
         elif kind == "health":
-            if (reason := said.get("reason")) and reason not in heard.reasons:
-                heard.reasons.append(str(reason))
+            if reason := said.get("reason"):
+                heard.reasons.append((now_mono_s, str(reason)))
             heard.healthy.set()
 
     def close(self) -> None:
