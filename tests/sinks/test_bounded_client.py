@@ -81,6 +81,30 @@ def test_of_a_long_message_the_head_is_kept(protocol: MQTTProtocolVersion, heade
     assert peak_bytes < 4 << 20
 
 
+def test_no_packet_waits_for_the_acknowledgement_of_the_one_before() -> None:
+    """Nagle's algorithm would hold a message behind a heartbeat until the broker's kernel acknowledges: 40 ms."""
+    broker = Generous(new=True)
+    options = MqttOptions(port=broker.port, root="root", client_id="id", protocol="5")
+    connector = Connector(options, SystemClock(), lambda _: None)
+    opened: list[socket.socket] = []
+    real = socket.create_connection
+
+    def connect(*address: object, **more: object) -> socket.socket:
+        opened.append(real(*address, **more))  # type: ignore[arg-type]
+        return opened[-1].dup()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "create_connection", connect)
+        with contextlib.suppress(BrokerError), connector.connect(queue.SimpleQueue()):
+            pass
+
+    said = []
+    for one in opened:
+        with one:
+            said.append(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    assert said == [1]
+
+
 def test_a_broker_of_mqtt_5_is_told() -> None:
     """The CONNECT of a station carries the limit, so a broker passes a longer message over instead of sending it."""
     broker = Generous(new=True)
