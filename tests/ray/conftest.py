@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from foreign_warnings import FOREIGN_WARNINGS
 
-collect_ignore_glob = [] if find_spec("ray") else ["test_*.py"]
+_RAY = find_spec("ray")  # this folder is found under that name, too: only a package has a file of its own
+collect_ignore_glob = [] if _RAY is not None and _RAY.origin is not None else ["test_*.py"]
 RAY_WARNINGS = (
     "ignore:unclosed:ResourceWarning",  # its sockets and the standard output of its processes
     "ignore:subprocess .* is still running:ResourceWarning",
