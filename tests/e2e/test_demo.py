@@ -12,6 +12,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -81,33 +82,43 @@ def test_the_demo_names_real_pictures_wherever_the_tiles_cut_them(data_folder: P
 
 
 class Terminal:
-    """The demo on a terminal of 80 columns."""
+    """The demo on a terminal of 80 columns.
+
+    Both ends stay open until it has ended: when the last program closes its end, the kernel may drop what was not read.
+    """
 
     def __init__(self, *options: str) -> None:
-        self._ours, theirs = pty.openpty()
+        self._ours, self._theirs = pty.openpty()
         environ = {**os.environ, "COLUMNS": "80", "LINES": "40", "TERM": "xterm"}
         self.process = subprocess.Popen(
-            [*PROGRAM, "demo", *options], stdin=theirs, stdout=theirs, stderr=theirs, env=environ, close_fds=True
-        )
-        os.close(theirs)
+            [*PROGRAM, "demo", *options], stdin=self._theirs, stdout=self._theirs, stderr=self._theirs,
+            env=environ,
+        )  # fmt: skip
         self.text = ""
 
     def read(self, until: str = "\0", deadline_s: float = 60) -> None:
-        """Read until the screen holds what `until` matches, or the demo has closed the terminal."""
+        """Read until the screen holds what `until` matches, or the demo has ended and nothing is left to read."""
         end_s = time.monotonic() + deadline_s
         while not re.search(until, self.text) and time.monotonic() < end_s:
+            ended = self.process.poll() is not None  # asked first: what it wrote before is there by now
             if select.select([self._ours], [], [], 0.1)[0]:
-                try:
-                    piece = os.read(self._ours, 1 << 16)
-                except OSError:  # the other end is closed
-                    return
+                piece = os.read(self._ours, 1 << 16)
                 self.text += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", piece.decode(errors="replace"))
+            elif ended:
+                return
+
+    def last(self) -> dict[str, Any]:
+        """The figures of the last line; where it is missing, the error shows how the demo ended."""
+        lines = [line for line in self.text.splitlines() if line.startswith("{")]
+        assert lines, f"no last line; exit code {self.process.returncode}, the screen ended with {self.text[-600:]!r}"
+        return dict(json.loads(lines[-1]))
 
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
         os.close(self._ours)
+        os.close(self._theirs)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -125,7 +136,7 @@ def test_the_screen_ends_at_once_with_what_it_showed(number: signal.Signals) -> 
     finally:
         terminal.close()
     shown = [tuple(map(int, one)) for one in re.findall(r"(\d+), (\d+), (\d+) named right, (\d+) false", terminal.text)]
-    last = json.loads(terminal.text.splitlines()[-1])
+    last = terminal.last()
 
     assert took_s < 2.0 * slow
     assert terminal.process.returncode == 0
@@ -149,7 +160,7 @@ def test_a_broker_that_does_not_answer_cannot_hold_the_end_up() -> None:
             terminal.close()
 
     shown = re.findall(r"(\d+), (\d+), (\d+) named right, (\d+) false", terminal.text)
-    last = json.loads(next(line for line in reversed(terminal.text.splitlines()) if line.startswith("{")))
+    last = terminal.last()
 
     assert took_s < 2.0 * slow
     assert terminal.text.rindex("{") > terminal.text.rindex("└")

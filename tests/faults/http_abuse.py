@@ -12,12 +12,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pace import slowness
+
 from tests.faults.abuse import KINDS, Target
 from tests.faults.line import QUEUE, Line
 from tests.faults.row import Plan, Point, Row
 from tests.faults.spoilt_pictures import Memory
 
 WITHIN_S, MORE_MB = 1.0, 256
+MOST_SLOWNESS = 2.0
+"""Where others use the cores, too, an answer may take so many times as long at most; on an idle machine none does."""
 TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105 - of a station that lives as long as the row
 
 
@@ -61,7 +65,7 @@ class Probe:
                 self.misses.append(f"{path}: {type(fault).__name__}: {fault}")
             took_s = time.monotonic() - began_s
             self.slowest_s = max(self.slowest_s, took_s)
-            if took_s > WITHIN_S:
+            if took_s > WITHIN_S and took_s > WITHIN_S * min(MOST_SLOWNESS, slowness()):
                 self.misses.append(f"{path} took {took_s:.1f} s")
 
     def stop(self) -> None:
@@ -130,5 +134,5 @@ ROW = Row(
     core=3,
     judges=("http",),
     run=_run,
-    raised=(QUEUE,),
+    raised=(QUEUE, "where others use the cores, too, an answer may take up to twice as long"),
 )
