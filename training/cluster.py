@@ -6,7 +6,6 @@ checked before the first task, and the files at the same paths. Nothing here kno
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inspector.archive.order import digest_of_code
 from training.errors import ClusterError
 
 CPUS_A_TASK = 1.0
@@ -105,11 +105,8 @@ def own_digest() -> str:
     """Return the hash of this package's code and of `inspector`'s, as it lies on this machine."""
     global _digest
     if not _digest:
-        whole = hashlib.sha256()
-        for root in (Path(__file__).resolve().parent, Path(__file__).resolve().parent.parent / "inspector"):
-            for path in sorted(root.rglob("*.py")):
-                whole.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-        _digest = whole.hexdigest()
+        here = Path(__file__).resolve().parent
+        _digest = digest_of_code(here, here.parent / "inspector")
     return _digest
 
 

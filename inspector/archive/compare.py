@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from inspector.archive.tables import SCHEMA, SCHEMA_KEY
+from inspector.archive.order import EXTRA
+from inspector.archive.tables import SCHEMA
 from inspector.errors import ConfigError, StoreError
+from inspector.years.tables import SCHEMA_KEY
 
-EXTRA = "pip install 'inspector[ray]'"
 NO_FINDING = ("clean", "unknown", "refused")
 """What a picture can be without a finding."""
 MOST_FOLDERS = 1000

@@ -13,26 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from inspector.archive.tables import SCHEMA, SCHEMA_KEY, TABLES
-from inspector.errors import ConfigError, SourceError, StoreError
+from inspector.archive.tables import SCHEMA, TABLES
+from inspector.errors import SourceError
 from inspector.pictures.files import PICTURE_SUFFIXES
-
-EXTRA = "pip install 'inspector[ray]'"
-
-
-def import_arrow() -> Any:
-    """Return PyArrow.
-
-    Raises:
-        ConfigError: The extra is not installed.
-    """
-    try:
-        import pyarrow
-        import pyarrow.fs
-        import pyarrow.parquet
-    except ImportError as exc:
-        raise ConfigError(f"an archive needs the extra 'ray', which is not installed: {EXTRA}") from exc
-    return pyarrow
+from inspector.years.files import import_arrow, schema_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +43,25 @@ class Place:
         address: A path, or the address of an object store.
 
     Raises:
+        ConfigError: PyArrow is not installed.
         SourceError: No such file system.
     """
 
     def __init__(self, address: str) -> None:
-        arrow = import_arrow()
+        import_arrow()
+        from pyarrow import fs
+
         self.address = address.rstrip("/") or "/"
         self.local = "://" not in address
         try:
             if self.local:
-                self._files, self._root = arrow.fs.LocalFileSystem(), os.path.abspath(self.address)  # noqa: PTH100
+                self._files, self._root = fs.LocalFileSystem(), os.path.abspath(self.address)  # noqa: PTH100
             else:
-                self._files, self._root = arrow.fs.FileSystem.from_uri(self.address)
+                self._files, self._root = fs.FileSystem.from_uri(self.address)
         except (OSError, ValueError) as exc:
             raise SourceError(f"{address}: {exc}") from exc
-        self._kinds = arrow.fs.FileType
-        self._selector = arrow.fs.FileSelector
+        self._kinds = fs.FileType
+        self._selector = fs.FileSelector
 
     def pictures(self) -> Iterator[ArchivedFile]:
         """Yield the pictures in and below it, or itself.
@@ -158,35 +145,13 @@ class Place:
         return f"{self._root}/{name}" if name else str(self._root)
 
 
-def arrow_schema(table: str) -> Any:
-    """Return the schema of a table, with its version."""
-    pa = import_arrow()
-    kinds = {"text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(),
-             "moment": pa.timestamp("ms", tz="UTC")}  # fmt: skip
-    return pa.schema([pa.field(name, kinds[kind]) for name, kind in TABLES[table].items()], {SCHEMA_KEY: SCHEMA})
-
-
 def parquet_bytes(table: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Return rows as a Parquet file of the table's schema."""
     pa = import_arrow()
     sink = io.BytesIO()
-    pa.parquet.write_table(pa.Table.from_pylist(list(rows), arrow_schema(table)), sink, compression="zstd")
+    schema = schema_of(TABLES[table], SCHEMA)
+    pa.parquet.write_table(pa.Table.from_pylist(list(rows), schema), sink, compression="zstd")
     return sink.getvalue()
-
-
-def require_schema(path: Path) -> None:
-    """Refuse a Parquet file of another version.
-
-    Raises:
-        StoreError: It is none of ours, or cannot be read.
-    """
-    pa = import_arrow()
-    try:
-        said = (pa.parquet.read_schema(path).metadata or {}).get(SCHEMA_KEY.encode(), b"").decode("utf-8", "replace")
-    except (OSError, pa.ArrowException) as exc:
-        raise StoreError(f"{path}: no Parquet file that can be read: {exc}") from exc
-    if said != SCHEMA:
-        raise StoreError(f"{path}: {said or 'a file of another program'} is not {SCHEMA}: inspect the archive again")
 
 
 def to_json(value: Mapping[str, Any]) -> bytes:

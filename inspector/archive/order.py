@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from inspector.station.wiring import OpenModel, open_bundle, track_rules
 from inspector.track.rules import TrackRules
 
 NO_STATION = "none"
+EXTRA = "pip install 'inspector[ray]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,14 @@ class Prints:
 
     Attributes:
         version: Of the program.
+        code: Hash of its code, as it lies on this machine.
         bundle: Fingerprint of the bundle.
         reference: Fingerprint of the site's reference, or None.
         config: Fingerprint of the configuration, or None.
     """
 
     version: str
+    code: str
     bundle: str
     reference: str | None
     config: str | None
@@ -93,12 +97,22 @@ def open_order(order: Order) -> Opened:
     reference = model.rules.decision.reference
     prints = Prints(
         inspector.__version__,
+        digest_of_code(Path(inspector.__file__).parent),
         model.bundle.fingerprint,
         None if reference is None else reference.sha256,
         settings.fingerprint() if order.config is not None else None,
     )
     station = settings.station.text if order.config is not None else NO_STATION
     return Opened(settings, model, rules, station, prints)
+
+
+def digest_of_code(*packages: Path) -> str:
+    """Return the SHA-256 over the names and bytes of all modules below these folders."""
+    whole = hashlib.sha256()
+    for root in packages:
+        for path in sorted(root.rglob("*.py")):
+            whole.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return whole.hexdigest()
 
 
 def _no_station(folder: Path, model: str) -> Path:

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from inspector.archive.files import EXTRA, ArchivedFile, Place, to_json
-from inspector.archive.order import Order, Prints, open_order
+from inspector.archive.files import ArchivedFile, Place, to_json
+from inspector.archive.order import EXTRA, Order, Prints, open_order
 from inspector.archive.worker import DONE, BlockInspector, name_of_block
 from inspector.clock import SystemClock
 from inspector.errors import ConfigError, InspectorError, SourceError, StoreError, WorkerError

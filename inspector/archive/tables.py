@@ -14,8 +14,7 @@ from inspector.inspection.one_frame import Inspection
 from inspector.messages import Body, DefectMessage, FrameMessage
 
 SCHEMA = "inspector/inspected/1"
-SCHEMA_KEY = "inspector.schema"
-"""Under it each file says what it is."""
+"""Stands in each file, under `SCHEMA_KEY`."""
 
 _WHERE = {"x": "int", "y": "int", "width": "int", "height": "int"}
 _FILE = {"path": "text", "source_key": "text", "sha256": "text", "captured_at": "moment"}

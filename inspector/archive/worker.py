@@ -74,6 +74,7 @@ class BlockInspector:
         self._output = Place(order.output)
         self._stills = as_kind(self._opened.settings.source, FolderOptions, path=".")
         self._times = FileTimes()
+        self._places: dict[str, Place] = {}  # a file system is opened once, not for each picture
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="read")
 
     def __call__(self, number: int, files: Sequence[ArchivedFile]) -> dict[str, Any]:
@@ -126,7 +127,7 @@ class BlockInspector:
             if file.size_bytes > limit:
                 raise PictureError(f"{file.key}: larger than {limit} bytes: {file.size_bytes}", Cause.TOO_LARGE)
             try:
-                data = Place(file.path).read(most_bytes=limit + 1)
+                data = self._place_of(file).read(file.key, limit + 1)
             except OSError as exc:
                 raise PictureError(f"{file.key}: cannot be read: {exc.strerror or exc}", Cause.UNREADABLE) from exc
             digest = hashlib.sha256(data).hexdigest()
@@ -135,6 +136,13 @@ class BlockInspector:
         except PictureError as exc:
             return _Read(file, digest, None, exc)
         return _Read(file, digest, pixels, None)
+
+    def _place_of(self, file: ArchivedFile) -> Place:
+        """Return the folder below which a file was found."""
+        root = file.path.removesuffix(file.key)
+        if root not in self._places:
+            self._places[root] = Place(root)
+        return self._places[root]
 
     def _still(self, read: _Read) -> tuple[ArchivedFile, str | None, Sequence[Body], Inspection | None]:
         """Inspect a still as a station does that has just found it, and track it alone."""

@@ -32,6 +32,10 @@ def bench(
     from inspector.settings.sections import Decision, Tiling
     from inspector.station.wiring import inspect_rules, worker_count
 
+    if chain and stages:
+        raise typer.BadParameter("not together with --chain", param_hint="--stages")
+    if not chain and (output is not None or plot is not None):
+        raise typer.BadParameter("--output and --plot keep the result of --chain")
     bundle = load_bundle(find_bundle(model))
     rules = inspect_rules(Tiling(), Decision(), bundle)
     if chain:

@@ -54,9 +54,9 @@ GLib.MainLoop().run()
 cores itself, as nothing paces pictures that are not decoded."""
 
 
-def draw_strip(lines: int, seed: int = SEED) -> Pixels:
+def draw_strip(lines: int) -> Pixels:
     """Return the first lines of a drawn strip, (lines, `WIDTH_PX`) uint8; one defect shows each two metres."""
-    return Strip(StripSpec(seed, WIDTH_PX, MM_PER_PX, DEFECTS_PER_M)).region(Box(0, 0, WIDTH_PX, lines))
+    return Strip(StripSpec(SEED, WIDTH_PX, MM_PER_PX, DEFECTS_PER_M)).region(Box(0, 0, WIDTH_PX, lines))
 
 
 class Feed:

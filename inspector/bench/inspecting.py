@@ -29,8 +29,6 @@ from inspector.teach.fit import fit_space
 
 GRID = (5, 8)
 """Tiles of the bench frame: rows, columns."""
-IN_A_ROW = 3
-"""Frames of each thread before the others are waited for."""
 ROUNDS = 5
 """Alternating measurements of each side; the median counts."""
 
@@ -93,11 +91,18 @@ def run_bench(bundle: Bundle, rules: InspectRules, workers: int, seconds: float)
     threads = ThreadPoolExecutor(flying)
 
     def inspect(seen: Frame, by: WorkerPool, under: InspectRules) -> float:
-        """Return the rate of frames in flight, as a station has them."""
-        return _rate(
-            lambda: list(threads.map(lambda _: inspect_frame(seen, by, under), range(IN_A_ROW * flying))),
-            IN_A_ROW * flying * tiles, share,
-        )  # fmt: skip
+        """Return the rate of frames in flight, as a station has them: one a thread, then the next."""
+        inspect_frame(seen, by, under)
+        started = time.perf_counter()
+
+        def go_on(_: int) -> int:
+            done = 0
+            while done == 0 or time.perf_counter() - started < share:
+                inspect_frame(seen, by, under)
+                done += 1
+            return done
+
+        return sum(threads.map(go_on, range(flying))) * tiles / (time.perf_counter() - started)
 
     try:
         for _ in range(ROUNDS):

@@ -45,7 +45,9 @@ def broker(folder: Path) -> Iterator[tuple[int, str]]:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n", "utf-8")
+    config.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\n", "utf-8"
+    )  # as in deploy/mosquitto
     process = subprocess.Popen([program, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for_port(port, process)

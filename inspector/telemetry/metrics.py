@@ -118,26 +118,33 @@ class Metrics:
         self.mqtt_unheard = counter(
             "inspector_mqtt_unheard_total", "Messages that the broker accepted while nobody subscribed.", "topic"
         )
-        self.worker_busy = counter("inspector_worker_busy_seconds_total", "Time that workers spent scoring.")
-        self.source_wait = counter(
-            "inspector_source_wait_seconds_total", "Time that the source waited because the inspection was busy."
-        )
-        self.workers = gauge("inspector_workers", "Inspection workers.")
         self.reload_ok = gauge("inspector_config_last_reload_successful", "1 if the last reload was taken.")
         self.build = Info("inspector_build", "The program.", registry=registry)
         self.bundle = Info("inspector_bundle", "The model bundle.", registry=registry)
         self.config = Info("inspector_config", "The configuration.", registry=registry)
         self.station = Info("inspector_station", "The station.", registry=registry)
+        self._add_load()
         self._add_reference()
         self._add_proof(labels)
         self._touch(labels, severity)
 
-    def _add_proof(self, labels: Sequence[str]) -> None:
-        kind, registry = ("class", "size"), self.registry
+    def _add_load(self) -> None:
+        registry = self.registry
+        self.worker_busy = Counter(
+            "inspector_worker_busy_seconds_total", "Time that workers spent scoring.", registry=registry
+        )
+        self.source_wait = Counter(
+            "inspector_source_wait_seconds_total", "Time that the source waited because the inspection was busy.",
+            registry=registry,
+        )  # fmt: skip
         self.looks_left_out = Counter(
             "inspector_looks_left_out_total", "Tiles that were not scored again for lack of time: frames were dropped.",
             registry=registry,
         )  # fmt: skip
+        self.workers = Gauge("inspector_workers", "Inspection workers.", registry=registry)
+
+    def _add_proof(self, labels: Sequence[str]) -> None:
+        kind, registry = ("class", "size"), self.registry
         self.sensitivity_ratio = Gauge(
             "inspector_sensitivity_ratio", "Share of the recent known defects that were found; NaN: none was laid.",
             kind, registry=registry,

@@ -47,12 +47,16 @@ def place_of(root: Path, table: str, station: str, day: date) -> Path:
 
 def arrow_schema(table: str) -> Any:
     """Return the schema of a table, with its version."""
+    return schema_of(TABLES[table], SCHEMA)
+
+
+def schema_of(columns: Mapping[str, str], version: str) -> Any:
+    """Return the schema of columns, given as their kinds by name, with its version under `SCHEMA_KEY`."""
     pa = import_arrow()
     kinds = {"text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(),
              "moment": pa.timestamp("ms", tz="UTC")}  # fmt: skip
     kinds["gaps"] = pa.list_(pa.struct([(name, kinds[kind]) for name, kind in GAP_FIELDS.items()]))
-    fields = [pa.field(name, kinds[kind]) for name, kind in TABLES[table].items()]
-    return pa.schema(fields, {SCHEMA_KEY: SCHEMA})
+    return pa.schema([pa.field(name, kinds[kind]) for name, kind in columns.items()], {SCHEMA_KEY: version})
 
 
 def write_rows(path: Path, table: str, rows: Sequence[Mapping[str, Any]]) -> int:

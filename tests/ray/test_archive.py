@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,16 @@ from inspector.archive.compare import compare_archives
 from inspector.archive.files import ArchivedFile, Place
 from inspector.archive.order import Order, open_order
 from inspector.archive.run import inspect_archive
-from inspector.archive.tables import SCHEMA_KEY
 from inspector.archive.worker import BlockInspector
 from inspector.cli import app
 from inspector.drawn.spec import KINDS
 from inspector.drawn.tiles import draw_tile
 from inspector.errors import ConfigError, SourceError, StoreError, WorkerError
+from inspector.frame import Frame, Pixels
 from inspector.inspection.one_frame import inspect_frame
+from inspector.pictures.decode import decode_picture
+from inspector.pictures.limits import MAX_FRAME_PX
+from inspector.years.tables import SCHEMA_KEY
 
 PROGRAM = [sys.executable, "-m", "inspector", "archive"]
 
@@ -141,7 +145,7 @@ def test_a_node_that_is_lost_costs_nothing(tmp_path: Path) -> None:
     opened = open_order(order)
     for key, row in frames.items():
         if key != "half.jpg":
-            pixels = cv2.imread(str(pictures / key), cv2.IMREAD_GRAYSCALE)
+            pixels = decode_picture((pictures / key).read_bytes(), name=key, max_px=MAX_FRAME_PX)
             plain = inspect_frame(_frame(pixels, key), opened.model.pool, opened.model.rules)
             assert [row["label"] or row["verdict"], row["defects"]] == [
                 plain.published[0].label if plain.published else {"clean": "pass"}.get(plain.decision, plain.decision),
@@ -150,11 +154,7 @@ def test_a_node_that_is_lost_costs_nothing(tmp_path: Path) -> None:
     opened.model.pool.close()
 
 
-def _frame(pixels: Any, key: str) -> Any:
-    from datetime import UTC, datetime
-
-    from inspector.frame import Frame
-
+def _frame(pixels: Pixels, key: str) -> Frame:
     return Frame(pixels, 1, 0, datetime.now(UTC), 0.0, key, key, independent=True)
 
 

@@ -89,6 +89,12 @@ def test_what_cannot_be_measured_is_wrong_use(options: list[str], said: str) -> 
     assert said in " ".join(done.output.replace("│", " ").split())
 
 
+@pytest.mark.parametrize("options", [["--output", "x.json"], ["--plot", "x.svg"], ["--chain", "--stages"]])
+def test_an_option_that_would_do_nothing_is_wrong_use(options: list[str]) -> None:
+    """Exit 2 before anything is measured."""
+    assert CliRunner().invoke(app, ["bench", *options]).exit_code == 2
+
+
 def test_a_plot_shows_each_load_with_its_tier() -> None:
     """The figures of a row are in it."""
     row: dict[str, Any] = asdict(chain._row(95.0, measured([0.02] * 30 + [0.09] * 10, 40)))
